@@ -1,0 +1,1 @@
+//! The answering engine: sampling, KV cache, constraints, chat templates.

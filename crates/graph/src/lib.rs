@@ -1,0 +1,1 @@
+//! Tensor programs: a closed set of ops; shapes, gradients, costs. Pure: no I/O, no threads.

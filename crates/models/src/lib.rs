@@ -1,0 +1,1 @@
+//! The language transformer written as programs, and its weight files.

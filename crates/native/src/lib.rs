@@ -1,0 +1,1 @@
+//! Runs a tensor program on the CPU: kernels, thread pool, memory plan.

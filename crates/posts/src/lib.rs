@@ -1,0 +1,1 @@
+//! Posts in, conversations out: the sample square, readers, cleaning, threading.

@@ -1,0 +1,3 @@
+//! The `stoa` binary: parses, wires, prints.
+
+fn main() {}

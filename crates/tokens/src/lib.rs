@@ -1,0 +1,1 @@
+//! Byte-pair encoding: train, encode, decode; memory-mapped shards of token ids.

@@ -1,0 +1,1 @@
+//! Recipes: pretrain and fine-tune; data order, schedules, checkpoints, metrics, report.
