@@ -1,1 +1,27 @@
 //! Tensor programs: a closed set of ops; shapes, gradients, costs. Pure: no I/O, no threads.
+//!
+//! A [`Program`] is a static graph in SSA form. [`Builder`] makes one, checking shapes as each
+//! node is added; [`gradients`] appends its backward pass; an [`Engine`] runs it.
+
+mod builder;
+mod cost;
+mod engine;
+mod error;
+mod gradient;
+mod op;
+mod program;
+pub mod reference;
+mod shape_rules;
+mod types;
+
+pub use builder::Builder;
+pub use cost::{Cost, Liveness, liveness, node_cost, program_cost};
+pub use engine::{Buffer, Buffers, Engine, EngineError, Executable, MemoryPlan, Outputs};
+pub use error::GraphError;
+pub use gradient::{Recompute, gradients};
+pub use op::{
+    AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec,
+};
+pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
+pub use shape_rules::output_types;
+pub use types::{DType, Tensor, TensorData, TensorType};

@@ -1,0 +1,289 @@
+//! The closed set of tensor operations. Each variant's doc is its definition: inputs in order,
+//! outputs in order, formula. All tensors are row-major and contiguous; `tokens` stands for the
+//! flattened [batch, time] axes. Shape rules are in `shape_rules`, gradients in `gradient`, costs
+//! in `cost`, the executable definition in `reference`. No op reads anything but its inputs.
+//!
+//! Non-finite values follow IEEE 754 in every op: NaN and infinity propagate, none is masked,
+//! except where a variant says so.
+
+use crate::TensorType;
+
+/// Pointwise nonlinearity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Nonlinearity {
+    /// max(0, x)²: ReLU² (Primer, arXiv 2109.08668 §4.2).
+    ReluSquared,
+    /// x·sigmoid(x): SiLU, also called swish (arXiv 1710.05941).
+    Silu,
+}
+
+/// Shape and mask of an attention: softmax(scale·q·kᵀ + mask)·v per head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// Sequences in the batch; rows of q are [batch, time].
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads` (grouped-query attention, arXiv 2305.13245 §2.2).
+    pub kv_heads: usize,
+    /// Features of one head.
+    pub head_dim: usize,
+    /// Whether a query sees only keys at its own and earlier times.
+    pub causal: bool,
+    /// Sliding window: a query at time t sees keys at times > t − window (and, when not causal,
+    /// < t + window).
+    pub window: Option<usize>,
+    /// Factor on q·k before softmax; usually head_dim^−½.
+    pub scale: f32,
+}
+
+/// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
+/// with one axis, feature i of a head is paired with i + head_dim/2 and turned by
+/// position·theta^(−2i/head_dim). With `axes` > 1 the head is cut into that many equal chunks and
+/// chunk a turns by position column a, with chunk size in place of head_dim.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RopeSpec {
+    /// Features of one head; divisible by 2·axes.
+    pub head_dim: usize,
+    /// Base of the frequencies.
+    pub theta: f32,
+    /// Position columns: 1 for text, 2 for pictures.
+    pub axes: usize,
+    /// Turn backwards: the transpose, used as gradient.
+    pub inverse: bool,
+}
+
+/// Constants of AdamW (arXiv 1711.05101, algorithm 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWSpec {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay, multiplied by the learning rate.
+    pub weight_decay: f32,
+    /// Factor of this parameter group on the learning rate.
+    pub lr_scale: f32,
+}
+
+/// Polynomial used to orthogonalise a Muon update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Orthogonalizer {
+    /// The quintic Newton–Schulz iteration with coefficients (3.4445, −4.7750, 2.0315).
+    NewtonSchulz,
+    /// Polar Express (arXiv 2505.16932, algorithm 1), coefficients for five steps.
+    PolarExpress,
+}
+
+/// Constants of Muon: momentum, orthogonalised by a polynomial iteration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MuonSpec {
+    /// Nesterov momentum instead of heavy ball.
+    pub nesterov: bool,
+    /// The iteration.
+    pub orthogonalizer: Orthogonalizer,
+    /// Its steps.
+    pub iterations: usize,
+    /// Decoupled weight decay, multiplied by the learning rate.
+    pub weight_decay: f32,
+    /// Factor of this parameter group on the learning rate.
+    pub lr_scale: f32,
+}
+
+/// One tensor operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// () → a tensor of type `ty` with every element `value`.
+    Fill {
+        /// Type of the result.
+        ty: TensorType,
+        /// The element.
+        value: f32,
+    },
+    /// x → the same elements under another shape.
+    Reshape {
+        /// New dimensions, with the same number of elements.
+        shape: Vec<usize>,
+    },
+    /// x (float) → x in another float type, rounded to nearest even.
+    Cast {
+        /// New element type.
+        dtype: crate::DType,
+    },
+    /// a, b (same type) → a + b.
+    Add,
+    /// a, b (same type) → a·b element by element.
+    Mul,
+    /// x → by·x.
+    Scale {
+        /// The factor.
+        by: f32,
+    },
+    /// x → cap·tanh(x/cap).
+    SoftCap {
+        /// Bound of the result.
+        cap: f32,
+    },
+    /// x, dy → dy·(1 − tanh²(x/cap)).
+    SoftCapBackward {
+        /// Bound of the forward result.
+        cap: f32,
+    },
+    /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
+    /// a: f32 [m, k] ([k, m] when transposed); b: float [k, n] ([n, k]); c and result: f32 [m, n].
+    /// A weight is stored [out, in], so a linear layer is `transpose_b`.
+    MatMul {
+        /// a is given as [k, m].
+        transpose_a: bool,
+        /// b is given as [n, k].
+        transpose_b: bool,
+        /// A third input c is added.
+        accumulate: bool,
+    },
+    /// x [.., features][, w [group]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
+    /// consecutive `group` features (RMSNorm, arXiv 1910.07467 eq. 4). `group` is the feature count
+    /// for a layer norm and head_dim for QK-norm.
+    RmsNorm {
+        /// Features normalised together; divides the last dimension.
+        group: usize,
+        /// Added to the mean square.
+        eps: f32,
+        /// A weight is given.
+        weighted: bool,
+    },
+    /// x, dy[, w][, c] → dx [+ c][, dw [group]].
+    RmsNormBackward {
+        /// As in the forward op.
+        group: usize,
+        /// As in the forward op.
+        eps: f32,
+        /// A weight is given and its gradient returned.
+        weighted: bool,
+        /// A last input c, of the type of x, is added to dx.
+        accumulate: bool,
+    },
+    /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head turned.
+    Rope(RopeSpec),
+    /// q [batch·time, heads·head_dim], k, v [batch·time, kv_heads·head_dim][, segments i32
+    /// [batch·time]] → out (as q), lse f32 [batch·time, heads] (log of the softmax denominator).
+    /// With segments a query sees only keys of its own segment; equal ids must be contiguous.
+    /// A query that sees no key gives out 0 and lse −∞.
+    Attention {
+        /// Shape and mask.
+        spec: AttentionSpec,
+        /// Segment ids are given.
+        segmented: bool,
+    },
+    /// q, k, v, out, lse, dout[, segments] → dq, dk, dv. `out` and `lse` are the forward's results.
+    AttentionBackward {
+        /// As in the forward op.
+        spec: AttentionSpec,
+        /// As in the forward op.
+        segmented: bool,
+    },
+    /// x → f(x) element by element.
+    Activation(Nonlinearity),
+    /// x, dy → dy·f′(x).
+    ActivationBackward(Nonlinearity),
+    /// gate, up → silu(gate)·up (SwiGLU, arXiv 2002.05202 eq. 6).
+    Swiglu,
+    /// gate, up, dy → dgate, dup.
+    SwigluBackward,
+    /// table [rows, d], ids i32 [n] → [n, d]: rows of the table. An id outside the table is an
+    /// error of the run.
+    Gather,
+    /// ids i32 [n], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
+    /// of n.
+    GatherBackward {
+        /// Rows of the table.
+        rows: usize,
+        /// A third input c is added.
+        accumulate: bool,
+    },
+    /// x f32 [n, d], w float [vocab, d], targets i32 [n], weights f32 [n] → loss scalar,
+    /// nll f32 [n]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i[target_i];
+    /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient. The logits are
+    /// never whole in memory.
+    CrossEntropy {
+        /// Bound of the logits, as in [`Op::SoftCap`].
+        softcap: Option<f32>,
+    },
+    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll. The
+    /// last two are the forward's results, so that a program with both needs this one only.
+    CrossEntropyBackward {
+        /// As in the forward op.
+        softcap: Option<f32>,
+        /// A last input c is added to dw.
+        accumulate: bool,
+    },
+    /// prediction f32 [n, d], target f32 [n, d], weights f32 [n] → loss scalar:
+    /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².
+    MeanSquaredError,
+    /// prediction, target, weights, dloss scalar → dprediction.
+    MeanSquaredErrorBackward,
+    /// Any number of f32 tensors → scalar: root of the sum of all their squares.
+    GlobalNorm,
+    /// norm scalar, limit scalar → scalar: the factor of gradient clipping, min(1, max_norm/norm);
+    /// 0 when the norm is not finite or exceeds `limit` (the step is to be skipped).
+    ClipFactor {
+        /// Norm that gradients are scaled down to; infinity for none.
+        max_norm: f32,
+    },
+    /// p, g, m, v, lr scalar, step scalar (from 1), factor scalar → p, m, v. The gradient is
+    /// g·factor; a factor of 0 leaves p, m and v as they are.
+    AdamW(AdamWSpec),
+    /// p [rows, cols], g, momentum buffer, lr scalar, momentum scalar, factor scalar → p, buffer.
+    /// buffer ← momentum·buffer + (1 − momentum)·g·factor; u = orthogonalise(nesterov lerp);
+    /// p ← p − lr·lr_scale·(sqrt(max(1, rows/cols))·u + weight_decay·p). A factor of 0 leaves both
+    /// as they are.
+    Muon(MuonSpec),
+    /// cache [slots, max_time, f], new f32 [n, f], slots i32 [n], positions i32 [n] → cache with
+    /// cache[slots_i, positions_i] = new_i, rounded to the cache's type. Entries with slot −1 are
+    /// left out.
+    KvAppend,
+    /// q f32 [n, heads·head_dim], keys and values [slots, max_time, kv_heads·head_dim],
+    /// slots i32 [n], positions i32 [n] → f32 [n, heads·head_dim]: query i attends to entries
+    /// 0..=positions_i of its slot (within the window). Slot −1 gives 0. `spec.batch` is not used;
+    /// `spec.causal` must hold.
+    CachedAttention(AttentionSpec),
+}
+
+impl Op {
+    /// Name in programs, errors and profiles.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Op::Fill { .. } => "fill",
+            Op::Reshape { .. } => "reshape",
+            Op::Cast { .. } => "cast",
+            Op::Add => "add",
+            Op::Mul => "mul",
+            Op::Scale { .. } => "scale",
+            Op::SoftCap { .. } => "soft_cap",
+            Op::SoftCapBackward { .. } => "soft_cap_backward",
+            Op::MatMul { .. } => "matmul",
+            Op::RmsNorm { .. } => "rms_norm",
+            Op::RmsNormBackward { .. } => "rms_norm_backward",
+            Op::Rope(_) => "rope",
+            Op::Attention { .. } => "attention",
+            Op::AttentionBackward { .. } => "attention_backward",
+            Op::Activation(_) => "activation",
+            Op::ActivationBackward(_) => "activation_backward",
+            Op::Swiglu => "swiglu",
+            Op::SwigluBackward => "swiglu_backward",
+            Op::Gather => "gather",
+            Op::GatherBackward { .. } => "gather_backward",
+            Op::CrossEntropy { .. } => "cross_entropy",
+            Op::CrossEntropyBackward { .. } => "cross_entropy_backward",
+            Op::MeanSquaredError => "mean_squared_error",
+            Op::MeanSquaredErrorBackward => "mean_squared_error_backward",
+            Op::GlobalNorm => "global_norm",
+            Op::ClipFactor { .. } => "clip_factor",
+            Op::AdamW(_) => "adamw",
+            Op::Muon(_) => "muon",
+            Op::KvAppend => "kv_append",
+            Op::CachedAttention(_) => "cached_attention",
+        }
+    }
+}
