@@ -11,6 +11,7 @@ mod gradient;
 mod op;
 mod program;
 pub mod reference;
+mod schedule;
 mod shape_rules;
 mod types;
 
@@ -18,10 +19,8 @@ pub use builder::Builder;
 pub use cost::{Cost, Liveness, liveness, node_cost, program_cost};
 pub use engine::{Buffer, Buffers, Engine, EngineError, Executable, MemoryPlan, Outputs};
 pub use error::GraphError;
-pub use gradient::{Recompute, gradients};
-pub use op::{
-    AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec,
-};
+pub use gradient::{Gradients, Recompute, gradients};
+pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec};
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
 pub use shape_rules::output_types;
 pub use types::{DType, Tensor, TensorData, TensorType};

@@ -77,6 +77,33 @@ pub enum Orthogonalizer {
     PolarExpress,
 }
 
+impl Orthogonalizer {
+    /// Coefficients (a, b, c) of step `step`: X ← aX + b(XXᵀ)X + c(XXᵀ)²X. The last ones repeat.
+    pub fn coefficients(self, step: usize) -> (f32, f32, f32) {
+        // arXiv 2505.16932, algorithm 1 run offline for 5 steps, safety 2e-2, cushion 2.
+        const POLAR_EXPRESS: [(f32, f32, f32); 5] = [
+            (8.156_554, -22.483_294, 15.878_77),
+            (4.042_93, -2.808_917_5, 0.500_017_8),
+            (3.891_667_8, -2.772_484_2, 0.506_064_8),
+            (3.285_753_6, -2.368_129_5, 0.464_490_24),
+            (2.346_541_3, -1.709_782_8, 0.423_235_5),
+        ];
+        match self {
+            // kellerjordan.github.io/posts/muon: tuned for slope at zero, not for convergence.
+            Orthogonalizer::NewtonSchulz => (3.4445, -4.7750, 2.0315),
+            Orthogonalizer::PolarExpress => POLAR_EXPRESS[step.min(POLAR_EXPRESS.len() - 1)],
+        }
+    }
+
+    /// The matrix is first divided by `factor·‖X‖_F + eps`, so that its spectral norm is below 1.
+    pub const fn normalisation(self) -> (f32, f32) {
+        match self {
+            Orthogonalizer::NewtonSchulz => (1.0, 1e-7),
+            Orthogonalizer::PolarExpress => (1.02, 1e-6),
+        }
+    }
+}
+
 /// Constants of Muon: momentum, orthogonalised by a polynomial iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MuonSpec {

@@ -149,7 +149,11 @@ impl Tensor {
         };
         let tensor = Tensor { shape, data };
         let ty = tensor.ty();
-        if ty.elements() == found { Ok(tensor) } else { Err(GraphError::ElementCount { ty, found }) }
+        if ty.elements() == found {
+            Ok(tensor)
+        } else {
+            Err(GraphError::ElementCount { ty, found })
+        }
     }
 
     /// An `f32` tensor.

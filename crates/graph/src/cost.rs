@@ -1,0 +1,140 @@
+//! What a program costs, read off the graph: floating-point operations, bytes moved, live memory.
+//! Measures nothing; says nothing about any engine's fusions.
+
+use crate::{AttentionSpec, Node, Op, Program, TensorType, ValueId};
+
+/// Cost of a node or program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations; a multiply-add counts 2, exp and the like count 1.
+    pub flops: u64,
+    /// Bytes read and written once each if nothing is fused or cached.
+    pub bytes: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        Cost { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::default(), std::ops::Add::add)
+    }
+}
+
+/// Cost of one node.
+pub fn node_cost(program: &Program, node: &Node) -> Cost {
+    let inputs = program.input_types(node);
+    let outputs: Vec<&TensorType> = node.outputs.iter().map(|&v| program.ty(v)).collect();
+    let bytes: usize = inputs.iter().chain(&outputs).map(|t| t.size_bytes()).sum();
+    let bytes = match &node.op {
+        Op::Reshape { .. } => 0,
+        // Rows read, not the whole table.
+        Op::Gather => 2 * outputs[0].size_bytes() + inputs[1].size_bytes(),
+        // Entries written, not the whole cache.
+        Op::KvAppend => 2 * inputs[1].size_bytes(),
+        _ => bytes,
+    };
+    Cost { flops: flops(&node.op, &inputs, &outputs) as u64, bytes: bytes as u64 }
+}
+
+/// Cost of all nodes of a program.
+pub fn program_cost(program: &Program) -> Cost {
+    program.nodes().iter().map(|node| node_cost(program, node)).sum()
+}
+
+fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> usize {
+    let n = outputs.first().map_or(0, |t| t.elements());
+    match op {
+        Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } | Op::Gather | Op::KvAppend => 0,
+        Op::Add | Op::Mul | Op::Scale { .. } => n,
+        Op::SoftCap { .. } => 3 * n,
+        Op::SoftCapBackward { .. } => 5 * n,
+        Op::Activation(_) => 2 * n,
+        Op::ActivationBackward(_) => 3 * n,
+        Op::Swiglu => 4 * n,
+        Op::SwigluBackward => 10 * n,
+        Op::MatMul { transpose_a, accumulate, .. } => {
+            let a = &inputs[0].shape;
+            let k = if *transpose_a { a[0] } else { a[1] };
+            2 * n * k + if *accumulate { n } else { 0 }
+        }
+        Op::RmsNorm { .. } => 4 * n,
+        Op::RmsNormBackward { .. } => 9 * n,
+        Op::Rope(_) => 3 * n,
+        Op::Attention { spec, .. } => attention_pairs(spec, inputs[0].shape[0]) * 4 * spec.head_dim,
+        // Five products of the size of q·kᵀ against the forward's two.
+        Op::AttentionBackward { spec, .. } => {
+            attention_pairs(spec, inputs[0].shape[0]) * 10 * spec.head_dim
+        }
+        Op::CachedAttention(spec) => {
+            let keys = inputs[1].shape[1].min(spec.window.unwrap_or(usize::MAX));
+            inputs[0].shape[0] * spec.heads * keys * 4 * spec.head_dim
+        }
+        Op::GatherBackward { .. } => inputs[1].elements(),
+        Op::CrossEntropy { .. } => head_products(inputs, 1),
+        Op::CrossEntropyBackward { .. } => head_products(inputs, 3),
+        Op::MeanSquaredError => 3 * inputs[0].elements(),
+        Op::MeanSquaredErrorBackward => 3 * n,
+        Op::GlobalNorm => inputs.iter().map(|t| 2 * t.elements()).sum(),
+        Op::ClipFactor { .. } => 2,
+        Op::AdamW(_) => 14 * n,
+        Op::Muon(spec) => {
+            let (rows, cols) = (inputs[0].shape[0], inputs[0].shape[1]);
+            let (small, large) = (rows.min(cols), rows.max(cols));
+            // X·Xᵀ, its square, and the product with X, in each iteration.
+            spec.iterations * 2 * (2 * small * small * large + small * small * small) + 8 * n
+        }
+    }
+}
+
+/// Query-key pairs of all heads that the mask allows (segments are data and not counted).
+fn attention_pairs(spec: &AttentionSpec, tokens: usize) -> usize {
+    let time = tokens / spec.batch;
+    let window = spec.window.unwrap_or(time).min(time);
+    let per_head = if spec.causal {
+        // 1 + 2 + … up to the window, then a full window for each later query.
+        window * (window + 1) / 2 + (time - window) * window
+    } else {
+        // Both sides of the diagonal.
+        let causal = window * (window + 1) / 2 + (time - window) * window;
+        2 * causal - time
+    };
+    spec.batch * spec.heads * per_head
+}
+
+fn head_products(inputs: &[&TensorType], products: usize) -> usize {
+    let (tokens, features, vocab) = (inputs[0].shape[0], inputs[0].shape[1], inputs[1].shape[0]);
+    products * 2 * tokens * features * vocab + 4 * tokens * vocab
+}
+
+/// When a value is first and last alive, as positions in the node order. An input is alive from
+/// position 0; an output to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// Node that makes the value.
+    pub first: usize,
+    /// Last node that reads it (or the number of nodes, when it is an output).
+    pub last: usize,
+}
+
+/// Liveness of each value; `None` for values no live node makes or reads.
+pub fn liveness(program: &Program) -> Vec<Option<Liveness>> {
+    let mut alive: Vec<Option<Liveness>> = vec![None; program.types().len()];
+    for input in program.inputs() {
+        alive[input.value.index()] = Some(Liveness { first: 0, last: 0 });
+    }
+    let mut extend = |value: ValueId, at: usize| {
+        let span = alive[value.index()].get_or_insert(Liveness { first: at, last: at });
+        span.last = span.last.max(at);
+    };
+    for (at, node) in program.nodes().iter().enumerate() {
+        node.inputs.iter().chain(&node.outputs).for_each(|&v| extend(v, at));
+    }
+    program.outputs().iter().for_each(|o| extend(o.value(), program.nodes().len()));
+    alive
+}

@@ -1,0 +1,387 @@
+//! Reverse-mode gradients as a graph-to-graph transform: each op names its backward as ops of the
+//! same vocabulary. Recomputation (activation checkpointing, arXiv 1604.06174) is a policy of the
+//! transform: forward values it does not keep are made again where the backward pass needs them.
+//! First order only: optimizer, cache and backward ops have no gradient.
+
+use std::collections::BTreeMap;
+
+use crate::{AttentionSpec, Builder, GraphError, Node, Op, RopeSpec, TensorType, ValueId};
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+/// Which forward values are made again in the backward pass instead of being kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recompute {
+    /// All needed values are kept.
+    Nothing,
+    /// Row-wise values (norms, activations, scalings) are made again: a few percent of time.
+    #[default]
+    Cheap,
+    /// Also projections that do not end in the residual stream (q, k, v, gate, up) and their
+    /// rotations: about a sixth more arithmetic.
+    Projections,
+    /// Everything but the residual stream, attention included: about a third more arithmetic.
+    Blocks,
+}
+
+impl Recompute {
+    /// Whether the results of `node` are made again rather than kept.
+    fn remakes(self, node: &Node, producer: impl Fn(ValueId) -> Option<Op>) -> bool {
+        let is_projection = |op: &Op| matches!(op, Op::MatMul { accumulate: false, .. });
+        match &node.op {
+            _ if self == Recompute::Nothing => false,
+            Op::RmsNorm { .. }
+            | Op::Activation(_)
+            | Op::Swiglu
+            | Op::SoftCap { .. }
+            | Op::Scale { .. }
+            | Op::Mul
+            | Op::Cast { .. }
+            | Op::Reshape { .. }
+            | Op::Fill { .. } => true,
+            // The backward of a rotation does not need its input, so keeping the rotated value
+            // frees the projection. After QK-norm the projection is kept for the norm anyway.
+            Op::Rope(_) if self == Recompute::Cheap => {
+                !producer(node.inputs[0]).is_some_and(|op| is_projection(&op))
+            }
+            Op::Rope(_) => true,
+            Op::Attention { .. } => self == Recompute::Blocks,
+            op => self >= Recompute::Projections && is_projection(op),
+        }
+    }
+}
+
+/// Result of [`gradients`].
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// Gradient of the loss by each value asked for, in that order.
+    pub values: Vec<ValueId>,
+    substitutes: BTreeMap<ValueId, ValueId>,
+}
+
+impl Gradients {
+    /// The value to use in place of a forward value: the backward pass makes some (loss, nll)
+    /// again for free, and a program that uses those drops the forward node.
+    pub fn current(&self, value: ValueId) -> ValueId {
+        self.substitutes.get(&value).copied().unwrap_or(value)
+    }
+}
+
+/// Appends the backward pass of the scalar `loss` and returns its gradient by each of `wrt`.
+/// `accumulators`, when not empty, gives for each of `wrt` a value the gradient is added to.
+///
+/// # Errors
+/// When `loss` is not an `f32` scalar, does not depend on one of `wrt`, or passes through a result
+/// without gradient.
+pub fn gradients(
+    builder: &mut Builder,
+    loss: ValueId,
+    wrt: &[ValueId],
+    accumulators: &[ValueId],
+    recompute: Recompute,
+) -> Result<Gradients> {
+    if *builder.ty(loss) != TensorType::scalar() {
+        let found = builder.ty(loss);
+        return Err(GraphError::Gradient(format!("the loss must be an f32 scalar, is {found}")));
+    }
+    if !accumulators.is_empty() && accumulators.len() != wrt.len() {
+        let (a, w) = (accumulators.len(), wrt.len());
+        return Err(GraphError::Gradient(format!("{a} accumulators for {w} values")));
+    }
+    let forward = builder.program().nodes().to_vec();
+    let mut pass = Pass {
+        active: reaches(builder, &forward, wrt),
+        producers: producers(&forward),
+        forward: &forward,
+        grads: wrt.iter().copied().zip(accumulators.iter().copied()).collect(),
+        remade: BTreeMap::new(),
+        substitutes: BTreeMap::new(),
+        recompute,
+        builder,
+    };
+    if !pass.active[loss.index()] {
+        return Err(GraphError::Gradient("the loss depends on none of the values".into()));
+    }
+    let one = pass.builder.fill(TensorType::scalar(), 1.0)?;
+    pass.grads.insert(loss, one);
+    for node in forward.iter().rev() {
+        pass.backward(node)?;
+    }
+    let values = wrt
+        .iter()
+        .enumerate()
+        .map(|(i, v)| match pass.grads.get(v) {
+            Some(&g) => Ok(g),
+            None => {
+                Err(GraphError::Gradient(format!("the loss does not depend on value {i} of wrt")))
+            }
+        })
+        .collect::<Result<_>>()?;
+    Ok(Gradients { values, substitutes: pass.substitutes })
+}
+
+/// Which values depend on one of `wrt`.
+fn reaches(builder: &Builder, forward: &[Node], wrt: &[ValueId]) -> Vec<bool> {
+    let mut active = vec![false; builder.program().types().len()];
+    wrt.iter().for_each(|v| active[v.index()] = true);
+    for node in forward {
+        if node.inputs.iter().any(|v| active[v.index()]) {
+            node.outputs.iter().for_each(|v| active[v.index()] = true);
+        }
+    }
+    active
+}
+
+fn producers(forward: &[Node]) -> BTreeMap<ValueId, usize> {
+    let of =
+        |(i, node): (usize, &Node)| node.outputs.iter().map(move |&v| (v, i)).collect::<Vec<_>>();
+    forward.iter().enumerate().flat_map(of).collect()
+}
+
+/// State of one backward pass.
+struct Pass<'a> {
+    builder: &'a mut Builder,
+    forward: &'a [Node],
+    producers: BTreeMap<ValueId, usize>,
+    /// Values that depend on what gradients are wanted for.
+    active: Vec<bool>,
+    /// Gradient so far, by value.
+    grads: BTreeMap<ValueId, ValueId>,
+    /// Forward values made again.
+    remade: BTreeMap<ValueId, ValueId>,
+    substitutes: BTreeMap<ValueId, ValueId>,
+    recompute: Recompute,
+}
+
+impl Pass<'_> {
+    /// A forward value, kept or made again.
+    fn saved(&mut self, value: ValueId) -> Result<ValueId> {
+        let Some(&at) = self.producers.get(&value) else { return Ok(value) };
+        let node = &self.forward[at];
+        let producer = |v: ValueId| self.producers.get(&v).map(|&i| self.forward[i].op.clone());
+        if !self.recompute.remakes(node, producer) {
+            return Ok(value);
+        }
+        if let Some(&again) = self.remade.get(&value) {
+            return Ok(again);
+        }
+        let inputs = node.inputs.iter().map(|&v| self.saved(v)).collect::<Result<Vec<_>>>()?;
+        let outputs = self.builder.add_node(node.op.clone(), &inputs)?;
+        self.remade.extend(node.outputs.iter().copied().zip(outputs));
+        Ok(self.remade[&value])
+    }
+
+    fn wants(&self, value: ValueId) -> bool {
+        self.active[value.index()]
+    }
+
+    /// Adds `term` to the gradient of `value`.
+    fn contribute(&mut self, value: ValueId, term: ValueId) -> Result<()> {
+        if !self.wants(value) {
+            return Ok(());
+        }
+        let sum = match self.grads.get(&value) {
+            Some(&so_far) => self.builder.add(so_far, term)?,
+            None => term,
+        };
+        self.grads.insert(value, sum);
+        Ok(())
+    }
+
+    /// Adds the first result of `op`, which can add a last input by itself, to the gradient of
+    /// `value`; all results of the op.
+    fn accumulate(
+        &mut self,
+        value: ValueId,
+        mut inputs: Vec<ValueId>,
+        op: impl FnOnce(bool) -> Op,
+    ) -> Result<Vec<ValueId>> {
+        let so_far = self.grads.get(&value).copied();
+        inputs.extend(so_far);
+        let results = self.builder.add_node(op(so_far.is_some()), &inputs)?;
+        self.grads.insert(value, results[0]);
+        Ok(results)
+    }
+
+    /// Appends the backward of one node, if its results have a gradient.
+    fn backward(&mut self, node: &Node) -> Result<()> {
+        let dys: Vec<Option<ValueId>> =
+            node.outputs.iter().map(|v| self.grads.get(v).copied()).collect();
+        if let Some(output) = dys.iter().skip(1).position(Option::is_some) {
+            return Err(GraphError::NotDifferentiable { op: node.op.name(), output: output + 1 });
+        }
+        let Some(dy) = dys.first().copied().flatten() else { return Ok(()) };
+        let inputs = &node.inputs;
+        match &node.op {
+            Op::Fill { .. } => Ok(()),
+            Op::Reshape { .. } => {
+                let shape = self.builder.ty(inputs[0]).shape.clone();
+                let dx = self.builder.reshape(dy, shape)?;
+                self.contribute(inputs[0], dx)
+            }
+            Op::Cast { .. } => {
+                let dx = self.builder.cast(dy, self.builder.ty(inputs[0]).dtype)?;
+                self.contribute(inputs[0], dx)
+            }
+            Op::Add => inputs.iter().try_for_each(|&v| self.contribute(v, dy)),
+            Op::Mul => {
+                for (this, other) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
+                    if self.wants(this) {
+                        let other = self.saved(other)?;
+                        let term = self.builder.mul(dy, other)?;
+                        self.contribute(this, term)?;
+                    }
+                }
+                Ok(())
+            }
+            Op::Scale { by } => {
+                let dx = self.builder.scale(dy, *by)?;
+                self.contribute(inputs[0], dx)
+            }
+            Op::SoftCap { cap } => self.unary(inputs[0], dy, Op::SoftCapBackward { cap: *cap }),
+            Op::Activation(f) => self.unary(inputs[0], dy, Op::ActivationBackward(*f)),
+            Op::MatMul { transpose_a, transpose_b, accumulate } => {
+                self.matmul(inputs, dy, *transpose_a, *transpose_b, *accumulate)
+            }
+            Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
+            Op::Rope(spec) => {
+                let spec = RopeSpec { inverse: !spec.inverse, ..*spec };
+                let dx = self.builder.rope(dy, inputs[1], spec)?;
+                self.contribute(inputs[0], dx)
+            }
+            Op::Attention { spec, segmented } => self.attention(node, dy, spec, *segmented),
+            Op::Swiglu => {
+                let (gate, up) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+                let d = self.builder.add_node(Op::SwigluBackward, &[gate, up, dy])?;
+                self.contribute(inputs[0], d[0])?;
+                self.contribute(inputs[1], d[1])
+            }
+            Op::Gather => {
+                let rows = self.builder.ty(inputs[0]).shape[0];
+                if self.wants(inputs[0]) {
+                    self.accumulate(inputs[0], vec![inputs[1], dy], |accumulate| {
+                        Op::GatherBackward { rows, accumulate }
+                    })?;
+                }
+                Ok(())
+            }
+            Op::CrossEntropy { softcap } => self.cross_entropy(node, dy, *softcap),
+            Op::MeanSquaredError => {
+                let (prediction, target) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+                let op = Op::MeanSquaredErrorBackward;
+                let dx = self.builder.one(op, &[prediction, target, inputs[2], dy])?;
+                self.contribute(inputs[0], dx)?;
+                if self.wants(inputs[1]) {
+                    let negative = self.builder.scale(dx, -1.0)?;
+                    self.contribute(inputs[1], negative)?;
+                }
+                Ok(())
+            }
+            Op::SoftCapBackward { .. }
+            | Op::RmsNormBackward { .. }
+            | Op::AttentionBackward { .. }
+            | Op::ActivationBackward(_)
+            | Op::SwigluBackward
+            | Op::GatherBackward { .. }
+            | Op::CrossEntropyBackward { .. }
+            | Op::MeanSquaredErrorBackward
+            | Op::GlobalNorm
+            | Op::ClipFactor { .. }
+            | Op::AdamW(_)
+            | Op::Muon(_)
+            | Op::KvAppend
+            | Op::CachedAttention(_) => {
+                Err(GraphError::NotDifferentiable { op: node.op.name(), output: 0 })
+            }
+        }
+    }
+
+    /// Backward of a pointwise op of one input: `op` takes (x, dy).
+    fn unary(&mut self, x: ValueId, dy: ValueId, op: Op) -> Result<()> {
+        let saved = self.saved(x)?;
+        let dx = self.builder.one(op, &[saved, dy])?;
+        self.contribute(x, dx)
+    }
+
+    fn matmul(
+        &mut self,
+        inputs: &[ValueId],
+        dy: ValueId,
+        ta: bool,
+        tb: bool,
+        accumulate: bool,
+    ) -> Result<()> {
+        let product = |transpose_a, transpose_b| {
+            move |accumulate| Op::MatMul { transpose_a, transpose_b, accumulate }
+        };
+        let (a, b) = (inputs[0], inputs[1]);
+        // With A = op(a), B = op(b): dA = dY·Bᵀ and dB = Aᵀ·dY, transposed back where op did.
+        if self.wants(b) {
+            let a = self.saved(a)?;
+            if tb {
+                self.accumulate(b, vec![dy, a], product(true, ta))?;
+            } else {
+                self.accumulate(b, vec![a, dy], product(!ta, false))?;
+            }
+        }
+        if self.wants(a) {
+            let b = self.saved(b)?;
+            if ta {
+                self.accumulate(a, vec![b, dy], product(tb, true))?;
+            } else {
+                self.accumulate(a, vec![dy, b], product(false, !tb))?;
+            }
+        }
+        if accumulate { self.contribute(inputs[2], dy) } else { Ok(()) }
+    }
+
+    fn norm(
+        &mut self,
+        inputs: &[ValueId],
+        dy: ValueId,
+        group: usize,
+        eps: f32,
+        weighted: bool,
+    ) -> Result<()> {
+        let mut given = vec![self.saved(inputs[0])?, dy];
+        given.extend(weighted.then(|| inputs[1]));
+        let op = |accumulate| Op::RmsNormBackward { group, eps, weighted, accumulate };
+        let results = self.accumulate(inputs[0], given, op)?;
+        if weighted { self.contribute(inputs[1], results[1]) } else { Ok(()) }
+    }
+
+    fn attention(
+        &mut self,
+        node: &Node,
+        dy: ValueId,
+        spec: &AttentionSpec,
+        segmented: bool,
+    ) -> Result<()> {
+        let mut given = Vec::with_capacity(7);
+        for &v in node.inputs[..3].iter().chain(&node.outputs) {
+            given.push(self.saved(v)?);
+        }
+        given.push(dy);
+        given.extend(segmented.then(|| node.inputs[3]));
+        let op = Op::AttentionBackward { spec: spec.clone(), segmented };
+        let d = self.builder.add_node(op, &given)?;
+        (0..3).try_for_each(|i| self.contribute(node.inputs[i], d[i]))
+    }
+
+    fn cross_entropy(&mut self, node: &Node, dy: ValueId, softcap: Option<f32>) -> Result<()> {
+        let inputs = &node.inputs;
+        let (x, w) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+        let so_far = self.grads.get(&inputs[1]).copied();
+        let mut given = vec![x, w, inputs[2], inputs[3], dy];
+        given.extend(so_far);
+        let op = Op::CrossEntropyBackward { softcap, accumulate: so_far.is_some() };
+        let d = self.builder.add_node(op, &given)?;
+        self.contribute(inputs[0], d[0])?;
+        if self.wants(inputs[1]) {
+            self.grads.insert(inputs[1], d[1]);
+        }
+        self.substitutes.insert(node.outputs[0], d[2]);
+        self.substitutes.insert(node.outputs[1], d[3]);
+        Ok(())
+    }
+}

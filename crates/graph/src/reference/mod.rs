@@ -1,0 +1,1 @@
+//! The slow, obvious definition of every op: plain loops in f64.
