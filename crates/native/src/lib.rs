@@ -1,1 +1,7 @@
 //! Runs a tensor program on the CPU: kernels, thread pool, memory plan.
+//!
+//! From the bottom up: [`isa`] finds the vector instructions of the machine and lets a kernel be
+//! written once for all of them; [`pool`] shares tasks among a fixed set of threads. How work is
+//! split depends on shapes alone, so results are bitwise the same for any number of threads.
+
+pub mod isa;

@@ -1,0 +1,233 @@
+//! AVX-512 (F, BW, DQ, VL): sixteen lanes, lane masks, every operation one instruction.
+//!
+//! SAFETY of every intrinsic below that takes no pointer: an [`Avx512`] exists only if `new` saw
+//! the features, so the instructions are there.
+
+use super::{Isa, Kernel, Simd};
+use std::arch::x86_64::*;
+
+/// Token of [`Isa::Avx512`].
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+const LANES: usize = 16;
+type F32 = __m512;
+
+impl Avx512 {
+    /// The token, if this machine has the instructions.
+    #[inline]
+    pub fn new() -> Option<Avx512> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    fn enter_with_features<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+}
+
+/// Wraps one intrinsic call; see the SAFETY note of the module.
+macro_rules! safe {
+    ($call:expr) => {
+        // SAFETY: the token proves the instructions exist; no memory is touched.
+        unsafe { $call }
+    };
+}
+
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    if count >= LANES { !0 } else { (1u16 << count) - 1 }
+}
+
+impl Simd for Avx512 {
+    const ISA: Isa = Isa::Avx512;
+    const LANES: usize = LANES;
+    type F32 = F32;
+    type Mask = __mmask16;
+    type Square = [F32; LANES];
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves that the features are present.
+        unsafe { self.enter_with_features(kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32 {
+        safe!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    fn iota(self) -> F32 {
+        safe!(_mm512_setr_ps(0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.))
+    }
+    #[inline(always)]
+    fn add(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        safe!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        safe!(_mm512_fnmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn max(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: F32, b: F32) -> F32 {
+        safe!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: F32) -> F32 {
+        safe!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn abs(self, a: F32) -> F32 {
+        safe!(_mm512_abs_ps(a))
+    }
+    #[inline(always)]
+    fn neg(self, a: F32) -> F32 {
+        safe!(_mm512_xor_ps(a, _mm512_set1_ps(-0.0)))
+    }
+    #[inline(always)]
+    fn round(self, a: F32) -> F32 {
+        safe!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+    #[inline(always)]
+    fn scale_exp2(self, a: F32, n: F32) -> F32 {
+        safe!(_mm512_scalef_ps(a, n))
+    }
+
+    #[inline(always)]
+    fn lt(self, a: F32, b: F32) -> __mmask16 {
+        safe!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: F32, b: F32) -> __mmask16 {
+        safe!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: F32, b: F32) -> __mmask16 {
+        safe!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, yes: F32, no: F32) -> F32 {
+        safe!(_mm512_mask_blend_ps(mask, no, yes))
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: F32) -> f32 {
+        safe!(_mm512_reduce_add_ps(a))
+    }
+    #[inline(always)]
+    fn reduce_max(self, a: F32) -> f32 {
+        safe!(_mm512_reduce_max_ps(a))
+    }
+
+    #[inline(always)]
+    fn square(self, v: F32) -> [F32; LANES] {
+        [v; LANES]
+    }
+    #[inline(always)]
+    fn transpose(self, r: [F32; LANES]) -> [F32; LANES] {
+        // Four rounds of pairwise interleaving at distances 1, 2, 4 and 8 lanes.
+        safe!({
+            let mut t = r;
+            for i in (0..LANES).step_by(2) {
+                t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+                t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+            }
+            let mut u = t;
+            for i in (0..LANES).step_by(4) {
+                u[i] = _mm512_shuffle_ps::<0x44>(t[i], t[i + 2]);
+                u[i + 1] = _mm512_shuffle_ps::<0xee>(t[i], t[i + 2]);
+                u[i + 2] = _mm512_shuffle_ps::<0x44>(t[i + 1], t[i + 3]);
+                u[i + 3] = _mm512_shuffle_ps::<0xee>(t[i + 1], t[i + 3]);
+            }
+            let mut v = u;
+            for i in 0..4 {
+                for half in [0, 8] {
+                    let (a, b) = (u[half + i], u[half + 4 + i]);
+                    v[half + i] = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    v[half + 4 + i] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                }
+            }
+            let mut w = v;
+            for i in 0..8 {
+                w[i] = _mm512_shuffle_f32x4::<0x88>(v[i], v[i + 8]);
+                w[i + 8] = _mm512_shuffle_f32x4::<0xdd>(v[i], v[i + 8]);
+            }
+            w
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> F32 {
+        // SAFETY: the caller gives LANES readable elements.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: F32, p: *mut f32) {
+        // SAFETY: the caller gives LANES writable elements.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial_ptr(self, p: *const f32, count: usize) -> F32 {
+        // SAFETY: masked lanes are not accessed.
+        unsafe { _mm512_maskz_loadu_ps(first_lanes(count), p) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial_ptr(self, v: F32, p: *mut f32, count: usize) {
+        // SAFETY: masked lanes are not accessed.
+        unsafe { _mm512_mask_storeu_ps(p, first_lanes(count), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives LANES readable elements.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_f16_ptr(self, v: F32, p: *mut u16) {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        // SAFETY: the caller gives LANES writable elements.
+        unsafe { _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<NEAREST>(v)) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives LANES readable elements.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        safe!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+}
