@@ -5,3 +5,4 @@
 //! split depends on shapes alone, so results are bitwise the same for any number of threads.
 
 pub mod isa;
+pub mod pool;
