@@ -90,6 +90,9 @@ pub enum EngineError {
         /// What for.
         what: String,
     },
+    /// The engine cannot be set up on this machine.
+    #[error("{0}")]
+    Setup(String),
     /// A buffer was made by another engine.
     #[error("the buffer `{0}` was made by another engine; upload it to this one")]
     ForeignBuffer(String),
