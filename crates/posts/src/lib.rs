@@ -1,1 +1,24 @@
 //! Posts in, conversations out: the sample square, readers, cleaning, threading.
+//!
+//! Everything that follows a source (`read`) or a seed (`Square`) is a pure function; only `read`
+//! touches files. Tokens, models and training are other rooms.
+
+mod cleaning;
+mod conversations;
+mod corpus;
+mod draws;
+mod error;
+mod post;
+mod square;
+
+pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
+pub use conversations::{Conversation, Reply, conversations};
+pub use corpus::{
+    Corpus, Dialogue, Document, Role, Split, Turn, documents, reply_dialogues, split_of,
+};
+pub use error::{PostsError, Reject, RejectReason, Rejected};
+pub use post::{Consent, Language, Origin, Post, Tombstone};
+pub use square::{
+    Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
+    majority_baseline, mark,
+};

@@ -1,0 +1,328 @@
+//! From threads to what a model learns from: documents for pretraining, dialogues for fine-tuning.
+//!
+//! The held-out split is a pure function of the thread's identifier, so a thread is never on both
+//! sides, whatever else is in the corpus; only corpora too small for that fall back to other cuts.
+
+use crate::cleaning::Dropped;
+use crate::conversations::{Conversation, Reply, conversations};
+use crate::draws::stable_hash;
+use crate::error::PostsError;
+use crate::post::{Language, Post};
+use serde::{Deserialize, Serialize};
+
+/// Which side of the held-out border a document is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Trained on.
+    Train,
+    /// Kept for measuring.
+    HeldOut,
+}
+
+/// One in this many threads is held out.
+const HELD_OUT_ONE_IN: u64 = 16;
+
+/// The split of a thread.
+pub fn split_of(thread: &str) -> Split {
+    if stable_hash(thread.as_bytes()).is_multiple_of(HELD_OUT_ONE_IN) {
+        Split::HeldOut
+    } else {
+        Split::Train
+    }
+}
+
+/// A text to pretrain on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// The thread's identifier.
+    pub id: String,
+    /// Posts in reading order, one a line.
+    pub text: String,
+    /// Language of most of its bytes.
+    pub language: Language,
+    /// Side of the held-out border.
+    pub split: Split,
+}
+
+/// Who speaks in a dialogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model, whose words are learned.
+    Assistant,
+}
+
+/// One utterance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Who speaks.
+    pub role: Role,
+    /// What they say.
+    pub text: String,
+}
+
+/// A dialogue: user and assistant alternate, the user first, the assistant last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialogue {
+    /// The utterances.
+    pub turns: Vec<Turn>,
+    /// The language they are in.
+    pub language: Language,
+}
+
+impl Dialogue {
+    /// A dialogue of alternating utterances, the user's first.
+    pub fn alternating<Text: Into<String>>(
+        language: Language,
+        utterances: impl IntoIterator<Item = Text>,
+    ) -> Dialogue {
+        let turns = utterances
+            .into_iter()
+            .enumerate()
+            .map(|(index, text)| Turn {
+                role: if index % 2 == 0 { Role::User } else { Role::Assistant },
+                text: text.into(),
+            })
+            .collect();
+        Dialogue { turns, language }
+    }
+}
+
+/// Everything a model is trained on, and what was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corpus {
+    /// Pretraining documents of both splits.
+    pub documents: Vec<Document>,
+    /// Fine-tuning dialogues, from training threads only.
+    pub dialogues: Vec<Dialogue>,
+    /// Threads.
+    pub conversations: usize,
+    /// Posts dropped, by reason.
+    pub dropped: Dropped,
+}
+
+impl Corpus {
+    /// Cleans and threads posts and makes text of them.
+    pub fn from_posts(posts: Vec<Post>) -> Result<Corpus, PostsError> {
+        let (threads, dropped) = conversations(posts);
+        let documents = documents(&threads, &dropped)?;
+        Ok(Corpus {
+            dialogues: reply_dialogues(&threads),
+            documents,
+            conversations: threads.len(),
+            dropped,
+        })
+    }
+
+    /// All training text, for asking whether a question stands in it: documents, then dialogues,
+    /// an utterance a line.
+    pub fn training_text(&self) -> String {
+        let mut text = String::new();
+        for document in self.documents.iter().filter(|document| document.split == Split::Train) {
+            text.push_str(&document.text);
+            text.push('\n');
+        }
+        for turn in self.dialogues.iter().flat_map(|dialogue| &dialogue.turns) {
+            text.push_str(&turn.text);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A document for each thread. At least one is for training and one held out: a corpus whose hashes
+/// all fall on one side moves the thread of lowest hash to the other, and a single thread is cut
+/// before its last post. Fewer than two posts are an error.
+pub fn documents(threads: &[Conversation], dropped: &Dropped) -> Result<Vec<Document>, PostsError> {
+    let posts: usize = threads.iter().map(|thread| thread.replies.len()).sum();
+    if posts < 2 {
+        return Err(PostsError::TooFewPosts {
+            posts,
+            dropped: dropped.total(),
+            reasons: dropped.to_string(),
+        });
+    }
+    if let [thread] = threads {
+        let (train, held_out) = thread.replies.split_at(posts - 1);
+        return Ok(vec![
+            document(thread, train, Split::Train),
+            document(thread, held_out, Split::HeldOut),
+        ]);
+    }
+    let documents = threads
+        .iter()
+        .zip(splits(threads))
+        .map(|(thread, split)| document(thread, &thread.replies, split))
+        .collect();
+    Ok(documents)
+}
+
+/// The split of each of several threads: that of its hash, unless all fall on one side.
+fn splits(threads: &[Conversation]) -> Vec<Split> {
+    let mut splits: Vec<Split> = threads.iter().map(|thread| split_of(&thread.id)).collect();
+    for wanted in [Split::HeldOut, Split::Train] {
+        if !splits.contains(&wanted) {
+            let hash = |&index: &usize| stable_hash(threads[index].id.as_bytes());
+            if let Some(lowest) = (0..threads.len()).min_by_key(hash) {
+                splits[lowest] = wanted;
+            }
+        }
+    }
+    splits
+}
+
+fn document(thread: &Conversation, replies: &[Reply], split: Split) -> Document {
+    let mut handles = Handles::of(thread);
+    let lines: Vec<String> = replies.iter().map(|reply| handles.replace(&reply.post)).collect();
+    Document {
+        id: thread.id.clone(),
+        text: lines.join("\n"),
+        language: main_language(replies),
+        split,
+    }
+}
+
+/// The language of most bytes; ties go to the one that comes first in `Language`.
+fn main_language(replies: &[Reply]) -> Language {
+    let candidates = [Language::English, Language::French, Language::Other, Language::Undetermined];
+    let bytes = |language| -> usize {
+        let same = replies.iter().filter(|reply| reply.post.language == language);
+        same.map(|reply| reply.post.text.len()).sum()
+    };
+    candidates
+        .into_iter()
+        .rev()
+        .max_by_key(|&language| bytes(language))
+        .unwrap_or(Language::Undetermined)
+}
+
+/// Replaces handles by placeholders that are stable within a thread: `@user1` is the first person
+/// met, whether as author or mentioned.
+struct Handles {
+    names: Vec<String>,
+}
+
+impl Handles {
+    fn of(thread: &Conversation) -> Handles {
+        let mut handles = Handles { names: Vec::new() };
+        for reply in thread.replies.iter().filter(|reply| !reply.post.author.is_empty()) {
+            handles.number(&reply.post.author);
+        }
+        handles
+    }
+
+    fn number(&mut self, handle: &str) -> usize {
+        let handle = handle.to_lowercase();
+        match self.names.iter().position(|name| *name == handle) {
+            Some(index) => index + 1,
+            None => {
+                self.names.push(handle);
+                self.names.len()
+            }
+        }
+    }
+
+    /// The post's text in one line, without the handles a reply starts with (the thread says who is
+    /// answered), every other handle replaced.
+    fn replace(&mut self, post: &Post) -> String {
+        let mut words: Vec<&str> = post.text.split_whitespace().collect();
+        if post.in_reply_to.is_some() {
+            let leading = words.iter().take_while(|word| word.starts_with('@')).count();
+            if leading < words.len() {
+                words.drain(..leading);
+            }
+        }
+        let words: Vec<String> = words.into_iter().map(|word| self.replace_in_word(word)).collect();
+        words.join(" ")
+    }
+
+    fn replace_in_word(&mut self, word: &str) -> String {
+        let mut replaced = String::with_capacity(word.len());
+        let mut rest = word;
+        while let Some(at) = rest.find('@') {
+            let (before, from_at) = rest.split_at(at);
+            replaced.push_str(before);
+            let name_bytes = from_at[1..]
+                .bytes()
+                .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+                .count();
+            // An address (`a@b`) is not a handle: something that can be part of a name stands before.
+            let in_word = replaced.ends_with(|letter: char| letter.is_alphanumeric());
+            if name_bytes == 0 || in_word {
+                replaced.push('@');
+                rest = &from_at[1..];
+            } else {
+                let number = self.number(&from_at[1..=name_bytes]);
+                replaced.push_str(&format!("@user{number}"));
+                rest = &from_at[1 + name_bytes..];
+            }
+        }
+        replaced.push_str(rest);
+        replaced
+    }
+}
+
+/// Longest dialogue, in utterances (DialoGPT, Zhang et al. 2020, takes paths of 2 to 10).
+const LONGEST_DIALOGUE: usize = 10;
+
+/// Dialogues along the paths of training threads: one for each last reply, speakers alternating.
+///
+/// Consecutive posts of one author are joined. A path is not told twice: where paths fork, only the
+/// first goes back to the start; the others begin at the fork.
+pub fn reply_dialogues(threads: &[Conversation]) -> Vec<Dialogue> {
+    let mut dialogues = Vec::new();
+    let alone = threads.len() == 1;
+    for (thread, split) in threads.iter().zip(splits(threads)) {
+        if !alone && split == Split::HeldOut {
+            continue;
+        }
+        let mut handles = Handles::of(thread);
+        // The last post of the only thread is the held-out document.
+        let replies =
+            if alone { &thread.replies[..thread.replies.len() - 1] } else { &thread.replies[..] };
+        let texts: Vec<String> = replies.iter().map(|reply| handles.replace(&reply.post)).collect();
+        let mut has_reply = vec![false; replies.len()];
+        replies.iter().filter_map(|reply| reply.parent).for_each(|parent| has_reply[parent] = true);
+        let mut told = vec![false; replies.len()];
+        for leaf in (0..replies.len()).filter(|&index| !has_reply[index]) {
+            let mut path = vec![leaf];
+            told[leaf] = true;
+            let mut current = leaf;
+            while let Some(parent) = replies[current].parent {
+                path.push(parent);
+                current = parent;
+                if std::mem::replace(&mut told[parent], true) {
+                    break;
+                }
+            }
+            path.reverse();
+            dialogues.extend(alternate(replies, &texts, &path));
+        }
+    }
+    dialogues
+}
+
+fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<Dialogue> {
+    let mut utterances: Vec<(&str, String)> = Vec::new();
+    for &index in path {
+        let author = replies[index].post.author.as_str();
+        match utterances.last_mut() {
+            Some((speaker, text)) if *speaker == author && !author.is_empty() => {
+                text.push('\n');
+                text.push_str(&texts[index]);
+            }
+            _ => utterances.push((author, texts[index].clone())),
+        }
+    }
+    utterances.truncate(LONGEST_DIALOGUE);
+    utterances.truncate(utterances.len() / 2 * 2);
+    if utterances.is_empty() {
+        return None;
+    }
+    let members: Vec<Reply> = path.iter().map(|&index| replies[index].clone()).collect();
+    let language = main_language(&members);
+    Some(Dialogue::alternating(language, utterances.into_iter().map(|(_, text)| text)))
+}
