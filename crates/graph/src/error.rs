@@ -71,6 +71,14 @@ pub enum GraphError {
         /// The names there are.
         known: String,
     },
+    /// An input of a run was not given.
+    #[error("`{name}` ({expected}) was not given; a run needs every input of its program")]
+    Unbound {
+        /// Input name.
+        name: String,
+        /// Declared type.
+        expected: TensorType,
+    },
     /// A tensor bound to an input has another type.
     #[error("`{name}` must be {expected}, was given {found}")]
     Binding {

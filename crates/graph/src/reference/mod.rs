@@ -1,1 +1,159 @@
-//! The slow, obvious definition of every op: plain loops in f64.
+//! The executable definition of every op: plain loops in f64, one small function per op, each
+//! following the op's doc word by word. Slow and obvious on purpose: engines and gradients are
+//! tested against it. No blocking, no threads, no reuse of memory.
+
+mod activation;
+mod array;
+mod attention;
+mod cache;
+mod elementwise;
+mod engine;
+mod loss;
+mod matmul;
+mod norm;
+mod optimizer;
+mod rope;
+mod table;
+
+use std::collections::BTreeMap;
+
+pub use array::{Array, Rounding};
+pub use engine::ReferenceEngine;
+
+use crate::{GraphError, Op, Output, Program, TensorType};
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+/// Runs a program once on exact arithmetic: nothing is rounded to the declared types, a cast
+/// changes no value. Returned outputs by name and updated states by state name; `inputs` are all
+/// inputs, state and data, by name.
+///
+/// # Errors
+/// [`GraphError::Unbound`] and [`GraphError::Binding`] when `inputs` does not fit the program,
+/// [`GraphError::Index`] when an index in them lies outside its table,
+/// [`GraphError::DuplicateName`] when an output is returned under the name of an updated state.
+pub fn run(program: &Program, inputs: &BTreeMap<String, Array>) -> Result<BTreeMap<String, Array>> {
+    run_rounded(program, inputs, Rounding::Exact)
+}
+
+/// As [`run`], rounding inputs and every op's results as `rounding` says.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_rounded(
+    program: &Program,
+    inputs: &BTreeMap<String, Array>,
+    rounding: Rounding,
+) -> Result<BTreeMap<String, Array>> {
+    let given = program.inputs().iter().map(|i| inputs.get(&i.name)).collect::<Vec<_>>();
+    let values = evaluate(program, &given, rounding)?;
+    let mut results = BTreeMap::new();
+    for output in program.outputs() {
+        let (Output::Returned { name, value } | Output::Updates { state: name, value }) = output;
+        if results.insert(name.clone(), values[value.index()].clone()).is_some() {
+            return Err(GraphError::DuplicateName(name.clone()));
+        }
+    }
+    Ok(results)
+}
+
+/// All values of a program by index, from its inputs in their order. Values that no node makes
+/// stay empty.
+fn evaluate(
+    program: &Program,
+    inputs: &[Option<&Array>],
+    rounding: Rounding,
+) -> Result<Vec<Array>> {
+    let mut values = vec![Array::default(); program.types().len()];
+    for (input, given) in program.inputs().iter().zip(inputs) {
+        let (name, expected) = (input.name.clone(), program.ty(input.value).clone());
+        let Some(given) = given else { return Err(GraphError::Unbound { name, expected }) };
+        if given.shape != expected.shape || given.data.len() != expected.elements() {
+            let found = TensorType::new(expected.dtype, given.shape.clone());
+            return Err(GraphError::Binding { name, expected, found });
+        }
+        values[input.value.index()] = (*given).clone().rounded(expected.dtype, rounding);
+    }
+    for node in program.nodes() {
+        let given: Vec<&Array> = node.inputs.iter().map(|v| &values[v.index()]).collect();
+        let results = apply(&node.op, &given)?;
+        for (&v, result) in node.outputs.iter().zip(results) {
+            let ty = program.ty(v);
+            debug_assert_eq!(result.shape, ty.shape, "{}", node.op.name());
+            values[v.index()] = result.rounded(ty.dtype, rounding);
+        }
+    }
+    Ok(values)
+}
+
+/// Results of one op on inputs that satisfy its shape rule.
+fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
+    let last = |given: bool| given.then(|| x[x.len() - 1]);
+    Ok(match op {
+        Op::Fill { ty, value } => vec![elementwise::fill(ty, f64::from(*value))],
+        Op::Reshape { shape } => vec![Array { shape: shape.clone(), data: x[0].data.clone() }],
+        // Rounding to the declared type is what is left of a cast; `evaluate` does it.
+        Op::Cast { .. } => vec![x[0].clone()],
+        Op::Add => vec![elementwise::map2(x[0], x[1], |a, b| a + b)],
+        Op::Mul => vec![elementwise::map2(x[0], x[1], |a, b| a * b)],
+        Op::Scale { by } => vec![elementwise::map(x[0], |x| f64::from(*by) * x)],
+        Op::SoftCap { cap } => {
+            vec![elementwise::map(x[0], |x| activation::soft_cap(x, f64::from(*cap)))]
+        }
+        Op::SoftCapBackward { cap } => vec![elementwise::map2(x[0], x[1], |x, dy| {
+            dy * activation::soft_cap_slope(x, f64::from(*cap))
+        })],
+        Op::MatMul { transpose_a, transpose_b, accumulate } => {
+            vec![matmul::matmul(x[0], x[1], last(*accumulate), *transpose_a, *transpose_b)]
+        }
+        Op::RmsNorm { group, eps, weighted } => {
+            vec![norm::rms_norm(x[0], last(*weighted), *group, f64::from(*eps))]
+        }
+        Op::RmsNormBackward { group, eps, weighted, accumulate } => {
+            let w = weighted.then(|| x[2]);
+            norm::rms_norm_backward(x[0], x[1], w, last(*accumulate), *group, f64::from(*eps))
+        }
+        Op::Rope(spec) => vec![rope::rope(x[0], x[1], spec)],
+        Op::Attention { spec, segmented } => {
+            attention::attention(x[0], x[1], x[2], last(*segmented), spec)
+        }
+        Op::AttentionBackward { spec, segmented } => attention::attention_backward(
+            [x[0], x[1], x[2], x[3], x[4], x[5]],
+            last(*segmented),
+            spec,
+        ),
+        Op::Activation(f) => vec![elementwise::map(x[0], |x| activation::value(*f, x))],
+        Op::ActivationBackward(f) => {
+            vec![elementwise::map2(x[0], x[1], |x, dy| dy * activation::slope(*f, x))]
+        }
+        Op::Swiglu => vec![elementwise::map2(x[0], x[1], |gate, up| activation::silu(gate) * up)],
+        Op::SwigluBackward => activation::swiglu_backward(x[0], x[1], x[2]),
+        Op::Gather => vec![table::gather(x[0], x[1])?],
+        Op::GatherBackward { rows, accumulate } => {
+            vec![table::gather_backward(x[0], x[1], last(*accumulate), *rows)?]
+        }
+        Op::CrossEntropy { softcap } => {
+            let (loss, nll) = loss::cross_entropy(x[0], x[1], x[2], x[3], *softcap)?;
+            vec![loss, nll]
+        }
+        Op::CrossEntropyBackward { softcap, accumulate } => loss::cross_entropy_backward(
+            [x[0], x[1], x[2], x[3], x[4]],
+            last(*accumulate),
+            *softcap,
+        )?,
+        Op::MeanSquaredError => vec![loss::mean_squared_error(x[0], x[1], x[2])],
+        Op::MeanSquaredErrorBackward => {
+            vec![loss::mean_squared_error_backward(x[0], x[1], x[2], x[3])]
+        }
+        Op::GlobalNorm => vec![optimizer::global_norm(x)],
+        Op::ClipFactor { max_norm } => {
+            vec![Array::scalar(optimizer::clip_factor(x[0].data[0], x[1].data[0], *max_norm))]
+        }
+        Op::AdamW(spec) => optimizer::adamw(x, spec),
+        Op::Muon(spec) => optimizer::muon(x, spec),
+        Op::KvAppend => vec![cache::kv_append(x[0], x[1], x[2], x[3])?],
+        Op::CachedAttention(spec) => {
+            vec![cache::cached_attention(x[0], x[1], x[2], x[3], x[4], spec)?]
+        }
+    })
+}

@@ -1,0 +1,132 @@
+//! The reference as an engine, so that models and training run on the oracle. Keeps state in f64.
+
+use std::collections::BTreeMap;
+
+use super::{Array, Rounding, evaluate};
+use crate::{
+    Buffer, Buffers, Engine, EngineError, Executable, GraphError, InputKind, MemoryPlan, Output,
+    Outputs, Program, Tensor,
+};
+
+/// Runs programs on the reference. State stays in f64 between runs when rounding is
+/// [`Rounding::Exact`]; what is returned or downloaded is rounded to its declared type.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReferenceEngine {
+    rounding: Rounding,
+}
+
+impl ReferenceEngine {
+    /// An engine with this rounding.
+    pub const fn new(rounding: Rounding) -> Self {
+        ReferenceEngine { rounding }
+    }
+}
+
+impl Engine for ReferenceEngine {
+    fn name(&self) -> String {
+        match self.rounding {
+            Rounding::Exact => "reference (f64)".into(),
+            Rounding::Declared => "reference (f64, rounded to declared types)".into(),
+        }
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        Ok(Buffer { ty: tensor.ty(), handle: Box::new(Array::from(tensor)) })
+    }
+
+    fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
+        let array = array("download", buffer)?;
+        Ok(array.to_tensor(buffer.ty.dtype)?)
+    }
+
+    fn compile(&self, program: &Program) -> Result<Box<dyn Executable>, EngineError> {
+        Ok(Box::new(ReferenceExecutable { program: program.clone(), rounding: self.rounding }))
+    }
+}
+
+fn array<'a>(name: &str, buffer: &'a Buffer) -> Result<&'a Array, EngineError> {
+    buffer.handle.downcast_ref().ok_or_else(|| EngineError::ForeignBuffer(name.to_owned()))
+}
+
+struct ReferenceExecutable {
+    program: Program,
+    rounding: Rounding,
+}
+
+impl ReferenceExecutable {
+    /// The bound inputs in the order of the program's.
+    fn inputs(
+        &self,
+        state: &Buffers,
+        data: &BTreeMap<&str, &Tensor>,
+    ) -> Result<Vec<Array>, EngineError> {
+        let mut given = Vec::new();
+        for input in self.program.inputs() {
+            let expected = self.program.ty(input.value);
+            let (found, array) = match input.kind {
+                InputKind::State => {
+                    let buffer = state.get(&input.name)?;
+                    (buffer.ty.clone(), array(&input.name, buffer)?.clone())
+                }
+                InputKind::Data => {
+                    let tensor = data.get(input.name.as_str()).ok_or_else(|| {
+                        let (name, expected) = (input.name.clone(), expected.clone());
+                        GraphError::Unbound { name, expected }
+                    })?;
+                    (tensor.ty(), Array::from(*tensor))
+                }
+            };
+            if found != *expected {
+                let (name, expected) = (input.name.clone(), expected.clone());
+                return Err(GraphError::Binding { name, expected, found }.into());
+            }
+            given.push(array);
+        }
+        Ok(given)
+    }
+}
+
+impl Executable for ReferenceExecutable {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn memory(&self) -> MemoryPlan {
+        let states = self.program.inputs().iter().filter(|i| i.kind == InputKind::State);
+        let elements = |v| self.program.ty(v).elements();
+        let made = self.program.nodes().iter().flat_map(|n| &n.outputs);
+        MemoryPlan {
+            state_bytes: states.map(|i| elements(i.value) * size_of::<f64>()).sum(),
+            arena_bytes: made.map(|&v| elements(v) * size_of::<f64>()).sum(),
+            scratch_bytes: 0,
+        }
+    }
+
+    fn run(
+        &mut self,
+        state: &mut Buffers,
+        data: &[(&str, &Tensor)],
+    ) -> Result<Outputs, EngineError> {
+        for (name, _) in data {
+            self.program.input(name)?;
+        }
+        let given = self.inputs(state, &data.iter().copied().collect())?;
+        let given: Vec<Option<&Array>> = given.iter().map(Some).collect();
+        let values = evaluate(&self.program, &given, self.rounding)?;
+        let mut returned = Outputs::new();
+        for output in self.program.outputs() {
+            let ty = self.program.ty(output.value());
+            let array = &values[output.value().index()];
+            match output {
+                Output::Returned { name, .. } => {
+                    returned.insert(name.clone(), array.to_tensor(ty.dtype)?);
+                }
+                Output::Updates { state: name, .. } => {
+                    let handle = Box::new(array.clone());
+                    state.insert(name.clone(), Buffer { ty: ty.clone(), handle });
+                }
+            }
+        }
+        Ok(returned)
+    }
+}
