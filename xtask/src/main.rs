@@ -2,6 +2,44 @@
 //!
 //! Nothing here is needed to use Stoa. Commands that need Python make their own environment.
 
+mod bench;
+mod bless;
+mod oracle;
 mod python_env;
+mod tidy;
+mod validate;
+mod workspace;
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+/// Developer commands of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check that a change must pass, cheap ones first; stops at the first failure.
+    Validate(validate::Args),
+    /// Check the house rules: rooms, manifests, file sizes, names, unfinished work.
+    Tidy,
+    /// Measure Stoa, alone or beside a program it is compared with.
+    Bench(bench::Args),
+    /// Ask an independent implementation, or make and check golden outputs.
+    Oracle(oracle::Args),
+    /// Accept what the code now says: snapshots, and on request golden outputs.
+    Bless(bless::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Validate(args) => validate::run(&args),
+        Command::Tidy => tidy::run(&workspace::root()?),
+        Command::Bench(args) => bench::run(&args),
+        Command::Oracle(args) => oracle::run(&args),
+        Command::Bless(args) => bless::run(&args),
+    }
+}

@@ -1,0 +1,63 @@
+//! What a change must pass, cheap checks first. `.ci/run` runs exactly this, and what needs more
+//! than Rust after it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use crate::{tidy, workspace};
+
+/// Options of `validate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Leave out the tests: seconds instead of minutes.
+    #[arg(long)]
+    quick: bool,
+}
+
+struct Step {
+    name: &'static str,
+    check: fn(&Path) -> anyhow::Result<()>,
+    slow: bool,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", check: format, slow: false },
+    Step { name: "tidy", check: tidy::run, slow: false },
+    Step { name: "clippy", check: clippy, slow: false },
+    Step { name: "documentation", check: documentation, slow: false },
+    Step { name: "tests", check: tests, slow: true },
+];
+
+/// Runs the steps in order and stops at the first failure.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let root = workspace::root()?;
+    for step in STEPS.iter().filter(|step| !(args.quick && step.slow)) {
+        eprintln!("validate: {}", step.name);
+        let start = Instant::now();
+        (step.check)(&root).with_context(|| format!("validate: {} failed", step.name))?;
+        eprintln!("validate: {} passed in {:.0} s", step.name, start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+fn format(root: &Path) -> anyhow::Result<()> {
+    workspace::check(workspace::cargo(root).args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(root: &Path) -> anyhow::Result<()> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    workspace::check(workspace::cargo(root).args(arguments))
+}
+
+fn documentation(root: &Path) -> anyhow::Result<()> {
+    let mut doc = workspace::cargo(root);
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    workspace::check(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+/// Unit, integration and documentation tests: the command that README names.
+fn tests(root: &Path) -> anyhow::Result<()> {
+    workspace::check(workspace::cargo(root).args(["test", "--workspace"]))
+}
