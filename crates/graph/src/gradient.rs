@@ -1,11 +1,12 @@
 //! Reverse-mode gradients as a graph-to-graph transform: each op names its backward as ops of the
 //! same vocabulary. Recomputation (activation checkpointing, arXiv 1604.06174) is a policy of the
 //! transform: forward values it does not keep are made again where the backward pass needs them.
-//! First order only: optimizer, cache and backward ops have no gradient.
+//! First order only: optimizer, cache and backward ops have no gradient. A gradient is f32 whatever
+//! the type of its value, so that terms of several uses add up unrounded.
 
 use std::collections::BTreeMap;
 
-use crate::{AttentionSpec, Builder, GraphError, Node, Op, RopeSpec, TensorType, ValueId};
+use crate::{AttentionSpec, Builder, DType, GraphError, Node, Op, RopeSpec, TensorType, ValueId};
 
 type Result<T> = std::result::Result<T, GraphError>;
 
@@ -88,12 +89,20 @@ pub fn gradients(
         let (a, w) = (accumulators.len(), wrt.len());
         return Err(GraphError::Gradient(format!("{a} accumulators for {w} values")));
     }
+    if let Some(i) = (1..accumulators.len()).find(|&i| wrt[..i].contains(&wrt[i])) {
+        let message = format!("value {i} of wrt stands twice; give each value one accumulator");
+        return Err(GraphError::Gradient(message));
+    }
     let forward = builder.program().nodes().to_vec();
+    let producers = producers(&forward);
+    // An input's gradient starts at its accumulator, so that ops that can add do. A value made by
+    // a node passes its gradient on: what is accumulated there must not flow with it.
+    let accumulated = || wrt.iter().copied().zip(accumulators.iter().copied());
     let mut pass = Pass {
         active: reaches(builder, &forward, wrt),
-        producers: producers(&forward),
+        grads: accumulated().filter(|(v, _)| !producers.contains_key(v)).collect(),
+        producers,
         forward: &forward,
-        grads: wrt.iter().copied().zip(accumulators.iter().copied()).collect(),
         remade: BTreeMap::new(),
         substitutes: BTreeMap::new(),
         recompute,
@@ -103,9 +112,14 @@ pub fn gradients(
         return Err(GraphError::Gradient("the loss depends on none of the values".into()));
     }
     let one = pass.builder.fill(TensorType::scalar(), 1.0)?;
-    pass.grads.insert(loss, one);
+    pass.contribute(loss, one)?;
     for node in forward.iter().rev() {
         pass.backward(node)?;
+    }
+    for (value, accumulator) in accumulated() {
+        if pass.producers.contains_key(&value) {
+            pass.contribute(value, accumulator)?;
+        }
     }
     let values = wrt
         .iter()
@@ -219,10 +233,7 @@ impl Pass<'_> {
                 let dx = self.builder.reshape(dy, shape)?;
                 self.contribute(inputs[0], dx)
             }
-            Op::Cast { .. } => {
-                let dx = self.builder.cast(dy, self.builder.ty(inputs[0]).dtype)?;
-                self.contribute(inputs[0], dx)
-            }
+            Op::Cast { .. } => self.contribute(inputs[0], dy),
             Op::Add => inputs.iter().try_for_each(|&v| self.contribute(v, dy)),
             Op::Mul => {
                 for (this, other) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
@@ -267,6 +278,7 @@ impl Pass<'_> {
             }
             Op::CrossEntropy { softcap } => self.cross_entropy(node, dy, *softcap),
             Op::MeanSquaredError => {
+                self.constant_weights(node, 2)?;
                 let (prediction, target) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
                 let op = Op::MeanSquaredErrorBackward;
                 let dx = self.builder.one(op, &[prediction, target, inputs[2], dy])?;
@@ -294,6 +306,15 @@ impl Pass<'_> {
                 Err(GraphError::NotDifferentiable { op: node.op.name(), output: 0 })
             }
         }
+    }
+
+    /// Refuses weights of a loss, its input `at`, that depend on what gradients are wanted for.
+    fn constant_weights(&self, node: &Node, at: usize) -> Result<()> {
+        if self.wants(node.inputs[at]) {
+            let message = format!("{} has no gradient by its weights", node.op.name());
+            return Err(GraphError::Gradient(message));
+        }
+        Ok(())
     }
 
     /// Backward of a pointwise op of one input: `op` takes (x, dy).
@@ -325,7 +346,11 @@ impl Pass<'_> {
             }
         }
         if self.wants(a) {
-            let b = self.saved(b)?;
+            let mut b = self.saved(b)?;
+            // On the left of a product only f32 may stand.
+            if ta && self.builder.ty(b).dtype != DType::F32 {
+                b = self.builder.cast(b, DType::F32)?;
+            }
             if ta {
                 self.accumulate(a, vec![b, dy], product(tb, true))?;
             } else {
@@ -346,7 +371,11 @@ impl Pass<'_> {
         let mut given = vec![self.saved(inputs[0])?, dy];
         given.extend(weighted.then(|| inputs[1]));
         let op = |accumulate| Op::RmsNormBackward { group, eps, weighted, accumulate };
-        let results = self.accumulate(inputs[0], given, op)?;
+        let results = if self.wants(inputs[0]) {
+            self.accumulate(inputs[0], given, op)?
+        } else {
+            self.builder.add_node(op(false), &given)?
+        };
         if weighted { self.contribute(inputs[1], results[1]) } else { Ok(()) }
     }
 
@@ -369,6 +398,7 @@ impl Pass<'_> {
     }
 
     fn cross_entropy(&mut self, node: &Node, dy: ValueId, softcap: Option<f32>) -> Result<()> {
+        self.constant_weights(node, 3)?;
         let inputs = &node.inputs;
         let (x, w) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
         let so_far = self.grads.get(&inputs[1]).copied();
