@@ -1,0 +1,324 @@
+//! Copies operands into strips the inner loop reads in order, converting and transforming as it
+//! goes.
+//!
+//! A strip covers `width` consecutive *outer* indices (rows of A, columns of B) and a range of the
+//! contraction index k: `[k][width]`, zero for outer indices beyond the edge. A matrix is seen here
+//! as `[outer, inner]`: A as it is, B transposed.
+
+use super::view::{Element, MatRef};
+use crate::isa::{Kernel, Simd};
+use half::{bf16, f16};
+
+/// A range of indices: first and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First index.
+    pub at: usize,
+    /// Number of indices.
+    pub len: usize,
+}
+
+impl Span {
+    /// The range cut into pieces of `size`, the last one shorter.
+    pub fn pieces(self, size: usize) -> impl ExactSizeIterator<Item = Span> {
+        (0..self.len.div_ceil(size)).map(move |i| self.piece(size, i))
+    }
+
+    /// Piece `i` of [`Span::pieces`].
+    pub fn piece(self, size: usize, i: usize) -> Span {
+        Span { at: self.at + i * size, len: size.min(self.len - i * size) }
+    }
+}
+
+/// What to do to an operand on its way into the product. *Outer* are the rows of A or the columns
+/// of B, *inner* is the index summed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Prologue<'a> {
+    /// Take it as it is.
+    #[default]
+    None,
+    /// Multiply by a factor per inner index, such as the weight of a norm.
+    ScaleInner(&'a [f32]),
+    /// Multiply by a factor per outer index, such as the inverse root mean square of a token.
+    ScaleOuter(&'a [f32]),
+    /// Both: an RMS-normalised input that was never stored.
+    ScaleBoth {
+        /// Factor per outer index.
+        outer: &'a [f32],
+        /// Factor per inner index.
+        inner: &'a [f32],
+    },
+    /// max(x, 0)², recomputed from the stored pre-activation. NaN stays NaN.
+    Relu2,
+}
+
+/// One factor of a product: a matrix in any [`Element`] format and what to do to it while packing.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    matrix: Matrix<'a>,
+    prologue: Prologue<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Matrix<'a> {
+    F32(MatRef<'a, f32>),
+    F16(MatRef<'a, f16>),
+    Bf16(MatRef<'a, bf16>),
+}
+
+impl<'a> From<MatRef<'a, f32>> for Operand<'a> {
+    fn from(matrix: MatRef<'a, f32>) -> Self {
+        Operand { matrix: Matrix::F32(matrix), prologue: Prologue::None }
+    }
+}
+impl<'a> From<MatRef<'a, f16>> for Operand<'a> {
+    fn from(matrix: MatRef<'a, f16>) -> Self {
+        Operand { matrix: Matrix::F16(matrix), prologue: Prologue::None }
+    }
+}
+impl<'a> From<MatRef<'a, bf16>> for Operand<'a> {
+    fn from(matrix: MatRef<'a, bf16>) -> Self {
+        Operand { matrix: Matrix::Bf16(matrix), prologue: Prologue::None }
+    }
+}
+
+impl<'a> Operand<'a> {
+    /// The same matrix with a prologue.
+    pub fn with(self, prologue: Prologue<'a>) -> Self {
+        Operand { prologue, ..self }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self.matrix {
+            Matrix::F32(m) => m.rows,
+            Matrix::F16(m) => m.rows,
+            Matrix::Bf16(m) => m.rows,
+        }
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        match self.matrix {
+            Matrix::F32(m) => m.cols,
+            Matrix::F16(m) => m.cols,
+            Matrix::Bf16(m) => m.cols,
+        }
+    }
+
+    /// The transpose; the prologue still counts outer and inner from the operand's role.
+    pub fn t(self) -> Self {
+        let matrix = match self.matrix {
+            Matrix::F32(m) => Matrix::F32(m.t()),
+            Matrix::F16(m) => Matrix::F16(m.t()),
+            Matrix::Bf16(m) => Matrix::Bf16(m.t()),
+        };
+        Operand { matrix, ..self }
+    }
+
+    /// Checks that the factors of the prologue are there; the matrix must be `[outer, inner]`.
+    pub(super) fn check(&self) {
+        let (outer, inner) = (self.rows(), self.cols());
+        let (per_outer, per_inner) = match self.prologue {
+            Prologue::None | Prologue::Relu2 => (outer, inner),
+            Prologue::ScaleInner(factors) => (outer, factors.len()),
+            Prologue::ScaleOuter(factors) => (factors.len(), inner),
+            Prologue::ScaleBoth { outer, inner } => (outer.len(), inner.len()),
+        };
+        assert!(
+            (per_outer, per_inner) == (outer, inner),
+            "a prologue with {per_outer} outer and {per_inner} inner factors for {outer} and {inner}"
+        );
+    }
+
+    /// Packs a block into `to`, strip after strip; the matrix must be `[outer, inner]`.
+    ///
+    /// # Panics
+    /// If the range leaves the matrix or `to` is too short.
+    pub(super) fn pack<S: Simd, const WIDTH: usize>(
+        &self,
+        s: S,
+        outer: Span,
+        inner: Span,
+        to: &mut [f32],
+    ) {
+        let prologue = self.prologue;
+        match self.matrix {
+            Matrix::F32(from) => s.enter(Pack::<f32, WIDTH> { from, prologue, outer, inner, to }),
+            Matrix::F16(from) => s.enter(Pack::<f16, WIDTH> { from, prologue, outer, inner, to }),
+            Matrix::Bf16(from) => s.enter(Pack::<bf16, WIDTH> { from, prologue, outer, inner, to }),
+        }
+    }
+}
+
+struct Pack<'a, 'b, T, const WIDTH: usize> {
+    from: MatRef<'a, T>,
+    prologue: Prologue<'a>,
+    outer: Span,
+    inner: Span,
+    to: &'b mut [f32],
+}
+
+impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, '_, T, WIDTH> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Pack { from, prologue, outer, inner, to } = self;
+        assert!(to.len() >= outer.len.next_multiple_of(WIDTH) * inner.len, "packing space");
+        if inner.len == 0 {
+            return;
+        }
+        for (span, strip) in outer.pieces(WIDTH).zip(to.chunks_exact_mut(WIDTH * inner.len)) {
+            let block = from.block(span.at, inner.at, span.len, inner.len);
+            pack_strip::<S, T, WIDTH>(s, block, strip);
+            transform::<S, WIDTH>(s, prologue, span, inner.at, strip);
+        }
+    }
+}
+
+/// Packs one strip without transforming it. `strip` is `[k][WIDTH]`.
+#[inline(always)]
+pub(super) fn pack_strip<S: Simd, T: Element, const WIDTH: usize>(
+    s: S,
+    from: MatRef<'_, T>,
+    strip: &mut [f32],
+) {
+    assert!(from.rows <= WIDTH && strip.len() >= from.cols * WIDTH);
+    // SAFETY: all accesses lie inside the view and inside `[k][WIDTH]`, just checked.
+    unsafe {
+        if from.col_stride == 1 && from.row_stride != 1 {
+            pack_transposing::<S, T, WIDTH>(s, from, strip.as_mut_ptr());
+        } else if from.row_stride == 1 && from.rows == WIDTH && WIDTH >= S::LANES {
+            pack_copying::<S, T, WIDTH>(s, from, strip.as_mut_ptr());
+        } else {
+            let (rows, cols) = (from.rows, from.cols);
+            for k in 0..cols {
+                for i in 0..WIDTH {
+                    let inside = i < rows;
+                    let p = from.ptr.wrapping_add(i * from.row_stride + k * from.col_stride);
+                    *strip.get_unchecked_mut(k * WIDTH + i) =
+                        if inside { (*p).to_f32() } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// Outer indices adjacent in memory and a full strip: every k is one short copy.
+#[inline(always)]
+unsafe fn pack_copying<S: Simd, T: Element, const WIDTH: usize>(
+    s: S,
+    from: MatRef<'_, T>,
+    strip: *mut f32,
+) {
+    for k in 0..from.cols {
+        // SAFETY: WIDTH elements lie at each k of the view; the last vector is moved back so that
+        // it ends with the strip, overlapping the one before.
+        unsafe {
+            let (p, to) = (from.ptr.add(k * from.col_stride), strip.add(k * WIDTH));
+            for at in (0..WIDTH).step_by(S::LANES) {
+                let at = at.min(WIDTH - S::LANES);
+                s.store_ptr(T::load(s, p.add(at)), to.add(at));
+            }
+        }
+    }
+}
+
+/// Inner indices adjacent in memory: squares of LANES × LANES are transposed in registers.
+#[inline(always)]
+unsafe fn pack_transposing<S: Simd, T: Element, const WIDTH: usize>(
+    s: S,
+    from: MatRef<'_, T>,
+    strip: *mut f32,
+) {
+    let squares = from.cols / S::LANES;
+    // From the highest rows down: what a vector writes past the strip's width belongs to the next
+    // k of a lower group of rows, which comes later and overwrites it.
+    for group in (0..WIDTH.div_ceil(S::LANES)).rev() {
+        let row = group * S::LANES;
+        let height = S::LANES.min(WIDTH - row);
+        for square in 0..squares {
+            let k = square * S::LANES;
+            let mut rows = s.square(s.zero());
+            for (i, v) in rows.as_mut().iter_mut().enumerate() {
+                if i < height && row + i < from.rows {
+                    // SAFETY: LANES elements from k on lie inside the row.
+                    *v = unsafe { T::load(s, from.ptr.add((row + i) * from.row_stride + k)) };
+                }
+            }
+            let columns = s.transpose(rows);
+            for (i, v) in columns.as_ref().iter().enumerate() {
+                // SAFETY: k + i < cols. A full vector may pass the strip's width only when
+                // another k follows to take it.
+                unsafe {
+                    let to = strip.add((k + i) * WIDTH + row);
+                    if height == S::LANES || k + i + 1 < from.cols {
+                        s.store_ptr(*v, to);
+                    } else {
+                        s.store_partial_ptr(*v, to, height);
+                    }
+                }
+            }
+        }
+        for k in squares * S::LANES..from.cols {
+            for i in 0..height {
+                // SAFETY: inside the view, or zero; inside the strip.
+                unsafe {
+                    let inside = row + i < from.rows;
+                    let p = from.ptr.wrapping_add((row + i) * from.row_stride + k);
+                    *strip.add(k * WIDTH + row + i) = if inside { (*p).to_f32() } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// Applies the prologue to a packed strip, which is still in the first-level cache.
+#[inline(always)]
+fn transform<S: Simd, const WIDTH: usize>(
+    s: S,
+    prologue: Prologue<'_>,
+    outer: Span,
+    inner: usize,
+    strip: &mut [f32],
+) {
+    let per_outer = |factors: &[f32]| {
+        let mut row = [0.0; WIDTH];
+        row[..outer.len].copy_from_slice(&factors[outer.at..outer.at + outer.len]);
+        row
+    };
+    let rows = strip.chunks_exact_mut(WIDTH);
+    match prologue {
+        Prologue::None => {}
+        Prologue::ScaleInner(factors) => {
+            for (row, &factor) in rows.zip(&factors[inner..]) {
+                // Padding stays zero even when the factor is infinite or NaN.
+                for x in &mut row[..outer.len] {
+                    *x *= factor;
+                }
+            }
+        }
+        Prologue::ScaleOuter(factors) => {
+            let factors = per_outer(factors);
+            for row in rows {
+                for (x, factor) in row.iter_mut().zip(factors) {
+                    *x *= factor;
+                }
+            }
+        }
+        Prologue::ScaleBoth { outer: per_row, inner: per_k } => {
+            let factors = per_outer(per_row);
+            for (row, &along) in rows.zip(&per_k[inner..]) {
+                for (x, factor) in row[..outer.len].iter_mut().zip(factors) {
+                    *x *= factor * along;
+                }
+            }
+        }
+        Prologue::Relu2 => {
+            for part in strip.chunks_mut(S::LANES) {
+                let x = s.max(s.zero(), s.load_partial(part));
+                s.store_partial(s.mul(x, x), part);
+            }
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The packed product against a triple loop in f64: odd sizes, strides, formats, fused passes,
+//! NaN, every instruction set of this machine, and bitwise equality over thread counts.
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+use stoa_native::gemm::epilogue::*;
+use stoa_native::gemm::{MatMut, MatRef, Operand, Prologue, gemm, gemm_fused};
+use stoa_native::isa::Isa;
+use stoa_native::pool::Pool;
+
+/// Deterministic values in -1..1 (splitmix64, Steele et al. 2014).
+fn values(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// The slow obvious twin, in f64: (value, Σ|a||b| + |beta c|) of every element, row after row.
+fn reference(
+    alpha: f32,
+    a: impl Fn(usize, usize) -> f32,
+    b: impl Fn(usize, usize) -> f32,
+    beta: f32,
+    c: impl Fn(usize, usize) -> f32,
+    [m, n, k]: [usize; 3],
+) -> Vec<(f64, f64)> {
+    let mut out = Vec::new();
+    for i in 0..m {
+        for j in 0..n {
+            let (mut sum, mut size) = (0.0, 0.0);
+            for p in 0..k {
+                let term = f64::from(a(i, p)) * f64::from(b(p, j));
+                sum += term;
+                size += term.abs();
+            }
+            let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+            let old = if beta == 0.0 { 0.0 } else { beta * f64::from(c(i, j)) };
+            out.push((alpha * sum + old, (alpha * size).abs() + old.abs()));
+        }
+    }
+    out
+}
+
+/// Within the worst-case rounding of a sum of k products in f32 (Higham, "Accuracy and Stability of
+/// Numerical Algorithms", 2002, section 3.1): γ_k times the sum of magnitudes; `extra` counts the
+/// roundings of alpha, beta and what is fused.
+fn assert_close(what: &str, got: &[f32], want: &[(f64, f64)], k: usize, extra: usize) {
+    assert_eq!(got.len(), want.len());
+    let bound = (k + extra + 2) as f64 * f64::from(f32::EPSILON);
+    for (i, (&got, &(want, size))) in got.iter().zip(want).enumerate() {
+        let close = (f64::from(got) - want).abs() <= bound * size + f64::from(f32::MIN_POSITIVE);
+        assert!(close, "{what}: element {i} is {got}, expected {want} (magnitude {size})");
+    }
+}
+
+/// Sizes at and around every tile border of every set: 1, primes, multiples, one more, one less.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 1usize..40, 2 => 40usize..150, 1 => prop::sample::select(vec![
+        1, 4, 6, 8, 12, 14, 16, 28, 32, 64, 97, 112, 113, 127, 128, 255, 256, 257,
+    ])]
+}
+
+/// A matrix stored with gaps and possibly transposed.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    transposed: bool,
+    gap: usize,
+    spread: usize,
+}
+
+impl Layout {
+    /// (row stride, column stride, length) for a shape.
+    fn strides(self, rows: usize, cols: usize) -> (usize, usize, usize) {
+        let inner = if self.transposed { rows } else { cols };
+        let outer_stride = inner * self.spread + self.gap;
+        let outer = if self.transposed { cols } else { rows };
+        let (row, col) =
+            if self.transposed { (self.spread, outer_stride) } else { (outer_stride, self.spread) };
+        (row, col, outer * outer_stride)
+    }
+}
+
+fn layout() -> impl Strategy<Value = Layout> {
+    let spread = prop_oneof![4 => Just(1usize), 1 => Just(3usize)];
+    (any::<bool>(), prop_oneof![Just(0usize), Just(5)], spread)
+        .prop_map(|(transposed, gap, spread)| Layout { transposed, gap, spread })
+}
+
+fn factor() -> impl Strategy<Value = f32> {
+    prop::sample::select(vec![0.0, 1.0, -1.0, 0.37])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn plain_product_matches_the_triple_loop(
+        (m, n, k) in (size(), size(), size()),
+        layouts in prop::array::uniform3(layout()),
+        (alpha, beta) in (factor(), factor()),
+        seed in any::<u64>(),
+    ) {
+        let (ars, acs, alen) = layouts[0].strides(m, k);
+        let (brs, bcs, blen) = layouts[1].strides(k, n);
+        let (crs, ccs, clen) = layouts[2].strides(m, n);
+        let (a, b, old) = (values(seed, alen), values(seed ^ 1, blen), values(seed ^ 2, clen));
+        let want = reference(
+            alpha,
+            |i, p| a[i * ars + p * acs],
+            |p, j| b[p * brs + j * bcs],
+            beta,
+            |i, j| old[i * crs + j * ccs],
+            [m, n, k],
+        );
+        for isa in Isa::available() {
+            let mut first: Option<Vec<f32>> = None;
+            for threads in [1, 2, 3] {
+                let pool = Pool::new(threads);
+                let mut c = old.clone();
+                gemm(
+                    &pool,
+                    isa,
+                    alpha,
+                    MatRef::strided(&a, m, k, ars, acs),
+                    MatRef::strided(&b, k, n, brs, bcs),
+                    beta,
+                    MatMut::strided(&mut c, m, n, crs, ccs),
+                );
+                let inside = |i: usize, j: usize| i * crs + j * ccs;
+                let got: Vec<f32> =
+                    (0..m * n).map(|e| c[inside(e / n, e % n)]).collect();
+                assert_close(&format!("{isa}"), &got, &want, k, 2);
+                // Nothing between the elements was touched.
+                let mut expected = old.clone();
+                for e in 0..m * n {
+                    expected[inside(e / n, e % n)] = got[e];
+                }
+                prop_assert_eq!(&c, &expected);
+                prop_assert_eq!(first.get_or_insert_with(|| c.clone()), &c);
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_bit_weights_convert_exactly(
+        (m, n, k) in (size(), size(), size()),
+        transposed in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let x = values(seed, m * k);
+        let w = values(seed ^ 1, n * k);
+        let halves: Vec<f16> = w.iter().map(|&w| f16::from_f32(w)).collect();
+        let brains: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
+        let pool = Pool::new(2);
+        // Stored [n, k] or [k, n]; the conversion is exact, so results equal those of the widened.
+        fn view<T: stoa_native::gemm::Element>(w: &[T], n: usize, k: usize, t: bool) -> MatRef<'_, T> {
+            if t { MatRef::new(w, n, k).t() } else { MatRef::new(w, k, n) }
+        }
+        for isa in Isa::available() {
+            let product = |b: Operand<'_>| {
+                let mut c = vec![f32::NAN; m * n];
+                gemm(&pool, isa, 1.0, MatRef::new(&x, m, k), b, 0.0, MatMut::new(&mut c, m, n));
+                c
+            };
+            let wide: Vec<f32> = halves.iter().map(|w| w.to_f32()).collect();
+            let expected = product(view(&wide, n, k, transposed).into());
+            prop_assert_eq!(product(view(&halves, n, k, transposed).into()), expected);
+            let wide: Vec<f32> = brains.iter().map(|w| w.to_f32()).collect();
+            let expected = product(view(&wide, n, k, transposed).into());
+            prop_assert_eq!(product(view(&brains, n, k, transposed).into()), expected);
+        }
+    }
+
+    #[test]
+    fn prologues_match_transforming_first(
+        (m, n, k) in (size(), size(), size()),
+        seed in any::<u64>(),
+    ) {
+        let (x, w) = (values(seed, m * k), values(seed ^ 1, n * k));
+        let (per_m, per_n, per_k) =
+            (values(seed ^ 2, m), values(seed ^ 3, n), values(seed ^ 4, k));
+        let relu2 = |x: f32| x.max(0.0).powi(2);
+        let pool = Pool::new(2);
+        type Twin<'a> = Box<dyn Fn(usize, usize) -> f32 + 'a>;
+        let x_at = |i: usize, p: usize| x[i * k + p];
+        let w_at = |p: usize, j: usize| w[j * k + p];
+        let cases: Vec<(Prologue<'_>, Prologue<'_>, Twin<'_>, Twin<'_>)> = vec![
+            (
+                Prologue::ScaleBoth { outer: &per_m, inner: &per_k },
+                Prologue::None,
+                Box::new(|i, p| x_at(i, p) * (per_m[i] * per_k[p])),
+                Box::new(w_at),
+            ),
+            (
+                Prologue::ScaleOuter(&per_m),
+                Prologue::ScaleInner(&per_k),
+                Box::new(|i, p| x_at(i, p) * per_m[i]),
+                Box::new(|p, j| w_at(p, j) * per_k[p]),
+            ),
+            (
+                Prologue::Relu2,
+                Prologue::ScaleOuter(&per_n),
+                Box::new(|i, p| relu2(x_at(i, p))),
+                Box::new(|p, j| w_at(p, j) * per_n[j]),
+            ),
+            (
+                Prologue::ScaleInner(&per_k),
+                Prologue::Relu2,
+                Box::new(|i, p| x_at(i, p) * per_k[p]),
+                Box::new(|p, j| relu2(w_at(p, j))),
+            ),
+        ];
+        for isa in Isa::available() {
+            for (case, (left, right, a, b)) in cases.iter().enumerate() {
+                let mut c = vec![f32::NAN; m * n];
+                gemm_fused(
+                    &pool,
+                    isa,
+                    1.0,
+                    Operand::from(MatRef::new(&x, m, k)).with(*left),
+                    Operand::from(MatRef::new(&w, n, k).t()).with(*right),
+                    0.0,
+                    MatMut::new(&mut c, m, n),
+                    &Keep,
+                );
+                let want = reference(1.0, a, b, 0.0, |_, _| 0.0, [m, n, k]);
+                assert_close(&format!("{isa} case {case}"), &c, &want, k, 6);
+            }
+        }
+    }
+
+    #[test]
+    fn epilogues_match_a_second_pass((m, n, k) in (size(), size(), size()), seed in any::<u64>()) {
+        let (x, w) = (values(seed, m * k), values(seed ^ 1, n * k));
+        let (p, q) = (values(seed ^ 2, m * n), values(seed ^ 3, m * n));
+        let (per_row, per_col) = (values(seed ^ 4, m), values(seed ^ 5, n));
+        let pool = Pool::new(2);
+        let silu = |x: f64| x / (1.0 + (-x).exp());
+        for isa in Isa::available() {
+            let a = MatRef::new(&x, m, k);
+            let b = MatRef::new(&w, n, k).t();
+            let mut plain = vec![f32::NAN; m * n];
+            gemm(&pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut plain, m, n));
+            let side = |data| MatRef::new(data, m, n);
+            fn fused<E: Epilogue>(
+                pool: &Pool,
+                isa: Isa,
+                (a, b): (MatRef<'_>, MatRef<'_>),
+                epilogue: &E,
+            ) -> Vec<f32> {
+                let mut c = vec![f32::NAN; a.rows() * b.cols()];
+                let to = MatMut::new(&mut c, a.rows(), b.cols());
+                gemm_fused(pool, isa, 1.0, a, b, 0.0, to, epilogue);
+                c
+            }
+            // The product underneath is bitwise the plain one, so only the roundings of the fused
+            // pass remain: a few ε relative to the largest intermediate.
+            let check = |what: &str, got: &[f32], want: &dyn Fn(usize) -> f64| {
+                for e in 0..m * n {
+                    let (got, want) = (f64::from(got[e]), want(e));
+                    let size = want.abs().max(f64::from(plain[e]).abs()).max(1.0);
+                    assert!((got - want).abs() <= 2e-6 * size, "{isa} {what} {e}: {got} {want}");
+                }
+            };
+            let c = |e: usize| f64::from(plain[e]);
+            let (p_at, q_at) = (|e: usize| f64::from(p[e]), |e: usize| f64::from(q[e]));
+            let relu2 = |x: f64| x.max(0.0).powi(2);
+            let run = |got: Vec<f32>, what: &str, want: &dyn Fn(usize) -> f64| check(what, &got, want);
+            run(fused(&pool, isa, (a, b), &Add(side(&p))), "add", &|e| c(e) + p_at(e));
+            run(fused(&pool, isa, (a, b), &Relu2), "relu2", &|e| relu2(c(e)));
+            run(fused(&pool, isa, (a, b), &(ScaleRows(&per_row), ScaleCols(&per_col))), "scale", &|e| {
+                c(e) * f64::from(per_row[e / n]) * f64::from(per_col[e % n])
+            });
+            run(fused(&pool, isa, (a, b), &Relu2Gradient { pre: side(&p) }), "relu2 gradient", &|e| {
+                c(e) * 2.0 * p_at(e).max(0.0)
+            });
+            let mut beside = vec![f32::NAN; m * n];
+            let activated = MatMut::new(&mut beside, m, n);
+            prop_assert_eq!(&fused(&pool, isa, (a, b), &Relu2Beside { activated }), &plain);
+            run(beside, "relu2 beside", &|e| relu2(c(e)));
+            let mut beside = vec![f32::NAN; m * n];
+            let hidden = MatMut::new(&mut beside, m, n);
+            prop_assert_eq!(&fused(&pool, isa, (a, b), &SwiGlu { gate: side(&p), hidden }), &plain);
+            run(beside, "swiglu", &|e| silu(p_at(e)) * c(e));
+            let mut beside = vec![f32::NAN; m * n];
+            let d_gate = MatMut::new(&mut beside, m, n);
+            let epilogue = SwiGluGradient { gate: side(&p), up: side(&q), d_gate };
+            run(fused(&pool, isa, (a, b), &epilogue), "swiglu up", &|e| c(e) * silu(p_at(e)));
+            run(beside, "swiglu gate", &|e| {
+                let sigmoid = 1.0 / (1.0 + (-p_at(e)).exp());
+                c(e) * q_at(e) * (sigmoid + silu(p_at(e)) * (1.0 - sigmoid))
+            });
+        }
+    }
+}
+
+/// Sizes beyond one block in every direction, once; proptest covers the small ones.
+#[test]
+fn sizes_beyond_one_block_match_and_ignore_the_thread_count() {
+    for (m, n, k) in [(2700, 70, 401), (40, 2100, 800), (301, 333, 1201)] {
+        let (a, b) = (values(1, m * k), values(2, n * k));
+        let want =
+            reference(1.0, |i, p| a[i * k + p], |p, j| b[j * k + p], 0.0, |_, _| 0.0, [m, n, k]);
+        for isa in Isa::available() {
+            let run = |threads| {
+                let mut c = vec![f32::NAN; m * n];
+                let mut preactivation = vec![f32::NAN; m * n];
+                let b = MatRef::new(&b, n, k).t();
+                let (pool, a) = (Pool::new(threads), MatRef::new(&a, m, k));
+                gemm(&pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+                let mut beside = vec![f32::NAN; m * n];
+                let epilogue = Relu2Beside { activated: MatMut::new(&mut beside, m, n) };
+                let to = MatMut::new(&mut preactivation, m, n);
+                gemm_fused(&pool, isa, 1.0, a, b, 0.0, to, &epilogue);
+                assert_eq!(c, preactivation, "{isa}");
+                let relu2: Vec<f32> = c.iter().map(|x| x.max(0.0) * x.max(0.0)).collect();
+                assert_eq!(beside, relu2, "{isa}");
+                c
+            };
+            let one = run(1);
+            assert_close(&format!("{isa} {m} {n} {k}"), &one, &want, k, 0);
+            for threads in [2, 3] {
+                assert_eq!(run(threads), one, "{isa} with {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_in_c_is_overwritten_and_nan_in_a_and_b_propagates() {
+    let (m, n, k) = (31, 45, 50);
+    let pool = Pool::new(2);
+    for isa in Isa::available() {
+        let (mut a, b) = (values(1, m * k), values(2, k * n));
+        a[7 * k + 3] = f32::NAN;
+        a[9 * k + 4] = f32::INFINITY;
+        let mut c = vec![f32::NAN; m * n];
+        let (a, b) = (MatRef::new(&a, m, k), MatRef::new(&b, k, n));
+        gemm(&pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+        for (i, row) in c.chunks(n).enumerate() {
+            match i {
+                7 => assert!(row.iter().all(|x| x.is_nan()), "{isa}"),
+                9 => assert!(row.iter().all(|x| !x.is_finite()), "{isa}"),
+                _ => assert!(row.iter().all(|x| x.is_finite()), "{isa} row {i}"),
+            }
+        }
+        gemm(&pool, isa, 0.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+        assert!(c[7 * n].is_nan() && c[0] == 0.0, "{isa}: alpha 0 still forms the product");
+    }
+}
+
+#[test]
+fn a_scale_of_infinity_does_not_leak_through_padding() {
+    // Rows and columns beyond the edge are zero; times infinity they would be NaN.
+    let pool = Pool::new(1);
+    for isa in Isa::available() {
+        let (a, b) = ([1.0f32; 3], [2.0f32; 3]);
+        let mut c = [0.0f32; 9];
+        let inner = [f32::INFINITY];
+        let a = Operand::from(MatRef::new(&a, 3, 1)).with(Prologue::ScaleInner(&inner));
+        gemm_fused(
+            &pool,
+            isa,
+            1.0,
+            a,
+            MatRef::new(&b, 1, 3),
+            0.0,
+            MatMut::new(&mut c, 3, 3),
+            &Keep,
+        );
+        assert_eq!(c, [f32::INFINITY; 9], "{isa}");
+    }
+}
+
+#[test]
+fn empty_products() {
+    let pool = Pool::new(2);
+    for isa in Isa::available() {
+        let mut c = [1.0f32, 2.0, 3.0, 4.0];
+        let empty: [f32; 0] = [];
+        let (a, b) = (MatRef::new(&empty, 2, 0), MatRef::new(&empty, 0, 2));
+        gemm(&pool, isa, 1.0, a, b, 0.5, MatMut::new(&mut c, 2, 2));
+        assert_eq!(c, [0.5, 1.0, 1.5, 2.0], "an empty sum leaves beta * C");
+        gemm(&pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut c, 2, 2));
+        assert_eq!(c, [0.0; 4]);
+        let (a, b) = (MatRef::new(&c, 0, 2), MatRef::new(&c, 2, 2));
+        gemm(&pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut [], 0, 2));
+    }
+}
+
+#[test]
+#[should_panic(expected = "[2, 3] times [2, 2] does not make [2, 2]")]
+fn mismatched_shapes_are_named() {
+    let data = [0.0f32; 6];
+    let mut c = [0.0f32; 4];
+    let (a, b) = (MatRef::new(&data, 2, 3), MatRef::new(&data, 2, 2));
+    gemm(&Pool::new(1), Isa::Portable, 1.0, a, b, 0.0, MatMut::new(&mut c, 2, 2));
+}
