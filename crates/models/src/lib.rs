@@ -1,1 +1,32 @@
-//! The language transformer written as programs, and its weight files.
+//! The language transformer: its configuration, parameters and initialization, the programs that
+//! train, evaluate and decode it, and its weight files in the Hugging Face layout.
+//!
+//! Knows tensor programs and nothing of data, recipes or sampling. Files are touched only by
+//! [`save`] and [`load`].
+
+mod config;
+mod decoding;
+mod error;
+mod hugging_face;
+mod initialization;
+mod optimizer;
+mod parameters;
+mod programs;
+mod transformer;
+mod weights;
+
+pub use config::{LanguageConfig, Mlp, SlidingWindow};
+pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program};
+pub use error::ModelError;
+pub use hugging_face::{from_hugging_face, to_hugging_face};
+pub use initialization::{initialize, uniform_bits};
+pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
+pub use parameters::{Parameter, ParameterGroup, parameter_count, parameters};
+pub use programs::{
+    TrainingShape, accumulation_program, evaluation_program, gradient_name, training_program,
+    update_program,
+};
+pub use weights::{
+    Weights, download, from_safetensors, load, model_weights, save, save_model, to_safetensors,
+    upload, with_matrix_dtype,
+};

@@ -1,0 +1,83 @@
+//! The program that reads prompts and writes answers: tokens go into key and value caches, and
+//! logits come out for the rows asked for. One program serves a chunk of a prompt, one token of
+//! many conversations, or a mixture; sampling is the caller's.
+
+use stoa_graph::{Builder, DType, Program, TensorType};
+
+use crate::transformer::{Transformer, attention_spec, index_data};
+use crate::{LanguageConfig, ModelError};
+
+/// Sizes of a decoding program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodingSpec {
+    /// Tokens given at once, of any conversations.
+    pub tokens: usize,
+    /// Rows whose logits are returned.
+    pub rows: usize,
+    /// Conversations the caches hold.
+    pub slots: usize,
+    /// Tokens of each conversation the caches hold.
+    pub max_time: usize,
+    /// Element type of the matrices.
+    pub weights: DType,
+    /// Element type of the caches.
+    pub caches: DType,
+}
+
+/// Name of the state that caches the keys (`kind` = "keys") or values ("values") of a layer.
+pub fn cache_name(layer: usize, kind: &str) -> String {
+    format!("cache.{layer}.{kind}")
+}
+
+/// Names and types of the caches; any content will do at first, zeros for instance.
+pub fn cache_types(config: &LanguageConfig, spec: &DecodingSpec) -> Vec<(String, TensorType)> {
+    let ty = TensorType::new(spec.caches, [spec.slots, spec.max_time, config.kv_features()]);
+    let of = |layer| ["keys", "values"].map(|kind| (cache_name(layer, kind), ty.clone()));
+    (0..config.layers).flat_map(of).collect()
+}
+
+/// Data: `tokens`, `slots`, `positions` (i32 [tokens]; slot −1 marks padding) and `rows` (i32
+/// [rows], indices into the tokens). Each token is written into its slot at its position and sees
+/// what that slot holds up to there, so a slot must be filled from position 0 on. Returns `logits`
+/// f32 [rows, vocab].
+///
+/// # Errors
+/// [`ModelError::Config`], or sizes that do not fit.
+pub fn decoding_program(
+    config: &LanguageConfig,
+    spec: &DecodingSpec,
+) -> Result<Program, ModelError> {
+    config.validate()?;
+    let mut builder = Builder::new();
+    let b = &mut builder;
+    let model = Transformer::declare(b, config, spec.weights)?;
+    let tokens = index_data(b, "tokens", spec.tokens)?;
+    let slots = index_data(b, "slots", spec.tokens)?;
+    let positions = index_data(b, "positions", spec.tokens)?;
+    let rows = index_data(b, "rows", spec.rows)?;
+    let caches = cache_types(config, spec)
+        .into_iter()
+        .map(|(name, ty)| Ok((b.state(&name, ty)?, name)))
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let x = model.blocks(b, tokens, positions, |b, layer, [q, k, v]| {
+        let appended = [(2 * layer, k), (2 * layer + 1, v)].map(|(cache, new)| {
+            let (value, name) = &caches[cache];
+            let value = b.kv_append(*value, new, slots, positions)?;
+            b.updates(name, value)?;
+            Ok(value)
+        });
+        let [keys, values] = appended;
+        let spec = attention_spec(config, layer, 1);
+        b.cached_attention(q, (keys?, values?), slots, positions, spec)
+    })?;
+    // [tokens, hidden] → [rows, hidden]
+    let x = b.gather(x, rows)?;
+    let x = model.final_norm(b, x)?;
+    let logits = b.linear(x, model.head())?;
+    let logits = match config.logit_softcap {
+        Some(cap) => b.soft_cap(logits, cap)?,
+        None => logits,
+    };
+    b.returns("logits", logits)?;
+    Ok(builder.finish())
+}

@@ -1,0 +1,163 @@
+//! Programs over batches of whole sequences: training in one go, gradient accumulation in two, and
+//! evaluation. Decoding with caches is in `decoding`.
+//!
+//! Data inputs, all of batch·time elements, row by row: `tokens`, `positions` (i32), `targets`
+//! (i32, −1 = not predicted), `weights` (f32 factor of each target's loss; the loss is their
+//! weighted sum, so they usually add up to 1 over a step), and `segments` (i32 document ids) when
+//! the shape says so.
+
+use stoa_graph::{Builder, DType, Program, Recompute, TensorType, ValueId, gradients};
+
+use crate::optimizer::add_updates;
+use crate::transformer::{Transformer, attention_spec, index_data};
+use crate::{LanguageConfig, ModelError, OptimizerConfig, Parameter};
+
+type Result<T> = std::result::Result<T, ModelError>;
+
+/// Sequences a program takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingShape {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of each.
+    pub time: usize,
+    /// Whether sequences hold several documents, kept apart by the input `segments`.
+    pub segmented: bool,
+}
+
+impl TrainingShape {
+    /// Tokens of all sequences.
+    pub const fn tokens(&self) -> usize {
+        self.batch * self.time
+    }
+}
+
+/// One optimizer step: forward, backward, update. Data beside the batch: scalars `lr` (factor on
+/// every group's rate), `step` (from 1), `momentum` (with Muon), `limit` (with clipping: a step of
+/// larger gradient norm changes nothing). Returns `loss`, and `grad_norm` when clipping.
+///
+/// # Errors
+/// [`ModelError::Config`], or a shape that does not fit.
+pub fn training_program(
+    config: &LanguageConfig,
+    optimizer: &OptimizerConfig,
+    shape: TrainingShape,
+    recompute: Recompute,
+) -> Result<Program> {
+    let mut forward = Forward::new(config, shape)?;
+    let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
+    let loss = forward.loss;
+    let grads = gradients(&mut forward.builder, loss, &wrt, &[], recompute)?;
+    forward.builder.returns("loss", grads.current(loss))?;
+    add_updates(&mut forward.builder, optimizer, &forward.trained, &grads.values)?;
+    let program = forward.builder.finish();
+    Ok(if optimizer.clipping.is_some() { program } else { program.with_early_updates() })
+}
+
+/// Forward and backward of a part of a step's batch: adds its gradients to the states
+/// [`gradient_name`]. Returns `loss`.
+///
+/// # Errors
+/// As [`training_program`].
+pub fn accumulation_program(
+    config: &LanguageConfig,
+    shape: TrainingShape,
+    recompute: Recompute,
+) -> Result<Program> {
+    let mut forward = Forward::new(config, shape)?;
+    let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
+    let sums = declare_gradients(&mut forward.builder, &forward.trained)?;
+    let loss = forward.loss;
+    let grads = gradients(&mut forward.builder, loss, &wrt, &sums, recompute)?;
+    forward.builder.returns("loss", grads.current(loss))?;
+    for ((parameter, _), &sum) in forward.trained.iter().zip(&grads.values) {
+        forward.builder.updates(&gradient_name(&parameter.name), sum)?;
+    }
+    Ok(forward.builder.finish())
+}
+
+/// Applies accumulated gradients and sets them back to zero. Data: the scalars of
+/// [`training_program`]. Returns `grad_norm` when clipping.
+///
+/// # Errors
+/// As [`training_program`].
+pub fn update_program(config: &LanguageConfig, optimizer: &OptimizerConfig) -> Result<Program> {
+    config.validate()?;
+    let mut builder = Builder::new();
+    let trained = Transformer::declare(&mut builder, config, DType::F32)?.parameters();
+    let sums = declare_gradients(&mut builder, &trained)?;
+    add_updates(&mut builder, optimizer, &trained, &sums)?;
+    for (parameter, value) in &trained {
+        let zero = builder.fill(builder.ty(*value).clone(), 0.0)?;
+        builder.updates(&gradient_name(&parameter.name), zero)?;
+    }
+    Ok(builder.finish())
+}
+
+/// Forward only. Data: `tokens`, `targets`, `positions`, and `segments` when segmented. Returns
+/// `nll` [batch·time], in nats, 0 where the target is −1.
+///
+/// # Errors
+/// As [`training_program`].
+pub fn evaluation_program(config: &LanguageConfig, shape: TrainingShape) -> Result<Program> {
+    config.validate()?;
+    let mut builder = Builder::new();
+    let weights = builder.fill(TensorType::f32([shape.tokens()]), 1.0)?;
+    let (_, nll) = head_loss(&mut builder, config, shape, weights)?.1;
+    builder.returns("nll", nll)?;
+    Ok(builder.finish())
+}
+
+/// Name of the state that sums a parameter's gradient.
+pub fn gradient_name(parameter: &str) -> String {
+    format!("{parameter}.gradient")
+}
+
+fn declare_gradients(
+    builder: &mut Builder,
+    trained: &[(Parameter, ValueId)],
+) -> Result<Vec<ValueId>> {
+    let declare = |(p, v): &(Parameter, ValueId)| {
+        let ty = builder.ty(*v).clone();
+        Ok(builder.state(gradient_name(&p.name), ty)?)
+    };
+    trained.iter().map(declare).collect()
+}
+
+/// A program that has got as far as its loss.
+struct Forward {
+    builder: Builder,
+    trained: Vec<(Parameter, ValueId)>,
+    loss: ValueId,
+}
+
+impl Forward {
+    fn new(config: &LanguageConfig, shape: TrainingShape) -> Result<Self> {
+        config.validate()?;
+        let mut builder = Builder::new();
+        let weights = builder.data("weights", TensorType::f32([shape.tokens()]))?;
+        let (trained, (loss, _)) = head_loss(&mut builder, config, shape, weights)?;
+        Ok(Forward { builder, trained, loss })
+    }
+}
+
+/// Parameters, and (loss, nll) of every target.
+fn head_loss(
+    builder: &mut Builder,
+    config: &LanguageConfig,
+    shape: TrainingShape,
+    weights: ValueId,
+) -> Result<(Vec<(Parameter, ValueId)>, (ValueId, ValueId))> {
+    let model = Transformer::declare(builder, config, DType::F32)?;
+    let n = shape.tokens();
+    let tokens = index_data(builder, "tokens", n)?;
+    let targets = index_data(builder, "targets", n)?;
+    let positions = index_data(builder, "positions", n)?;
+    let segments = if shape.segmented { Some(index_data(builder, "segments", n)?) } else { None };
+    let x = model.hidden(builder, tokens, positions, |builder, layer, [q, k, v]| {
+        let spec = attention_spec(config, layer, shape.batch);
+        Ok(builder.attention(q, k, v, segments, spec)?.0)
+    })?;
+    let outputs = builder.cross_entropy(x, model.head(), targets, weights, config.logit_softcap)?;
+    Ok((model.parameters(), outputs))
+}
