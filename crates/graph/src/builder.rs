@@ -33,7 +33,7 @@ impl Builder {
     /// Declares a state input: a parameter, a moment, a cache.
     ///
     /// # Errors
-    /// [`GraphError::DuplicateName`].
+    /// [`GraphError::DuplicateName`], [`GraphError::TooLarge`].
     pub fn state(&mut self, name: impl Into<String>, ty: TensorType) -> Result<ValueId> {
         self.input(name.into(), InputKind::State, ty)
     }
@@ -41,7 +41,7 @@ impl Builder {
     /// Declares an input given for each run.
     ///
     /// # Errors
-    /// [`GraphError::DuplicateName`].
+    /// [`GraphError::DuplicateName`], [`GraphError::TooLarge`].
     pub fn data(&mut self, name: impl Into<String>, ty: TensorType) -> Result<ValueId> {
         self.input(name.into(), InputKind::Data, ty)
     }
@@ -68,10 +68,11 @@ impl Builder {
     pub fn updates(&mut self, state: &str, value: ValueId) -> Result<()> {
         let input = self.program.input(state)?;
         if input.kind != InputKind::State {
+            let states = self.program.inputs.iter().filter(|i| i.kind == InputKind::State);
             return Err(GraphError::UnknownName {
                 kind: "state",
                 name: state.to_owned(),
-                known: "data inputs cannot be updated".into(),
+                known: states.map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "),
             });
         }
         let expected = self.ty(input.value).clone();
@@ -93,8 +94,8 @@ impl Builder {
     /// The op's shape rule, with both shapes.
     pub fn add_node(&mut self, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
         let types: Vec<&TensorType> = inputs.iter().map(|&v| self.program.ty(v)).collect();
-        let outputs: Vec<ValueId> =
-            output_types(&op, &types)?.into_iter().map(|ty| self.value(ty)).collect();
+        let types = output_types(&op, &types)?;
+        let outputs: Vec<ValueId> = types.into_iter().map(|ty| self.value(ty)).collect();
         self.program.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }
@@ -108,7 +109,7 @@ impl Builder {
         if self.program.inputs.iter().any(|i| i.name == name) {
             return Err(GraphError::DuplicateName(name));
         }
-        let value = self.value(ty);
+        let value = self.value(ty.addressable()?);
         self.program.inputs.push(Input { name, kind, value });
         Ok(value)
     }

@@ -89,6 +89,9 @@ pub enum GraphError {
         /// Type given.
         found: TensorType,
     },
+    /// A tensor would not fit any address space.
+    #[error("{0} holds more bytes than can be addressed; check the sizes it is made from")]
+    TooLarge(TensorType),
     /// Elements do not fill a shape.
     #[error("{ty} holds {} elements, was given {found}", ty.elements())]
     ElementCount {

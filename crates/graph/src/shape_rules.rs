@@ -10,6 +10,10 @@ type Result<T> = std::result::Result<T, GraphError>;
 /// # Errors
 /// What does not fit, with the types involved.
 pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    types_by_rule(op, inputs)?.into_iter().map(TensorType::addressable).collect()
+}
+
+fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
     let rule = Rule { op: op.name(), inputs };
     match op {
         Op::Fill { ty, .. } => {
@@ -18,7 +22,7 @@ pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> 
         }
         Op::Reshape { shape } => {
             rule.arity(1)?;
-            let ty = TensorType::new(inputs[0].dtype, shape.clone());
+            let ty = TensorType::new(inputs[0].dtype, shape.clone()).addressable()?;
             rule.require(
                 ty.elements() == inputs[0].elements(),
                 "element counts differ",
@@ -33,16 +37,15 @@ pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> 
             rule.attribute(dtype.is_float(), || format!("casts to float types, not {dtype}"))?;
             Ok(vec![TensorType::new(*dtype, inputs[0].shape.clone())])
         }
-        Op::Add | Op::Mul | Op::SoftCapBackward { .. } | Op::ActivationBackward(_) | Op::Swiglu => {
-            rule.arity(2)?;
-            rule.f32(0, "first")?;
-            rule.same(0, 1)?;
-            Ok(vec![inputs[0].clone()])
+        Op::Add | Op::Mul | Op::ActivationBackward(_) | Op::Swiglu => rule.pointwise(2),
+        Op::Scale { .. } | Op::Activation(_) => rule.pointwise(1),
+        Op::SoftCap { cap } => {
+            rule.positive("cap", *cap)?;
+            rule.pointwise(1)
         }
-        Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) => {
-            rule.arity(1)?;
-            rule.f32(0, "x")?;
-            Ok(vec![inputs[0].clone()])
+        Op::SoftCapBackward { cap } => {
+            rule.positive("cap", *cap)?;
+            rule.pointwise(2)
         }
         Op::SwigluBackward => {
             rule.arity(3)?;
@@ -138,9 +141,7 @@ pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> 
         }
         Op::ClipFactor { max_norm } => {
             rule.arity(2)?;
-            rule.attribute(*max_norm > 0.0, || {
-                format!("max_norm must be positive, is {max_norm}")
-            })?;
+            rule.positive("max_norm", *max_norm)?;
             rule.is(0, "norm", DType::F32, &[])?;
             rule.is(1, "limit", DType::F32, &[])?;
             Ok(vec![TensorType::scalar()])
@@ -195,6 +196,10 @@ impl Rule<'_> {
         if holds { Ok(()) } else { Err(GraphError::Attribute { op: self.op, message: message() }) }
     }
 
+    fn positive(&self, name: &str, value: f32) -> Result<()> {
+        self.attribute(value > 0.0, || format!("{name} must be positive, is {value}"))
+    }
+
     fn require(
         &self,
         holds: bool,
@@ -230,12 +235,20 @@ impl Rule<'_> {
     }
 
     fn rank(&self, i: usize, input: &'static str, rank: usize) -> Result<()> {
-        self.input(i, input, self.inputs[i].shape.len() == rank, format!("of {rank} dimensions"))
+        self.input(i, input, self.inputs[i].shape.len() == rank, format!("{rank}-dimensional"))
     }
 
     fn is(&self, i: usize, input: &'static str, dtype: DType, shape: &[usize]) -> Result<()> {
         let expected = TensorType::new(dtype, shape);
         self.input(i, input, *self.inputs[i] == expected, expected.to_string())
+    }
+
+    /// f32 tensors of one type, and a result of that type.
+    fn pointwise(&self, arity: usize) -> Result<Vec<TensorType>> {
+        self.arity(arity)?;
+        self.f32(0, "first")?;
+        (1..arity).try_for_each(|i| self.same(0, i))?;
+        Ok(vec![self.inputs[0].clone()])
     }
 
     fn matmul(&self, ta: bool, tb: bool, accumulate: bool) -> Result<Vec<TensorType>> {
@@ -281,13 +294,13 @@ impl Rule<'_> {
         let x = self.inputs[0];
         let divides = spec.axes > 0
             && spec.head_dim > 0
-            && spec.head_dim.is_multiple_of(2 * spec.axes)
+            && spec.head_dim.is_multiple_of(spec.axes.saturating_mul(2))
             && x.shape[1].is_multiple_of(spec.head_dim);
         self.attribute(divides, || {
             format!(
                 "head_dim {} must be a multiple of 2·axes = {} and divide the features of {x}",
                 spec.head_dim,
-                2 * spec.axes
+                spec.axes.saturating_mul(2)
             )
         })?;
         self.is(1, "positions", DType::I32, &[x.shape[0], spec.axes])?;
@@ -313,9 +326,10 @@ impl Rule<'_> {
         self.attribute(spec.batch > 0 && tokens.is_multiple_of(spec.batch), || {
             format!("batch {} does not divide the rows of q, {}", spec.batch, self.inputs[0])
         })?;
-        self.is(0, "q", DType::F32, &[tokens, spec.heads * spec.head_dim])?;
-        self.is(1, "k", DType::F32, &[tokens, spec.kv_heads * spec.head_dim])?;
-        self.is(2, "v", DType::F32, &[tokens, spec.kv_heads * spec.head_dim])?;
+        let features = spec.kv_heads.saturating_mul(spec.head_dim);
+        self.is(0, "q", DType::F32, &[tokens, spec.heads.saturating_mul(spec.head_dim)])?;
+        self.is(1, "k", DType::F32, &[tokens, features])?;
+        self.is(2, "v", DType::F32, &[tokens, features])?;
         segments.map_or(Ok(()), |i| self.is(i, "segments", DType::I32, &[tokens]))
     }
 
@@ -326,9 +340,9 @@ impl Rule<'_> {
         self.rank(0, "q", 2)?;
         self.rank(1, "keys", 3)?;
         let n = self.inputs[0].shape[0];
-        self.is(0, "q", DType::F32, &[n, spec.heads * spec.head_dim])?;
+        self.is(0, "q", DType::F32, &[n, spec.heads.saturating_mul(spec.head_dim)])?;
         self.float(1, "keys")?;
-        let features = spec.kv_heads * spec.head_dim;
+        let features = spec.kv_heads.saturating_mul(spec.head_dim);
         self.input(
             1,
             "keys",
@@ -350,8 +364,7 @@ impl Rule<'_> {
         self.require(x.shape[1] == w.shape[1], "features of x and w differ", x, w)?;
         self.is(2, "targets", DType::I32, &[x.shape[0]])?;
         self.is(3, "weights", DType::F32, &[x.shape[0]])?;
-        let sound = softcap.is_none_or(|cap| cap > 0.0);
-        self.attribute(sound, || format!("softcap must be positive, is {softcap:?}"))
+        softcap.map_or(Ok(()), |cap| self.positive("softcap", cap))
     }
 
     fn squared_error(&self) -> Result<()> {

@@ -88,6 +88,19 @@ impl TensorType {
         self.shape.iter().product()
     }
 
+    /// The type itself when its size in bytes can be addressed. [`TensorType::elements`] and
+    /// [`TensorType::size_bytes`] hold only for such types; programs and tensors have no others.
+    ///
+    /// # Errors
+    /// [`GraphError::TooLarge`].
+    pub fn addressable(self) -> Result<Self, GraphError> {
+        let bytes = |n: usize, &d: &usize| n.checked_mul(d);
+        match self.shape.iter().try_fold(self.dtype.size_bytes(), bytes) {
+            Some(n) if isize::try_from(n).is_ok() => Ok(self),
+            _ => Err(GraphError::TooLarge(self)),
+        }
+    }
+
     /// Size in bytes.
     pub fn size_bytes(&self) -> usize {
         self.elements() * self.dtype.size_bytes()
@@ -137,7 +150,8 @@ impl Tensor {
     /// A tensor from elements in row-major order.
     ///
     /// # Errors
-    /// [`GraphError::ElementCount`] when `data` does not fill `shape` exactly.
+    /// [`GraphError::ElementCount`] when `data` does not fill `shape` exactly,
+    /// [`GraphError::TooLarge`] when nothing could.
     pub fn new(shape: impl Into<Vec<usize>>, data: TensorData) -> Result<Self, GraphError> {
         let shape = shape.into();
         let found = match &data {
@@ -148,7 +162,7 @@ impl Tensor {
             TensorData::U32(v) => v.len(),
         };
         let tensor = Tensor { shape, data };
-        let ty = tensor.ty();
+        let ty = tensor.ty().addressable()?;
         if ty.elements() == found {
             Ok(tensor)
         } else {
