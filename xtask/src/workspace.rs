@@ -50,20 +50,6 @@ pub fn check(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `command` and returns its stdout; stderr passes through.
-pub fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
-    let shown = shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start `{shown}`"))?;
-    if !output.status.success() {
-        bail!("`{shown}` failed ({})", output.status);
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` did not print UTF-8"))
-}
-
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

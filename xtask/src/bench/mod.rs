@@ -1,0 +1,53 @@
+//! Measurements, alone or paired with another program on the same machine in the same run.
+//!
+//! Progress and a table for people go to stderr; the last line of stdout is one JSON object.
+
+mod machine;
+mod peak_memory;
+mod train;
+
+use clap::Subcommand;
+
+use crate::workspace;
+
+/// Options of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Training steps per second and peak memory.
+    Train(train::TrainArgs),
+    /// Share of the arithmetic peak per op (`stoa bench ops`).
+    Ops(Forwarded),
+    /// Decoding speed (`stoa bench decode`).
+    Decode(Forwarded),
+}
+
+/// A bench that the binary has itself: built in release, then given these options as they are.
+#[derive(Debug, clap::Args)]
+struct Forwarded {
+    /// Options of the bench; see `stoa bench … --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+/// Runs one bench.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let result = match &args.bench {
+        Bench::Train(args) => train::run(args)?,
+        Bench::Ops(args) => return forward("ops", args),
+        Bench::Decode(args) => return forward("decode", args),
+    };
+    println!("{result}");
+    Ok(())
+}
+
+fn forward(bench: &str, args: &Forwarded) -> anyhow::Result<()> {
+    let root = workspace::root()?;
+    let mut command = std::process::Command::new(workspace::release_binary(&root)?);
+    workspace::check(command.args(["bench", bench]).args(&args.options))
+}

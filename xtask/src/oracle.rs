@@ -1,0 +1,92 @@
+//! Independent implementations that ours are checked against, and the golden outputs made with
+//! them. The scripts are in `xtask/oracle/`, with a README.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Subcommand;
+
+use crate::{python_env, workspace};
+
+/// Environment with PyTorch: 5 GB, for benches and for making golden outputs, never for CI.
+pub const TORCH_ENVIRONMENT: &str = "torch-2.15.0";
+/// Its packages.
+pub const TORCH_PACKAGES: &[&str] =
+    &["numpy==2.4.6", "safetensors==0.8.0", "torch==2.15.0", "transformers==5.23.0"];
+
+/// Environment for checks in CI: seconds to install.
+const LIGHT_ENVIRONMENT: &str = "oracle-light";
+/// Its packages.
+const LIGHT_PACKAGES: &[&str] = &["numpy==2.4.6", "safetensors==0.8.0"];
+
+/// Options of `oracle`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    oracle: Oracle,
+}
+
+#[derive(Debug, Subcommand)]
+enum Oracle {
+    /// Logits of a saved model by `transformers`: one JSON object.
+    Logits {
+        /// Directory with config.json and model.safetensors.
+        model: PathBuf,
+        /// Token ids, comma separated.
+        #[arg(long, value_delimiter = ',', required = true)]
+        ids: Vec<u32>,
+    },
+    /// Train the exported model with PyTorch on the exported batches; see the script's docstring.
+    Shakespeare {
+        /// Directory that Stoa exported.
+        directory: PathBuf,
+        /// Threads of PyTorch.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Make the golden outputs of the models and optimizers anew (needs PyTorch).
+    Golden,
+    /// Check that committed golden outputs are what their light scripts give (numpy only).
+    Check,
+}
+
+/// Asks one oracle.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let root = workspace::root()?;
+    match &args.oracle {
+        Oracle::Logits { model, ids } => {
+            let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+            let mut script = torch_script(&root, "models/logits.py")?;
+            workspace::check(script.arg(model).args(["--ids", &ids.join(",")]))
+        }
+        Oracle::Shakespeare { directory, threads } => {
+            let mut script = torch_script(&root, "train/shakespeare_torch.py")?;
+            workspace::check(script.arg(directory).args(["--threads", &threads.to_string()]))
+        }
+        Oracle::Golden => make_golden(&root),
+        Oracle::Check => {
+            let python = python_env::ensure(LIGHT_ENVIRONMENT, LIGHT_PACKAGES)?;
+            let mut script = Command::new(python);
+            script.arg(root.join("xtask/oracle/models/golden_optimizers.py")).arg("--check");
+            workspace::check(script.arg(golden_directory(&root)))
+        }
+    }
+}
+
+/// Makes every golden output of the models and optimizers anew.
+pub fn make_golden(root: &Path) -> anyhow::Result<()> {
+    for name in ["models/golden_checkpoints.py", "models/golden_optimizers.py"] {
+        workspace::check(torch_script(root, name)?.arg(golden_directory(root)))?;
+    }
+    Ok(())
+}
+
+fn golden_directory(root: &Path) -> PathBuf {
+    root.join("crates/models/tests/golden")
+}
+
+fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(python_env::ensure(TORCH_ENVIRONMENT, TORCH_PACKAGES)?);
+    command.arg(root.join("xtask/oracle").join(name));
+    Ok(command)
+}
