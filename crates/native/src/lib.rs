@@ -4,5 +4,8 @@
 //! written once for all of them; [`pool`] shares tasks among a fixed set of threads. How work is
 //! split depends on shapes alone, so results are bitwise the same for any number of threads.
 
+pub mod gemm;
 pub mod isa;
+pub mod kernels;
+pub mod peak;
 pub mod pool;

@@ -1,0 +1,111 @@
+//! Speed of every kernel at the sizes of the benchmarks' models: GB/s of memory touched for those
+//! bound by memory, GFLOP/s for those bound by arithmetic. Prints medians; checks no results.
+//!
+//! `cargo run --release -p stoa-native --example kernel_rates [-- FILTER]`
+
+use std::time::Instant;
+
+use stoa_native::isa::{Isa, Kernel, Simd};
+use stoa_native::kernels::attention::{Heads, Mask, attention, key_ranges};
+use stoa_native::pool::Pool;
+
+fn main() {
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    let isa = std::env::var("ISA").map_or(Isa::detect(), |s| s.parse().expect("ISA"));
+    let threads: usize = std::env::var("THREADS").map_or(2, |s| s.parse().expect("THREADS"));
+    let bench = Bench { filter, isa, pool: Pool::new(threads) };
+    println!("{isa}, {threads} threads");
+    bench.peak();
+    bench.attention();
+}
+
+struct Bench {
+    filter: String,
+    isa: Isa,
+    pool: Pool,
+}
+
+/// Independent multiply-adds in registers: the ceiling of arithmetic.
+struct Peak(usize);
+
+impl Kernel for Peak {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut sums = [s.splat(1.0); 12];
+        let (a, b) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(1e-3)));
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = s.mul_add(*sum, a, b);
+            }
+        }
+        sums.iter().map(|&v| s.reduce_add(v)).sum()
+    }
+}
+
+impl Bench {
+    /// Median seconds of a call, over about 0.4 s of calls.
+    fn seconds(&self, mut call: impl FnMut()) -> f64 {
+        call();
+        let begun = Instant::now();
+        let mut times = Vec::new();
+        while begun.elapsed().as_secs_f64() < 0.4 || times.len() < 5 {
+            let start = Instant::now();
+            call();
+            times.push(start.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+
+    fn report(&self, name: &str, seconds: f64, amount: f64, unit: &str) {
+        println!("{name:44} {:9.3} ms  {:8.1} {unit}", seconds * 1e3, amount / seconds / 1e9);
+    }
+
+    fn wanted(&self, name: &str) -> bool {
+        name.contains(&self.filter)
+    }
+
+    fn peak(&self) {
+        let threads = self.pool.threads();
+        let steps = 1 << 20;
+        let seconds = self.seconds(|| {
+            self.pool.run(threads, &|_, _| {
+                std::hint::black_box(self.isa.dispatch(Peak(steps)));
+            });
+        });
+        let flops = (threads * steps * 12 * 2 * self.isa.lanes()) as f64;
+        self.report("multiply-add peak", seconds, flops, "GFLOP/s");
+    }
+
+    fn attention(&self) {
+        for (batch, time, heads, kv_heads, head_dim) in [
+            (16, 256, 6, 6, 64),
+            (4, 512, 12, 12, 64),
+            (1, 2048, 6, 6, 64),
+            (4, 512, 12, 12, 32),
+            (4, 512, 6, 6, 128),
+            (1, 2048, 6, 2, 128),
+        ] {
+            let name = format!("attention {batch}x{time} {heads}/{kv_heads}x{head_dim}");
+            if !self.wanted(&name) {
+                continue;
+            }
+            let scale = (head_dim as f32).powf(-0.5);
+            let h = Heads { batch, time, heads, kv_heads, head_dim, scale };
+            let rows = batch * time;
+            let fill = |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect() };
+            let (q, k, v) =
+                (fill(rows * heads * head_dim), fill(rows * kv_heads * head_dim), fill(rows * kv_heads * head_dim));
+            let mut out = vec![0.0; q.len()];
+            let mut lse = vec![0.0; rows * heads];
+            let ranges = key_ranges(Mask { causal: true, window: None }, batch, time, None);
+            let seconds = self.seconds(|| {
+                attention(&self.pool, self.isa, h, &ranges, &q, &k, &v, &mut out, &mut lse);
+            });
+            // Two products of time²/2 visible pairs each.
+            let flops = 2.0 * (batch * heads * time * time * head_dim) as f64;
+            self.report(&format!("{name} forward"), seconds, flops, "GFLOP/s");
+        }
+    }
+}
