@@ -1,6 +1,8 @@
 //! Programs of whole models against each other on the reference engine: training lowers the loss,
 //! parts add up to the whole batch, cached decoding agrees with evaluation.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use stoa_graph::reference::{ReferenceEngine, Rounding};

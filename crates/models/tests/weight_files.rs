@@ -1,0 +1,152 @@
+//! Weight files: there and back, in every type; and files that lie, which must give an error that
+//! says what is wrong and never a panic.
+
+#![allow(clippy::unwrap_used)]
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+use stoa_graph::{DType, Tensor, TensorData};
+use stoa_models::*;
+
+fn model() -> (LanguageConfig, Weights) {
+    let config = LanguageConfig { max_time: 64, ..LanguageConfig::from_depth(1, 40) };
+    let weights = initialize(&config, 1);
+    (config, weights)
+}
+
+#[test]
+fn a_model_directory_reads_back_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, weights) = model();
+    save_model(directory.path(), &config, &weights).unwrap();
+    assert_eq!(load(directory.path()).unwrap(), (config.clone(), weights.clone()));
+
+    let half = with_matrix_dtype(&config, &weights, DType::BF16);
+    save_model(directory.path(), &config, &half).unwrap();
+    let (_, read) = load(directory.path()).unwrap();
+    assert_eq!(read["model.norm.weight"].ty().dtype, DType::F32);
+    assert_eq!(read, half);
+}
+
+#[test]
+fn files_are_the_same_bytes_every_time() {
+    let (_, weights) = model();
+    assert_eq!(to_safetensors(&weights).unwrap(), to_safetensors(&weights.clone()).unwrap());
+}
+
+#[test]
+fn every_element_type_reads_back() {
+    let tensors = [
+        TensorData::F32(vec![1.5, f32::NEG_INFINITY, -0.0]),
+        TensorData::BF16(vec![bf16::ONE, bf16::MAX, bf16::NEG_ONE]),
+        TensorData::F16(vec![f16::ONE, f16::INFINITY, f16::MIN]),
+        TensorData::I32(vec![i32::MIN, -1, 7]),
+        TensorData::U32(vec![0, 1, u32::MAX]),
+    ];
+    let weights: Weights = tensors
+        .into_iter()
+        .enumerate()
+        .map(|(i, data)| (format!("t{i}"), Tensor::new([3], data).unwrap()))
+        .collect();
+    assert_eq!(from_safetensors(&to_safetensors(&weights).unwrap()).unwrap(), weights);
+}
+
+#[test]
+fn a_sharded_directory_reads_whole_and_stays_inside_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, weights) = model();
+    save_model(directory.path(), &config, &weights).unwrap();
+    std::fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+    let (first, second): (Weights, Weights) =
+        weights.clone().into_iter().partition(|(name, _)| name.contains("layers"));
+    let files = [("a.safetensors", first), ("b.safetensors", second)];
+    let mut map = serde_json::Map::new();
+    for (file, part) in &files {
+        save(&directory.path().join(file), part).unwrap();
+        map.extend(part.keys().map(|name| (name.clone(), (*file).into())));
+    }
+    let index = directory.path().join("model.safetensors.index.json");
+    std::fs::write(&index, serde_json::json!({ "weight_map": map }).to_string()).unwrap();
+    assert_eq!(load(directory.path()).unwrap().1, weights);
+
+    for outside in ["../a.safetensors", "/etc/passwd", "..", "x/../../y"] {
+        map.insert("model.norm.weight".into(), outside.into());
+        std::fs::write(&index, serde_json::json!({ "weight_map": map }).to_string()).unwrap();
+        let message = load(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("same directory"), "{outside}: {message}");
+    }
+}
+
+#[test]
+fn weights_of_another_model_are_refused_by_name() {
+    let (config, weights) = model();
+    let refused = |change: fn(&mut Weights)| {
+        let mut changed = weights.clone();
+        change(&mut changed);
+        model_weights(&config, changed).unwrap_err()
+    };
+    let missing = refused(|w| drop(w.remove("model.norm.weight")));
+    assert!(matches!(&missing, ModelError::MissingTensors(n) if n == &["model.norm.weight"]));
+    let unknown = refused(|w| drop(w.insert("model.extra".into(), Tensor::scalar(0.0))));
+    assert!(matches!(&unknown, ModelError::UnknownTensors(n) if n == &["model.extra"]));
+    let shape = refused(|w| {
+        w.insert("lm_head.weight".into(), Tensor::f32([64, 40], vec![0.0; 2560]).unwrap());
+    });
+    let message = shape.to_string();
+    assert!(message.contains("f32[64, 40]") && message.contains("f32[40, 64]"), "{message}");
+    let dtype = refused(|w| {
+        w.insert("model.norm.weight".into(), Tensor::i32([64], vec![0; 64]).unwrap());
+    });
+    assert!(dtype.to_string().contains("i32[64]"));
+}
+
+#[test]
+fn absurd_headers_are_errors() {
+    let with_header = |header: &str, data: &[u8]| {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        from_safetensors(&bytes)
+    };
+    let one = |dtype: &str, shape: &str, offsets: &str| {
+        format!(r#"{{"t":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
+    assert!(with_header(&one("F32", "[2]", "[0,8]"), &[0; 8]).is_ok());
+    let hostile = [
+        ("no header", String::new(), 0),
+        ("not JSON", "{".into(), 0),
+        ("data cut short", one("F32", "[2]", "[0,8]"), 7),
+        ("data left over", one("F32", "[2]", "[0,8]"), 9),
+        ("shape larger than data", one("F32", "[3]", "[0,8]"), 8),
+        ("offsets backwards", one("F32", "[2]", "[8,0]"), 8),
+        ("offsets not from zero", one("F32", "[1]", "[4,8]"), 8),
+        ("overflow", one("F32", "[4294967296,4294967296,4294967296]", "[0,8]"), 8),
+        ("largest sizes", one("F32", "[18446744073709551615]", "[0,18446744073709551615]"), 8),
+        ("unknown type", one("F99", "[2]", "[0,8]"), 8),
+        ("type without a place here", one("I64", "[1]", "[0,8]"), 8),
+    ];
+    for (what, header, bytes) in hostile {
+        assert!(with_header(&header, &vec![0; bytes]).is_err(), "{what}");
+    }
+    // A header said to be longer than any file.
+    assert!(from_safetensors(&u64::MAX.to_le_bytes()).is_err());
+    assert!(from_safetensors(&[]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// A damaged file is an error or other numbers, never a panic.
+    #[test]
+    fn damaged_files_do_not_panic(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
+        let weights: Weights = [("a", vec![1.0; 8]), ("b", vec![2.0; 24])]
+            .map(|(name, data)| (name.to_owned(), Tensor::f32([data.len()], data).unwrap()))
+            .into();
+        let mut bytes = to_safetensors(&weights).unwrap();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let _ = from_safetensors(&bytes);
+        bytes.truncate(cut % (bytes.len() + 1));
+        let _ = from_safetensors(&bytes);
+    }
+}
