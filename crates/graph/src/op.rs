@@ -3,17 +3,18 @@
 //! flattened [batch, time] axes. Shape rules are in `shape_rules`, gradients in `gradient`, costs
 //! in `cost`, the executable definition in `reference`. No op reads anything but its inputs.
 //!
-//! Non-finite values follow IEEE 754 in every op: NaN and infinity propagate, none is masked,
-//! except where a variant says so.
+//! Non-finite values follow IEEE 754 in every op: NaN and infinity reach every result whose formula
+//! reads them (0·∞ and 0·NaN included) and no other, except where a variant says so. An engine that
+//! computes in f32 may reach infinity where the formula in exact arithmetic does not.
 
 use crate::TensorType;
 
 /// Pointwise nonlinearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nonlinearity {
-    /// max(0, x)²: ReLU² (Primer, arXiv 2109.08668 §4.2).
+    /// max(0, x)²: ReLU² (Primer, arXiv 2109.08668 §4.2). NaN stays NaN.
     ReluSquared,
-    /// x·sigmoid(x): SiLU, also called swish (arXiv 1710.05941).
+    /// x·sigmoid(x): SiLU, also called swish (arXiv 1710.05941). −∞ gives −∞·0, which is NaN.
     Silu,
 }
 
@@ -62,7 +63,7 @@ pub struct AdamWSpec {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Decoupled weight decay, multiplied by the learning rate.
+    /// Decoupled weight decay, multiplied by the learning rate and `lr_scale`.
     pub weight_decay: f32,
     /// Factor of this parameter group on the learning rate.
     pub lr_scale: f32,
@@ -113,7 +114,7 @@ pub struct MuonSpec {
     pub orthogonalizer: Orthogonalizer,
     /// Its steps.
     pub iterations: usize,
-    /// Decoupled weight decay, multiplied by the learning rate.
+    /// Decoupled weight decay, multiplied by the learning rate and `lr_scale`.
     pub weight_decay: f32,
     /// Factor of this parameter group on the learning rate.
     pub lr_scale: f32,
@@ -134,21 +135,21 @@ pub enum Op {
         /// New dimensions, with the same number of elements.
         shape: Vec<usize>,
     },
-    /// x (float) → x in another float type, rounded to nearest even.
+    /// x (float) → x in another float type, rounded to nearest even; beyond its range ±∞.
     Cast {
         /// New element type.
         dtype: crate::DType,
     },
-    /// a, b (same type) → a + b.
+    /// a, b (f32, same shape) → a + b.
     Add,
-    /// a, b (same type) → a·b element by element.
+    /// a, b (f32, same shape) → a·b element by element.
     Mul,
     /// x → by·x.
     Scale {
         /// The factor.
         by: f32,
     },
-    /// x → cap·tanh(x/cap).
+    /// x → cap·tanh(x/cap). ±∞ gives ±cap.
     SoftCap {
         /// Bound of the result.
         cap: f32,
@@ -171,7 +172,8 @@ pub enum Op {
     },
     /// x [.., features][, w [group]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
     /// consecutive `group` features (RMSNorm, arXiv 1910.07467 eq. 4). `group` is the feature count
-    /// for a layer norm and head_dim for QK-norm.
+    /// for a layer norm and head_dim for QK-norm. An infinity makes itself NaN and the rest of its
+    /// group 0.
     RmsNorm {
         /// Features normalised together; divides the last dimension.
         group: usize,
@@ -196,7 +198,8 @@ pub enum Op {
     /// q [batch·time, heads·head_dim], k, v [batch·time, kv_heads·head_dim][, segments i32
     /// [batch·time]] → out (as q), lse f32 [batch·time, heads] (log of the softmax denominator).
     /// With segments a query sees only keys of its own segment; equal ids must be contiguous.
-    /// A query that sees no key gives out 0 and lse −∞.
+    /// A query that sees no key gives out 0 and lse −∞. A key or value with NaN or infinity may
+    /// make NaN of queries of its sequence that do not see it, and of no other sequence.
     Attention {
         /// Shape and mask.
         spec: AttentionSpec,
@@ -231,8 +234,9 @@ pub enum Op {
     },
     /// x f32 [n, d], w float [vocab, d], targets i32 [n], weights f32 [n] → loss scalar,
     /// nll f32 [n]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i[target_i];
-    /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient. The logits are
-    /// never whole in memory.
+    /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient, whatever stands in
+    /// its row of x and its weight. Other targets outside 0..vocab are an error of the run. The
+    /// logits are never whole in memory.
     CrossEntropy {
         /// Bound of the logits, as in [`Op::SoftCap`].
         softcap: Option<f32>,
@@ -253,27 +257,31 @@ pub enum Op {
     /// Any number of f32 tensors → scalar: root of the sum of all their squares.
     GlobalNorm,
     /// norm scalar, limit scalar → scalar: the factor of gradient clipping, min(1, max_norm/norm);
-    /// 0 when the norm is not finite or exceeds `limit` (the step is to be skipped).
+    /// 0 when the norm is not finite or exceeds `limit` (the step is to be skipped). A limit of
+    /// NaN is no limit.
     ClipFactor {
         /// Norm that gradients are scaled down to; infinity for none.
         max_norm: f32,
     },
     /// p, g, m, v, lr scalar, step scalar (from 1), factor scalar → p, m, v. The gradient is
-    /// g·factor; a factor of 0 leaves p, m and v as they are.
+    /// g·factor; a factor of 0 leaves p, m and v as they are, whatever stands in g.
     AdamW(AdamWSpec),
     /// p [rows, cols], g, momentum buffer, lr scalar, momentum scalar, factor scalar → p, buffer.
     /// buffer ← momentum·buffer + (1 − momentum)·g·factor; u = orthogonalise(nesterov lerp);
     /// p ← p − lr·lr_scale·(sqrt(max(1, rows/cols))·u + weight_decay·p). A factor of 0 leaves both
-    /// as they are.
+    /// as they are, whatever stands in g. The lerp is momentum·buffer + (1 − momentum)·g·factor with
+    /// `nesterov`, else the buffer itself.
     Muon(MuonSpec),
     /// cache [slots, max_time, f], new f32 [n, f], slots i32 [n], positions i32 [n] → cache with
-    /// cache[slots_i, positions_i] = new_i, rounded to the cache's type. Entries with slot −1 are
-    /// left out.
+    /// cache[slots_i, positions_i] = new_i, rounded to the cache's type, in order of i. Entries
+    /// with slot −1 are left out and their position is not read; other slots and positions outside
+    /// the cache are an error of the run.
     KvAppend,
     /// q f32 [n, heads·head_dim], keys and values [slots, max_time, kv_heads·head_dim],
     /// slots i32 [n], positions i32 [n] → f32 [n, heads·head_dim]: query i attends to entries
-    /// 0..=positions_i of its slot (within the window). Slot −1 gives 0. `spec.batch` is not used;
-    /// `spec.causal` must hold.
+    /// 0..=positions_i of its slot (within the window) and reads no other, whatever stands there.
+    /// Slot −1 gives 0; other slots and positions outside the cache are an error of the run.
+    /// `spec.batch` is not used; `spec.causal` must hold.
     CachedAttention(AttentionSpec),
 }
 

@@ -1,5 +1,8 @@
 //! Deterministic random arrays for tests. Not for training: no streams, no jumps.
 
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+
 use stoa_graph::reference::Array;
 
 /// SplitMix64 (Steele, Lea, Flood 2014, figure 17).
