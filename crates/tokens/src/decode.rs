@@ -1,0 +1,120 @@
+//! Decoding: ids to bytes, to text, and to text as it arrives.
+//!
+//! A character may span tokens, so the streaming decoders withhold bytes until their character
+//! is whole or can no longer become valid.
+
+use crate::{TokenId, Tokenizer, TokensError};
+
+impl Tokenizer {
+    /// The bytes of the ids, one after the other; added tokens give their text. Ids outside the
+    /// vocabulary are an error.
+    pub fn decode(&self, ids: &[TokenId]) -> Result<Vec<u8>, TokensError> {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for &id in ids {
+            bytes.extend_from_slice(self.known_bytes(id)?);
+        }
+        Ok(bytes)
+    }
+
+    /// The text of the ids, with U+FFFD where the bytes are not UTF-8 or an id is unknown.
+    pub fn decode_lossy(&self, ids: &[TokenId]) -> String {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for &id in ids {
+            bytes.extend_from_slice(self.token_bytes(id).unwrap_or("\u{fffd}".as_bytes()));
+        }
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    /// A decoder that gives text a token at a time.
+    pub fn decode_stream(&self) -> DecodeStream<'_> {
+        DecodeStream { tokenizer: self, assembler: Utf8Assembler::default() }
+    }
+
+    fn known_bytes(&self, id: TokenId) -> Result<&[u8], TokensError> {
+        let vocab_size = self.vocab_size();
+        self.token_bytes(id).ok_or(TokensError::UnknownToken { id: id.0, vocab_size })
+    }
+}
+
+/// Gives the text of ids as they come, whole characters only.
+#[derive(Clone, Debug)]
+pub struct DecodeStream<'a> {
+    tokenizer: &'a Tokenizer,
+    assembler: Utf8Assembler,
+}
+
+impl DecodeStream<'_> {
+    /// The text that is certain once `id` has come; may be empty.
+    pub fn push(&mut self, id: TokenId) -> Result<String, TokensError> {
+        Ok(self.assembler.push(self.tokenizer.known_bytes(id)?))
+    }
+
+    /// The rest: U+FFFD if a character was left incomplete, else nothing.
+    pub fn finish(self) -> String {
+        self.assembler.finish()
+    }
+}
+
+/// Puts UTF-8 together from byte strings cut anywhere, for decoders that own no tokenizer.
+#[derive(Clone, Debug, Default)]
+pub struct Utf8Assembler {
+    /// The start of a character whose end has not come: at most three bytes.
+    pending: Vec<u8>,
+}
+
+impl Utf8Assembler {
+    /// The text that is certain once `bytes` have come. Bytes that cannot belong to any
+    /// character become U+FFFD, exactly as when the whole is decoded at once.
+    pub fn push(&mut self, bytes: &[u8]) -> String {
+        self.pending.extend_from_slice(bytes);
+        let mut text = String::with_capacity(self.pending.len());
+        let mut withheld = 0;
+        let mut chunks = self.pending.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            text.push_str(chunk.valid());
+            let is_last = chunks.peek().is_none();
+            if is_last && is_incomplete(chunk.invalid()) {
+                withheld = chunk.invalid().len();
+            } else if !chunk.invalid().is_empty() {
+                text.push('\u{fffd}');
+            }
+        }
+        self.pending.drain(..self.pending.len() - withheld);
+        text
+    }
+
+    /// The rest: U+FFFD if a character was left incomplete, else nothing.
+    pub fn finish(self) -> String {
+        if self.pending.is_empty() { String::new() } else { "\u{fffd}".to_owned() }
+    }
+}
+
+/// Whether bytes are the start of a character that more bytes could complete.
+fn is_incomplete(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn assembling_any_cuts_gives_the_lossy_whole(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 0..20),
+            text in any::<String>(),
+        ) {
+            let all: Vec<Vec<u8>> =
+                text.bytes().map(|byte| vec![byte]).chain(parts).collect();
+            let mut assembler = Utf8Assembler::default();
+            let mut assembled: String = all.iter().map(|part| assembler.push(part)).collect();
+            assembled += &assembler.finish();
+            prop_assert_eq!(assembled, String::from_utf8_lossy(&all.concat()).into_owned());
+        }
+    }
+}

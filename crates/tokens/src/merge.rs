@@ -1,0 +1,266 @@
+//! Byte-pair merging of one piece: the ranked pairs and the two loops that apply them.
+//!
+//! The rule: while any adjacent pair is in the table, merge the pair of lowest rank, the
+//! leftmost of equals. Short pieces use a scan, long ones a heap; both give what
+//! [`crate::reference::merge`] gives. Sennrich et al. 2016, section 3.2.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::TokensError;
+use crate::piece_hash::hash_word;
+
+/// Bits of an id in a packed slot.
+const ID_BITS: u32 = 21;
+/// Bits of a rank in a packed slot.
+const RANK_BITS: u32 = 22;
+/// The largest id that merges can use; published vocabularies end near 2^18.
+pub(crate) const LARGEST_ID: u32 = (1 << ID_BITS) - 1;
+/// The largest number of merges; a tiktoken vocabulary of 2^18 has near 2^19.
+pub(crate) const MOST_MERGES: usize = (1 << RANK_BITS) - 1;
+/// No pair has this rank.
+const NO_RANK: u32 = u32::MAX;
+/// Pieces up to this many bytes are merged by scanning: below it, a heap costs more than
+/// looking at every pair again.
+const LONGEST_SCANNED: usize = 96;
+
+/// One merge: `left` and `right`, adjacent, become `merged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Merge {
+    pub(crate) left: u32,
+    pub(crate) right: u32,
+    pub(crate) merged: u32,
+}
+
+/// The merges of a tokenizer, in rank order, with a table from pair to rank.
+#[derive(Clone, Debug)]
+pub(crate) struct MergeTable {
+    merges: Vec<Merge>,
+    /// Linear probing over `left:21 | right:21 | rank:22`; all ones is an unused slot.
+    slots: Vec<u64>,
+    shift: u32,
+}
+
+impl MergeTable {
+    /// The table of merges in rank order. Of two merges of one pair the later counts, as in
+    /// Hugging Face's tokenizers.
+    pub(crate) fn new(merges: Vec<Merge>) -> Result<Self, TokensError> {
+        if merges.len() > MOST_MERGES {
+            return Err(TokensError::TooManyMerges { count: merges.len(), largest: MOST_MERGES });
+        }
+        for id in merges.iter().flat_map(|merge| [merge.left, merge.right, merge.merged]) {
+            if id > LARGEST_ID {
+                return Err(TokensError::IdTooLarge { id: id.into(), largest: LARGEST_ID });
+            }
+        }
+        let capacity = (merges.len() * 2).next_power_of_two().max(16);
+        let mut table =
+            Self { merges, slots: vec![u64::MAX; capacity], shift: 64 - capacity.ilog2() };
+        for (rank, merge) in table.merges.iter().enumerate() {
+            let key = pair_key(merge.left, merge.right);
+            let mut slot = (hash_word(key) >> table.shift) as usize;
+            while table.slots[slot] != u64::MAX && table.slots[slot] >> RANK_BITS != key {
+                slot = (slot + 1) & (capacity - 1);
+            }
+            table.slots[slot] = key << RANK_BITS | rank as u64;
+        }
+        Ok(table)
+    }
+
+    /// All merges, by rank.
+    pub(crate) fn merges(&self) -> &[Merge] {
+        &self.merges
+    }
+
+    /// The rank of a pair of ids no larger than [`LARGEST_ID`], or [`NO_RANK`].
+    #[inline(always)]
+    fn rank(&self, left: u32, right: u32) -> u32 {
+        let key = pair_key(left, right);
+        let mask = self.slots.len() - 1;
+        let mut slot = (hash_word(key) >> self.shift) as usize & mask;
+        loop {
+            let found = self.slots[slot];
+            if found >> RANK_BITS == key {
+                return found as u32 & (MOST_MERGES as u32);
+            }
+            if found == u64::MAX {
+                return NO_RANK;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Merges the tokens of one piece and appends what is left to `ids`.
+    #[inline]
+    pub(crate) fn apply(
+        &self,
+        tokens: impl ExactSizeIterator<Item = u32>,
+        scratch: &mut MergeScratch,
+        ids: &mut Vec<u32>,
+    ) {
+        if tokens.len() <= LONGEST_SCANNED {
+            self.apply_by_scan(tokens, &mut scratch.parts, ids);
+        } else {
+            self.apply_by_heap(tokens, scratch, ids);
+        }
+    }
+
+    /// Scans all parts for the lowest rank at every step.
+    fn apply_by_scan(
+        &self,
+        tokens: impl Iterator<Item = u32>,
+        parts: &mut Vec<Part>,
+        ids: &mut Vec<u32>,
+    ) {
+        parts.clear();
+        parts.extend(tokens.map(|id| Part { id, rank: NO_RANK }));
+        for at in 1..parts.len() {
+            parts[at - 1].rank = self.rank(parts[at - 1].id, parts[at].id);
+        }
+        loop {
+            let (mut lowest, mut at) = (NO_RANK, 0);
+            for (index, part) in parts.iter().enumerate() {
+                if part.rank < lowest {
+                    (lowest, at) = (part.rank, index);
+                }
+            }
+            if lowest == NO_RANK {
+                break;
+            }
+            let id = self.merges[lowest as usize].merged;
+            parts.remove(at + 1);
+            let rank = parts.get(at + 1).map_or(NO_RANK, |next| self.rank(id, next.id));
+            parts[at] = Part { id, rank };
+            if at > 0 {
+                parts[at - 1].rank = self.rank(parts[at - 1].id, id);
+            }
+        }
+        ids.extend(parts.iter().map(|part| part.id));
+    }
+
+    /// Keeps the pairs in a heap by (rank, place); entries of pairs that are gone are skipped.
+    fn apply_by_heap(
+        &self,
+        tokens: impl Iterator<Item = u32>,
+        scratch: &mut MergeScratch,
+        ids: &mut Vec<u32>,
+    ) {
+        let MergeScratch { links, heap, .. } = scratch;
+        links.clear();
+        links.extend(tokens.enumerate().map(|(at, id)| Link {
+            id,
+            before: at.saturating_sub(1),
+            after: at + 1,
+        }));
+        let end = links.len();
+        let mut pairs = std::mem::take(heap).into_vec();
+        pairs.clear();
+        pairs.extend((1..end).filter_map(|after| {
+            let rank = self.rank(links[after - 1].id, links[after].id);
+            (rank != NO_RANK).then_some(Reverse((rank, after - 1)))
+        }));
+        *heap = pairs.into();
+        while let Some(Reverse((rank, at))) = heap.pop() {
+            let Link { id, before, after } = links[at];
+            // A part that was merged away has no id; one that grew has another rank.
+            if id == u32::MAX || after >= end || self.rank(id, links[after].id) != rank {
+                continue;
+            }
+            let merged = self.merges[rank as usize].merged;
+            let beyond = links[after].after;
+            links[after].id = u32::MAX;
+            links[at] = Link { id: merged, before, after: beyond };
+            if beyond < end {
+                links[beyond].before = at;
+                let rank = self.rank(merged, links[beyond].id);
+                if rank != NO_RANK {
+                    heap.push(Reverse((rank, at)));
+                }
+            }
+            if at > 0 {
+                let rank = self.rank(links[before].id, merged);
+                if rank != NO_RANK {
+                    heap.push(Reverse((rank, before)));
+                }
+            }
+        }
+        let mut at = 0;
+        while at < end {
+            ids.push(links[at].id);
+            at = links[at].after;
+        }
+    }
+}
+
+/// A pair as one number.
+#[inline(always)]
+fn pair_key(left: u32, right: u32) -> u64 {
+    u64::from(left) << ID_BITS | u64::from(right)
+}
+
+/// One token of a piece being scanned, with the rank of its pair with the next.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    id: u32,
+    rank: u32,
+}
+
+/// One token of a piece being merged by heap, in a list by indices.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    id: u32,
+    before: usize,
+    after: usize,
+}
+
+/// Memory that merging reuses from piece to piece.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MergeScratch {
+    parts: Vec<Part>,
+    links: Vec<Link>,
+    heap: BinaryHeap<Reverse<(u32, usize)>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    /// Random merges over a tiny alphabet: token `2 + n` is made by merge `n`.
+    fn merges() -> impl Strategy<Value = Vec<Merge>> {
+        prop::collection::vec((any::<u32>(), any::<u32>()), 0..12).prop_map(|pairs| {
+            let make = |(rank, (left, right)): (usize, (u32, u32))| {
+                let known = 2 + rank as u32;
+                Merge { left: left % known, right: right % known, merged: known }
+            };
+            pairs.into_iter().enumerate().map(make).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn scan_and_heap_agree_with_the_reference(
+            merges in merges(),
+            tokens in prop::collection::vec(0..2_u32, 0..200),
+        ) {
+            let table = MergeTable::new(merges.clone()).expect("small ids");
+            let triples: Vec<_> = merges.iter().map(|m| (m.left, m.right, m.merged)).collect();
+            let expected = crate::reference::merge(&triples, &tokens);
+            let mut scratch = MergeScratch::default();
+            let (mut scanned, mut heaped) = (Vec::new(), Vec::new());
+            table.apply_by_scan(tokens.iter().copied(), &mut scratch.parts, &mut scanned);
+            table.apply_by_heap(tokens.iter().copied(), &mut scratch, &mut heaped);
+            prop_assert_eq!(&scanned, &expected);
+            prop_assert_eq!(&heaped, &expected);
+        }
+    }
+
+    #[test]
+    fn refuses_ids_that_do_not_fit() {
+        let merge = Merge { left: 0, right: 1, merged: LARGEST_ID + 1 };
+        let error = MergeTable::new(vec![merge]).expect_err("too large");
+        assert!(matches!(error, TokensError::IdTooLarge { id, .. } if id == 1 << ID_BITS));
+    }
+}
