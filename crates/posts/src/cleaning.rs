@@ -6,7 +6,7 @@
 
 use crate::draws::stable_hash;
 use crate::post::{Consent, Post};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
@@ -135,7 +135,16 @@ fn mask_numbers(token: &str) -> String {
 
 /// The verdict on every post, in order. The earliest post of a group of copies is the one kept.
 pub fn verdicts(posts: &[Post]) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = posts.iter().map(single_verdict).collect();
+    // A notice of deletion reaches every post of that identifier, before or after it.
+    let deleted: HashSet<&str> =
+        posts.iter().filter(|post| post.tombstone.is_some()).map(|post| post.id.as_str()).collect();
+    let mut verdicts: Vec<Verdict> = posts
+        .iter()
+        .map(|post| match deleted.contains(post.id.as_str()) {
+            true => Verdict::Deleted,
+            false => single_verdict(post),
+        })
+        .collect();
     let mut templates: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
     for (index, post) in posts.iter().enumerate() {
         if verdicts[index] == Verdict::Keep && post.text.split_whitespace().any(is_link) {
@@ -152,9 +161,7 @@ pub fn verdicts(posts: &[Post]) -> Vec<Verdict> {
 }
 
 fn single_verdict(post: &Post) -> Verdict {
-    if post.tombstone.is_some() {
-        Verdict::Deleted
-    } else if post.consent == Consent::Refused {
+    if post.consent == Consent::Refused {
         Verdict::Refused
     } else if post.repost {
         Verdict::Repost

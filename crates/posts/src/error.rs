@@ -112,6 +112,17 @@ pub enum PostsError {
         /// The limit.
         limit_bytes: usize,
     },
+    /// More in an archive than may be taken into memory.
+    #[error(
+        "{path}: the files of posts in this archive hold more than {limit_bytes} bytes; unpack it and \
+         give the files, or raise the limit"
+    )]
+    ArchiveTooLarge {
+        /// The archive and the member at which the limit was passed.
+        path: PathBuf,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// Everything was rejected.
     #[error(
         "{path}: {records} records, none of them a usable post; the first was rejected because: \
@@ -173,9 +184,6 @@ pub enum RejectReason {
     /// A retweet or other repost of somebody else's words.
     #[error("a repost of another post")]
     Repost,
-    /// Deleted, withheld or protected at the source.
-    #[error("deleted or withheld at the source")]
-    Deleted,
 }
 
 /// Why an item of a reader is not a post: one passed-over record, or the end of reading.

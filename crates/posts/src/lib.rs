@@ -8,7 +8,9 @@ mod conversations;
 mod corpus;
 mod draws;
 mod error;
+mod language;
 mod post;
+mod read;
 mod square;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
@@ -18,6 +20,7 @@ pub use corpus::{
 };
 pub use error::{PostsError, Reject, RejectReason, Rejected};
 pub use post::{Consent, Language, Origin, Post, Tombstone};
+pub use read::{Intake, ReadOptions, Reader, read, read_all};
 pub use square::{
     Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
     majority_baseline, mark,

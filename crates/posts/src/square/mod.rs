@@ -173,7 +173,7 @@ impl Square {
         let places: Vec<String> = (0..config.places).map(|_| namer.place()).collect();
         let rivers: Vec<String> = (0..VALUES_OF_NAMES).map(|_| namer.river()).collect();
         let values = values(seed, &people, &places, &rivers, config);
-        let facts = facts(seed, &values, config);
+        let facts = facts(seed, &people, &values, config);
         let mut square = Square {
             seed,
             config: config.clone(),
@@ -303,13 +303,30 @@ fn values(
 
 /// Assigns values evenly, and chooses evenly which half of the facts of each attribute is asked
 /// about in each language.
-fn facts(seed: u64, values: &[(Attribute, Vec<Noun>)], config: &SquareConfig) -> Vec<Fact> {
+fn facts(
+    seed: u64,
+    people: &[String],
+    values: &[(Attribute, Vec<Noun>)],
+    config: &SquareConfig,
+) -> Vec<Fact> {
     let mut facts = Vec::new();
     for (attribute, nouns) in values {
         let mut draws = Draws::new(seed, attribute.name());
         let of_people = Attribute::OF_PEOPLE.contains(attribute);
         let subjects = if of_people { config.people } else { config.places };
-        let assigned = draws.balanced(subjects, nouns.len());
+        let mut assigned = draws.balanced(subjects, nouns.len());
+        // Nobody studied with themselves: whoever would have swaps with the next who studied with
+        // somebody else.
+        for index in 0..if of_people { subjects } else { 0 } {
+            if nouns[assigned[index]].english == people[index] {
+                let other = (1..subjects)
+                    .map(|step| (index + step) % subjects)
+                    .find(|&other| assigned[other] != assigned[index]);
+                if let Some(other) = other {
+                    assigned.swap(index, other);
+                }
+            }
+        }
         let asked = [draws.balanced(subjects, 2), draws.balanced(subjects, 2)];
         for (index, value) in assigned.into_iter().enumerate() {
             facts.push(Fact {

@@ -1,0 +1,118 @@
+//! CSV and TSV with a header: columns are found by the usual names of posts' fields.
+//!
+//! Quoting is RFC 4180, by the `csv` crate. A table without a text column is an error; a row of
+//! another length than the header is a rejected record.
+
+use super::framing::Frame;
+use super::input::{Input, io_error};
+use super::tweet::{Part, Record, is_absent};
+use crate::error::{PostsError, RejectReason};
+use csv::{ByteRecord, Reader, ReaderBuilder};
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+/// A table being read.
+pub(super) struct Table {
+    reader: Reader<Box<dyn BufRead>>,
+    path: PathBuf,
+    compressed: bool,
+    /// Bytes before the table: a byte order mark.
+    before: u64,
+    /// Column of each part.
+    columns: [Option<usize>; Part::ALL.len()],
+    width: usize,
+    row: ByteRecord,
+}
+
+impl Table {
+    /// Whether a first line reads like a header: several columns, one of which is the text.
+    pub(super) fn is_header(line: &[u8]) -> bool {
+        let names = split_header(line);
+        names.len() > 1 && names.iter().any(|name| Part::Text.names().contains(&name.as_str()))
+    }
+
+    /// Starts reading; `first_line` is the header, as peeked.
+    pub(super) fn open(input: Input, first_line: &[u8]) -> Result<Table, PostsError> {
+        let path = input.path().to_path_buf();
+        let compressed = input.is_compressed();
+        let (reader, before) = input.into_reader();
+        let mut reader = ReaderBuilder::new()
+            .delimiter(delimiter(first_line))
+            .flexible(true)
+            .from_reader(reader);
+        let header = match reader.byte_headers() {
+            Ok(header) => header.clone(),
+            Err(error) => return Err(failed(&path, compressed, before, error)),
+        };
+        let names: Vec<String> =
+            header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
+        let columns = Part::ALL.map(|part| {
+            let wanted = part.names().iter().map(|name| name.to_lowercase());
+            wanted.into_iter().find_map(|wanted| names.iter().position(|name| *name == wanted))
+        });
+        if columns[Part::Text as usize].is_none() {
+            return Err(PostsError::NoTextColumn { path, columns: names.join(", ") });
+        }
+        Ok(Table {
+            reader,
+            path,
+            compressed,
+            before,
+            columns,
+            width: names.len(),
+            row: ByteRecord::new(),
+        })
+    }
+
+    /// The next row.
+    pub(super) fn next(&mut self) -> Result<Option<Frame>, PostsError> {
+        let before = self.before;
+        let at = before + self.reader.position().byte();
+        match self.reader.read_byte_record(&mut self.row) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(failed(&self.path, self.compressed, at, error)),
+        }
+        let (line, byte_offset) =
+            self.row.position().map_or((0, at), |place| (place.line(), before + place.byte()));
+        if self.row.len() != self.width {
+            let reason = RejectReason::FieldCount { found: self.row.len(), expected: self.width };
+            return Ok(Some(Frame { line, byte_offset, content: Err(reason) }));
+        }
+        let mut record = Record::default();
+        for part in Part::ALL {
+            let Some(field) = self.columns[part as usize].and_then(|column| self.row.get(column))
+            else {
+                continue;
+            };
+            let Ok(text) = std::str::from_utf8(field) else {
+                let path = self.path.clone();
+                return Err(PostsError::InvalidUtf8 { path, line, byte_offset });
+            };
+            record.set(part, Some(text.to_string()).filter(|text| !is_absent(text)));
+        }
+        Ok(Some(Frame { line, byte_offset, content: Ok(vec![record]) }))
+    }
+}
+
+/// The separator the header uses most.
+fn delimiter(line: &[u8]) -> u8 {
+    let uses = |separator: u8| line.iter().filter(|&&byte| byte == separator).count();
+    // Ties go to the comma, which is last.
+    [b';', b'\t', b','].into_iter().max_by_key(|&separator| uses(separator)).unwrap_or(b',')
+}
+
+fn split_header(line: &[u8]) -> Vec<String> {
+    let separator = delimiter(line);
+    line.split(|&byte| byte == separator)
+        .map(|name| String::from_utf8_lossy(name).trim().trim_matches('"').to_lowercase())
+        .collect()
+}
+
+fn failed(path: &Path, compressed: bool, bytes: u64, error: csv::Error) -> PostsError {
+    let message = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(cause) => io_error(path, compressed, bytes, cause),
+        _ => PostsError::Io { path: path.to_path_buf(), cause: std::io::Error::other(message) },
+    }
+}
