@@ -3,7 +3,7 @@
 
 use crate::{AttentionSpec, Node, Op, Program, TensorType, ValueId};
 
-/// Cost of a node or program.
+/// Cost of a node or program. Counts beyond 64 bits stay at the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Floating-point operations; a multiply-add counts 2, exp and the like count 1.
@@ -16,7 +16,10 @@ impl std::ops::Add for Cost {
     type Output = Cost;
 
     fn add(self, other: Cost) -> Cost {
-        Cost { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+        Cost {
+            flops: self.flops.saturating_add(other.flops),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 }
 
@@ -30,16 +33,17 @@ impl std::iter::Sum for Cost {
 pub fn node_cost(program: &Program, node: &Node) -> Cost {
     let inputs = program.input_types(node);
     let outputs: Vec<&TensorType> = node.outputs.iter().map(|&v| program.ty(v)).collect();
-    let bytes: usize = inputs.iter().chain(&outputs).map(|t| t.size_bytes()).sum();
+    let size = |t: &TensorType| t.size_bytes() as u128;
     let bytes = match &node.op {
         Op::Reshape { .. } => 0,
         // Rows read, not the whole table.
-        Op::Gather => 2 * outputs[0].size_bytes() + inputs[1].size_bytes(),
+        Op::Gather => 2 * size(outputs[0]) + size(inputs[1]),
         // Entries written, not the whole cache.
-        Op::KvAppend => 2 * inputs[1].size_bytes(),
-        _ => bytes,
+        Op::KvAppend => 2 * size(inputs[1]),
+        _ => inputs.iter().chain(&outputs).map(|t| size(t)).sum(),
     };
-    Cost { flops: flops(&node.op, &inputs, &outputs) as u64, bytes: bytes as u64 }
+    let count = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
+    Cost { flops: count(flops(&node.op, &inputs, &outputs)), bytes: count(bytes) }
 }
 
 /// Cost of all nodes of a program.
@@ -47,8 +51,9 @@ pub fn program_cost(program: &Program) -> Cost {
     program.nodes().iter().map(|node| node_cost(program, node)).sum()
 }
 
-fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> usize {
-    let n = outputs.first().map_or(0, |t| t.elements());
+/// Counted in u128: products of three addressable sizes can pass 64 bits.
+fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
+    let n = outputs.first().map_or(0, |t| t.elements() as u128);
     match op {
         Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } | Op::Gather | Op::KvAppend => 0,
         Op::Add | Op::Mul | Op::Scale { .. } => n,
@@ -59,56 +64,55 @@ fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> usize {
         Op::Swiglu => 4 * n,
         Op::SwigluBackward => 10 * n,
         Op::MatMul { transpose_a, accumulate, .. } => {
-            let a = &inputs[0].shape;
-            let k = if *transpose_a { a[0] } else { a[1] };
+            let k = inputs[0].shape[if *transpose_a { 0 } else { 1 }] as u128;
             2 * n * k + if *accumulate { n } else { 0 }
         }
         Op::RmsNorm { .. } => 4 * n,
         Op::RmsNormBackward { .. } => 9 * n,
         Op::Rope(_) => 3 * n,
-        Op::Attention { spec, .. } => attention_pairs(spec, inputs[0].shape[0]) * 4 * spec.head_dim,
+        Op::Attention { spec, .. } => {
+            attention_pairs(spec, inputs[0].shape[0]) * 4 * spec.head_dim as u128
+        }
         // Five products of the size of q·kᵀ against the forward's two.
         Op::AttentionBackward { spec, .. } => {
-            attention_pairs(spec, inputs[0].shape[0]) * 10 * spec.head_dim
+            attention_pairs(spec, inputs[0].shape[0]) * 10 * spec.head_dim as u128
         }
         Op::CachedAttention(spec) => {
             let keys = inputs[1].shape[1].min(spec.window.unwrap_or(usize::MAX));
-            inputs[0].shape[0] * spec.heads * keys * 4 * spec.head_dim
+            4 * inputs[0].elements() as u128 * keys as u128
         }
-        Op::GatherBackward { .. } => inputs[1].elements(),
+        Op::GatherBackward { .. } => inputs[1].elements() as u128,
         Op::CrossEntropy { .. } => head_products(inputs, 1),
         Op::CrossEntropyBackward { .. } => head_products(inputs, 3),
-        Op::MeanSquaredError => 3 * inputs[0].elements(),
+        Op::MeanSquaredError => 3 * inputs[0].elements() as u128,
         Op::MeanSquaredErrorBackward => 3 * n,
-        Op::GlobalNorm => inputs.iter().map(|t| 2 * t.elements()).sum(),
+        Op::GlobalNorm => inputs.iter().map(|t| 2 * t.elements() as u128).sum(),
         Op::ClipFactor { .. } => 2,
         Op::AdamW(_) => 14 * n,
         Op::Muon(spec) => {
             let (rows, cols) = (inputs[0].shape[0], inputs[0].shape[1]);
-            let (small, large) = (rows.min(cols), rows.max(cols));
+            let (small, large) = (rows.min(cols) as u128, rows.max(cols) as u128);
             // X·Xᵀ, its square, and the product with X, in each iteration.
-            spec.iterations * 2 * (2 * small * small * large + small * small * small) + 8 * n
+            let iteration = 2 * (2 * small * small * large + small * small * small);
+            (spec.iterations as u128).saturating_mul(iteration).saturating_add(8 * n)
         }
     }
 }
 
 /// Query-key pairs of all heads that the mask allows (segments are data and not counted).
-fn attention_pairs(spec: &AttentionSpec, tokens: usize) -> usize {
-    let time = tokens / spec.batch;
-    let window = spec.window.unwrap_or(time).min(time);
-    let per_head = if spec.causal {
-        // 1 + 2 + … up to the window, then a full window for each later query.
-        window * (window + 1) / 2 + (time - window) * window
-    } else {
-        // Both sides of the diagonal.
-        let causal = window * (window + 1) / 2 + (time - window) * window;
-        2 * causal - time
-    };
-    spec.batch * spec.heads * per_head
+fn attention_pairs(spec: &AttentionSpec, tokens: usize) -> u128 {
+    let time = (tokens / spec.batch) as u128;
+    let window = spec.window.map_or(time, |window| (window as u128).min(time));
+    // 1 + 2 + … up to the window, then a full window for each later query.
+    let causal = window * (window + 1) / 2 + (time - window) * window;
+    // Both sides of the diagonal.
+    let per_head = if spec.causal { causal } else { 2 * causal - time };
+    spec.batch as u128 * spec.heads as u128 * per_head
 }
 
-fn head_products(inputs: &[&TensorType], products: usize) -> usize {
-    let (tokens, features, vocab) = (inputs[0].shape[0], inputs[0].shape[1], inputs[1].shape[0]);
+fn head_products(inputs: &[&TensorType], products: u128) -> u128 {
+    let [tokens, features] = [0, 1].map(|i| inputs[0].shape[i] as u128);
+    let vocab = inputs[1].shape[0] as u128;
     products * 2 * tokens * features * vocab + 4 * tokens * vocab
 }
 

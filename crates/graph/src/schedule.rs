@@ -4,28 +4,26 @@ use crate::{InputKind, Node, Op, Program, ValueId};
 
 impl Program {
     /// Moves every optimizer update to the earliest place it may stand: after its gradient, its
-    /// scalars and every other reader of the state it replaces. Gradients then die one by one
-    /// instead of living together, where no global norm forces them to.
+    /// scalars and, unless one of these readers needs the updated value, every other reader of the
+    /// state it replaces. Gradients then die one by one instead of living together, where no
+    /// global norm forces them to. Scalars made of nothing but given scalars go first, so that no
+    /// update waits for them.
     pub fn with_early_updates(mut self) -> Self {
         let is_update = |node: &Node| matches!(node.op, Op::AdamW(_) | Op::Muon(_));
         let (updates, order): (Vec<Node>, Vec<Node>) =
             std::mem::take(&mut self.nodes).into_iter().partition(is_update);
-        let mut replaced = vec![false; self.types.len()];
-        for input in self.inputs.iter().filter(|i| i.kind == InputKind::State) {
-            replaced[input.value.index()] = true;
+        let order = scalars_first(&self, order);
+        let Uses { mut made, last_reader, first_reader } = uses(&self, &order);
+        let mut placed: Vec<(usize, Node)> = Vec::with_capacity(updates.len());
+        for node in updates {
+            let latest =
+                |of: &[usize]| node.inputs.iter().map(|v| of[v.index()]).max().unwrap_or(0);
+            let needed = node.outputs.iter().map(|v| first_reader[v.index()]).min();
+            let at = latest(&last_reader).min(needed.unwrap_or(usize::MAX)).max(latest(&made));
+            // An update of what this one makes stands after it.
+            node.outputs.iter().for_each(|v| made[v.index()] = at);
+            placed.push((at, node));
         }
-        // Last reader of state, producer of anything else.
-        let mut ready = vec![0; self.types.len()];
-        for (at, node) in order.iter().enumerate() {
-            node.outputs.iter().for_each(|v| ready[v.index()] = at + 1);
-            let states = node.inputs.iter().filter(|v| replaced[v.index()]);
-            states.for_each(|v| ready[v.index()] = at + 1);
-        }
-        let place = |v: &ValueId| ready[v.index()];
-        let mut placed: Vec<(usize, Node)> = updates
-            .into_iter()
-            .map(|n| (n.inputs.iter().map(place).max().unwrap_or(0), n))
-            .collect();
         placed.sort_by_key(|(at, _)| *at);
         let mut placed = placed.into_iter().peekable();
         for (at, node) in order.into_iter().enumerate() {
@@ -37,4 +35,54 @@ impl Program {
         self.nodes.extend(placed.map(|(_, update)| update));
         self
     }
+}
+
+/// `order` with the nodes that make scalars of input scalars alone, or of nothing, in front.
+fn scalars_first(program: &Program, order: Vec<Node>) -> Vec<Node> {
+    let is_scalar = |v: ValueId| program.ty(v).shape.is_empty();
+    let mut given = vec![false; program.types.len()];
+    for input in program.inputs.iter().filter(|i| is_scalar(i.value)) {
+        given[input.value.index()] = true;
+    }
+    let (mut first, rest): (Vec<Node>, Vec<Node>) = order.into_iter().partition(|node| {
+        let early = node.inputs.iter().all(|v| given[v.index()])
+            && node.outputs.iter().all(|&v| is_scalar(v));
+        node.outputs.iter().for_each(|v| given[v.index()] = early);
+        early
+    });
+    first.extend(rest);
+    first
+}
+
+/// Places in an order of nodes, by value; place i is before node i.
+struct Uses {
+    /// First place where the value is made; 0 for inputs.
+    made: Vec<usize>,
+    /// First place after all readers of a state; 0 for other values.
+    last_reader: Vec<usize>,
+    /// Last place before all readers.
+    first_reader: Vec<usize>,
+}
+
+fn uses(program: &Program, order: &[Node]) -> Uses {
+    let values = program.types.len();
+    let mut is_state = vec![false; values];
+    for input in program.inputs.iter().filter(|i| i.kind == InputKind::State) {
+        is_state[input.value.index()] = true;
+    }
+    let mut uses = Uses {
+        made: vec![0; values],
+        last_reader: vec![0; values],
+        first_reader: vec![usize::MAX; values],
+    };
+    for (at, node) in order.iter().enumerate() {
+        node.outputs.iter().for_each(|v| uses.made[v.index()] = at + 1);
+        for v in node.inputs.iter().map(|v: &ValueId| v.index()) {
+            uses.first_reader[v] = uses.first_reader[v].min(at);
+            if is_state[v] {
+                uses.last_reader[v] = at + 1;
+            }
+        }
+    }
+    uses
 }
