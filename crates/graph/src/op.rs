@@ -81,7 +81,8 @@ pub enum Orthogonalizer {
 impl Orthogonalizer {
     /// Coefficients (a, b, c) of step `step`: X ← aX + b(XXᵀ)X + c(XXᵀ)²X. The last ones repeat.
     pub fn coefficients(self, step: usize) -> (f32, f32, f32) {
-        // arXiv 2505.16932, algorithm 1 run offline for 5 steps, safety 2e-2, cushion 2.
+        // arXiv 2505.16932, algorithm 1 run offline for 5 steps: lower bound 1e-3, safety 2e-2 but
+        // on the last step, cushion 2e-2.
         const POLAR_EXPRESS: [(f32, f32, f32); 5] = [
             (8.156_554, -22.483_294, 15.878_77),
             (4.042_93, -2.808_917_5, 0.500_017_8),
