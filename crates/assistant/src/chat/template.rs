@@ -18,23 +18,12 @@ use super::{Conversation, Json, Message};
 use crate::AssistantError;
 
 /// The template of models trained here: ChatML. The assistant's words are marked for training.
-const CHATML: &str = "\
-{%- for message in messages -%}
-{{- '<|im_start|>' + message['role'] + '\\n' -}}
-{%- if message['role'] == 'assistant' -%}
-{%- generation -%}{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}
-{%- else -%}
-{{- message['content'] + '<|im_end|>' -}}
-{%- endif -%}
-{{- '\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-";
+const CHATML: &str = include_str!("chatml.jinja");
 
 const NAME: &str = "chat template";
 
 /// Jinja instructions a template may spend: some thousand per message, far below what a hang takes.
-const FUEL: u64 = 50_000_000;
+const FUEL: u64 = 5_000_000;
 
 /// Names under which templates look for the model's reasoning; the first given fills the others.
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
@@ -69,6 +58,10 @@ impl ChatTemplate {
         environment.set_formatter(|out, _, value| Ok(out.write_str(&str_of(value))?));
         environment.add_filter("tojson", tojson);
         environment.add_filter("string", |value: Value| str_of(&value));
+        // Python's strings and dicts count as sequences too.
+        environment.add_test("sequence", |value: &Value| {
+            matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+        });
         environment.add_function("raise_exception", raise_exception);
         environment
             .add_template_owned(NAME, without_generation_tags(source))
@@ -78,7 +71,7 @@ impl ChatTemplate {
 
     /// The template of models trained here: `<|im_start|>role\n…<|im_end|>\n` for each message.
     pub fn chatml() -> Self {
-        Self::new(CHATML).expect("the template above is Jinja")
+        Self::new(CHATML).expect("the template beside this file is Jinja")
     }
 
     /// The template of a `tokenizer_config.json`, with its special tokens as variables; `None`
