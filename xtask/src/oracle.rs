@@ -36,10 +36,12 @@ enum Oracle {
         #[arg(long, value_delimiter = ',', required = true)]
         ids: Vec<u32>,
     },
-    /// Train the exported model with PyTorch on the exported batches; see the script's docstring.
+    /// Train exported models with PyTorch on exported batches, and compare with our losses where
+    /// they lie beside; xtask/oracle/train/shakespeare_torch.py tells the format.
     Shakespeare {
-        /// Directory that Stoa exported.
-        directory: PathBuf,
+        /// Directories that Stoa exported, one per seed.
+        #[arg(required = true)]
+        directories: Vec<PathBuf>,
         /// Threads of PyTorch.
         #[arg(long, default_value_t = 2)]
         threads: usize,
@@ -59,9 +61,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let mut script = torch_script(&root, "models/logits.py")?;
             workspace::check(script.arg(model).args(["--ids", &ids.join(",")]))
         }
-        Oracle::Shakespeare { directory, threads } => {
+        Oracle::Shakespeare { directories, threads } => {
             let mut script = torch_script(&root, "train/shakespeare_torch.py")?;
-            workspace::check(script.arg(directory).args(["--threads", &threads.to_string()]))
+            workspace::check(script.args(directories).args(["--threads", &threads.to_string()]))
         }
         Oracle::Golden => make_golden(&root),
         Oracle::Check => {
