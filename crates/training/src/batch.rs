@@ -1,0 +1,216 @@
+//! The batch of a step, as a pure function of (seed, step): which rows of which source, and the
+//! tensors made of them. Nothing here remembers what came before, so a resumed run needs only the
+//! number of its step.
+
+use stoa_graph::{GraphError, Tensor};
+
+use crate::TrainingError;
+use crate::examples::{Examples, IGNORED};
+use crate::packing::Packing;
+use crate::permutation::Permutation;
+
+/// Rows of one kind of example, in an order that is new for each epoch.
+pub struct Source<'a> {
+    examples: &'a dyn Examples,
+    packing: Packing,
+    seed: u64,
+    name: &'static str,
+}
+
+impl<'a> Source<'a> {
+    /// Packs examples into rows of `time`.
+    ///
+    /// # Errors
+    /// [`TrainingError::NoData`].
+    pub fn new(
+        examples: &'a dyn Examples,
+        time: usize,
+        seed: u64,
+        name: &'static str,
+    ) -> Result<Self, TrainingError> {
+        let packing = Packing::best_fit(examples, time, seed);
+        if packing.rows() == 0 {
+            return Err(TrainingError::NoData(name));
+        }
+        Ok(Source { examples, packing, seed, name })
+    }
+
+    /// The packing.
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// The row that comes at `index` of the endless sequence of epochs.
+    fn row(&self, index: u64) -> usize {
+        let rows = self.packing.rows() as u64;
+        let order = Permutation::new(rows, self.seed, self.name, index / rows);
+        order.apply(index % rows) as usize
+    }
+}
+
+/// Where each row of each step comes from.
+pub struct DataOrder<'a> {
+    main: Source<'a>,
+    /// A second source and its share of all rows.
+    mixed: Option<(Source<'a>, f64)>,
+}
+
+impl<'a> DataOrder<'a> {
+    /// All rows from one source.
+    pub fn single(main: Source<'a>) -> Self {
+        DataOrder { main, mixed: None }
+    }
+
+    /// A `share` of the rows, evenly spread, from a second source.
+    pub fn mixed(main: Source<'a>, second: Source<'a>, share: f64) -> Self {
+        DataOrder { main, mixed: Some((second, share)) }
+    }
+
+    /// The main source.
+    pub fn main(&self) -> &Source<'a> {
+        &self.main
+    }
+
+    /// Source and row of place `index` in the sequence of all rows ever used.
+    fn place(&self, index: u64) -> (&Source<'a>, usize) {
+        let Some((second, share)) = &self.mixed else { return (&self.main, self.main.row(index)) };
+        // Rows of the second source among the first `k`: as even a spread as there is
+        // (Bresenham, IBM Systems J. 4, 1965).
+        let seconds = |k: u64| (k as f64 * share).floor() as u64;
+        let before = seconds(index);
+        if seconds(index + 1) > before {
+            (second, second.row(before))
+        } else {
+            (&self.main, self.main.row(index - before))
+        }
+    }
+
+    /// The micro-batches of a step, `rows` rows each.
+    ///
+    /// # Errors
+    /// As [`Examples::fill`].
+    pub fn step(
+        &self,
+        step: u64,
+        rows: usize,
+        micro_batches: usize,
+    ) -> Result<Vec<Batch>, TrainingError> {
+        let mut parts = Vec::with_capacity(micro_batches);
+        for micro in 0..micro_batches {
+            let first = (step * micro_batches as u64 + micro as u64) * rows as u64;
+            let mut part = RowTensors::new(rows, self.main.packing.time());
+            for row in 0..rows {
+                let (source, at) = self.place(first + row as u64);
+                part.write_row(row, source.examples, &source.packing, at)?;
+            }
+            parts.push(part);
+        }
+        let learned: usize = parts.iter().map(RowTensors::learned).sum();
+        parts.into_iter().map(|part| part.into_batch(learned)).collect()
+    }
+}
+
+/// The data inputs of a training program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Input tokens, i32 [rows·time].
+    pub tokens: Tensor,
+    /// Targets, −1 where nothing is learned.
+    pub targets: Tensor,
+    /// Weight of each target: one part of the mean over all targets of the step.
+    pub weights: Tensor,
+    /// Place of each token in its piece.
+    pub positions: Tensor,
+    /// Number of each token's piece in its row.
+    pub segments: Tensor,
+    /// Pairs that are not padding.
+    pub pairs: usize,
+}
+
+impl Batch {
+    /// By input name.
+    pub fn bindings(&self) -> [(&'static str, &Tensor); 5] {
+        [
+            ("tokens", &self.tokens),
+            ("targets", &self.targets),
+            ("weights", &self.weights),
+            ("positions", &self.positions),
+            ("segments", &self.segments),
+        ]
+    }
+}
+
+/// Rows being filled.
+pub(crate) struct RowTensors {
+    time: usize,
+    tokens: Vec<i32>,
+    pub(crate) targets: Vec<i32>,
+    positions: Vec<i32>,
+    segments: Vec<i32>,
+    pairs: usize,
+}
+
+impl RowTensors {
+    /// Rows of padding: token 0, no target, a segment of its own.
+    pub(crate) fn new(rows: usize, time: usize) -> Self {
+        let n = rows * time;
+        RowTensors {
+            time,
+            tokens: vec![0; n],
+            targets: vec![IGNORED; n],
+            positions: (0..n).map(|i| (i % time) as i32).collect(),
+            segments: vec![0; n],
+            pairs: 0,
+        }
+    }
+
+    pub(crate) fn write_row(
+        &mut self,
+        row: usize,
+        examples: &dyn Examples,
+        packing: &Packing,
+        at: usize,
+    ) -> Result<(), TrainingError> {
+        let (mut cursor, end) = (row * self.time, (row + 1) * self.time);
+        for (segment, piece) in packing.row(at).iter().enumerate() {
+            let range = cursor..cursor + piece.pairs;
+            let (tokens, targets) =
+                (&mut self.tokens[range.clone()], &mut self.targets[range.clone()]);
+            examples.fill(piece.example, piece.start, tokens, targets)?;
+            for (i, position) in self.positions[range.clone()].iter_mut().enumerate() {
+                *position = i as i32;
+            }
+            self.segments[range].fill(segment as i32);
+            self.pairs += piece.pairs;
+            cursor += piece.pairs;
+        }
+        for (i, position) in self.positions[cursor..end].iter_mut().enumerate() {
+            *position = i as i32;
+        }
+        self.segments[cursor..end].fill(packing.row(at).len() as i32);
+        Ok(())
+    }
+
+    fn learned(&self) -> usize {
+        self.targets.iter().filter(|&&t| t != IGNORED).count()
+    }
+
+    /// Tensors, each target weighing one `learned`-th.
+    pub(crate) fn into_batch(self, learned: usize) -> Result<Batch, TrainingError> {
+        let n = self.tokens.len();
+        let weight = 1.0 / learned.max(1) as f32;
+        let weigh = |&target: &i32| if target == IGNORED { 0.0 } else { weight };
+        let weights = self.targets.iter().map(weigh).collect();
+        let tensors = || -> Result<Batch, GraphError> {
+            Ok(Batch {
+                tokens: Tensor::i32([n], self.tokens)?,
+                targets: Tensor::i32([n], self.targets)?,
+                weights: Tensor::f32([n], weights)?,
+                positions: Tensor::i32([n], self.positions)?,
+                segments: Tensor::i32([n], self.segments)?,
+                pairs: self.pairs,
+            })
+        };
+        Ok(tensors().map_err(stoa_models::ModelError::from)?)
+    }
+}

@@ -1,0 +1,358 @@
+//! Checkpoints: `checkpoints/STEP/` with the model as `transformers` loads it, the optimizer's
+//! moments, the position in the run, and a manifest with the SHA-256 of each. A directory appears
+//! whole or not at all, and nothing in it is used before its checksum is right.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stoa_models::{LanguageConfig, Weights, from_safetensors, save, to_hugging_face};
+
+use crate::TrainingError;
+use crate::atomic::{UNFINISHED, beside, sync_parent};
+use crate::error::io;
+use crate::examples::hex;
+use crate::guard::GuardMemory;
+use crate::run::StageKind;
+
+/// Where a run is, beside its tensors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingState {
+    /// Version of this layout.
+    pub format: u32,
+    /// The stage.
+    pub stage: StageKind,
+    /// Steps done, over all stages.
+    pub step: u64,
+    /// Steps done before this stage.
+    pub first_step: u64,
+    /// Steps that changed the weights in this stage: AdamW's count.
+    pub updates: u64,
+    /// Tokens trained on in this stage.
+    pub tokens: u64,
+    /// Whether the stage is complete.
+    pub finished: bool,
+    /// What the run was started with, by which a resumed one is known to be the same.
+    pub identity: Identity,
+    /// The loss-spike guard's memory.
+    pub guard: GuardMemory,
+}
+
+/// What decides a stage's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Digest of the stage's settings.
+    pub settings: String,
+    /// Digest of the training data.
+    pub data: String,
+}
+
+/// Layout version written.
+pub(crate) const FORMAT: u32 = 1;
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+const MANIFEST: &str = "manifest.json";
+
+/// A checkpoint read back.
+pub struct Checkpoint {
+    /// Where it was.
+    pub path: PathBuf,
+    /// Position.
+    pub state: TrainingState,
+    /// Parameters.
+    pub weights: Weights,
+    /// Moments.
+    pub optimizer: Weights,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    sha256: String,
+    bytes: u64,
+}
+
+/// The checkpoints of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    directory: PathBuf,
+}
+
+impl Checkpoints {
+    /// Those of the run in `directory`.
+    pub fn of_run(directory: &Path) -> Self {
+        Checkpoints { directory: directory.join("checkpoints") }
+    }
+
+    /// Where the checkpoint of a step is.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.directory.join(format!("{step:06}"))
+    }
+
+    /// Steps of the checkpoints there are, ascending; none when there is no directory.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn steps(&self) -> Result<Vec<u64>, TrainingError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io("listing", &self.directory)(error)),
+        };
+        let mut steps = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(io("listing", &self.directory))?.file_name();
+            steps.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// Writes a checkpoint; `attachments` are further files, by name. An older one of the same
+    /// step is replaced.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`], [`TrainingError::Model`]. What was there before is then still there.
+    pub fn save(
+        &self,
+        config: &LanguageConfig,
+        state: &TrainingState,
+        weights: &Weights,
+        optimizer: &Weights,
+        attachments: &[(String, Vec<u8>)],
+    ) -> Result<PathBuf, TrainingError> {
+        let path = self.path(state.step);
+        let waiting = beside(&path);
+        fs::create_dir_all(&self.directory).map_err(io("creating", &self.directory))?;
+        remove_if_there(&waiting)?;
+        let written = write_files(&waiting, config, state, weights, optimizer, attachments)
+            .and_then(|()| replace_directory(&waiting, &path));
+        if let Err(error) = written {
+            // The error tells what is wrong; what cannot be removed now is removed at the next start.
+            let _ = fs::remove_dir_all(&waiting);
+            return Err(error);
+        }
+        Ok(path)
+    }
+
+    /// Reads a checkpoint after comparing every file with the manifest.
+    ///
+    /// # Errors
+    /// [`TrainingError::CorruptCheckpoint`] names the file.
+    pub fn load(&self, step: u64) -> Result<Checkpoint, TrainingError> {
+        let path = self.path(step);
+        let state = self.verified_state(step)?;
+        Ok(Checkpoint {
+            state,
+            weights: read_tensors(&path.join(MODEL))?,
+            optimizer: read_tensors(&path.join(OPTIMIZER))?,
+            path,
+        })
+    }
+
+    /// The position of a checkpoint, all files of which are as the manifest says.
+    fn verified_state(&self, step: u64) -> Result<TrainingState, TrainingError> {
+        let path = self.path(step);
+        let manifest: Manifest = read_json(&path.join(MANIFEST))?;
+        for needed in [MODEL, OPTIMIZER, STATE, CONFIG] {
+            if !manifest.files.contains_key(needed) {
+                return Err(corrupt(&path.join(MANIFEST), format!("does not list {needed}")));
+            }
+        }
+        for (name, entry) in &manifest.files {
+            verify(&path, name, entry)?;
+        }
+        let state: TrainingState = read_json(&path.join(STATE))?;
+        if state.format != FORMAT || state.step != step {
+            let (format, found) = (state.format, state.step);
+            let problem =
+                format!("has format {format} and step {found}, expected {FORMAT} and {step}");
+            return Err(corrupt(&path.join(STATE), problem));
+        }
+        Ok(state)
+    }
+
+    /// The newest whole checkpoint of a stage, and what is wrong with newer ones. Checkpoints of
+    /// other stages are passed over.
+    ///
+    /// # Errors
+    /// [`TrainingError::NoCheckpoint`].
+    pub fn newest(
+        &self,
+        stage: StageKind,
+    ) -> Result<(Checkpoint, Vec<TrainingError>), TrainingError> {
+        let mut rejected = Vec::new();
+        for step in self.steps()?.into_iter().rev() {
+            let checkpoint = self.verified_state(step).and_then(|state| {
+                if state.stage == stage { self.load(step).map(Some) } else { Ok(None) }
+            });
+            match checkpoint {
+                Ok(Some(checkpoint)) => return Ok((checkpoint, rejected)),
+                Ok(None) => {}
+                Err(error) => rejected.push(error),
+            }
+        }
+        Err(TrainingError::NoCheckpoint {
+            directory: self.directory.clone(),
+            stage: stage.name(),
+            rejected: rejected.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Removes all but the last `keep` unfinished checkpoints; the finished ones, with which stages
+    /// ended, stay. What cannot be read stays too.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn prune(&self, keep: usize) -> Result<(), TrainingError> {
+        let is_passing = |step: &u64| {
+            let state = read_json::<TrainingState>(&self.path(*step).join(STATE));
+            state.is_ok_and(|state| !state.finished)
+        };
+        let passing: Vec<u64> = self.steps()?.into_iter().filter(is_passing).collect();
+        for &step in &passing[..passing.len().saturating_sub(keep)] {
+            remove_directory(&self.path(step))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what writes that did not end have left.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn clear_unfinished(&self) -> Result<(), TrainingError> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Ok(()) };
+        for entry in entries {
+            let entry = entry.map_err(io("listing", &self.directory))?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_files(
+    directory: &Path,
+    config: &LanguageConfig,
+    state: &TrainingState,
+    weights: &Weights,
+    optimizer: &Weights,
+    attachments: &[(String, Vec<u8>)],
+) -> Result<(), TrainingError> {
+    fs::create_dir(directory).map_err(io("creating", directory))?;
+    save(&directory.join(MODEL), weights)?;
+    save(&directory.join(OPTIMIZER), optimizer)?;
+    let state = serde_json::to_vec_pretty(state).expect("a state has a JSON form");
+    let config = to_hugging_face(config).into_bytes();
+    let texts = [(STATE.to_owned(), state), (CONFIG.to_owned(), config)];
+    for (name, bytes) in texts.iter().chain(attachments) {
+        let path = directory.join(name);
+        fs::write(&path, bytes).map_err(io("writing", &path))?;
+    }
+    let mut files = BTreeMap::new();
+    let names = texts.iter().chain(attachments).map(|(name, _)| name.as_str());
+    for name in names.chain([MODEL, OPTIMIZER]) {
+        let path = directory.join(name);
+        File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
+        files.insert(name.to_owned(), entry(&path)?);
+    }
+    let path = directory.join(MANIFEST);
+    let manifest = serde_json::to_vec_pretty(&Manifest { files }).expect("plain strings");
+    fs::write(&path, manifest).map_err(io("writing", &path))?;
+    File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
+    sync_parent(&path)
+}
+
+fn replace_directory(waiting: &Path, path: &Path) -> Result<(), TrainingError> {
+    remove_directory(path)?;
+    fs::rename(waiting, path).map_err(io("renaming to", path))?;
+    sync_parent(path)
+}
+
+/// Removes a checkpoint so that no half of one is ever seen under its name.
+fn remove_directory(path: &Path) -> Result<(), TrainingError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let leaving = path.with_file_name(format!("{UNFINISHED}old-{name}"));
+    remove_if_there(&leaving)?;
+    fs::rename(path, &leaving).map_err(io("removing", path))?;
+    remove_if_there(&leaving)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), TrainingError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io("removing", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<(), TrainingError> {
+    let path = directory.join(name);
+    if Path::new(name).components().count() != 1 {
+        return Err(corrupt(&directory.join(MANIFEST), format!("lists {name}, no plain name")));
+    }
+    let found = match entry(&path) {
+        Ok(found) => found,
+        Err(TrainingError::File { source, .. }) => return Err(corrupt(&path, source.to_string())),
+        Err(other) => return Err(other),
+    };
+    if found.bytes != expected.bytes {
+        let problem = format!("has {} bytes, the manifest says {}", found.bytes, expected.bytes);
+        return Err(corrupt(&path, problem));
+    }
+    if found.sha256 != expected.sha256 {
+        let problem =
+            format!("has SHA-256 {}, the manifest says {}", found.sha256, expected.sha256);
+        return Err(corrupt(&path, problem));
+    }
+    Ok(())
+}
+
+/// Checksum and size of a file, read back from the disk.
+fn entry(path: &Path) -> Result<Entry, TrainingError> {
+    let mut file = File::open(path).map_err(io("reading", path))?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let n = file.read(&mut buffer).map_err(io("reading", path))?;
+        if n == 0 {
+            return Ok(Entry { sha256: hex(&digest.finalize()), bytes });
+        }
+        digest.update(&buffer[..n]);
+        bytes += n as u64;
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingError> {
+    let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| corrupt(path, error.to_string()))
+}
+
+fn read_tensors(path: &Path) -> Result<Weights, TrainingError> {
+    let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
+    from_safetensors(&bytes).map_err(|error| corrupt(path, error.to_string()))
+}
+
+fn corrupt(path: &Path, problem: String) -> TrainingError {
+    TrainingError::CorruptCheckpoint { path: path.to_owned(), problem }
+}

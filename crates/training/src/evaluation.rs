@@ -1,0 +1,115 @@
+//! Bits per byte on held-out text: negative log-likelihood / ln 2 / bytes, special tokens left out
+//! of both, bytes those of the raw tokens (nanochat, loss_eval.py). Comparable between tokenizers.
+
+use stoa_graph::{Buffers, Engine, Executable};
+use stoa_models::{LanguageConfig, TrainingShape, evaluation_program};
+use stoa_tokens::{TokenId, Tokenizer};
+
+use crate::TrainingError;
+use crate::batch::RowTensors;
+use crate::examples::{Examples, IGNORED};
+use crate::packing::Packing;
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Sum of negative log-likelihoods of tokens that are not special.
+    pub nats: f64,
+    /// Those tokens.
+    pub tokens: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Evaluation {
+    /// Bits per byte.
+    pub fn bits_per_byte(&self) -> f64 {
+        self.nats / std::f64::consts::LN_2 / self.bytes as f64
+    }
+
+    /// Mean loss of a token, in nats.
+    pub fn loss(&self) -> f64 {
+        self.nats / self.tokens as f64
+    }
+}
+
+/// Bytes of each token by id; 0 for special ones, which are not counted.
+pub fn token_bytes(tokenizer: &Tokenizer) -> Vec<u32> {
+    let ids = (0..tokenizer.vocab_size() as u32).map(TokenId);
+    ids.map(|id| {
+        let bytes = tokenizer.token_bytes(id).filter(|_| !tokenizer.is_special(id));
+        bytes.map_or(0, |bytes| bytes.len() as u32)
+    })
+    .collect()
+}
+
+/// An evaluation ready to run on any weights.
+pub struct Evaluator<'a> {
+    examples: &'a dyn Examples,
+    packing: Packing,
+    token_bytes: &'a [u32],
+    executable: Box<dyn Executable>,
+    rows: usize,
+    most_rows: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Packs `examples` into rows of `time`, `rows` at once, and reads at most `most_rows` of them:
+    /// always the same ones.
+    ///
+    /// # Errors
+    /// [`TrainingError::NoData`], or what the engine says to the program.
+    pub fn new(
+        engine: &dyn Engine,
+        config: &LanguageConfig,
+        examples: &'a dyn Examples,
+        token_bytes: &'a [u32],
+        (rows, time): (usize, usize),
+        most_rows: usize,
+    ) -> Result<Self, TrainingError> {
+        let packing = Packing::best_fit(examples, time, 0);
+        if packing.rows() == 0 {
+            return Err(TrainingError::NoData("held-out text"));
+        }
+        let shape = TrainingShape { batch: rows, time, segmented: true };
+        let executable = engine.compile(&evaluation_program(config, shape)?)?;
+        Ok(Evaluator { examples, packing, token_bytes, executable, rows, most_rows })
+    }
+
+    /// Measures the weights in `state`.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn run(&mut self, state: &mut Buffers) -> Result<Evaluation, TrainingError> {
+        let mut sum = Evaluation::default();
+        let rows: Vec<usize> = (0..self.packing.rows().min(self.most_rows)).collect();
+        for chunk in rows.chunks(self.rows) {
+            let mut tensors = RowTensors::new(self.rows, self.packing.time());
+            for (row, &at) in chunk.iter().enumerate() {
+                tensors.write_row(row, self.examples, &self.packing, at)?;
+            }
+            let targets = tensors.targets.clone();
+            let batch = tensors.into_batch(1)?;
+            let data: Vec<_> =
+                batch.bindings().into_iter().filter(|(name, _)| *name != "weights").collect();
+            let outputs = self.executable.run(state, &data)?;
+            let nll = outputs["nll"].as_f32().expect("the program returns f32");
+            for (&target, &nll) in targets.iter().zip(nll) {
+                let bytes = if target == IGNORED { 0 } else { self.bytes_of(target) };
+                if bytes > 0 {
+                    sum.nats += f64::from(nll);
+                    sum.tokens += 1;
+                    sum.bytes += u64::from(bytes);
+                }
+            }
+        }
+        if sum.tokens == 0 {
+            return Err(TrainingError::NoData("held-out text"));
+        }
+        Ok(sum)
+    }
+
+    fn bytes_of(&self, token: i32) -> u32 {
+        usize::try_from(token).ok().and_then(|id| self.token_bytes.get(id)).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,136 @@
+//! `metrics.jsonl`: one JSON object a line, for each step and each evaluation. On resume the file is
+//! cut back to the checkpoint's step, so that it holds one curve however often a run was stopped.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainingError;
+use crate::atomic;
+use crate::error::io;
+use crate::run::StageKind;
+
+/// A line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Metric {
+    /// A training step.
+    Step(StepMetrics),
+    /// An evaluation on held-out text.
+    Evaluation(EvaluationMetrics),
+}
+
+/// What a step was like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// Steps done with it, over all stages.
+    pub step: u64,
+    /// The stage.
+    pub stage: StageKind,
+    /// Mean loss of its targets before the update, in nats; null when not finite.
+    pub loss: Option<f32>,
+    /// Learning rate of the matrices.
+    pub lr: f32,
+    /// Norm of the whole gradient, when measured; null when not finite.
+    pub grad_norm: Option<f32>,
+    /// Whether the step was left out by the loss-spike guard.
+    pub skipped: bool,
+    /// Tokens trained on in this stage so far.
+    pub tokens: u64,
+    /// Tokens of this step by its seconds.
+    pub tokens_per_second: f64,
+    /// Share of the given peak, when one was given.
+    pub mfu: Option<f64>,
+}
+
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationMetrics {
+    /// Steps done before it, over all stages.
+    pub step: u64,
+    /// The stage.
+    pub stage: StageKind,
+    /// Bits per byte of held-out text.
+    pub bits_per_byte: f64,
+    /// Mean loss of its tokens, in nats.
+    pub loss: f64,
+    /// Tokens it was measured on.
+    pub tokens: u64,
+    /// Bytes of those tokens.
+    pub bytes: u64,
+}
+
+impl Metric {
+    /// Steps done.
+    pub const fn step(&self) -> u64 {
+        match self {
+            Metric::Step(step) => step.step,
+            Metric::Evaluation(evaluation) => evaluation.step,
+        }
+    }
+}
+
+/// The file, open for appending.
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Opens the file of a run, keeping only what belongs to the first `step` steps.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn open(directory: &Path, step: u64) -> Result<Self, TrainingError> {
+        let path = Self::path(directory);
+        let kept: String = read_metrics(directory)?
+            .iter()
+            .filter(|metric| match metric {
+                Metric::Step(m) => m.step <= step,
+                // The evaluation at the checkpoint's step is made again.
+                Metric::Evaluation(m) => m.step < step,
+            })
+            .map(line)
+            .collect();
+        atomic::write(&path, kept.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io("opening", &path))?;
+        Ok(MetricsLog { path, file })
+    }
+
+    /// Where the file of a run is.
+    pub fn path(directory: &Path) -> PathBuf {
+        directory.join("metrics.jsonl")
+    }
+
+    /// Appends a line, in one write.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn append(&mut self, metric: &Metric) -> Result<(), TrainingError> {
+        self.file.write_all(line(metric).as_bytes()).map_err(io("writing", &self.path))
+    }
+}
+
+fn line(metric: &Metric) -> String {
+    let mut line = serde_json::to_string(metric).expect("metrics have a JSON form");
+    line.push('\n');
+    line
+}
+
+/// All metrics of a run; none when there is no file. Lines that are not metrics, such as one that a
+/// crash cut short, are passed over.
+///
+/// # Errors
+/// [`TrainingError::File`].
+pub fn read_metrics(directory: &Path) -> Result<Vec<Metric>, TrainingError> {
+    let path = MetricsLog::path(directory);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io("reading", &path)(error)),
+    };
+    let lines = bytes.split(|&byte| byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}

@@ -1,0 +1,456 @@
+//! `run.toml`: everything that determines a run's result. What the user leaves out is filled in by
+//! [`RunFile::resolve`]; the resolved run is written beside the result and reads back as itself.
+//! Unknown keys are refused.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stoa_graph::Recompute;
+use stoa_models::{Clipping, LanguageConfig, Mlp, OptimizerConfig, SlidingWindow};
+
+use crate::TrainingError;
+use crate::error::{check, io};
+use crate::guard::GuardConfig;
+use crate::schedule::Schedule;
+
+/// A run as a user writes it: only what differs from the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunFile {
+    /// Seed of everything drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The model.
+    pub model: ModelFile,
+    /// What is read.
+    pub data: DataFiles,
+    /// Learning from documents.
+    pub pretrain: StageFile,
+    /// Learning to answer.
+    pub chat: StageFile,
+}
+
+/// A model: a depth, from which everything follows, and any size given by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // The fields of `LanguageConfig`.
+pub struct ModelFile {
+    /// Number of blocks; width and the rest follow (`LanguageConfig::from_depth`).
+    pub depth: Option<usize>,
+    pub vocab: Option<usize>,
+    pub hidden: Option<usize>,
+    pub layers: Option<usize>,
+    pub heads: Option<usize>,
+    pub kv_heads: Option<usize>,
+    pub head_dim: Option<usize>,
+    pub mlp: Option<Mlp>,
+    pub qk_norm: Option<bool>,
+    pub norm_weights: Option<bool>,
+    pub rope_theta: Option<f32>,
+    pub rms_eps: Option<f32>,
+    pub tied_head: Option<bool>,
+    pub logit_softcap: Option<f32>,
+    pub sliding_window: Option<SlidingWindow>,
+    pub max_time: Option<usize>,
+}
+
+/// Files of a run; relative paths are relative to `run.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataFiles {
+    /// Where checkpoints, metrics and the report go; the directory of `run.toml` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// Hugging Face `tokenizer.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// Token shards of training documents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub train: Vec<PathBuf>,
+    /// Token shards of held-out documents, for bits per byte.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_out: Vec<PathBuf>,
+    /// Dialogues, a JSON object with `messages` on each line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dialogues: Vec<PathBuf>,
+}
+
+/// The stages of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageKind {
+    /// Learning from documents.
+    Pretrain,
+    /// Learning to answer.
+    Chat,
+}
+
+impl StageKind {
+    /// Name in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StageKind::Pretrain => "pretrain",
+            StageKind::Chat => "chat",
+        }
+    }
+}
+
+/// How long a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// Optimizer steps.
+    Steps(u64),
+    /// Passes over the stage's data.
+    Epochs(f64),
+}
+
+/// Optimizer of the block matrices, with nanochat's or Llama's constants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Muon for matrices, AdamW for the rest.
+    #[default]
+    Muon,
+    /// AdamW for all.
+    AdamW,
+}
+
+/// Which forward values are made again in the backward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecomputeKind {
+    /// None: fastest where memory is plenty.
+    Nothing,
+    /// Norms and activations.
+    #[default]
+    Cheap,
+    /// Also projections.
+    Projections,
+    /// Whole blocks.
+    Blocks,
+}
+
+impl From<RecomputeKind> for Recompute {
+    fn from(kind: RecomputeKind) -> Self {
+        match kind {
+            RecomputeKind::Nothing => Recompute::Nothing,
+            RecomputeKind::Cheap => Recompute::Cheap,
+            RecomputeKind::Projections => Recompute::Projections,
+            RecomputeKind::Blocks => Recompute::Blocks,
+        }
+    }
+}
+
+/// A stage as a user writes it. See [`Stage`] for what each key means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // The fields of `Stage`.
+pub struct StageFile {
+    pub length: Option<Length>,
+    pub rows: Option<usize>,
+    pub time: Option<usize>,
+    pub accumulation: Option<usize>,
+    pub dialogue_share: Option<f64>,
+    /// Which constants `groups` starts from.
+    pub optimizer: Option<OptimizerKind>,
+    /// Factor on all learning rates of that optimizer.
+    pub learning_rate_scale: Option<f32>,
+    pub groups: Option<OptimizerConfig>,
+    pub schedule: Option<Schedule>,
+    pub guard: Option<GuardConfig>,
+    pub recompute: Option<RecomputeKind>,
+    pub evaluate_every: Option<u64>,
+    pub evaluation_rows: Option<usize>,
+    pub checkpoint_every: Option<u64>,
+    pub keep_checkpoints: Option<usize>,
+}
+
+/// A stage with everything decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stage {
+    /// How long it is.
+    pub length: Length,
+    /// Rows of a batch.
+    pub rows: usize,
+    /// Tokens of a row.
+    pub time: usize,
+    /// Batches whose gradients are summed for one step.
+    pub accumulation: usize,
+    /// Share of rows that are dialogues, when pretraining.
+    pub dialogue_share: f64,
+    /// Optimizer of each parameter group.
+    pub groups: OptimizerConfig,
+    /// Learning rate and momentum over the steps.
+    pub schedule: Schedule,
+    /// The loss-spike guard; works when `groups.clipping` is set.
+    pub guard: GuardConfig,
+    /// Trades time for memory.
+    pub recompute: RecomputeKind,
+    /// Steps between evaluations; 0 for the first and last only.
+    pub evaluate_every: u64,
+    /// Most rows of held-out text an evaluation reads.
+    pub evaluation_rows: usize,
+    /// Steps between checkpoints; 0 for the first and last only.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept beside the last of each stage.
+    pub keep_checkpoints: usize,
+}
+
+/// A run with everything decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// The model.
+    pub model: LanguageConfig,
+    /// What is read.
+    pub data: DataFiles,
+    /// Learning from documents.
+    pub pretrain: Stage,
+    /// Learning to answer.
+    pub chat: Stage,
+}
+
+/// Depth when none is given: the S workload of the benchmarks.
+const DEFAULT_DEPTH: usize = 6;
+
+impl RunFile {
+    /// Parses the text of a `run.toml`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`TrainingError::RunFile`] with the line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TrainingError> {
+        toml::from_str(text).map_err(|error| TrainingError::RunFile {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Reads a `run.toml` and makes its paths relative to where the process is.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`], [`TrainingError::RunFile`].
+    pub fn read(path: &Path) -> Result<Self, TrainingError> {
+        let text = std::fs::read_to_string(path).map_err(io("reading", path))?;
+        let mut run = Self::parse(&text, path)?;
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let data = &mut run.data;
+        let paths = data.tokenizer.iter_mut().chain(&mut data.directory);
+        for file in
+            paths.chain(&mut data.train).chain(&mut data.held_out).chain(&mut data.dialogues)
+        {
+            *file = base.join(&*file);
+        }
+        run.data.directory.get_or_insert(base);
+        Ok(run)
+    }
+
+    /// Fills in everything for a tokenizer of `vocab_size` tokens.
+    ///
+    /// # Errors
+    /// [`TrainingError::Setting`], [`TrainingError::Model`].
+    pub fn resolve(&self, vocab_size: usize) -> Result<Run, TrainingError> {
+        let model = self.model.resolve(vocab_size)?;
+        let pretrain = self.pretrain.resolve(StageKind::Pretrain, &model)?;
+        let chat = self.chat.resolve(StageKind::Chat, &model)?;
+        Ok(Run { seed: self.seed.unwrap_or(0), model, data: self.data.clone(), pretrain, chat })
+    }
+}
+
+impl ModelFile {
+    /// The model for a tokenizer of `vocab_size` tokens.
+    ///
+    /// # Errors
+    /// [`TrainingError::Setting`], [`TrainingError::Model`].
+    pub fn resolve(&self, vocab_size: usize) -> Result<LanguageConfig, TrainingError> {
+        let depth = self.depth.or(self.layers).unwrap_or(DEFAULT_DEPTH);
+        // Refused here rather than overflowing in the arithmetic on it.
+        check("model.depth", depth, (1..=4096).contains(&depth), "1 to 4096")?;
+        let vocab = self.vocab.unwrap_or(vocab_size);
+        check("model.vocab", vocab, vocab >= vocab_size, {
+            format!("the tokenizer has {vocab_size} tokens, each needs a row")
+        })?;
+        let mut model = LanguageConfig::from_depth(depth, vocab);
+        if let Some(hidden) = self.hidden {
+            model.hidden = hidden;
+            check("model.hidden", hidden, (1..=1 << 20).contains(&hidden), "1 to 1048576")?;
+            model.mlp = Mlp::Swiglu { intermediate: (8 * hidden).div_ceil(3).next_multiple_of(64) };
+            model.head_dim = self.head_dim.unwrap_or(model.head_dim);
+            model.heads = self.heads.unwrap_or(hidden.div_ceil(model.head_dim.max(1)));
+            model.kv_heads = model.heads;
+        }
+        model.layers = self.layers.unwrap_or(model.layers);
+        model.heads = self.heads.unwrap_or(model.heads);
+        model.kv_heads = self.kv_heads.or(self.heads).unwrap_or(model.kv_heads);
+        model.head_dim = self.head_dim.unwrap_or(model.head_dim);
+        model.mlp = self.mlp.unwrap_or(model.mlp);
+        model.qk_norm = self.qk_norm.unwrap_or(model.qk_norm);
+        model.norm_weights = self.norm_weights.unwrap_or(model.norm_weights);
+        model.rope_theta = self.rope_theta.unwrap_or(model.rope_theta);
+        model.rms_eps = self.rms_eps.unwrap_or(model.rms_eps);
+        model.tied_head = self.tied_head.unwrap_or(model.tied_head);
+        model.logit_softcap = self.logit_softcap;
+        model.sliding_window = self.sliding_window.clone();
+        model.max_time = self.max_time.unwrap_or(model.max_time);
+        model.validate()?;
+        Ok(model)
+    }
+}
+
+impl StageFile {
+    /// The stage with everything decided, for a model.
+    ///
+    /// # Errors
+    /// [`TrainingError::Setting`].
+    pub fn resolve(&self, kind: StageKind, model: &LanguageConfig) -> Result<Stage, TrainingError> {
+        let chat = kind == StageKind::Chat;
+        let optimizer = match self.optimizer.unwrap_or_default() {
+            OptimizerKind::Muon => OptimizerConfig::muon(model),
+            // A common rate for models of this size (GPT-3's table 2.1 has 6e-4 for 125 M).
+            OptimizerKind::AdamW => OptimizerConfig::adamw(1e-3),
+        };
+        // nanochat's chat_sft.py trains at 0.8 of the pretraining rates, without warm-up, and
+        // decays over the last half to nothing.
+        let scale = self.learning_rate_scale.unwrap_or(if chat { 0.8 } else { 1.0 });
+        let schedule = match (self.schedule, chat) {
+            (Some(schedule), _) => schedule,
+            (None, false) => Schedule::default(),
+            (None, true) => Schedule {
+                warmup_steps: 0,
+                decay_fraction: 0.5,
+                final_factor: 0.0,
+                ..Schedule::default()
+            },
+        };
+        let stage = Stage {
+            length: self.length.unwrap_or(if chat {
+                Length::Epochs(1.0)
+            } else {
+                Length::Steps(1000)
+            }),
+            rows: self.rows.unwrap_or(16),
+            time: self.time.unwrap_or(256),
+            accumulation: self.accumulation.unwrap_or(1),
+            dialogue_share: self.dialogue_share.unwrap_or(0.0),
+            groups: self.groups.unwrap_or(optimizer.scaled(scale)),
+            schedule,
+            guard: self.guard.unwrap_or_default(),
+            recompute: self.recompute.unwrap_or_default(),
+            evaluate_every: self.evaluate_every.unwrap_or(100),
+            evaluation_rows: self.evaluation_rows.unwrap_or(256),
+            checkpoint_every: self.checkpoint_every.unwrap_or(200),
+            keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
+        };
+        stage.validate(kind, model)?;
+        Ok(stage)
+    }
+}
+
+impl Stage {
+    fn validate(&self, kind: StageKind, model: &LanguageConfig) -> Result<(), TrainingError> {
+        let name = kind.name();
+        let sizes = [
+            ("rows", self.rows, 1 << 16),
+            ("time", self.time, model.max_time),
+            ("accumulation", self.accumulation, 1 << 16),
+            ("evaluation_rows", self.evaluation_rows, 1 << 32),
+        ];
+        for (field, value, limit) in sizes {
+            let field = format!("{name}.{field}");
+            check(field, value, (1..=limit).contains(&value), format!("1 to {limit}"))?;
+        }
+        let share = self.dialogue_share;
+        let shares = (0.0..1.0).contains(&share);
+        check(format!("{name}.dialogue_share"), share, shares, "0 or more and below 1")?;
+        let sound = match self.length {
+            Length::Steps(steps) => steps > 0,
+            Length::Epochs(epochs) => epochs > 0.0 && epochs.is_finite(),
+        };
+        check(format!("{name}.length"), format!("{:?}", self.length), sound, "more than none")?;
+        if let Some(Clipping { max_norm }) = self.groups.clipping {
+            let positive = max_norm > 0.0;
+            check(format!("{name}.groups.clipping.max_norm"), max_norm, positive, "positive")?;
+        }
+        self.schedule.validate(name)
+    }
+
+    /// Optimizer steps, when the data fill `data_rows` rows.
+    pub fn steps(&self, data_rows: usize) -> u64 {
+        match self.length {
+            Length::Steps(steps) => steps,
+            Length::Epochs(epochs) => {
+                let rows = epochs * data_rows as f64;
+                (rows / (self.rows * self.accumulation) as f64).ceil().max(1.0) as u64
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Text of the resolved `run.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field of a run has a TOML form")
+    }
+
+    /// A stage.
+    pub fn stage(&self, kind: StageKind) -> &Stage {
+        match kind {
+            StageKind::Pretrain => &self.pretrain,
+            StageKind::Chat => &self.chat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<RunFile, TrainingError> {
+        RunFile::parse(text, Path::new("run.toml"))
+    }
+
+    #[test]
+    fn a_resolved_run_reads_back_as_itself() {
+        let text = "seed = 3\n[model]\ndepth = 2\nlogit_softcap = 15.0\n[pretrain]\nrows = 4\n\
+                    length = { epochs = 1.5 }\n[chat]\noptimizer = \"adamw\"\n\
+                    [data]\ntrain = [\"a.tokens\"]\n";
+        let run = parse(text).unwrap().resolve(300).unwrap();
+        assert_eq!(run.pretrain.rows, 4);
+        assert_eq!(run.model.layers, 2);
+        let again = parse(&run.to_toml()).unwrap().resolve(300).unwrap();
+        assert_eq!(again, run);
+        assert_eq!(again.to_toml(), run.to_toml());
+    }
+
+    #[test]
+    fn unknown_keys_and_nonsense_are_refused_by_name() {
+        let message = |text: &str| match parse(text) {
+            Err(error) => error.to_string(),
+            Ok(run) => run.resolve(300).unwrap_err().to_string(),
+        };
+        let unknown = message("[pretrain]\nstepz = 4\n");
+        assert!(unknown.contains("run.toml") && unknown.contains("stepz"), "{unknown}");
+        assert!(unknown.contains("line 2"), "{unknown}");
+        assert!(message("seed = -1").contains("seed"));
+        assert!(message("[model]\ndepth = 10000000000").contains("model.depth"));
+        assert!(message("[model]\nvocab = 10").contains("300 tokens"));
+        assert!(message("[pretrain]\nrows = 0").contains("pretrain.rows"));
+        assert!(message("[chat]\ntime = 100000").contains("chat.time"));
+        assert!(message("[pretrain]\ndialogue_share = 1.0").contains("dialogue_share"));
+        assert!(message("[pretrain.schedule]\ndecay_fraction = 2.0").contains("decay_fraction"));
+        assert!(message("[pretrain]\nlength = { epochs = -1.0 }").contains("length"));
+        assert!(message("[model]\nheads = 5\nkv_heads = 2").contains("kv_heads"));
+    }
+
+    #[test]
+    fn epochs_round_up_to_steps() {
+        let mut file = RunFile::default();
+        file.chat.rows = Some(4);
+        file.chat.accumulation = Some(2);
+        file.chat.length = Some(Length::Epochs(2.0));
+        let run = file.resolve(300).unwrap();
+        assert_eq!(run.chat.steps(17), 5);
+        assert_eq!(run.chat.steps(1), 1);
+    }
+}

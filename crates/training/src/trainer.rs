@@ -1,0 +1,512 @@
+//! The training loop: step, evaluate, save, and go on from what was saved. A stage that was killed
+//! at any moment and resumed ends in the same bits as one that was not: the data of a step depend
+//! on its number only, everything else that changes is in the checkpoint.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sha2::{Digest, Sha256};
+use stoa_graph::{
+    Buffers, DType, Engine, Executable, MemoryPlan, Outputs, Program, Tensor, program_cost,
+};
+use stoa_models::{
+    LanguageConfig, ModelError, TrainingShape, Weights, accumulation_program, download,
+    gradient_name, model_weights, optimizer_state, parameters, training_program, update_program,
+    upload, with_matrix_dtype,
+};
+
+use crate::TrainingError;
+use crate::batch::{Batch, DataOrder, Source};
+use crate::checkpoint::{Checkpoints, FORMAT, Identity, TrainingState};
+use crate::error::io;
+use crate::evaluation::Evaluator;
+use crate::examples::{Examples, hex};
+use crate::guard::Guard;
+use crate::metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics};
+use crate::progress::{Clock, Progress};
+use crate::run::{Stage, StageKind};
+use crate::tensorboard::EventFile;
+
+type Result<T> = std::result::Result<T, TrainingError>;
+
+/// What a stage is made of.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// Runs the programs.
+    pub engine: &'a dyn Engine,
+    /// Directory of the run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
+    pub directory: &'a Path,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The model.
+    pub model: &'a LanguageConfig,
+    /// Which stage.
+    pub kind: StageKind,
+    /// Its settings.
+    pub stage: &'a Stage,
+    /// What is learned from.
+    pub examples: &'a dyn Examples,
+    /// What `stage.dialogue_share` of the rows come from.
+    pub mixed: Option<&'a dyn Examples>,
+    /// What bits per byte are measured on.
+    pub held_out: Option<&'a dyn Examples>,
+    /// Bytes of each token ([`crate::token_bytes`]).
+    pub token_bytes: &'a [u32],
+    /// Files to put into each checkpoint, by name: the tokenizer, for instance.
+    pub attachments: &'a [(String, Vec<u8>)],
+    /// Peak of the hardware in FLOP/s, for MFU.
+    pub peak_flops: Option<f64>,
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Steps done, over all stages.
+    pub step: u64,
+    /// Whether the stage is complete; otherwise it was stopped, saved, and can be resumed.
+    pub finished: bool,
+    /// Last evaluation, if any text is held out.
+    pub bits_per_byte: Option<f64>,
+    /// Tokens trained on in this stage, over all its resumptions.
+    pub tokens: u64,
+    /// Tokens a second over the steps of this call.
+    pub tokens_per_second: f64,
+    /// Steps the loss-spike guard left out.
+    pub skipped: u64,
+}
+
+/// The compiled step.
+enum Step {
+    /// Forward, backward and update in one program.
+    Fused(Box<dyn Executable>),
+    /// Gradients summed over several runs, then applied.
+    Accumulated { accumulate: Box<dyn Executable>, update: Box<dyn Executable> },
+}
+
+/// A stage in progress.
+pub struct Trainer<'a> {
+    setup: Setup<'a>,
+    order: DataOrder<'a>,
+    step: Step,
+    flops_per_step: u64,
+    evaluator: Option<Evaluator<'a>>,
+    buffers: Buffers,
+    state: TrainingState,
+    guard: Guard,
+    total: u64,
+    checkpoints: Checkpoints,
+    saved_step: Option<u64>,
+    last_evaluation: Option<f64>,
+    /// Held while the run goes on, so that no second process trains in the same directory.
+    _lock: File,
+}
+
+impl<'a> Trainer<'a> {
+    /// Begins a stage after `first_step` steps of earlier ones, with these weights.
+    ///
+    /// # Errors
+    /// [`TrainingError::Occupied`] when the directory holds later checkpoints.
+    pub fn start(setup: Setup<'a>, weights: Weights, first_step: u64) -> Result<Self> {
+        let checkpoints = Checkpoints::of_run(setup.directory);
+        if let Some(&step) = checkpoints.steps()?.last().filter(|&&step| step > first_step) {
+            return Err(TrainingError::Occupied { directory: setup.directory.to_owned(), step });
+        }
+        let zeros = optimizer_state(setup.model, &setup.stage.groups)
+            .into_iter()
+            .map(|(name, ty)| (name, Tensor::zeros(&ty)))
+            .collect();
+        let state = TrainingState {
+            format: FORMAT,
+            stage: setup.kind,
+            step: first_step,
+            first_step,
+            updates: 0,
+            tokens: 0,
+            finished: false,
+            identity: identity(&setup)?,
+            guard: Default::default(),
+        };
+        Self::new(setup, checkpoints, state, weights, zeros, None)
+    }
+
+    /// Goes on from the newest whole checkpoint of the stage. Damaged ones are passed over with a
+    /// warning.
+    ///
+    /// # Errors
+    /// [`TrainingError::NoCheckpoint`], [`TrainingError::OtherRun`].
+    pub fn resume(setup: Setup<'a>, progress: &mut dyn Progress) -> Result<Self> {
+        let checkpoints = Checkpoints::of_run(setup.directory);
+        let (found, rejected) = checkpoints.newest(setup.kind)?;
+        for error in rejected {
+            progress.warning(&format!("{error}; going on from step {}", found.state.step));
+        }
+        let (saved, now) = (&found.state.identity, identity(&setup)?);
+        for (what, saved, now) in [
+            ("seed", saved.seed.to_string(), now.seed.to_string()),
+            ("configuration", saved.settings.clone(), now.settings.clone()),
+            ("training data", saved.data.clone(), now.data.clone()),
+        ] {
+            if saved != now {
+                return Err(TrainingError::OtherRun { path: found.path, what, saved, now });
+            }
+        }
+        let step = found.state.step;
+        Self::new(setup, checkpoints, found.state, found.weights, found.optimizer, Some(step))
+    }
+
+    /// [`Trainer::resume`] where there is something to resume, else [`Trainer::start`] with the
+    /// weights and step that `initial` gives: also when a run was killed before its first
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// As those; a stage whose checkpoints are all damaged is not started anew by itself.
+    pub fn resume_or_start(
+        setup: Setup<'a>,
+        progress: &mut dyn Progress,
+        initial: impl FnOnce() -> Result<(Weights, u64)>,
+    ) -> Result<Self> {
+        match Self::resume(setup, progress) {
+            Err(TrainingError::NoCheckpoint { rejected, .. }) if rejected.is_empty() => {
+                let (weights, first_step) = initial()?;
+                Self::start(setup, weights, first_step)
+            }
+            other => other,
+        }
+    }
+
+    fn new(
+        setup: Setup<'a>,
+        checkpoints: Checkpoints,
+        state: TrainingState,
+        weights: Weights,
+        optimizer: Weights,
+        saved_step: Option<u64>,
+    ) -> Result<Self> {
+        let lock = lock(setup.directory)?;
+        checkpoints.clear_unfinished()?;
+        let Setup { engine, model, stage, seed, .. } = setup;
+        let main = Source::new(setup.examples, stage.time, seed, "training text")?;
+        let total = stage.steps(main.packing().rows());
+        let order = match setup.mixed.filter(|_| stage.dialogue_share > 0.0) {
+            Some(mixed) => {
+                let second = Source::new(mixed, stage.time, seed, "dialogues")?;
+                DataOrder::mixed(main, second, stage.dialogue_share)
+            }
+            None => DataOrder::single(main),
+        };
+        let (step, flops_per_step) = compile(&setup)?;
+        let shape = (stage.rows, stage.time);
+        let evaluator = setup.held_out.map(|text| {
+            let most = stage.evaluation_rows;
+            Evaluator::new(engine, model, text, setup.token_bytes, shape, most)
+        });
+        let weights = with_matrix_dtype(model, &model_weights(model, weights)?, DType::F32);
+        let mut buffers = Buffers::new();
+        upload(engine, &weights, &mut buffers)?;
+        upload(engine, &checked(&setup, optimizer)?, &mut buffers)?;
+        if matches!(step, Step::Accumulated { .. }) {
+            for parameter in parameters(model) {
+                let zero = Tensor::zeros(&parameter.ty(DType::F32));
+                buffers.insert(gradient_name(&parameter.name), engine.upload(&zero)?);
+            }
+        }
+        Ok(Trainer {
+            order,
+            step,
+            flops_per_step,
+            evaluator: evaluator.transpose()?,
+            buffers,
+            guard: Guard::restored(stage.guard, &state.guard),
+            state,
+            total,
+            checkpoints,
+            saved_step,
+            last_evaluation: None,
+            _lock: lock,
+            setup,
+        })
+    }
+
+    /// Trains to the end of the stage, or until `stop` is set: then it saves and returns.
+    ///
+    /// # Errors
+    /// [`TrainingError::Diverged`], [`TrainingError::File`] when the disk refuses, or what the
+    /// engine says. Checkpoints written so far are whole.
+    pub fn run(
+        &mut self,
+        stop: &AtomicBool,
+        clock: &dyn Clock,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome> {
+        let directory = self.setup.directory;
+        let mut metrics = MetricsLog::open(directory, self.state.step)?;
+        let mut events = EventFile::create(
+            &directory.join("tensorboard"),
+            clock.unix_seconds(),
+            self.state.step + 1,
+        )?;
+        progress.begin(self.setup.kind, self.done(), self.total);
+        let (mut tokens, mut seconds) = (0u64, 0.0);
+        loop {
+            self.evaluate_if_due(&mut metrics, &mut events, clock, progress)?;
+            let stopped = stop.load(Ordering::SeqCst);
+            if stopped || self.checkpoint_is_due() {
+                self.save(progress)?;
+            }
+            if stopped || self.done() >= self.total {
+                break;
+            }
+            let (before, start) = (self.state.tokens, clock.seconds());
+            let (loss, grad_norm, lr_factor, skipped) = self.one_step()?;
+            let step_seconds = (clock.seconds() - start).max(f64::MIN_POSITIVE);
+            let step_tokens = self.state.tokens - before;
+            (tokens, seconds) = (tokens + step_tokens, seconds + step_seconds);
+            let flops_per_second = self.flops_per_step as f64 / step_seconds;
+            let report = StepMetrics {
+                step: self.state.step,
+                stage: self.setup.kind,
+                loss: Some(loss).filter(|x| x.is_finite()),
+                lr: lr_factor * self.setup.stage.groups.matrix_lr(),
+                grad_norm: grad_norm.filter(|x| x.is_finite()),
+                skipped,
+                tokens: self.state.tokens,
+                tokens_per_second: step_tokens as f64 / step_seconds,
+                mfu: self.setup.peak_flops.map(|peak| flops_per_second / peak),
+            };
+            record_step(&mut events, clock.unix_seconds(), &report)?;
+            progress.step(&report);
+            metrics.append(&Metric::Step(report))?;
+        }
+        Ok(Outcome {
+            step: self.state.step,
+            finished: self.state.finished,
+            bits_per_byte: self.last_evaluation,
+            tokens: self.state.tokens,
+            tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
+            skipped: self.guard.skipped(),
+        })
+    }
+
+    /// Steps of the stage.
+    pub fn total_steps(&self) -> u64 {
+        self.total
+    }
+
+    /// Steps of the stage that are done.
+    pub fn done(&self) -> u64 {
+        self.state.step - self.state.first_step
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn weights(&self) -> Result<Weights> {
+        let names: Vec<String> = parameters(self.setup.model).into_iter().map(|p| p.name).collect();
+        Ok(download(self.setup.engine, &self.buffers, names.iter().map(String::as_str))?)
+    }
+
+    /// Memory of the largest program.
+    pub fn memory(&self) -> MemoryPlan {
+        match &self.step {
+            Step::Fused(step) => step.memory(),
+            Step::Accumulated { accumulate, update } => {
+                let plans = [accumulate.memory(), update.memory()];
+                plans.into_iter().max_by_key(MemoryPlan::total_bytes).expect("two plans")
+            }
+        }
+    }
+
+    /// Trains one step: loss, gradient norm if measured, factor of the learning rate, and whether
+    /// the guard left it out.
+    fn one_step(&mut self) -> Result<(f32, Option<f32>, f32, bool)> {
+        let stage = self.setup.stage;
+        let done = self.done();
+        let batches = self.order.step(done, stage.rows, stage.accumulation)?;
+        let factor = stage.schedule.lr_factor(done, self.total);
+        let scalars: Vec<(&str, Tensor)> = [
+            ("lr", Some(factor)),
+            // AdamW's bias correction counts updates; an f32 counts exactly to 2^24, by when the
+            // correction has long been 1.
+            ("step", Some((self.state.updates + 1) as f32)),
+            (
+                "momentum",
+                stage.groups.uses_momentum().then(|| stage.schedule.momentum(done, self.total)),
+            ),
+            ("limit", stage.groups.clipping.map(|_| self.guard.limit())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| (name, Tensor::scalar(value))))
+        .collect();
+        let scalars = scalars.iter().map(|(name, tensor)| (*name, tensor));
+        let (loss, outputs) = match &mut self.step {
+            Step::Fused(step) => {
+                let data: Vec<_> = batches[0].bindings().into_iter().chain(scalars).collect();
+                let outputs = step.run(&mut self.buffers, &data)?;
+                (scalar(&outputs, "loss"), outputs)
+            }
+            Step::Accumulated { accumulate, update } => {
+                let mut loss = 0.0;
+                for batch in &batches {
+                    let outputs = accumulate.run(&mut self.buffers, &batch.bindings())?;
+                    loss += scalar(&outputs, "loss");
+                }
+                (loss, update.run(&mut self.buffers, &scalars.collect::<Vec<_>>())?)
+            }
+        };
+        self.state.step += 1;
+        self.state.tokens += batches.iter().map(|batch: &Batch| batch.pairs as u64).sum::<u64>();
+        let grad_norm = stage.groups.clipping.map(|_| scalar(&outputs, "grad_norm"));
+        let skipped = match grad_norm {
+            Some(norm) => self.guard.observe(self.state.step, norm)?,
+            None if loss.is_finite() => false,
+            None => {
+                let (step, limit) = (self.state.step, f32::INFINITY);
+                return Err(TrainingError::Diverged { step, skipped: 0, grad_norm: loss, limit });
+            }
+        };
+        self.state.updates += u64::from(!skipped);
+        Ok((loss, grad_norm, factor, skipped))
+    }
+
+    fn evaluate_if_due(
+        &mut self,
+        metrics: &mut MetricsLog,
+        events: &mut EventFile,
+        clock: &dyn Clock,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let done = self.done();
+        let due =
+            done == 0 || done >= self.total || is_multiple(done, self.setup.stage.evaluate_every);
+        let Some(evaluator) = self.evaluator.as_mut().filter(|_| due) else { return Ok(()) };
+        let found = evaluator.run(&mut self.buffers)?;
+        let report = EvaluationMetrics {
+            step: self.state.step,
+            stage: self.setup.kind,
+            bits_per_byte: found.bits_per_byte(),
+            loss: found.loss(),
+            tokens: found.tokens,
+            bytes: found.bytes,
+        };
+        self.last_evaluation = Some(report.bits_per_byte);
+        let scalars = [
+            ("held_out/bits_per_byte", report.bits_per_byte as f32),
+            ("held_out/loss", report.loss as f32),
+        ];
+        events.scalars(clock.unix_seconds(), report.step, &scalars)?;
+        progress.evaluation(&report);
+        metrics.append(&Metric::Evaluation(report))
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let done = self.done();
+        let regular = done > 0 && is_multiple(done, self.setup.stage.checkpoint_every);
+        regular || done >= self.total
+    }
+
+    fn save(&mut self, progress: &mut dyn Progress) -> Result<()> {
+        if self.saved_step == Some(self.state.step) || self.done() == 0 {
+            return Ok(());
+        }
+        self.state.finished = self.done() >= self.total;
+        self.state.guard = self.guard.memory();
+        let moments = optimizer_state(self.setup.model, &self.setup.stage.groups);
+        let moments = moments.keys().map(String::as_str);
+        let optimizer = download(self.setup.engine, &self.buffers, moments)?;
+        let path = self.checkpoints.save(
+            self.setup.model,
+            &self.state,
+            &self.weights()?,
+            &optimizer,
+            self.setup.attachments,
+        )?;
+        self.saved_step = Some(self.state.step);
+        self.checkpoints.prune(self.setup.stage.keep_checkpoints)?;
+        progress.checkpoint(&path);
+        Ok(())
+    }
+}
+
+fn is_multiple(done: u64, every: u64) -> bool {
+    every > 0 && done.is_multiple_of(every)
+}
+
+fn scalar(outputs: &Outputs, name: &str) -> f32 {
+    outputs[name].as_f32().expect("programs return f32 scalars")[0]
+}
+
+/// Programs of a step, and its floating-point operations.
+fn compile(setup: &Setup<'_>) -> Result<(Step, u64)> {
+    let Setup { engine, model, stage, .. } = *setup;
+    let shape = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
+    let flops = |program: &Program| program_cost(program).flops;
+    if stage.accumulation == 1 {
+        let program = training_program(model, &stage.groups, shape, stage.recompute.into())?;
+        return Ok((Step::Fused(engine.compile(&program)?), flops(&program)));
+    }
+    let part = accumulation_program(model, shape, stage.recompute.into())?;
+    let whole = update_program(model, &stage.groups)?;
+    let total = flops(&part) * stage.accumulation as u64 + flops(&whole);
+    let (accumulate, update) = (engine.compile(&part)?, engine.compile(&whole)?);
+    Ok((Step::Accumulated { accumulate, update }, total))
+}
+
+/// The optimizer's state, checked against what the settings ask for.
+fn checked(setup: &Setup<'_>, mut found: Weights) -> Result<Weights> {
+    let mut moments = Weights::new();
+    for (name, ty) in optimizer_state(setup.model, &setup.stage.groups) {
+        let Some(tensor) = found.remove(&name) else {
+            return Err(ModelError::MissingTensors(vec![name]).into());
+        };
+        if tensor.ty() != ty {
+            let found = tensor.ty();
+            return Err(ModelError::TensorShape { name, expected: ty, found }.into());
+        }
+        moments.insert(name, tensor);
+    }
+    Ok(moments)
+}
+
+/// What must be the same for a stage to be resumed.
+fn identity(setup: &Setup<'_>) -> Result<Identity> {
+    // Settings that say when to look and what to keep do not change the result.
+    let stage = Stage {
+        evaluate_every: 0,
+        evaluation_rows: 0,
+        checkpoint_every: 0,
+        keep_checkpoints: 0,
+        ..setup.stage.clone()
+    };
+    let text = serde_json::to_vec(&(setup.kind, setup.model, stage)).expect("plain settings");
+    let mut data = setup.examples.digest()?;
+    if let Some(mixed) = setup.mixed {
+        data.push_str(&mixed.digest()?);
+    }
+    let settings = hex(&Sha256::digest(&text));
+    Ok(Identity { seed: setup.seed, settings, data })
+}
+
+fn lock(directory: &Path) -> Result<File> {
+    std::fs::create_dir_all(directory).map_err(io("creating", directory))?;
+    let path = directory.join(".lock");
+    let file = File::create(&path).map_err(io("creating", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(TrainingError::InUse(directory.to_owned())),
+        // File systems without locks cannot protect a run, which is no reason not to run it.
+        Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+fn record_step(events: &mut EventFile, unix_seconds: f64, metrics: &StepMetrics) -> Result<()> {
+    let mut scalars = vec![
+        ("train/loss", metrics.loss.unwrap_or(f32::NAN)),
+        ("train/lr", metrics.lr),
+        ("train/tokens_per_second", metrics.tokens_per_second as f32),
+    ];
+    scalars.extend(metrics.grad_norm.map(|norm| ("train/grad_norm", norm)));
+    scalars.extend(metrics.mfu.map(|mfu| ("train/mfu", mfu as f32)));
+    events.scalars(unix_seconds, metrics.step, &scalars)
+}
