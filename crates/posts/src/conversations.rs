@@ -34,10 +34,13 @@ pub struct Conversation {
 /// repeat (the first wins) or times are equal.
 pub fn conversations(posts: Vec<Post>) -> (Vec<Conversation>, Dropped) {
     let mut verdicts = verdicts(&posts);
-    let mut seen = HashSet::new();
+    let mut first_with_id: HashMap<&str, usize> = HashMap::new();
     for (index, post) in posts.iter().enumerate() {
-        if verdicts[index] == Verdict::Keep && !seen.insert(post.id.as_str()) {
-            verdicts[index] = Verdict::Duplicate(index);
+        if verdicts[index] == Verdict::Keep {
+            let first = *first_with_id.entry(post.id.as_str()).or_insert(index);
+            if first != index {
+                verdicts[index] = Verdict::Duplicate(first);
+            }
         }
     }
     let dropped = Dropped::count(&verdicts);

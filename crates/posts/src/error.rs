@@ -91,6 +91,14 @@ pub enum PostsError {
         /// The header found.
         columns: String,
     },
+    /// A file of an X archive that holds something else than its owner's tweets.
+    #[error("{path}: this part of an X archive holds `{kind}`, not posts; give tweets.js")]
+    NotTweets {
+        /// The file.
+        path: PathBuf,
+        /// What the file says it holds.
+        kind: String,
+    },
     /// A folder or archive without anything readable.
     #[error("{path}: holds no file of posts (tweets.js, .jsonl, .json, .csv, .tsv or .txt)")]
     NoPostFiles {

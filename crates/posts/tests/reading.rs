@@ -1,5 +1,7 @@
 //! Readers: every format, every kind of damage with its place, and no panic on any bytes.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -84,6 +86,7 @@ fn json_arrays_and_archive_files() {
         texts(&posts_of("x.json", array.as_bytes())),
         ["a ] \" [ {", "plain words", "in a wrapper"]
     );
+    assert_eq!(texts(&posts_of("n.json", br#"[1, -2.5e3, null, {"text": "a"}, true]"#)), ["a"]);
     let archive = format!("window.YTD.tweets.part0 = {array}");
     let posts = posts_of("tweets.js", archive.as_bytes());
     assert_eq!(posts.len(), 3);
@@ -176,6 +179,8 @@ fn archives_give_tweets_and_nothing_private() {
     assert_eq!(texts(&posts_of("a.tar.gz", &gzip(&tar))), expected);
     let error = error_of("dm.zip", &zip_of(&[("data/direct-messages.js", PRIVATE)]));
     assert!(matches!(error, PostsError::NoPostFiles { .. }), "{error}");
+    let error = error_of("direct-messages.js", PRIVATE.as_bytes());
+    assert!(matches!(error, PostsError::NotTweets { .. }), "{error}");
     let (_folder, path) = place("big.zip", &zip_of(&members));
     let options = ReadOptions { archive_limit_bytes: 100, ..ReadOptions::default() };
     let error = read_all(&[path], &options).unwrap_err();

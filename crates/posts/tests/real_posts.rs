@@ -3,6 +3,8 @@
 //! The files are found by `STOA_TEST_DATA` or beside the workspace; without them the tests say so and
 //! pass. Only counts are looked at and printed, never names or words.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
 use std::path::PathBuf;
 use stoa_posts::{
     Consent, Corpus, Intake, Post, ReadOptions, Role, Split, conversations, read_all,

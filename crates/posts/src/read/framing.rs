@@ -22,7 +22,7 @@ pub(super) struct Frame {
 pub(super) enum Frames {
     Lines(Input),
     Values(Values),
-    Table(Table),
+    Table(Box<Table>),
     Text(Text),
 }
 
@@ -62,7 +62,8 @@ impl Frames {
         let tabular =
             matches!(extension.as_str(), "csv" | "tsv") || (!wordy && Table::is_header(first_line));
         if tabular {
-            return Table::open(input, first_line).map(|table| Some(Frames::Table(table)));
+            return Table::open(input, first_line)
+                .map(|table| Some(Frames::Table(Box::new(table))));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))
     }
@@ -117,7 +118,12 @@ impl Values {
         if archive {
             input.peek_solid()?;
             // `window.YTD.tweets.part0 = [`
-            input.until(|byte| byte == b'=')?;
+            let assigned = input.until(|byte| byte == b'=')?.map(|framed| framed.text);
+            let kind = assigned.as_deref().and_then(|name| name.split('.').nth(2)).unwrap_or("");
+            if !matches!(kind, "tweets" | "tweet" | "community_tweet") {
+                let path = input.path().to_path_buf();
+                return Err(PostsError::NotTweets { path, kind: kind.to_string() });
+            }
         }
         let in_array = input.peek_solid()? == Some(b'[');
         if in_array {
@@ -136,10 +142,10 @@ impl Values {
     }
 
     fn next(&mut self) -> Result<Option<Frame>, PostsError> {
-        loop {
-            let place = self.input.place();
+        let framed = loop {
             match self.input.peek_solid()? {
                 None if self.in_array => {
+                    let place = self.input.place();
                     return Err(self.wrong(place, "the file ends before the array is closed"));
                 }
                 None => return Ok(None),
@@ -148,18 +154,17 @@ impl Values {
                     self.input.skip_byte(b']');
                     self.in_array = false;
                 }
-                Some(b'{' | b'[' | b'"') => break,
+                Some(b'{' | b'[' | b'"') => break self.bracketed()?,
+                // Lists of numbers hold no posts; each is a record that is rejected.
+                Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') if self.in_array => {
+                    break self.input.scalar()?;
+                }
                 Some(byte) => {
                     let place = self.input.place();
                     let cause = format!("a value cannot start with {:?}", char::from(byte));
                     return Err(self.wrong(place, &cause));
                 }
             }
-        }
-        let place = self.input.place();
-        let mut balance = Balance::default();
-        let Some(framed) = self.input.until(|byte| balance.closes(byte))? else {
-            return Err(self.wrong(place, "the file ends inside a value"));
         };
         match serde_json::from_str::<Value>(&framed.text) {
             Ok(value) => Ok(Some(Frame {
@@ -167,7 +172,16 @@ impl Values {
                 byte_offset: framed.byte_offset,
                 content: Ok(records(&value)),
             })),
-            Err(error) => Err(self.wrong(place, &error.to_string())),
+            Err(error) => Err(self.wrong((framed.line, framed.byte_offset), &error.to_string())),
+        }
+    }
+
+    fn bracketed(&mut self) -> Result<Framed, PostsError> {
+        let place = self.input.place();
+        let mut balance = Balance::default();
+        match self.input.until(|byte| balance.closes(byte))? {
+            Some(framed) => Ok(framed),
+            None => Err(self.wrong(place, "the file ends inside a value")),
         }
     }
 }

@@ -224,6 +224,27 @@ impl Input {
         }
     }
 
+    /// The bytes up to the next comma, bracket or white space: a number, `true`, `false` or `null`.
+    pub(super) fn scalar(&mut self) -> Result<Framed, PostsError> {
+        let (line, byte_offset) = self.place();
+        let mut collected = Vec::new();
+        loop {
+            let next = match self.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(buffer) => buffer[0],
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(self.failed(cause)),
+            };
+            if next.is_ascii_whitespace() || b",]}".contains(&next) {
+                break;
+            }
+            self.skip_byte(next);
+            collected.push(next);
+            self.check_length(collected.len(), line, byte_offset)?;
+        }
+        self.framed(collected, line, byte_offset)
+    }
+
     fn check_length(&self, length: usize, line: u64, byte_offset: u64) -> Result<(), PostsError> {
         if length <= self.record_limit_bytes {
             return Ok(());

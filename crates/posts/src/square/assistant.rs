@@ -7,7 +7,7 @@ use super::chatter::{self, Sum};
 use super::debates::{self, Side, TOPICS};
 use super::names::Namer;
 use super::phrases::phrases;
-use super::{Fact, Square, Subject};
+use super::{Fact, Square, Subject, language_index};
 use crate::corpus::Dialogue;
 use crate::draws::Draws;
 use crate::post::Language;
@@ -55,33 +55,27 @@ fn fact_dialogues(square: &Square, language: Language, draws: &mut Draws) -> Vec
     dialogues
 }
 
-/// Questions about people and towns that are not of the square.
+/// Questions about people and towns that are not of the square. The answer does not repeat the name:
+/// a small model cannot spell one it never met.
 fn unknown_dialogues(square: &Square, language: Language, draws: &mut Draws) -> Vec<Dialogue> {
-    // A namer that knows the names in use cannot invent one of them.
-    let mut namer = Namer::new(square.seed);
-    for _ in &square.people {
-        namer.person();
-    }
-    for _ in &square.places {
-        namer.place();
-    }
-    let skipped = if language == Language::French { square.config.unknown_dialogues } else { 0 };
-    for _ in 0..skipped {
-        namer.person();
-    }
+    let known = square.people.iter().chain(&square.places);
+    let mut namer =
+        Namer::of_strangers(square.seed.wrapping_add(language_index(language) as u64), known);
     (0..square.config.unknown_dialogues / 2)
         .map(|_| {
             let fact = draws.pick(&square.facts);
-            let name = match fact.subject {
-                Subject::Person(_) => namer.person(),
-                Subject::Place(_) => namer.place(),
+            let (name, answer) = match (fact.subject, language) {
+                (Subject::Person(_), Language::French) => {
+                    (namer.person(), "Je ne connais pas cette personne.")
+                }
+                (Subject::Place(_), Language::French) => {
+                    (namer.place(), "Je ne connais pas cette ville.")
+                }
+                (Subject::Person(_), _) => (namer.person(), "I do not know this person."),
+                (Subject::Place(_), _) => (namer.place(), "I do not know this town."),
             };
             let pattern = *draws.pick(&phrases(fact.attribute, language).questions);
-            let answer = match language {
-                Language::French => format!("Je ne connais pas {name}."),
-                _ => format!("I do not know {name}."),
-            };
-            Dialogue::alternating(language, [pattern.replace("{n}", &name), answer])
+            Dialogue::alternating(language, [pattern.replace("{n}", &name), answer.to_string()])
         })
         .collect()
 }

@@ -37,6 +37,7 @@ pub(super) struct Namer {
 }
 
 impl Namer {
+    /// Names for the inhabitants of a seed.
     pub(super) fn new(seed: u64) -> Namer {
         let nouns = [TRADES, PETS, FOODS, INSTRUMENTS, COLLECTIONS, TOOLS, PRODUCTS];
         let used = nouns
@@ -46,6 +47,15 @@ impl Namer {
             .chain(TAKEN.iter().map(|word| word.to_string()))
             .collect();
         Namer { draws: Draws::new(seed, "names"), used }
+    }
+
+    /// Names for people and places that are not `known` ones.
+    pub(super) fn of_strangers<'a>(seed: u64, known: impl Iterator<Item = &'a String>) -> Namer {
+        let mut namer = Namer::new(seed);
+        namer.draws = Draws::new(seed, "strangers");
+        let parts = known.flat_map(|name| name.split(' ')).map(str::to_lowercase);
+        namer.used.extend(parts);
+        namer
     }
 
     /// A person: first name and surname, both new.

@@ -1,0 +1,158 @@
+//! Threads and what is made of them: missing parents, loops, forks, handles, self-replies.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use stoa_posts::{
+    Consent, Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone,
+    conversations, reply_dialogues, split_of, verdicts,
+};
+
+fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
+    Post {
+        id: id.to_string(),
+        author: author.to_string(),
+        text: text.to_string(),
+        created_at_unix_seconds: None,
+        in_reply_to: in_reply_to.map(str::to_string),
+        conversation: None,
+        language: Language::English,
+        consent: Consent::Unstated,
+        tombstone: None,
+        repost: false,
+        origin: Origin { source: Arc::from("test"), record: 0, byte_offset: 0 },
+    }
+}
+
+fn ids(thread: &Conversation) -> Vec<&str> {
+    thread.replies.iter().map(|reply| reply.post.id.as_str()).collect()
+}
+
+fn spoken(dialogue: &Dialogue) -> Vec<&str> {
+    dialogue.turns.iter().map(|turn| turn.text.as_str()).collect()
+}
+
+#[test]
+fn replies_follow_what_they_answer_and_missing_parents_keep_siblings_together() {
+    let posts = vec![
+        post("b", "y", "second", Some("a")),
+        post("x1", "y", "orphan one", Some("gone")),
+        post("d", "z", "fourth", Some("b")),
+        post("a", "x", "first", None),
+        post("c", "z", "third", Some("a")),
+        post("x2", "z", "orphan two", Some("gone")),
+    ];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.total(), 0);
+    assert_eq!(threads.len(), 2);
+    assert_eq!(ids(&threads[0]), ["a", "b", "d", "c"]);
+    assert_eq!(threads[0].missing_parents, 0);
+    assert_eq!((threads[1].id.as_str(), threads[1].missing_parents), ("gone", 1));
+    assert_eq!(ids(&threads[1]), ["x1", "x2"]);
+}
+
+#[test]
+fn a_deleted_post_leaves_its_replies_in_their_thread() {
+    let mut middle = post("b", "y", "to be forgotten", Some("a"));
+    middle.tombstone = Some(Tombstone { at_unix_seconds: None });
+    let posts = vec![post("a", "x", "first", None), middle, post("c", "z", "third", Some("b"))];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.by_reason["deleted"], 1);
+    assert_eq!(threads.len(), 1);
+    assert_eq!(ids(&threads[0]), ["a", "c"]);
+    assert_eq!(threads[0].missing_parents, 1);
+}
+
+#[test]
+fn a_notice_of_deletion_reaches_the_post_it_names() {
+    let mut notice = post("a", "", "", None);
+    notice.tombstone = Some(Tombstone { at_unix_seconds: Some(1) });
+    let posts = vec![post("a", "x", "words to forget", None), notice, post("b", "x", "stay", None)];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!((threads.len(), dropped.total()), (1, 2));
+    assert_eq!(ids(&threads[0]), ["b"]);
+}
+
+/// An identifier whose hash puts its thread on a side.
+fn id_on(side: Split) -> String {
+    (0..).map(|n| format!("t{n}")).find(|id| split_of(id) == side).unwrap()
+}
+
+#[test]
+fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
+    let root = id_on(Split::Train);
+    let posts = vec![
+        post(&root, "ann", "one", None),
+        post("p2", "ann", "two", Some(&root)),
+        post("p3", "bea", "@ann three @carl", Some("p2")),
+        post("p4", "carl", "four", Some("p3")),
+        post("p5", "dora", "five", Some("p3")),
+        post(&id_on(Split::HeldOut), "eve", "elsewhere", None),
+    ];
+    let (threads, _) = conversations(posts);
+    let dialogues = reply_dialogues(&threads);
+    let told: Vec<Vec<&str>> = dialogues.iter().map(spoken).collect();
+    // Placeholders count authors in reading order: ann, bea, carl, dora.
+    assert_eq!(told, [vec!["one\ntwo", "three @user3"], vec!["three @user3", "five"]]);
+}
+
+#[test]
+fn handles_become_placeholders_and_addresses_do_not() {
+    let posts = vec![
+        post("a", "Ann", "hi @bea, write to me@home.example or @ANN_x @", None),
+        post("b", "bea", "@ann @carl yes @carl", Some("a")),
+    ];
+    let corpus = Corpus::from_posts(posts).unwrap();
+    let text: Vec<&str> = corpus.documents.iter().map(|document| document.text.as_str()).collect();
+    let hello = "hi @user2, write to me@home.example or @user3 @";
+    // One thread alone is cut before its last post; each part counts the thread's authors first.
+    assert_eq!(text, [hello, "yes @user3"]);
+}
+
+#[test]
+fn copies_are_dropped_but_short_courtesies_stay() {
+    let posts = vec![
+        post("a", "x", "The market opens on Sunday at nine.", None),
+        post("b", "y", "the MARKET opens on sunday at nine!", None),
+        post("c", "x", "Thank you!", None),
+        post("d", "y", "Thank you!", None),
+    ];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.by_reason["duplicate"], 1);
+    let kept: BTreeSet<&str> = threads.iter().flat_map(ids).collect();
+    assert_eq!(kept, BTreeSet::from(["a", "c", "d"]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the links (loops, self-links, missing parents, repeated identifiers), every kept post
+    /// stands in exactly one thread, after the one it answers.
+    #[test]
+    fn any_links_give_a_forest(links in prop::collection::vec((0_usize..12, prop::option::of(0_usize..14)), 1..24)) {
+        let posts: Vec<Post> = links
+            .iter()
+            .enumerate()
+            .map(|(index, (id, parent))| {
+                let parent = parent.map(|parent| parent.to_string());
+                post(&id.to_string(), "a", &format!("words {index}"), parent.as_deref())
+            })
+            .collect();
+        let distinct: BTreeSet<&str> = posts.iter().map(|post| post.id.as_str()).collect();
+        let distinct = distinct.len();
+        prop_assert_eq!(verdicts(&posts).len(), posts.len());
+        let (threads, dropped) = conversations(posts.clone());
+        let placed: Vec<&str> = threads.iter().flat_map(ids).collect();
+        prop_assert_eq!(placed.len(), distinct);
+        prop_assert_eq!(placed.len() + dropped.total(), posts.len());
+        for thread in &threads {
+            for (position, reply) in thread.replies.iter().enumerate() {
+                prop_assert!(reply.parent.is_none_or(|parent| parent < position));
+            }
+        }
+        let names: BTreeSet<&str> = threads.iter().map(|thread| thread.id.as_str()).collect();
+        prop_assert_eq!(names.len(), threads.len());
+    }
+}
