@@ -24,3 +24,8 @@ pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalize
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
 pub use shape_rules::output_types;
 pub use types::{DType, Tensor, TensorData, TensorType};
+
+/// The code of the guide, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/graph.md")]
+struct Guide;
