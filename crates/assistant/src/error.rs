@@ -121,6 +121,12 @@ pub enum AssistantError {
         /// What is wrong, with the line.
         message: String,
     },
+    /// The model's configuration, weights or programs are at fault.
+    #[error(transparent)]
+    Model(#[from] stoa_models::ModelError),
+    /// The tokenizer's file is at fault.
+    #[error(transparent)]
+    Tokens(#[from] stoa_tokens::TokensError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

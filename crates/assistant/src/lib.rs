@@ -1,12 +1,32 @@
-//! The answering engine: sampling, KV cache, constraints, chat templates.
+//! The answering engine: sampling, KV cache, batching, stop strings, chat templates.
+//!
+//! [`Assistant`] answers: [`Assistant::generate`] continues tokens, [`Assistant::chat`] answers a
+//! [`Conversation`], [`Assistant::generate_batch`] answers many requests at once. The parts are
+//! usable alone: [`Sampler`] draws tokens, [`StopMatcher`] finds stop strings in streamed text,
+//! [`ChatTemplate`] renders conversations as Hugging Face does.
+//!
+//! Knows models, tokenizers and the `Engine` trait; nothing of training, sockets or terminals.
 
+mod assistant;
+mod batch;
 mod chat;
+mod completion;
+mod decoder;
 mod error;
+mod load;
 mod philox;
 mod sampling;
+mod sequence;
+mod slots;
 mod stop;
 
+pub use assistant::{
+    Assistant, AssistantOptions, AssistantParts, Overflow, default_end_tokens, silent,
+};
 pub use chat::{ChatTemplate, Conversation, Json, LocalTime, Message, Role};
+pub use completion::{
+    Completion, Event, FinishReason, OnBatchEvent, OnEvent, Request, Settings, Timings,
+};
 pub use error::AssistantError;
 pub use philox::{philox4x32, uniform};
 pub use sampling::{Sampler, Sampling, TokenLogprobs, logprobs};

@@ -80,19 +80,30 @@ impl ChatTemplate {
     /// # Errors
     /// [`AssistantError::Template`] when the text is not JSON or the template not Jinja.
     pub fn from_tokenizer_config(text: &str) -> Result<Option<Self>, AssistantError> {
-        let config: Json = serde_json::from_str(text).map_err(|e| AssistantError::Template {
-            message: format!("tokenizer_config.json: {e}"),
-        })?;
+        let config = tokenizer_config(text)?;
         let Some(source) = field(&config, "chat_template").and_then(default_template) else {
             return Ok(None);
         };
         Ok(Some(Self::new(source)?.with_variables(special_tokens(&config))))
     }
 
+    /// The special tokens of a `tokenizer_config.json`: `bos_token` and its like.
+    ///
+    /// # Errors
+    /// [`AssistantError::Template`] when the text is not JSON.
+    pub fn special_tokens(text: &str) -> Result<Vec<(String, String)>, AssistantError> {
+        Ok(special_tokens(&tokenizer_config(text)?))
+    }
+
     /// Sets variables such as `bos_token`.
     pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.extend(variables);
         self
+    }
+
+    /// A variable set before.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
     }
 
     /// Its Jinja text.
@@ -193,6 +204,12 @@ fn template_error(error: &Error) -> AssistantError {
         source = cause.source();
     }
     AssistantError::Template { message: error.to_string() }
+}
+
+fn tokenizer_config(text: &str) -> Result<Json, AssistantError> {
+    serde_json::from_str(text).map_err(|error| AssistantError::Template {
+        message: format!("tokenizer_config.json: {error}"),
+    })
 }
 
 fn field<'a>(object: &'a Json, name: &str) -> Option<&'a Json> {

@@ -1,0 +1,140 @@
+//! Runs the model over rows of tokens with KV caches. Programs have fixed sizes: one for each pair
+//! of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
+//! padding that touches no slot.
+//!
+//! The engine computes each row on its own, in an order that does not depend on how many there are,
+//! so a row's logits are the same in every program; `tests/decoding.rs` checks it bit for bit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
+use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program};
+
+use crate::{AssistantError, TokenId};
+
+/// One token to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub token: TokenId,
+    pub slot: usize,
+    pub position: usize,
+    /// Whether the logits behind it are wanted.
+    pub wanted: bool,
+}
+
+/// Sizes of the cache and of the largest program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DecoderSizes {
+    /// Sequences the cache holds.
+    pub slots: usize,
+    /// Tokens of each.
+    pub context: usize,
+    /// Most tokens read in one run; a power of two.
+    pub rows: usize,
+    /// Element type of the matrices.
+    pub weights: DType,
+    /// Element type of the cache.
+    pub caches: DType,
+}
+
+/// The model on its engine, with the cache.
+pub(crate) struct Decoder {
+    engine: Arc<dyn Engine>,
+    config: LanguageConfig,
+    sizes: DecoderSizes,
+    state: Buffers,
+    /// By rows read and logits returned.
+    programs: BTreeMap<(usize, usize), Box<dyn Executable>>,
+}
+
+impl Decoder {
+    /// Takes the weights in `state` and puts empty caches beside them.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        config: LanguageConfig,
+        mut state: Buffers,
+        sizes: DecoderSizes,
+    ) -> Result<Self, AssistantError> {
+        for (name, ty) in cache_types(&config, &spec(sizes, 1, 1)) {
+            state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
+        }
+        let mut decoder = Decoder { engine, config, sizes, state, programs: BTreeMap::new() };
+        // The smallest and the largest program show at once whether the model fits.
+        decoder.program(1, 1)?;
+        decoder.program(sizes.rows, sizes.rows.min(sizes.slots.next_power_of_two()))?;
+        Ok(decoder)
+    }
+
+    pub fn config(&self) -> &LanguageConfig {
+        &self.config
+    }
+
+    pub fn sizes(&self) -> DecoderSizes {
+        self.sizes
+    }
+
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The weights, without the caches.
+    pub fn into_state(mut self) -> Buffers {
+        for (name, _) in cache_types(&self.config, &spec(self.sizes, 1, 1)) {
+            self.state.0.remove(&name);
+        }
+        self.state
+    }
+
+    /// Reads the rows, at most [`DecoderSizes::rows`] of them, and returns the logits of those
+    /// wanted, in order: f32 `[wanted or more, vocab]`.
+    pub fn run(&mut self, rows: &[Row]) -> Result<Tensor, AssistantError> {
+        let wanted: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].wanted).collect();
+        let count = rows.len().next_power_of_two();
+        let returned = wanted.len().next_power_of_two();
+        let data = [
+            ("tokens", padded(rows.iter().map(|r| r.token.index()), count, 0)?),
+            ("slots", padded(rows.iter().map(|r| r.slot), count, -1)?),
+            ("positions", padded(rows.iter().map(|r| r.position), count, 0)?),
+            ("rows", padded(wanted.into_iter(), returned, 0)?),
+        ];
+        let data: Vec<(&str, &Tensor)> = data.iter().map(|(name, t)| (*name, t)).collect();
+        self.program(count, returned)?;
+        let program = self.programs.get_mut(&(count, returned)).expect("made in the line above");
+        let mut outputs = program.run(&mut self.state, &data)?;
+        Ok(outputs.remove("logits").expect("decoding programs return logits"))
+    }
+
+    /// Compiles a program unless it is there.
+    fn program(&mut self, rows: usize, returned: usize) -> Result<(), AssistantError> {
+        if !self.programs.contains_key(&(rows, returned)) {
+            let program = decoding_program(&self.config, &spec(self.sizes, rows, returned))?;
+            self.programs.insert((rows, returned), self.engine.compile(&program)?);
+        }
+        Ok(())
+    }
+}
+
+/// The program that reads `rows` tokens and returns the logits of `returned`.
+fn spec(sizes: DecoderSizes, rows: usize, returned: usize) -> DecodingSpec {
+    DecodingSpec {
+        tokens: rows,
+        rows: returned,
+        slots: sizes.slots,
+        max_time: sizes.context,
+        weights: sizes.weights,
+        caches: sizes.caches,
+    }
+}
+
+/// An i32 vector of `length`, filled up with `pad`.
+fn padded(
+    values: impl Iterator<Item = usize>,
+    length: usize,
+    pad: i32,
+) -> Result<Tensor, AssistantError> {
+    // Ids, slots and positions are below 2³¹ in every valid configuration.
+    let mut list: Vec<i32> = values.map(|value| value as i32).collect();
+    list.resize(length, pad);
+    Ok(Tensor::i32([length], list)?)
+}

@@ -1,0 +1,115 @@
+//! Reads a model directory in the Hugging Face layout: what `stoa_models::load` reads, with
+//! `tokenizer.json`, the chat template, and the tokens that end a turn. Writes nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use stoa_graph::{Buffers, DType, Engine};
+use stoa_tokens::Tokenizer;
+
+use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
+use crate::{AssistantError, ChatTemplate, TokenId};
+
+impl AssistantParts {
+    /// Reads a model directory and copies its weights to the engine, matrices as `matrices`.
+    /// The tokenizer is read from the directory unless one is given. Without a template there,
+    /// conversations are ChatML.
+    ///
+    /// # Errors
+    /// A file that is missing or not right, by its path.
+    pub fn read(
+        directory: &Path,
+        tokenizer: Option<Tokenizer>,
+        engine: Arc<dyn Engine>,
+        matrices: DType,
+    ) -> Result<Self, AssistantError> {
+        let (config, weights) = stoa_models::load(directory)?;
+        let weights = stoa_models::with_matrix_dtype(&config, &weights, matrices);
+        let mut state = Buffers::new();
+        stoa_models::upload(&*engine, &weights, &mut state)?;
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => Tokenizer::open(&directory.join("tokenizer.json"))?,
+        };
+        let template = read_template(directory)?;
+        let end_tokens = end_tokens(directory, &tokenizer, &template)?;
+        Ok(AssistantParts { engine, config, state, tokenizer, template, end_tokens })
+    }
+}
+
+impl Assistant {
+    /// Reads a model directory, weights as `f32`. See [`AssistantParts::read`].
+    ///
+    /// # Errors
+    /// A file that is missing or not right, or as [`Assistant::new`].
+    pub fn load(
+        directory: &Path,
+        engine: Arc<dyn Engine>,
+        options: AssistantOptions,
+    ) -> Result<Self, AssistantError> {
+        Self::new(AssistantParts::read(directory, None, engine, DType::F32)?, options)
+    }
+}
+
+/// `chat_template.jinja`, else the template of `tokenizer_config.json`, else ChatML; with the
+/// special tokens of `tokenizer_config.json` in every case.
+fn read_template(directory: &Path) -> Result<ChatTemplate, AssistantError> {
+    let source = read_optional(&directory.join("chat_template.jinja"))?;
+    let config = read_optional(&directory.join("tokenizer_config.json"))?;
+    let Some(config) = config else {
+        return source.map_or_else(|| Ok(ChatTemplate::chatml()), |s| ChatTemplate::new(&s));
+    };
+    let configured = ChatTemplate::from_tokenizer_config(&config)?;
+    let template = match (source, configured) {
+        (Some(source), _) => ChatTemplate::new(&source)?,
+        (None, Some(configured)) => configured,
+        (None, None) => ChatTemplate::chatml(),
+    };
+    Ok(template.with_variables(ChatTemplate::special_tokens(&config)?))
+}
+
+/// The field of `generation_config.json` and `config.json` that ends a turn.
+#[derive(Deserialize)]
+struct EndOfSequence {
+    eos_token_id: Option<Ids>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+/// All tokens that the directory's files name as the end, and those of models trained here.
+fn end_tokens(
+    directory: &Path,
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Vec<TokenId>, AssistantError> {
+    let mut ends: BTreeSet<TokenId> = default_end_tokens(tokenizer).into_iter().collect();
+    for name in ["generation_config.json", "config.json"] {
+        let path = directory.join(name);
+        let Some(text) = read_optional(&path)? else { continue };
+        let config: EndOfSequence = serde_json::from_str(&text)
+            .map_err(|e| AssistantError::Malformed { path, message: e.to_string() })?;
+        match config.eos_token_id {
+            Some(Ids::One(id)) => ends.extend([TokenId(id)]),
+            Some(Ids::Several(ids)) => ends.extend(ids.into_iter().map(TokenId)),
+            None => {}
+        }
+    }
+    ends.extend(template.variable("eos_token").and_then(|name| tokenizer.special(name)));
+    Ok(ends.into_iter().collect())
+}
+
+/// The text of a file, if it exists.
+fn read_optional(path: &Path) -> Result<Option<String>, AssistantError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(AssistantError::Io { path: path.to_owned(), source }),
+    }
+}
