@@ -2,7 +2,8 @@
 //!
 //! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds a [`Prologue`] per operand
 //! (applied while packing) and an [`Epilogue`] on finished tiles. Weights may be stored as f16 or
-//! bf16. The packed, blocked scheme is that of Goto and BLIS; each file names its source.
+//! bf16. [`gemm_serial`] and [`gemm_packed`] serve small blocks inside a task; [`gemm_skinny`] serves
+//! decoding, where x has a few rows. The packed, blocked scheme is that of Goto and BLIS; each file names its source.
 //!
 //! Numerics: every output is a sum over k in an order that depends on the sizes and the
 //! instruction set only, so it is bitwise the same for any number of threads. NaN and infinities in
@@ -10,14 +11,18 @@
 //! with `alpha == 0` the product is still formed (0 · NaN is NaN). The error of an element is below
 //! about `k · ε · Σ|a||b|`.
 
+mod block;
 mod blocking;
 pub mod epilogue;
 mod micro;
 mod pack;
+mod skinny;
 mod view;
 
+pub use block::{PackedA, PackedB, gemm_packed, gemm_serial, serial_floats, tile_size};
 pub use epilogue::{Epilogue, Tile};
 pub use pack::{Operand, Prologue};
+pub use skinny::gemm_skinny;
 pub use view::{Element, MatMut, MatRef};
 
 use crate::isa::{Isa, Portable};

@@ -4,7 +4,10 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use stoa_native::gemm::epilogue::*;
-use stoa_native::gemm::{MatMut, MatRef, Operand, Prologue, gemm, gemm_fused};
+use stoa_native::gemm::{
+    Element, MatMut, MatRef, Operand, PackedA, PackedB, Prologue, gemm, gemm_fused, gemm_packed,
+    gemm_serial, gemm_skinny, serial_floats, tile_size,
+};
 use stoa_native::isa::Isa;
 use stoa_native::pool::Pool;
 
@@ -159,7 +162,7 @@ proptest! {
         let brains: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
         let pool = Pool::new(2);
         // Stored [n, k] or [k, n]; the conversion is exact, so results equal those of the widened.
-        fn view<T: stoa_native::gemm::Element>(w: &[T], n: usize, k: usize, t: bool) -> MatRef<'_, T> {
+        fn view<T: Element>(w: &[T], n: usize, k: usize, t: bool) -> MatRef<'_, T> {
             if t { MatRef::new(w, n, k).t() } else { MatRef::new(w, k, n) }
         }
         for isa in Isa::available() {
@@ -297,6 +300,99 @@ proptest! {
                 c(e) * q_at(e) * (sigmoid + silu(p_at(e)) * (1.0 - sigmoid))
             });
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn blocks_on_one_thread_match_the_triple_loop(
+        (m, n, k) in (size(), size(), size()),
+        layouts in prop::array::uniform2(layout()),
+        (alpha, beta) in (factor(), factor()),
+        seed in any::<u64>(),
+    ) {
+        let (ars, acs, alen) = layouts[0].strides(m, k);
+        let (brs, bcs, blen) = layouts[1].strides(k, n);
+        let (a, b, old) = (values(seed, alen), values(seed ^ 1, blen), values(seed ^ 2, m * n));
+        let want = reference(
+            alpha,
+            |i, p| a[i * ars + p * acs],
+            |p, j| b[p * brs + j * bcs],
+            beta,
+            |i, j| old[i * n + j],
+            [m, n, k],
+        );
+        let (a, b) = (MatRef::strided(&a, m, k, ars, acs), MatRef::strided(&b, k, n, brs, bcs));
+        for isa in Isa::available() {
+            let mut c = old.clone();
+            let mut scratch = vec![f32::NAN; serial_floats(isa, m, n, k)];
+            gemm_serial(isa, alpha, a, b, beta, MatMut::new(&mut c, m, n), &mut scratch);
+            assert_close(&format!("{isa}"), &c, &want, k, 2);
+            // Packed once, used twice, gives the same bits.
+            let mut for_a = vec![f32::NAN; PackedA::floats(isa, m, k)];
+            let mut for_b = vec![f32::NAN; PackedB::floats(isa, k, n)];
+            let (a, b) = (PackedA::new(isa, a, &mut for_a), PackedB::new(isa, b, &mut for_b));
+            for _ in 0..2 {
+                let mut again = old.clone();
+                gemm_packed(alpha, a, b, beta, MatMut::new(&mut again, m, n));
+                prop_assert_eq!(&again, &c);
+            }
+        }
+    }
+
+    #[test]
+    fn skinny_product_matches_the_triple_loop(
+        m in 1usize..20,
+        (n, k) in (size(), size()),
+        gap in prop::sample::select(vec![0usize, 3]),
+        seed in any::<u64>(),
+    ) {
+        fn check<T: Element>(x: &[f32], w: &[T], [m, n, k]: [usize; 3], gap: usize) {
+            let pitch = k + gap;
+            let at = |j: usize, p: usize| w[j * pitch + p].to_f32();
+            let want =
+                reference(1.0, |i, p| x[i * pitch + p], |p, j| at(j, p), 0.0, |_, _| 0.0, [m, n, k]);
+            for isa in Isa::available() {
+                let mut first: Option<Vec<f32>> = None;
+                for threads in [1, 2, 3] {
+                    let mut y = vec![f32::NAN; m * n];
+                    let x = MatRef::strided(x, m, k, pitch, 1);
+                    let w = MatRef::strided(w, n, k, pitch, 1);
+                    gemm_skinny(&Pool::new(threads), isa, x, w, MatMut::new(&mut y, m, n));
+                    assert_close(&format!("{isa}"), &y, &want, k, 0);
+                    assert_eq!(first.get_or_insert_with(|| y.clone()), &y);
+                }
+            }
+        }
+        let (x, w) = (values(seed, m * (k + gap)), values(seed ^ 1, n * (k + gap)));
+        check(&x, &w, [m, n, k], gap);
+        let halves: Vec<f16> = w.iter().map(|&w| f16::from_f32(w)).collect();
+        check(&x, &halves, [m, n, k], gap);
+        let brains: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
+        check(&x, &brains, [m, n, k], gap);
+    }
+}
+
+#[test]
+fn a_skinny_row_does_not_depend_on_its_neighbours() {
+    // Decoding one sequence gives the same bits alone and in a batch.
+    let (n, k, pool) = (77, 203, Pool::new(2));
+    let (x, w) = (values(1, 8 * k), values(2, n * k));
+    for isa in Isa::available() {
+        let run = |rows: &[f32]| {
+            let m = rows.len() / k;
+            let mut y = vec![f32::NAN; m * n];
+            let (x, w) = (MatRef::new(rows, m, k), MatRef::new(&w, n, k));
+            gemm_skinny(&pool, isa, x, w, MatMut::new(&mut y, m, n));
+            y
+        };
+        let together = run(&x);
+        for (row, together) in x.chunks(k).zip(together.chunks(n)) {
+            assert_eq!(run(row), together, "{isa}");
+        }
+        assert!(tile_size(isa).0 > 0);
     }
 }
 

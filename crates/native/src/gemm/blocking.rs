@@ -43,14 +43,14 @@ pub(super) struct Blocks {
     pub joint_a: bool,
 }
 
-/// Bound on `kc`: a strip of B (32 × 384 floats, 48 KB) and a strip of A together overflow a
-/// 32–48 KB first-level cache a little, but the second level streams strips fast enough, and
+/// Bound on `kc`: a strip of B (32 × 512 floats, 64 KB, on AVX-512) overflows the first-level
+/// cache, but the second level streams it fast enough (64 bytes are used per 7 cycles), and
 /// longer sums mean fewer passes over C.
-const KC: usize = 384;
-/// Bound on `nc`: a packed panel of B is at most 384 × 2048 floats, 3 MB, a share of the last
+const KC: usize = 512;
+/// Bound on `nc`: a packed panel of B is at most 512 × 2048 floats, 4 MB, a share of the last
 /// level.
 const NC: usize = 2048;
-/// Strips of A in a block: 112 rows × 384 floats are 172 KB, well inside a second-level cache.
+/// Strips of A in a block: 112 rows × 512 floats are 229 KB, well inside a second-level cache.
 const STRIPS_PER_BLOCK: usize = 8;
 /// With this many blocks of rows there is enough to share without cutting columns too.
 const ENOUGH_BLOCKS: usize = 24;

@@ -168,9 +168,21 @@ impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, '_, T, WIDTH> {
         if inner.len == 0 {
             return;
         }
-        for (span, strip) in outer.pieces(WIDTH).zip(to.chunks_exact_mut(WIDTH * inner.len)) {
-            let block = from.block(span.at, inner.at, span.len, inner.len);
-            pack_strip::<S, T, WIDTH>(s, block, strip);
+        let strip_len = WIDTH * inner.len;
+        let adjacent = from.row_stride == 1 && from.col_stride != 1;
+        let copied = if adjacent { outer.len / WIDTH } else { 0 };
+        if copied > 0 {
+            let block = from.block(outer.at, inner.at, copied * WIDTH, inner.len);
+            // SAFETY: `to` holds `copied` strips, checked above.
+            unsafe { pack_copying::<S, T, WIDTH>(s, block, to.as_mut_ptr()) };
+        }
+        for (i, strip) in to.chunks_exact_mut(strip_len).take(outer.len.div_ceil(WIDTH)).enumerate()
+        {
+            let span = outer.piece(WIDTH, i);
+            if i >= copied {
+                let block = from.block(span.at, inner.at, span.len, inner.len);
+                pack_strip::<S, T, WIDTH>(s, block, strip);
+            }
             transform::<S, WIDTH>(s, prologue, span, inner.at, strip);
         }
     }
@@ -188,8 +200,6 @@ pub(super) fn pack_strip<S: Simd, T: Element, const WIDTH: usize>(
     unsafe {
         if from.col_stride == 1 && from.row_stride != 1 {
             pack_transposing::<S, T, WIDTH>(s, from, strip.as_mut_ptr());
-        } else if from.row_stride == 1 && from.rows == WIDTH && WIDTH >= S::LANES {
-            pack_copying::<S, T, WIDTH>(s, from, strip.as_mut_ptr());
         } else {
             let (rows, cols) = (from.rows, from.cols);
             for k in 0..cols {
@@ -204,21 +214,49 @@ pub(super) fn pack_strip<S: Simd, T: Element, const WIDTH: usize>(
     }
 }
 
-/// Outer indices adjacent in memory and a full strip: every k is one short copy.
+/// How many k ahead the copying pack asks for its input: with a large stride each k is on another
+/// page, where the hardware's prefetcher does not follow.
+const PREFETCH_AHEAD: usize = 8;
+
+/// Outer indices adjacent in memory and whole strips: for every k, one run of memory is dealt out
+/// to all strips. Going strip by strip instead would fetch every cache line once per strip.
+///
+/// # Safety
+/// `from` must have whole strips of rows at stride 1, WIDTH be at least LANES / 2, and `to` hold
+/// the strips.
 #[inline(always)]
 unsafe fn pack_copying<S: Simd, T: Element, const WIDTH: usize>(
     s: S,
     from: MatRef<'_, T>,
-    strip: *mut f32,
+    to: *mut f32,
 ) {
+    let strips = from.rows / WIDTH;
+    let strip_len = WIDTH * from.cols;
     for k in 0..from.cols {
-        // SAFETY: WIDTH elements lie at each k of the view; the last vector is moved back so that
-        // it ends with the strip, overlapping the one before.
-        unsafe {
-            let (p, to) = (from.ptr.add(k * from.col_stride), strip.add(k * WIDTH));
-            for at in (0..WIDTH).step_by(S::LANES) {
-                let at = at.min(WIDTH - S::LANES);
-                s.store_ptr(T::load(s, p.add(at)), to.add(at));
+        let run = from.ptr.wrapping_add(k * from.col_stride);
+        let ahead = run.wrapping_add(PREFETCH_AHEAD * from.col_stride).cast::<u8>();
+        for line in (0..from.rows * size_of::<T>()).step_by(64) {
+            s.prefetch(ahead.wrapping_add(line).cast());
+        }
+        for strip in 0..strips {
+            // SAFETY: WIDTH elements per strip lie at each k of the view.
+            unsafe {
+                let (p, to) = (run.add(strip * WIDTH), to.add(strip * strip_len + k * WIDTH));
+                if WIDTH >= S::LANES {
+                    // The last vector is moved back to end with the strip, overlapping another.
+                    for at in (0..WIDTH).step_by(S::LANES) {
+                        let at = at.min(WIDTH - S::LANES);
+                        s.store_ptr(T::load(s, p.add(at)), to.add(at));
+                    }
+                } else if strip + 1 < strips && k + 1 < from.cols {
+                    // A whole vector reads into the next strip's input and writes into the next
+                    // k of this one, which comes later.
+                    s.store_ptr(T::load(s, p), to);
+                } else {
+                    for i in 0..WIDTH {
+                        *to.add(i) = (*p.add(i)).to_f32();
+                    }
+                }
             }
         }
     }
