@@ -73,7 +73,8 @@ def make(out, name):
     shutil.rmtree(directory, ignore_errors=True)
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
-    model = model.float()
+    # Read back rather than widened: `.to(bfloat16)` has rounded the rotary frequencies too.
+    model = model_class.from_pretrained(directory, dtype=torch.float32).eval()
 
     generator = torch.Generator().manual_seed(100 + seed)
     ids = torch.randint(0, config.vocab_size, (BATCH, TIME), generator=generator)
