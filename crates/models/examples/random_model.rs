@@ -1,0 +1,95 @@
+//! Saves random models, one of each class that `transformers` loads, and beside each the logits
+//! that the reference engine gives for some ids, as `logits.json`:
+//!
+//! ```text
+//! cargo run -p stoa-models --example random_model -- OUT
+//! cargo xtask oracle logits OUT/qwen3 --ids 3,1,4,1,5
+//! ```
+//!
+//! The second command prints what `transformers` gives for the same directory and ids.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use stoa_graph::reference::{ReferenceEngine, Rounding};
+use stoa_graph::{Buffers, DType, Engine, Tensor};
+use stoa_models::*;
+
+/// Longer than the sliding window of one of the models.
+const IDS: [i32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let out = PathBuf::from(std::env::args_os().nth(1).ok_or("give a directory to write to")?);
+    let qwen3 = LanguageConfig {
+        hidden: 48,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        layers: 3,
+        mlp: Mlp::Swiglu { intermediate: 80 },
+        rope_theta: 50_000.0,
+        max_time: 64,
+        ..LanguageConfig::from_depth(3, 61)
+    };
+    let window = SlidingWindow { window: 4, layers: vec![0, 2] };
+    let models = [
+        ("llama", LanguageConfig { qk_norm: false, ..qwen3.clone() }),
+        ("llama-tied", LanguageConfig { qk_norm: false, tied_head: true, ..qwen3.clone() }),
+        ("qwen3-windowed", LanguageConfig { sliding_window: Some(window), ..qwen3.clone() }),
+        ("qwen3", qwen3),
+    ];
+    for (seed, (name, config)) in (1..).zip(models) {
+        let directory = out.join(name);
+        std::fs::create_dir_all(&directory)?;
+        let weights = random(&config, seed)?;
+        save_model(&directory, &config, &weights)?;
+        let logits = logits(&config, &weights)?;
+        let rows: Vec<&[f64]> = logits.chunks(config.vocab).collect();
+        std::fs::write(
+            directory.join("logits.json"),
+            serde_json::to_string(&BTreeMap::from([("logits", rows)]))?,
+        )?;
+    }
+    Ok(())
+}
+
+/// Weights with standard deviation 0.3 and norm factors around 1, so that an error anywhere shows.
+fn random(config: &LanguageConfig, seed: u64) -> Result<Weights, Box<dyn std::error::Error>> {
+    let mut weights = Weights::new();
+    for parameter in parameters(config) {
+        let uniform = |i| (uniform_bits(seed, &parameter.name, i) >> 40) as f32 / (1 << 24) as f32;
+        let norm = parameter.group == ParameterGroup::Norm;
+        let value = |i| if norm { 0.75 + 0.5 * uniform(i) } else { 1.04 * (uniform(i) - 0.5) };
+        let elements = parameter.shape.iter().product::<usize>() as u64;
+        let tensor = Tensor::f32(parameter.shape.clone(), (0..elements).map(value).collect())?;
+        weights.insert(parameter.name, tensor);
+    }
+    Ok(weights)
+}
+
+/// [time, vocab]
+fn logits(
+    config: &LanguageConfig,
+    weights: &Weights,
+) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
+    let engine = ReferenceEngine::new(Rounding::Declared);
+    let n = IDS.len();
+    let spec = DecodingSpec {
+        tokens: n,
+        rows: n,
+        slots: 1,
+        max_time: n,
+        weights: DType::F32,
+        caches: DType::F32,
+    };
+    let mut state = Buffers::new();
+    upload(&engine, weights, &mut state)?;
+    for (name, ty) in cache_types(config, &spec) {
+        state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
+    }
+    let all = Tensor::i32([n], (0..n as i32).collect())?;
+    let (tokens, slots) = (Tensor::i32([n], IDS.to_vec())?, Tensor::i32([n], vec![0; n])?);
+    let data = [("tokens", &tokens), ("slots", &slots), ("positions", &all), ("rows", &all)];
+    let mut executable = engine.compile(&decoding_program(config, &spec)?)?;
+    Ok(executable.run(&mut state, &data)?["logits"].to_f64())
+}
