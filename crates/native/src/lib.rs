@@ -4,8 +4,15 @@
 //! written once for all of them; [`pool`] shares tasks among a fixed set of threads. How work is
 //! split depends on shapes alone, so results are bitwise the same for any number of threads.
 
+mod dispatch;
+mod engine;
 pub mod gemm;
 pub mod isa;
 pub mod kernels;
+mod memory;
 pub mod peak;
+mod plan;
 pub mod pool;
+mod step;
+
+pub use engine::{NativeEngine, NativeExecutable, NativeOptions, OpProfile};

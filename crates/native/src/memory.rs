@@ -38,23 +38,14 @@ impl Block {
         self.start.as_ptr()
     }
 
-    /// The first `count` elements.
-    ///
-    /// # Panics
-    /// If the block is smaller.
-    pub fn elements<T: bytemuck::Pod>(&self, count: usize) -> &[T] {
-        assert!(count * size_of::<T>() <= self.layout.size(), "read beyond the block");
-        // SAFETY: in bounds, aligned to 64 bytes, initialised (zeroed), and T is plain data.
-        unsafe { std::slice::from_raw_parts(self.start().cast(), count) }
-    }
-
     /// The first `count` elements, to be changed.
     ///
     /// # Panics
     /// If the block is smaller.
     pub fn elements_mut<T: bytemuck::Pod>(&mut self, count: usize) -> &mut [T] {
         assert!(count * size_of::<T>() <= self.layout.size(), "write beyond the block");
-        // SAFETY: as in `elements`, and the block is borrowed mutably.
+        // SAFETY: in bounds, aligned to 64 bytes, initialised (zeroed), T is plain data, and the
+        // block is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.start().cast(), count) }
     }
 }

@@ -196,3 +196,142 @@ fn offsets(storages: &[Storage]) -> Vec<usize> {
 fn padded(bytes: usize) -> usize {
     bytes.max(1).next_multiple_of(ALIGNMENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use stoa_graph::{
+        AdamWSpec, AttentionSpec, Builder, Nonlinearity, Recompute, RopeSpec, TensorType, gradients,
+    };
+
+    use super::*;
+
+    /// Plays the plan and checks that no value is overwritten before its last reader.
+    fn assert_sound(program: &Program, plan: &Plan) {
+        let mut writer: Vec<(Place, usize, ValueId)> = Vec::new();
+        let overlap = |a: (Place, usize), b: (Place, usize)| match (a.0, b.0) {
+            (Place::Arena(x), Place::Arena(y)) => x < y + b.1 && y < x + a.1,
+            (x, y) => x == y && x != Place::None,
+        };
+        let span = |v: ValueId| (plan.places[v.index()], program.ty(v).size_bytes());
+        let mut write = |v: ValueId| {
+            let new = span(v);
+            writer.retain(|(place, bytes, _)| !overlap((*place, *bytes), new));
+            writer.push((new.0, new.1, v));
+            writer.clone()
+        };
+        let mut held = Vec::new();
+        for input in program.inputs() {
+            held = write(input.value);
+        }
+        for step in &plan.steps {
+            for v in &step.inputs {
+                assert!(held.iter().any(|(_, _, h)| h == v), "{step:?} reads a value overwritten");
+            }
+            for &v in &step.outputs {
+                held = write(v);
+            }
+            for v in &step.outputs {
+                assert!(held.iter().any(|(_, _, h)| h == v), "outputs of {step:?} overlap");
+            }
+        }
+        for output in program.outputs() {
+            let v = output.value();
+            assert!(held.iter().any(|(_, _, h)| *h == v), "an output was overwritten");
+        }
+    }
+
+    /// A training step of a small transformer block, with state updated in place.
+    fn step_program(recompute: Recompute, early: bool) -> Program {
+        let (tokens, d, vocab) = (12, 8, 11);
+        let mut b = Builder::new();
+        let ids = b.data("ids", TensorType::i32([tokens])).unwrap();
+        let targets = b.data("targets", TensorType::i32([tokens])).unwrap();
+        let positions = b.data("positions", TensorType::i32([tokens, 1])).unwrap();
+        let weights = b.data("weights", TensorType::f32([tokens])).unwrap();
+        let one = b.data("one", TensorType::scalar()).unwrap();
+        let mut params = Vec::new();
+        let mut param = |b: &mut Builder, name: &str, shape: [usize; 2]| {
+            let v = b.state(name, TensorType::f32(shape)).unwrap();
+            params.push((name.to_owned(), v));
+            v
+        };
+        let table = param(&mut b, "table", [vocab, d]);
+        let mut x = b.gather(table, ids).unwrap();
+        for layer in 0..2 {
+            let w: Vec<ValueId> = ["q", "k", "v", "o"]
+                .map(|n| param(&mut b, &format!("{n}{layer}"), [d, d]))
+                .to_vec();
+            let up = param(&mut b, &format!("up{layer}"), [16, d]);
+            let down = param(&mut b, &format!("down{layer}"), [d, 16]);
+            let h = b.rms_norm(x, None, 1e-5).unwrap();
+            let rope = RopeSpec { head_dim: 4, theta: 1e4, axes: 1, inverse: false };
+            let q = b.linear(h, w[0]).unwrap();
+            let q = b.rope(q, positions, rope).unwrap();
+            let k = b.linear(h, w[1]).unwrap();
+            let k = b.rope(k, positions, rope).unwrap();
+            let v = b.linear(h, w[2]).unwrap();
+            let spec = AttentionSpec {
+                batch: 2,
+                heads: 2,
+                kv_heads: 2,
+                head_dim: 4,
+                causal: true,
+                window: None,
+                scale: 0.5,
+            };
+            let (a, _) = b.attention(q, k, v, None, spec).unwrap();
+            x = b.linear_residual(a, w[3], x).unwrap();
+            let h = b.rms_norm(x, None, 1e-5).unwrap();
+            let h = b.linear(h, up).unwrap();
+            let h = b.activation(h, Nonlinearity::ReluSquared).unwrap();
+            x = b.linear_residual(h, down, x).unwrap();
+        }
+        let (loss, _) = b.cross_entropy(x, table, targets, weights, None).unwrap();
+        let wrt: Vec<ValueId> = params.iter().map(|(_, v)| *v).collect();
+        let grads = gradients(&mut b, loss, &wrt, &[], recompute).unwrap();
+        b.returns("loss", grads.current(loss)).unwrap();
+        for ((name, p), g) in params.iter().zip(&grads.values) {
+            let ty = b.ty(*p).clone();
+            let m = b.state(format!("{name}.m"), ty.clone()).unwrap();
+            let v = b.state(format!("{name}.v"), ty).unwrap();
+            let spec =
+                AdamWSpec { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, lr_scale: 1.0 };
+            let [p, m, v] = b.adamw([*p, *g, m, v, one, one, one], spec).unwrap();
+            b.updates(name, p).unwrap();
+            b.updates(&format!("{name}.m"), m).unwrap();
+            b.updates(&format!("{name}.v"), v).unwrap();
+        }
+        let program = b.finish();
+        if early { program.with_early_updates() } else { program }
+    }
+
+    #[test]
+    fn no_value_is_overwritten_while_it_is_needed() {
+        for recompute in [Recompute::Nothing, Recompute::Cheap, Recompute::Projections, Recompute::Blocks] {
+            for early in [false, true] {
+                let program = step_program(recompute, early);
+                let plan = Plan::new(&program);
+                assert_sound(&program, &plan);
+                assert!(plan.copies.is_empty(), "all updates happen in place");
+            }
+        }
+    }
+
+    #[test]
+    fn lives_that_do_not_overlap_share_bytes() {
+        let program = step_program(Recompute::Nothing, false);
+        let every_value: usize = program.nodes().iter().flat_map(|n| &n.outputs).map(|v| program.ty(*v).size_bytes()).sum();
+        assert!(Plan::new(&program).arena_bytes < every_value / 2);
+    }
+
+    #[test]
+    fn traded_states_are_copied() {
+        let mut b = Builder::new();
+        let x = b.state("x", TensorType::f32([3])).unwrap();
+        let y = b.state("y", TensorType::f32([3])).unwrap();
+        b.updates("x", y).unwrap();
+        b.updates("y", x).unwrap();
+        let plan = Plan::new(&b.finish());
+        assert_eq!(plan.copies, [(y, 0), (x, 1)]);
+    }
+}

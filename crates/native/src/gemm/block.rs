@@ -4,7 +4,7 @@
 //! [`PackedB`] borrow scratch memory, are packed once and used many times. No cache blocking is
 //! done: keep k to some hundreds and blocks within the second-level cache.
 
-use super::blocking::{Target, strip_of_b};
+use super::blocking::{Target, multiply_tile};
 use super::micro::Tiling;
 use super::pack::{Operand, Span};
 use super::view::MatMut;
@@ -131,12 +131,17 @@ impl TiledKernel for MultiplyPacked<'_> {
     fn run<S: Tiling>(self, s: S) {
         let MultiplyPacked { alpha, a, b, beta, c } = self;
         let target = Target { ptr: c.ptr, row_stride: c.row_stride, col_stride: c.col_stride };
-        let rows = Span { at: 0, len: c.rows };
-        for (strip, cols) in (Span { at: 0, len: c.cols }).pieces(S::NR).enumerate() {
-            let b_strip = &b.strips[strip * S::NR * b.inner..];
-            // SAFETY: C is borrowed exclusively; the strips were packed for this instruction set
-            // and these sizes.
-            unsafe { strip_of_b(s, b.inner, alpha, a.strips, b_strip, beta, target, rows, cols) };
+        let whole = |len| Span { at: 0, len };
+        for (i, cols) in whole(c.cols).pieces(S::NR).enumerate() {
+            let b_strip = &b.strips[i * S::NR * b.inner..];
+            for (i, rows) in whole(c.rows).pieces(S::MR).enumerate() {
+                let a_strip = &a.strips[i * S::MR * a.inner..];
+                // SAFETY: C is borrowed exclusively; the strips were packed for this instruction
+                // set and these sizes.
+                unsafe {
+                    multiply_tile(s, b.inner, alpha, a_strip, b_strip, beta, target, rows, cols);
+                }
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The loops around the inner one: which block of which operand is in which cache, and which
 //! thread works on it.
 //!
-//! C is cut into panels of `nc` columns and the sum into spans of `kc`. For each pair, all threads
-//! pack that panel of B together; then each takes blocks of `mc` rows, packs its rows of A and
-//! multiplies (Smith et al., "Anatomy of High-Performance Many-Threaded Matrix Multiplication",
-//! 2014: the loop over row blocks is the one shared among threads). When there are few rows, A is
-//! packed together as well and blocks of columns are shared too. Every choice depends on sizes
-//! alone.
+//! C is cut into panels of `nc` columns and the sum into spans of `kc`; each pair is a step. All
+//! threads pack the step's panel of B together; then each takes blocks of `mc` rows, packs its rows
+//! of A and multiplies (Smith et al., "Anatomy of High-Performance Many-Threaded Matrix
+//! Multiplication", 2014: the loop over row blocks is the one shared among threads). When there are
+//! few rows, A is packed together as well and blocks of columns are shared too. Packing waits for
+//! memory and multiplying for arithmetic, so the packing of the next step is mixed into the tasks
+//! of the current one. Every choice depends on sizes alone.
 
 use super::epilogue::Tile;
 use super::micro::Tiling;
@@ -79,7 +80,7 @@ const PACK_STRIPS: usize = 4;
 #[derive(Clone, Copy)]
 struct Parts(*mut f32, usize);
 
-// SAFETY: only an address; `Parts::part` states who may use what.
+// SAFETY: only an address; its methods state who may use what.
 unsafe impl Send for Parts {}
 // SAFETY: as above.
 unsafe impl Sync for Parts {}
@@ -96,7 +97,19 @@ impl Parts {
         // SAFETY: inside the buffer; exclusive by the caller's word.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
     }
+
+    /// # Safety
+    /// No live reference to `at..at + len` may be used to write.
+    unsafe fn shared<'a>(self, at: usize, len: usize) -> &'a [f32] {
+        assert!(at + len <= self.1, "part {at}..{} of {}", at + len, self.1);
+        // SAFETY: inside the buffer; not written by the caller's word.
+        unsafe { std::slice::from_raw_parts(self.0.add(at), len) }
+    }
 }
+
+/// Strips of B that each strip of A meets in turn. The longer runs this makes in the rows of C suit
+/// the prefetcher; more strips than this would push the block of A out of the second-level cache.
+const GROUP: usize = 4;
 
 /// Carries out a product with the whole pool.
 pub(super) fn multiply<S: Tiling>(s: S, pool: &Pool, product: &Product<'_>) {
@@ -104,16 +117,43 @@ pub(super) fn multiply<S: Tiling>(s: S, pool: &Pool, product: &Product<'_>) {
     let blocks = Blocks::new::<S>(m, n, k);
     let b_floats = blocks.nc.min(n.next_multiple_of(S::NR)) * blocks.kc;
     let a_floats = if blocks.joint_a { m.next_multiple_of(S::MR) * blocks.kc } else { 0 };
-    pool.with_joint_scratch(b_floats + a_floats, |joint| {
-        let (b_packed, a_packed) = joint.split_at_mut(b_floats);
-        for columns in (Span { at: 0, len: n }).pieces(blocks.nc) {
-            // An empty sum still scales C by beta.
-            for i in 0..k.div_ceil(blocks.kc).max(1) {
-                let inner = Span { at: 0, len: k }.piece(blocks.kc, i);
-                let step = Step { s, pool, product, blocks, columns, inner };
-                step.pack(b_packed, a_packed);
-                step.multiply(b_packed, a_packed);
-            }
+    // An empty sum still scales C by beta.
+    let spans = k.div_ceil(blocks.kc).max(1);
+    let steps = n.div_ceil(blocks.nc) * spans;
+    let step = |i: usize| Step {
+        s,
+        pool,
+        product,
+        blocks,
+        columns: Span { at: 0, len: n }.piece(blocks.nc, i / spans),
+        inner: Span { at: 0, len: k }.piece(blocks.kc, i % spans),
+    };
+    let half = b_floats + a_floats;
+    pool.with_joint_scratch(half * steps.min(2), |joint| {
+        let (even, odd) = joint.split_at_mut(half);
+        let (even, odd) = (Parts::new(even), Parts::new(odd));
+        let panels = |i: usize| if i % 2 == 0 { even } else { odd };
+        let first = step(0);
+        // SAFETY: nothing else uses the buffers yet, and every packing task happens once.
+        pool.run(first.pack_tasks(), &|task, _| unsafe { first.pack(task, panels(0), b_floats) });
+        for i in 0..steps {
+            let (now, next) = (step(i), step(i + 1));
+            let packing = if i + 1 < steps { next.pack_tasks() } else { 0 };
+            let total = packing + now.multiply_tasks();
+            // Packing tasks are spread evenly: number p is the one at which p / packing of all
+            // tasks have begun.
+            pool.run(total, &|task, worker| {
+                let packed = task * packing / total;
+                // SAFETY: this step's panels are complete and only read; the next step's are in
+                // the other buffer, each part written by one task.
+                unsafe {
+                    if (task + 1) * packing / total > packed {
+                        next.pack(packed, panels(i + 1), b_floats);
+                    } else {
+                        now.multiply(task - packed, worker, panels(i), b_floats);
+                    }
+                }
+            });
         }
     });
 }
@@ -133,49 +173,73 @@ impl<S: Tiling> Step<'_, S> {
         Span { at: 0, len: self.product.c.rows }
     }
 
-    /// Packs the panel of B, and A if it is shared.
-    fn pack(&self, b_packed: &mut [f32], a_packed: &mut [f32]) {
-        let (s, inner, blocks) = (self.s, self.inner, self.blocks);
-        let b_piece = S::NR * PACK_STRIPS;
-        let b_tasks = self.columns.len.div_ceil(b_piece);
-        let a_tasks = if blocks.joint_a { self.rows().len.div_ceil(blocks.mc) } else { 0 };
-        let (b_parts, a_parts) = (Parts::new(b_packed), Parts::new(a_packed));
-        self.pool.run(b_tasks + a_tasks, &|task, _| {
-            if task < b_tasks {
-                let piece = self.columns.piece(b_piece, task);
-                let at = (piece.at - self.columns.at) * inner.len;
-                let len = piece.len.next_multiple_of(S::NR) * inner.len;
-                // SAFETY: pieces are disjoint, and each is one task.
-                let to = unsafe { b_parts.part(at, len) };
-                s.pack_b(&self.product.b_t, piece, inner, to);
-            } else {
-                let piece = self.rows().piece(blocks.mc, task - b_tasks);
-                let len = piece.len.next_multiple_of(S::MR) * inner.len;
-                // SAFETY: pieces are disjoint, and each is one task.
-                let to = unsafe { a_parts.part(piece.at * inner.len, len) };
-                s.pack_a(&self.product.a, piece, inner, to);
-            }
-        });
+    /// Columns of B packed by one task.
+    const PIECE: usize = S::NR * PACK_STRIPS;
+
+    fn b_tasks(&self) -> usize {
+        self.columns.len.div_ceil(Self::PIECE)
     }
 
-    fn multiply(&self, b_packed: &[f32], a_packed: &[f32]) {
+    /// Number of tasks that pack the panel of B, and A if it is shared.
+    fn pack_tasks(&self) -> usize {
+        let a_tasks =
+            if self.blocks.joint_a { self.rows().len.div_ceil(self.blocks.mc) } else { 0 };
+        self.b_tasks() + a_tasks
+    }
+
+    /// One packing task; the panel of B comes first in `panels`, A follows at `a_at`.
+    ///
+    /// # Safety
+    /// No one else may use `panels`, except other packing tasks of this step.
+    unsafe fn pack(&self, task: usize, panels: Parts, a_at: usize) {
         let (s, inner, blocks) = (self.s, self.inner, self.blocks);
-        let row_blocks = self.rows().len.div_ceil(blocks.mc);
-        let column_blocks = self.columns.len.div_ceil(blocks.nb);
-        self.pool.run(row_blocks * column_blocks, &|task, worker| {
-            let rows = self.rows().piece(blocks.mc, task / column_blocks);
-            let columns = self.columns.piece(blocks.nb, task % column_blocks);
-            let b = &b_packed[(columns.at - self.columns.at) * inner.len..];
-            if blocks.joint_a {
-                self.block(rows, columns, &a_packed[rows.at * inner.len..], b);
-            } else {
-                let floats = blocks.mc * blocks.kc;
-                self.pool.with_scratch(worker, floats, |a| {
-                    s.pack_a(&self.product.a, rows, inner, a);
-                    self.block(rows, columns, a, b);
-                });
-            }
-        });
+        if task < self.b_tasks() {
+            let piece = self.columns.piece(Self::PIECE, task);
+            let at = (piece.at - self.columns.at) * inner.len;
+            let len = piece.len.next_multiple_of(S::NR) * inner.len;
+            // SAFETY: pieces are disjoint, and each is one task.
+            let to = unsafe { panels.part(at, len) };
+            s.pack_b(&self.product.b_t, piece, inner, to);
+        } else {
+            let piece = self.rows().piece(blocks.mc, task - self.b_tasks());
+            let len = piece.len.next_multiple_of(S::MR) * inner.len;
+            // SAFETY: pieces are disjoint, and each is one task.
+            let to = unsafe { panels.part(a_at + piece.at * inner.len, len) };
+            s.pack_a(&self.product.a, piece, inner, to);
+        }
+    }
+
+    fn column_blocks(&self) -> usize {
+        self.columns.len.div_ceil(self.blocks.nb)
+    }
+
+    /// Number of tasks that multiply.
+    fn multiply_tasks(&self) -> usize {
+        self.rows().len.div_ceil(self.blocks.mc) * self.column_blocks()
+    }
+
+    /// One multiplying task.
+    ///
+    /// # Safety
+    /// All packing tasks of this step must have finished and no one may write `panels`.
+    unsafe fn multiply(&self, task: usize, worker: usize, panels: Parts, a_at: usize) {
+        let (s, inner, blocks) = (self.s, self.inner, self.blocks);
+        let rows = self.rows().piece(blocks.mc, task / self.column_blocks());
+        let columns = self.columns.piece(blocks.nb, task % self.column_blocks());
+        let b_len = columns.len.next_multiple_of(S::NR) * inner.len;
+        let a_len = rows.len.next_multiple_of(S::MR) * inner.len;
+        // SAFETY: only read until the step ends, by the caller's word.
+        let b = unsafe { panels.shared((columns.at - self.columns.at) * inner.len, b_len) };
+        if blocks.joint_a {
+            // SAFETY: as above.
+            let a = unsafe { panels.shared(a_at + rows.at * inner.len, a_len) };
+            self.block(rows, columns, a, b);
+        } else {
+            self.pool.with_scratch(worker, a_len, |a| {
+                s.pack_a(&self.product.a, rows, inner, a);
+                self.block(rows, columns, a, b);
+            });
+        }
     }
 
     /// One packed block of A times packed columns of B.
@@ -185,10 +249,29 @@ impl<S: Tiling> Step<'_, S> {
         let c = &product.c;
         let target = Target { ptr: c.ptr, row_stride: c.row_stride, col_stride: c.col_stride };
         let last = inner.at + inner.len == product.a.cols();
-        for (strip, cols) in columns.pieces(S::NR).enumerate() {
-            let b = &b[strip * S::NR * inner.len..][..S::NR * inner.len];
-            // SAFETY: rows × cols lie inside C and belong to this task; the strips are packed.
-            unsafe { strip_of_b(s, inner.len, product.alpha, a, b, beta, target, rows, cols) };
+        for (group, cols) in columns.pieces(S::NR * GROUP).enumerate() {
+            let b = &b[group * GROUP * S::NR * inner.len..];
+            for (i, tile_rows) in rows.pieces(S::MR).enumerate() {
+                let a = &a[i * S::MR * inner.len..];
+                for (strip, tile_cols) in cols.pieces(S::NR).enumerate() {
+                    let b = &b[strip * S::NR * inner.len..];
+                    // SAFETY: the tile lies inside C and belongs to this task; `a` and `b` are its
+                    // packed strips.
+                    unsafe {
+                        multiply_tile(
+                            s,
+                            inner.len,
+                            product.alpha,
+                            a,
+                            b,
+                            beta,
+                            target,
+                            tile_rows,
+                            tile_cols,
+                        );
+                    }
+                }
+            }
             if let (true, Some(finished)) = (last, product.finished) {
                 finished(&mut Tile {
                     row: rows.at,
@@ -218,13 +301,13 @@ impl Target {
     }
 }
 
-/// All strips of a packed block of A times one strip of B.
+/// One strip of A times one strip of B.
 ///
 /// # Safety
-/// `rows` × `cols` (at most NR) of C must be writable and used by no one else; `a` holds the strips
-/// of `rows`, `b` that of `cols`, each of length `k`.
-#[inline]
-pub(super) unsafe fn strip_of_b<S: Tiling>(
+/// `rows` (at most MR) × `cols` (at most NR) of C must be writable and used by no one else; `a` and
+/// `b` start with their strips, each of length `k`.
+#[inline(always)]
+pub(super) unsafe fn multiply_tile<S: Tiling>(
     s: S,
     k: usize,
     alpha: f32,
@@ -235,27 +318,23 @@ pub(super) unsafe fn strip_of_b<S: Tiling>(
     rows: Span,
     cols: Span,
 ) {
-    assert!(a.len() >= rows.len.next_multiple_of(S::MR) * k && b.len() >= S::NR * k);
-    for (strip, tile_rows) in rows.pieces(S::MR).enumerate() {
-        let a = a[strip * S::MR * k..].as_ptr();
-        let micro = S::micro(tile_rows.len);
-        if cols.len == S::NR && c.col_stride == 1 {
-            let to = c.at(tile_rows.at, cols.at);
-            // SAFETY: a whole tile of C; strips of length k.
-            unsafe { micro(s, k, a, b.as_ptr(), to, c.row_stride, alpha, beta) };
-            continue;
-        }
-        let mut tile = S::tile();
-        let tile = tile.as_mut();
-        // SAFETY: the buffer is a whole tile; strips of length k.
-        unsafe { micro(s, k, a, b.as_ptr(), tile.as_mut_ptr(), S::NR, alpha, 0.0) };
-        for i in 0..tile_rows.len {
-            for j in 0..cols.len {
-                let to = c.at(tile_rows.at + i, cols.at + j);
-                let product = tile[i * S::NR + j];
-                // SAFETY: inside rows × cols of C.
-                unsafe { *to = if beta == 0.0 { product } else { beta * *to + product } };
-            }
+    assert!(a.len() >= S::MR * k && b.len() >= S::NR * k, "a strip is too short");
+    let (a, b) = (a.as_ptr(), b.as_ptr());
+    let micro = S::micro(rows.len);
+    if cols.len == S::NR && c.col_stride == 1 {
+        // SAFETY: a whole tile of C; strips of length k.
+        return unsafe { micro(s, k, a, b, c.at(rows.at, cols.at), c.row_stride, alpha, beta) };
+    }
+    let mut tile = S::tile();
+    let tile = tile.as_mut();
+    // SAFETY: the buffer is a whole tile; strips of length k.
+    unsafe { micro(s, k, a, b, tile.as_mut_ptr(), S::NR, alpha, 0.0) };
+    for i in 0..rows.len {
+        for j in 0..cols.len {
+            let to = c.at(rows.at + i, cols.at + j);
+            let product = tile[i * S::NR + j];
+            // SAFETY: inside rows × cols of C.
+            unsafe { *to = if beta == 0.0 { product } else { beta * *to + product } };
         }
     }
 }

@@ -24,9 +24,9 @@ impl Span {
         (0..self.len.div_ceil(size)).map(move |i| self.piece(size, i))
     }
 
-    /// Piece `i` of [`Span::pieces`].
+    /// Piece `i` of [`Span::pieces`], empty beyond the last.
     pub fn piece(self, size: usize, i: usize) -> Span {
-        Span { at: self.at + i * size, len: size.min(self.len - i * size) }
+        Span { at: self.at + i * size, len: size.min(self.len.saturating_sub(i * size)) }
     }
 }
 

@@ -1,0 +1,521 @@
+//! From a step to its kernel: typed views of memory in, one call out. The only file that knows both
+//! the ops of the graph and the kernels.
+
+use std::collections::BTreeMap;
+
+use half::{bf16, f16};
+use stoa_graph::{
+    AdamWSpec, AttentionSpec, DType, MuonSpec, Nonlinearity, Op, Program, RopeSpec, TensorType,
+};
+
+use crate::gemm::epilogue::{Keep, Relu2Beside, Relu2Gradient};
+use crate::gemm::{ MatMut, MatRef, Operand, gemm, gemm_fused};
+use crate::isa::Isa;
+use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
+use crate::kernels::cache::{self, CachedHeads};
+use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
+use crate::pool::Pool;
+use crate::step::{Kernel, Step};
+
+/// A value's elements in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    start: *mut u8,
+    ty: &'a TensorType,
+}
+
+impl<'a> View<'a> {
+    /// The value of type `ty` at `start`.
+    pub fn new(start: *mut u8, ty: &'a TensorType) -> Self {
+        View { start, ty }
+    }
+
+    /// Address of the first byte.
+    pub fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// Size in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.ty.size_bytes()
+    }
+
+    fn elements<T>(&self, dtype: DType) -> &'a [T] {
+        assert_eq!(self.ty.dtype, dtype, "the shape rules fix the types of every op");
+        let n = self.ty.elements();
+        if n == 0 {
+            return &[];
+        }
+        // SAFETY: the plan gave the value this many aligned elements of this type, initialised by
+        // the step that made it (or zeroed), and nothing writes them while a step reads them.
+        unsafe { std::slice::from_raw_parts(self.start.cast::<T>(), n) }
+    }
+
+    fn elements_mut<T>(&self, dtype: DType) -> &'a mut [T] {
+        assert_eq!(self.ty.dtype, dtype, "the shape rules fix the types of every op");
+        let n = self.ty.elements();
+        if n == 0 {
+            return &mut [];
+        }
+        // SAFETY: as in `elements`; an output is written by one step at a time, and an input that
+        // shares its place is read through this slice only (`Dispatch::beside`).
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast::<T>(), n) }
+    }
+
+    /// Elements as `i32`.
+    pub fn i32(&self) -> &'a [i32] {
+        self.elements(DType::I32)
+    }
+
+    fn f32(&self) -> &'a [f32] {
+        self.elements(DType::F32)
+    }
+
+    fn f32_mut(&self) -> &'a mut [f32] {
+        self.elements_mut(DType::F32)
+    }
+
+    fn scalar(&self) -> f32 {
+        self.f32()[0]
+    }
+
+    fn shape(&self) -> &'a [usize] {
+        &self.ty.shape
+    }
+
+    /// As a product's operand, transposed when asked.
+    fn operand(&self, transposed: bool) -> Operand<'a> {
+        let (rows, cols) = (self.shape()[0], self.shape()[1]);
+        let operand: Operand<'a> = match self.ty.dtype {
+            DType::F16 => MatRef::new(self.elements::<f16>(DType::F16), rows, cols).into(),
+            DType::BF16 => MatRef::new(self.elements::<bf16>(DType::BF16), rows, cols).into(),
+            _ => MatRef::new(self.f32(), rows, cols).into(),
+        };
+        if transposed { operand.t() } else { operand }
+    }
+
+    fn matrix(&self) -> MatRef<'a> {
+        MatRef::new(self.f32(), self.shape()[0], self.shape()[1])
+    }
+
+    fn matrix_mut(&self) -> MatMut<'a> {
+        MatMut::new(self.f32_mut(), self.shape()[0], self.shape()[1])
+    }
+}
+
+/// Tables that outlive a step: they depend on constants and positions, not on the model.
+#[derive(Default)]
+pub(crate) struct Caches {
+    /// By (base of the frequencies as bits, features of a chunk).
+    rope: BTreeMap<(u32, usize), rope::RopeTable>,
+    /// Logits of a chunk of rows.
+    logits: Vec<f32>,
+    /// The matrices of Muon.
+    muon: Vec<f32>,
+}
+
+/// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
+pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
+    let shape = |i: usize| &program.ty(step.inputs[i]).shape;
+    let floats = match &step.kernel {
+        Kernel::Op(Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. }) => {
+            loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0])
+        }
+        Kernel::Op(Op::Muon(_)) => optimizer::muon_scratch(shape(0)[0], shape(0)[1]),
+        _ => 0,
+    };
+    floats * size_of::<f32>()
+}
+
+/// What a kernel call needs beside its operands.
+pub(crate) struct Dispatch<'a> {
+    pub pool: &'a Pool,
+    pub isa: Isa,
+    pub caches: &'a mut Caches,
+}
+
+impl Dispatch<'_> {
+    /// Runs one step.
+    pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
+        match kernel {
+            Kernel::Op(op) => self.op(op, ins, outs),
+            Kernel::MatMulActivation { transpose_a, transpose_b, f } => {
+                self.matmul_activation((*transpose_a, *transpose_b), *f, ins, outs);
+            }
+            Kernel::MatMulActivationBackward { transpose_a, transpose_b, f } => {
+                self.matmul_activation_backward((*transpose_a, *transpose_b), *f, ins, outs);
+            }
+        }
+    }
+
+    fn op(mut self, op: &Op, ins: &[View<'_>], outs: &[View<'_>]) {
+        let (pool, isa) = (self.pool, self.isa);
+        let input = |i: usize| ins[i].f32();
+        let output = |o: usize| outs[o].f32_mut();
+        // An operand that lies where output 0 will is read through the output.
+        let operand = |i: usize| beside(&ins[i], &outs[0]);
+        match op {
+            Op::Fill { value, .. } => fill(pool, *value, &outs[0]),
+            Op::Reshape { .. } => copy(&ins[0], &outs[0]),
+            Op::Cast { .. } => cast(pool, &ins[0], &outs[0]),
+            Op::Add => pointwise::add(pool, isa, operand(0), operand(1), output(0)),
+            Op::Mul => pointwise::mul(pool, isa, operand(0), operand(1), output(0)),
+            Op::Scale { by } => pointwise::scale(pool, isa, *by, operand(0), output(0)),
+            Op::SoftCap { cap } => pointwise::soft_cap(pool, isa, *cap, operand(0), output(0)),
+            Op::SoftCapBackward { cap } => {
+                pointwise::soft_cap_backward(pool, isa, *cap, operand(0), operand(1), output(0));
+            }
+            Op::Activation(Nonlinearity::ReluSquared) => {
+                pointwise::relu_squared(pool, isa, operand(0), output(0));
+            }
+            Op::Activation(Nonlinearity::Silu) => {
+                pointwise::silu(pool, isa, operand(0), output(0));
+            }
+            Op::ActivationBackward(f) => {
+                let (x, dy) = (operand(0), operand(1));
+                activation_backward(pool, isa, *f, x, dy, output(0));
+            }
+            Op::Swiglu => pointwise::swiglu(pool, isa, operand(0), operand(1), output(0)),
+            Op::SwigluBackward => {
+                let (gate, up, dy) = (operand(0), beside(&ins[1], &outs[1]), operand(2));
+                pointwise::swiglu_backward(pool, isa, gate, up, dy, output(0), output(1));
+            }
+            Op::MatMul { transpose_a, transpose_b, accumulate } => {
+                let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
+                if *accumulate && !same_place(&ins[2], &outs[0]) {
+                    output(0).copy_from_slice(input(2));
+                }
+                let beta = if *accumulate { 1.0 } else { 0.0 };
+                gemm(pool, isa, 1.0, a, b, beta, outs[0].matrix_mut());
+            }
+            Op::RmsNorm { group, eps, weighted } => {
+                let w = weighted.then(|| input(1));
+                norm::rms_norm(pool, isa, *group, *eps, input(0), w, output(0));
+            }
+            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
+                let w = weighted.then(|| input(2));
+                let dw = weighted.then(|| output(1));
+                if *accumulate {
+                    let c = &ins[ins.len() - 1];
+                    if !same_place(c, &outs[0]) {
+                        output(0).copy_from_slice(c.f32());
+                    }
+                }
+                let (x, dy) = (input(0), input(1));
+                norm::rms_norm_backward(pool, isa, *group, *eps, x, dy, w, *accumulate, output(0), dw);
+            }
+            Op::Rope(spec) => self.rope(spec, ins, outs),
+            Op::Attention { spec, segmented } => {
+                let ranges = ranges(spec, ins, segmented.then_some(3));
+                let heads = heads(spec, &ins[0]);
+                let (q, k, v) = (input(0), input(1), input(2));
+                attention::attention(pool, isa, heads, &ranges, q, k, v, output(0), output(1));
+            }
+            Op::AttentionBackward { spec, segmented } => {
+                let ranges = ranges(spec, ins, segmented.then_some(6));
+                let heads = heads(spec, &ins[0]);
+                let given = [0, 1, 2, 3, 4, 5].map(input);
+                let grads = (output(0), output(1), output(2));
+                attention::attention_backward(pool, isa, heads, &ranges, given, grads);
+            }
+            Op::Gather => {
+                let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
+                match ins[0].ty.dtype {
+                    DType::F16 => gather::gather(pool, ins[0].elements::<f16>(DType::F16), d, ids, y),
+                    DType::BF16 => {
+                        gather::gather(pool, ins[0].elements::<bf16>(DType::BF16), d, ids, y);
+                    }
+                    _ => gather::gather(pool, ins[0].f32(), d, ids, y),
+                }
+            }
+            Op::GatherBackward { accumulate, .. } => {
+                match accumulate {
+                    true if same_place(&ins[2], &outs[0]) => {}
+                    true => output(0).copy_from_slice(input(2)),
+                    false => pointwise::fill(pool, 0.0, output(0)),
+                }
+                gather::gather_backward(pool, ins[0].i32(), ins[1].ty.last(), input(1), output(0));
+            }
+            Op::CrossEntropy { softcap } => {
+                let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
+                let (targets, weights) = (ins[2].i32(), input(3));
+                let (nll, scratch) = (output(1), &mut self.caches.logits);
+                output(0)[0] =
+                    loss::cross_entropy(pool, isa, head, input(0), targets, weights, nll, scratch);
+            }
+            Op::CrossEntropyBackward { softcap, accumulate } => {
+                let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
+                if *accumulate && !same_place(&ins[5], &outs[1]) {
+                    output(1).copy_from_slice(input(5));
+                }
+                let (targets, weights, dloss) = (ins[2].i32(), input(3), ins[4].scalar());
+                let (dx, dw, nll) = (output(0), output(1), output(3));
+                output(2)[0] = loss::cross_entropy_backward(
+                    pool,
+                    isa,
+                    head,
+                    input(0),
+                    targets,
+                    weights,
+                    dloss,
+                    *accumulate,
+                    dx,
+                    dw,
+                    nll,
+                    &mut self.caches.logits,
+                );
+            }
+            Op::MeanSquaredError => {
+                output(0)[0] =
+                    loss::mean_squared_error(pool, isa, input(0), input(1), input(2));
+            }
+            Op::MeanSquaredErrorBackward => {
+                let (prediction, target, weights) = (input(0), input(1), input(2));
+                let dloss = ins[3].scalar();
+                loss::mean_squared_error_backward(
+                    pool, isa, prediction, target, weights, dloss, output(0),
+                );
+            }
+            Op::GlobalNorm => {
+                let tensors: Vec<&[f32]> = ins.iter().map(View::f32).collect();
+                output(0)[0] = optimizer::global_norm(pool, isa, &tensors);
+            }
+            Op::ClipFactor { max_norm } => {
+                output(0)[0] = optimizer::clip_factor(ins[0].scalar(), ins[1].scalar(), *max_norm);
+            }
+            Op::AdamW(spec) => adamw(pool, isa, spec, ins, outs),
+            Op::Muon(spec) => muon(pool, isa, spec, ins, outs, &mut self.caches.muon),
+            Op::KvAppend => {
+                if !same_place(&ins[0], &outs[0]) {
+                    copy(&ins[0], &outs[0]);
+                }
+                kv_append(ins, &outs[0]);
+            }
+            Op::CachedAttention(spec) => cached_attention(pool, isa, spec, ins, &outs[0]),
+        }
+    }
+
+    fn matmul_activation(
+        &self,
+        transposed: (bool, bool),
+        f: Nonlinearity,
+        ins: &[View<'_>],
+        outs: &[View<'_>],
+    ) {
+        let (pool, isa) = (self.pool, self.isa);
+        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
+        let h = outs[0].matrix_mut();
+        match f {
+            Nonlinearity::ReluSquared => {
+                let beside = Relu2Beside { activated: outs[1].matrix_mut() };
+                gemm_fused(pool, isa, 1.0, a, b, 0.0, h, &beside);
+            }
+            Nonlinearity::Silu => {
+                gemm_fused(pool, isa, 1.0, a, b, 0.0, h, &Keep);
+                pointwise::silu(pool, isa, Some(outs[0].f32()), outs[1].f32_mut());
+            }
+        }
+    }
+
+    fn matmul_activation_backward(
+        &self,
+        transposed: (bool, bool),
+        f: Nonlinearity,
+        ins: &[View<'_>],
+        outs: &[View<'_>],
+    ) {
+        let (pool, isa) = (self.pool, self.isa);
+        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
+        let dh = outs[0].matrix_mut();
+        match f {
+            Nonlinearity::ReluSquared => {
+                let slope = Relu2Gradient { pre: ins[2].matrix() };
+                gemm_fused(pool, isa, 1.0, a, b, 0.0, dh, &slope);
+            }
+            Nonlinearity::Silu => {
+                gemm_fused(pool, isa, 1.0, a, b, 0.0, dh, &Keep);
+                let x = Some(ins[2].f32());
+                activation_backward(pool, isa, f, x, None, outs[0].f32_mut());
+            }
+        }
+    }
+
+    fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {
+        let chunk = spec.head_dim / spec.axes;
+        let key = (spec.theta.to_bits(), chunk);
+        let table =
+            self.caches.rope.entry(key).or_insert_with(|| rope::RopeTable::new(spec.theta, chunk));
+        let positions = ins[1].i32();
+        let turn = rope::Turn { features: ins[0].ty.last(), axes: spec.axes, inverse: spec.inverse };
+        let x = beside(&ins[0], &outs[0]);
+        rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
+    }
+}
+
+fn same_place(a: &View<'_>, b: &View<'_>) -> bool {
+    a.start == b.start
+}
+
+/// The elements of an operand, or `None` when the output takes its place.
+fn beside<'a>(input: &View<'a>, output: &View<'_>) -> Option<&'a [f32]> {
+    (!same_place(input, output)).then(|| input.f32())
+}
+
+fn copy(from: &View<'_>, to: &View<'_>) {
+    // SAFETY: values of one type in two places of the plan.
+    unsafe { std::ptr::copy(from.start, to.start, from.size_bytes()) };
+}
+
+fn fill(pool: &Pool, value: f32, to: &View<'_>) {
+    match to.ty.dtype {
+        DType::F32 => pointwise::fill(pool, value, to.f32_mut()),
+        DType::F16 => pointwise::fill(pool, f16::from_f32(value), to.elements_mut(DType::F16)),
+        DType::BF16 => pointwise::fill(pool, bf16::from_f32(value), to.elements_mut(DType::BF16)),
+        DType::I32 => pointwise::fill(pool, value as i32, to.elements_mut(DType::I32)),
+        DType::U32 => pointwise::fill(pool, value as u32, to.elements_mut(DType::U32)),
+    }
+}
+
+fn cast(pool: &Pool, from: &View<'_>, to: &View<'_>) {
+    fn into<A: pointwise::Float>(pool: &Pool, x: &[A], to: &View<'_>) {
+        match to.ty.dtype {
+            DType::F16 => pointwise::cast::<A, f16>(pool, x, to.elements_mut(DType::F16)),
+            DType::BF16 => pointwise::cast::<A, bf16>(pool, x, to.elements_mut(DType::BF16)),
+            _ => pointwise::cast::<A, f32>(pool, x, to.f32_mut()),
+        }
+    }
+    match from.ty.dtype {
+        DType::F16 => into::<f16>(pool, from.elements(DType::F16), to),
+        DType::BF16 => into::<bf16>(pool, from.elements(DType::BF16), to),
+        _ => into::<f32>(pool, from.f32(), to),
+    }
+}
+
+fn activation_backward(
+    pool: &Pool,
+    isa: Isa,
+    f: Nonlinearity,
+    x: Option<&[f32]>,
+    dy: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    match f {
+        Nonlinearity::ReluSquared => pointwise::relu_squared_backward(pool, isa, x, dy, dx),
+        Nonlinearity::Silu => pointwise::silu_backward(pool, isa, x, dy, dx),
+    }
+}
+
+fn heads(spec: &AttentionSpec, q: &View<'_>) -> Heads {
+    Heads {
+        batch: spec.batch,
+        time: q.shape()[0] / spec.batch,
+        heads: spec.heads,
+        kv_heads: spec.kv_heads,
+        head_dim: spec.head_dim,
+        scale: spec.scale,
+    }
+}
+
+fn ranges(spec: &AttentionSpec, ins: &[View<'_>], segments: Option<usize>) -> Vec<KeyRange> {
+    let mask = Mask { causal: spec.causal, window: spec.window };
+    let time = ins[0].shape()[0] / spec.batch;
+    key_ranges(mask, spec.batch, time, segments.map(|i| ins[i].i32()))
+}
+
+/// p, m and v are updated where they lie: outputs that took another place start as copies.
+fn moved<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
+    if !same_place(from, to) {
+        copy(from, to);
+    }
+    to.f32_mut()
+}
+
+fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
+    let (p, m, v) = (moved(&ins[0], &outs[0]), moved(&ins[2], &outs[1]), moved(&ins[3], &outs[2]));
+    let constants = optimizer::AdamW {
+        beta1: spec.beta1,
+        beta2: spec.beta2,
+        eps: spec.eps,
+        weight_decay: spec.weight_decay,
+        lr: ins[4].scalar() * spec.lr_scale,
+        step: ins[5].scalar(),
+        factor: ins[6].scalar(),
+    };
+    optimizer::adamw(pool, isa, constants, p, ins[1].f32(), m, v);
+}
+
+fn muon(
+    pool: &Pool,
+    isa: Isa,
+    spec: &MuonSpec,
+    ins: &[View<'_>],
+    outs: &[View<'_>],
+    scratch: &mut Vec<f32>,
+) {
+    let (p, buffer) = (moved(&ins[0], &outs[0]), moved(&ins[2], &outs[1]));
+    let coefficients: Vec<_> =
+        (0..spec.iterations).map(|step| spec.orthogonalizer.coefficients(step)).collect();
+    let constants = optimizer::Muon {
+        coefficients: &coefficients,
+        normalisation: spec.orthogonalizer.normalisation(),
+        nesterov: spec.nesterov,
+        momentum: ins[4].scalar(),
+        weight_decay: spec.weight_decay,
+        lr: ins[3].scalar() * spec.lr_scale,
+        factor: ins[5].scalar(),
+    };
+    let shape = (ins[0].shape()[0], ins[0].shape()[1]);
+    let g = ins[1].f32();
+    let floats = optimizer::muon_scratch(shape.0, shape.1);
+    scratch.resize(scratch.len().max(floats), 0.0);
+    optimizer::muon(pool, isa, constants, shape, p, g, buffer, &mut scratch[..floats]);
+}
+
+fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
+    let shape = (cache.shape()[1], cache.shape()[2]);
+    let (new, slots, positions) = (ins[1].f32(), ins[2].i32(), ins[3].i32());
+    match cache.ty.dtype {
+        DType::F16 => {
+            let cache = cache.elements_mut::<f16>(DType::F16);
+            cache::kv_append(cache, shape, new, slots, positions);
+        }
+        DType::BF16 => {
+            let cache = cache.elements_mut::<bf16>(DType::BF16);
+            cache::kv_append(cache, shape, new, slots, positions);
+        }
+        _ => cache::kv_append(cache.f32_mut(), shape, new, slots, positions),
+    }
+}
+
+fn cached_attention(
+    pool: &Pool,
+    isa: Isa,
+    spec: &AttentionSpec,
+    ins: &[View<'_>],
+    out: &View<'_>,
+) {
+    let heads = CachedHeads {
+        heads: spec.heads,
+        kv_heads: spec.kv_heads,
+        head_dim: spec.head_dim,
+        scale: spec.scale,
+        window: spec.window,
+        max_time: ins[1].shape()[1],
+    };
+    let (q, slots, positions, out) = (ins[0].f32(), ins[3].i32(), ins[4].i32(), out.f32_mut());
+    match ins[1].ty.dtype {
+        DType::F16 => {
+            let entries = (ins[1].elements::<f16>(DType::F16), ins[2].elements::<f16>(DType::F16));
+            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+        }
+        DType::BF16 => {
+            let entries =
+                (ins[1].elements::<bf16>(DType::BF16), ins[2].elements::<bf16>(DType::BF16));
+            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+        }
+        _ => {
+            let entries = (ins[1].f32(), ins[2].f32());
+            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The CPU engine: compiles a program to a plan, binds state and data to addresses, runs the steps
+//! one after another, each on all threads. Kernels are elsewhere; this file owns the pointers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stoa_graph::{
+    Buffer, Buffers, DType, Engine, EngineError, Executable, GraphError, InputKind, MemoryPlan, Op,
+    Output, Outputs, Program, Tensor, TensorData, TensorType, ValueId, node_cost,
+};
+
+use crate::dispatch::{Caches, Dispatch, View};
+use crate::isa::Isa;
+use crate::memory::Block;
+use crate::plan::{Place, Plan};
+use crate::pool::Pool;
+use crate::step::{Kernel, Step};
+
+/// How a [`NativeEngine`] is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeOptions {
+    /// Worker threads; `None` for one per available core.
+    pub threads: Option<usize>,
+    /// Instruction set; `None` for the best this machine has.
+    pub isa: Option<Isa>,
+    /// Programs that need more bytes than this are refused when compiled.
+    pub memory_limit_bytes: Option<usize>,
+}
+
+/// Runs programs on the CPU. Results are bitwise the same for any number of threads.
+pub struct NativeEngine {
+    pool: Arc<Pool>,
+    isa: Isa,
+    memory_limit_bytes: Option<usize>,
+}
+
+impl NativeEngine {
+    /// An engine with its own threads.
+    ///
+    /// # Errors
+    /// [`EngineError::Setup`] when this machine lacks the instruction set asked for.
+    pub fn new(options: NativeOptions) -> Result<Self, EngineError> {
+        let isa = options.isa.unwrap_or_else(Isa::detect);
+        if !isa.is_available() {
+            return Err(EngineError::Setup(format!(
+                "this machine does not have the instruction set `{isa}`; leave it out to use `{}`",
+                Isa::detect()
+            )));
+        }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = options.threads.unwrap_or_else(cores).max(1);
+        let pool = Arc::new(Pool::new(threads));
+        Ok(NativeEngine { pool, isa, memory_limit_bytes: options.memory_limit_bytes })
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Like [`Engine::compile`], with access to what only this engine has: profiles.
+    ///
+    /// # Errors
+    /// See [`Engine::compile`].
+    pub fn compile_native(&self, program: &Program) -> Result<NativeExecutable, EngineError> {
+        let plan = Plan::new(program);
+        let bytes = |kind: InputKind| -> usize {
+            let of_kind = program.inputs().iter().filter(|i| i.kind == kind);
+            of_kind.map(|i| program.ty(i.value).size_bytes()).sum()
+        };
+        let scratch = plan.steps.iter().map(|s| crate::dispatch::scratch_bytes(program, s));
+        let memory = MemoryPlan {
+            state_bytes: bytes(InputKind::State),
+            arena_bytes: plan.arena_bytes + bytes(InputKind::Data),
+            scratch_bytes: scratch.max().unwrap_or(0),
+        };
+        if let Some(limit_bytes) = self.memory_limit_bytes.filter(|&l| memory.total_bytes() > l) {
+            return Err(EngineError::MemoryLimit { plan: memory, limit_bytes });
+        }
+        let arena = Block::zeroed(plan.arena_bytes, "intermediate values")?;
+        let checks = index_checks(program, &plan.steps);
+        Ok(NativeExecutable {
+            program: program.clone(),
+            pool: Arc::clone(&self.pool),
+            isa: self.isa,
+            plan,
+            arena,
+            memory,
+            checks,
+            caches: Caches::default(),
+            profile: None,
+        })
+    }
+}
+
+impl Engine for NativeEngine {
+    fn name(&self) -> String {
+        let threads = self.pool.threads();
+        format!("native ({}, {threads} thread{})", self.isa, if threads == 1 { "" } else { "s" })
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        let ty = tensor.ty();
+        let mut block = Block::zeroed(ty.size_bytes(), "state")?;
+        let n = ty.elements();
+        match tensor.data() {
+            TensorData::F32(v) => block.elements_mut(n).copy_from_slice(v),
+            TensorData::BF16(v) => block.elements_mut(n).copy_from_slice(v),
+            TensorData::F16(v) => block.elements_mut(n).copy_from_slice(v),
+            TensorData::I32(v) => block.elements_mut(n).copy_from_slice(v),
+            TensorData::U32(v) => block.elements_mut(n).copy_from_slice(v),
+        }
+        Ok(Buffer { ty, handle: Box::new(block) })
+    }
+
+    fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
+        let block = buffer.handle.downcast_ref::<Block>();
+        let block = block.ok_or_else(|| EngineError::ForeignBuffer("being downloaded".into()))?;
+        Ok(to_tensor(&buffer.ty, block.start())?)
+    }
+
+    fn compile(&self, program: &Program) -> Result<Box<dyn Executable>, EngineError> {
+        Ok(Box::new(self.compile_native(program)?))
+    }
+}
+
+/// Copies a value out of the engine's memory.
+fn to_tensor(ty: &TensorType, start: *const u8) -> Result<Tensor, GraphError> {
+    fn copy<T: Copy>(start: *const u8, n: usize) -> Vec<T> {
+        // SAFETY: `start` is the 64-byte-aligned place the plan gave to a value of n elements of T.
+        unsafe { std::slice::from_raw_parts(start.cast::<T>(), n) }.to_vec()
+    }
+    let n = ty.elements();
+    let data = match ty.dtype {
+        DType::F32 => TensorData::F32(copy(start, n)),
+        DType::BF16 => TensorData::BF16(copy(start, n)),
+        DType::F16 => TensorData::F16(copy(start, n)),
+        DType::I32 => TensorData::I32(copy(start, n)),
+        DType::U32 => TensorData::U32(copy(start, n)),
+    };
+    Tensor::new(ty.shape.clone(), data)
+}
+
+/// A program with its plan and arena.
+pub struct NativeExecutable {
+    program: Program,
+    pool: Arc<Pool>,
+    isa: Isa,
+    plan: Plan,
+    arena: Block,
+    memory: MemoryPlan,
+    checks: Vec<IndexCheck>,
+    caches: Caches,
+    profile: Option<Vec<Duration>>,
+}
+
+/// Time spent in the steps of one op, over all profiled runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpProfile {
+    /// Op name; fused steps name both ops.
+    pub op: String,
+    /// Steps of this op in one run.
+    pub steps: usize,
+    /// Seconds of all runs.
+    pub seconds: f64,
+    /// Floating-point operations of one run, by the graph's cost.
+    pub flops: u64,
+    /// Bytes of one run, by the graph's cost.
+    pub bytes: u64,
+}
+
+impl NativeExecutable {
+    /// Starts counting time by step.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(vec![Duration::ZERO; self.plan.steps.len()]);
+    }
+
+    /// Ends counting; time by op, longest first. Empty when no profile was started.
+    pub fn take_profile(&mut self) -> Vec<OpProfile> {
+        let Some(times) = self.profile.take() else { return Vec::new() };
+        let mut by_op: BTreeMap<String, OpProfile> = BTreeMap::new();
+        for (step, time) in self.plan.steps.iter().zip(times) {
+            let op = step_name(step);
+            let entry = by_op.entry(op.clone()).or_insert(OpProfile {
+                op,
+                steps: 0,
+                seconds: 0.0,
+                flops: 0,
+                bytes: 0,
+            });
+            let nodes = self.program.nodes().iter();
+            let made = |outputs: &[ValueId]| outputs.iter().any(|v| step.outputs.contains(v));
+            let cost: stoa_graph::Cost =
+                nodes.filter(|n| made(&n.outputs)).map(|n| node_cost(&self.program, n)).sum();
+            entry.steps += 1;
+            entry.seconds += time.as_secs_f64();
+            entry.flops += cost.flops;
+            entry.bytes += cost.bytes;
+        }
+        let mut profile: Vec<OpProfile> = by_op.into_values().collect();
+        profile.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        profile
+    }
+
+    /// Address of each input's elements.
+    fn bind(
+        &self,
+        state: &Buffers,
+        data: &[(&str, &Tensor)],
+    ) -> Result<Vec<*mut u8>, EngineError> {
+        for (name, _) in data {
+            let input = self.program.input(name)?;
+            if input.kind != InputKind::Data {
+                let name = (*name).to_owned();
+                let known = "it is state, kept by the engine".to_owned();
+                return Err(GraphError::UnknownName { kind: "data input", name, known }.into());
+            }
+        }
+        let bound = self.program.inputs().iter().map(|input| {
+            let expected = self.program.ty(input.value);
+            let (found, start) = match input.kind {
+                InputKind::State => {
+                    let buffer = state.get(&input.name)?;
+                    let block = buffer.handle.downcast_ref::<Block>();
+                    let foreign = || EngineError::ForeignBuffer(input.name.clone());
+                    (buffer.ty.clone(), block.ok_or_else(foreign)?.start())
+                }
+                InputKind::Data => {
+                    let given = data.iter().find(|(name, _)| *name == input.name);
+                    let (_, tensor) = given.ok_or_else(|| GraphError::UnknownName {
+                        kind: "value bound to the data input",
+                        name: input.name.clone(),
+                        known: data.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
+                    })?;
+                    (tensor.ty(), elements_start(tensor))
+                }
+            };
+            if found == *expected {
+                return Ok(start);
+            }
+            let (name, expected) = (input.name.clone(), expected.clone());
+            Err(GraphError::Binding { name, expected, found }.into())
+        });
+        bound.collect()
+    }
+
+    /// Stores the updates that could not happen in place. A value that is itself the content of a
+    /// state is read before any state is written, so that states may trade places.
+    fn copy_updates(&self, inputs: &[*mut u8]) {
+        let bytes_of = |value: ValueId| {
+            let view = self.view(inputs, value);
+            // SAFETY: the plan gave the value a place of this many bytes.
+            unsafe { std::slice::from_raw_parts(view.start(), view.size_bytes()) }
+        };
+        let from_input = |v: &ValueId| matches!(self.plan.places[v.index()], Place::Input(_));
+        let copies = &self.plan.copies;
+        let read_first: Vec<Option<Vec<u8>>> =
+            copies.iter().map(|(v, _)| from_input(v).then(|| bytes_of(*v).to_vec())).collect();
+        for (&(value, state), early) in copies.iter().zip(&read_first) {
+            let bytes = early.as_deref().unwrap_or_else(|| bytes_of(value));
+            // SAFETY: state and value have one type, checked by the builder; the source is the
+            // arena or a copy, never the state's own buffer.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), inputs[state], bytes.len()) };
+        }
+    }
+
+    fn view(&self, inputs: &[*mut u8], value: ValueId) -> View<'_> {
+        let start = match self.plan.places[value.index()] {
+            Place::Input(i) => inputs[i],
+            // SAFETY: the plan keeps offset + size within the arena it sized.
+            Place::Arena(offset) => unsafe { self.arena.start().add(offset) },
+            Place::None => std::ptr::null_mut(),
+        };
+        View::new(start, self.program.ty(value))
+    }
+}
+
+/// Name of a step in profiles.
+fn step_name(step: &Step) -> String {
+    match &step.kernel {
+        Kernel::Op(Op::MatMul { transpose_a, transpose_b, .. }) => {
+            let letter = |t: &bool| if *t { 'T' } else { 'N' };
+            format!("matmul {}{}", letter(transpose_a), letter(transpose_b))
+        }
+        Kernel::Op(op) => op.name().to_owned(),
+        Kernel::MatMulActivation { .. } => "matmul+activation".to_owned(),
+        Kernel::MatMulActivationBackward { .. } => "matmul+activation_backward".to_owned(),
+    }
+}
+
+fn elements_start(tensor: &Tensor) -> *mut u8 {
+    match tensor.data() {
+        TensorData::F32(v) => v.as_ptr().cast_mut().cast(),
+        TensorData::BF16(v) => v.as_ptr().cast_mut().cast(),
+        TensorData::F16(v) => v.as_ptr().cast_mut().cast(),
+        TensorData::I32(v) => v.as_ptr().cast_mut().cast(),
+        TensorData::U32(v) => v.as_ptr().cast_mut().cast(),
+    }
+}
+
+/// An index tensor to be checked before a run touches anything.
+struct IndexCheck {
+    op: &'static str,
+    input: usize,
+    limit: usize,
+    /// −1 stands for "none".
+    optional: bool,
+}
+
+/// Index tensors are always inputs: no op makes integers.
+fn index_checks(program: &Program, steps: &[Step]) -> Vec<IndexCheck> {
+    let mut checks = Vec::new();
+    for step in steps {
+        let Kernel::Op(op) = &step.kernel else { continue };
+        let shape = |i: usize| &program.ty(step.inputs[i]).shape;
+        let indices: Vec<(usize, usize, bool)> = match op {
+            Op::Gather => vec![(1, shape(0)[0], false)],
+            Op::GatherBackward { rows, .. } => vec![(0, *rows, false)],
+            Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => {
+                vec![(2, shape(1)[0], true)]
+            }
+            Op::KvAppend => vec![(2, shape(0)[0], true), (3, shape(0)[1], false)],
+            Op::CachedAttention(_) => vec![(3, shape(1)[0], true), (4, shape(1)[1], false)],
+            _ => vec![],
+        };
+        for (role, limit, optional) in indices {
+            let value = step.inputs[role];
+            if let Some(input) = program.inputs().iter().position(|i| i.value == value) {
+                checks.push(IndexCheck { op: op.name(), input, limit, optional });
+            }
+        }
+    }
+    checks
+}
+
+impl IndexCheck {
+    fn check(&self, indices: &[i32]) -> Result<(), GraphError> {
+        let lowest = if self.optional { -1 } else { 0 };
+        let bad = indices.iter().position(|&i| i < lowest || i64::from(i) >= self.limit as i64);
+        bad.map_or(Ok(()), |position| {
+            let index = i64::from(indices[position]);
+            Err(GraphError::Index { op: self.op, index, position, limit: self.limit })
+        })
+    }
+}
+
+impl Executable for NativeExecutable {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn memory(&self) -> MemoryPlan {
+        self.memory
+    }
+
+    fn run(&mut self, state: &mut Buffers, data: &[(&str, &Tensor)]) -> Result<Outputs, EngineError> {
+        let inputs = self.bind(state, data)?;
+        for check in &self.checks {
+            let value = self.program.inputs()[check.input].value;
+            check.check(self.view(&inputs, value).i32())?;
+        }
+        let mut caches = std::mem::take(&mut self.caches);
+        let mut profile = self.profile.take();
+        for (at, step) in self.plan.steps.iter().enumerate() {
+            let started = profile.is_some().then(Instant::now);
+            let views = |values: &[ValueId]| -> Vec<View> {
+                values.iter().map(|&v| self.view(&inputs, v)).collect()
+            };
+            let (ins, outs) = (views(&step.inputs), views(&step.outputs));
+            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut caches }
+                .run(&step.kernel, &ins, &outs);
+            if let (Some(times), Some(started)) = (&mut profile, started) {
+                times[at] += started.elapsed();
+            }
+        }
+        self.profile = profile;
+        self.caches = caches;
+        let returned = self.program.outputs().iter().filter_map(|output| match output {
+            Output::Returned { name, value } => Some((name, *value)),
+            Output::Updates { .. } => None,
+        });
+        let returned: Result<Outputs, EngineError> = returned
+            .map(|(name, value)| {
+                let start = self.view(&inputs, value).start();
+                Ok((name.clone(), to_tensor(self.program.ty(value), start)?))
+            })
+            .collect();
+        self.copy_updates(&inputs);
+        returned
+    }
+}

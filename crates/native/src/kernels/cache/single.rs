@@ -1,0 +1,200 @@
+//! One query against a block of keys: the partial softmax of each head of a key head's group.
+
+use std::ops::Range;
+
+use super::{Cached, CachedHeads};
+use crate::isa::{Kernel, Simd};
+use crate::kernels::convert::Float;
+
+/// Entries of a block: long enough to repay a task, short enough to share a long context among
+/// threads, and a fixed number, so that an answer does not depend on who else is being answered.
+pub(super) const KEY_BLOCK: usize = 256;
+
+/// Softmax over some of the keys: per head of a group, the largest score, the sum of exponentials
+/// under it, and the weighted values.
+pub(super) struct Partial {
+    head_dim: usize,
+    max: Vec<f32>,
+    sum: Vec<f32>,
+    /// [group, head_dim]
+    out: Vec<f32>,
+}
+
+impl Partial {
+    /// Nothing seen yet.
+    pub fn nothing(heads: CachedHeads) -> Self {
+        let (group, head_dim) = (heads.group(), heads.head_dim);
+        Partial {
+            head_dim,
+            max: vec![f32::NEG_INFINITY; group],
+            sum: vec![0.0; group],
+            out: vec![0.0; group * head_dim],
+        }
+    }
+
+    /// Adds what another part of the keys gave.
+    pub fn absorb(&mut self, other: &Partial) {
+        for head in 0..self.max.len() {
+            // The maximum ignores NaN; the sums do not.
+            let max = self.max[head].max(other.max[head]);
+            let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
+            let (mine, theirs) = ((self.max[head] - base).exp(), (other.max[head] - base).exp());
+            self.sum[head] = self.sum[head] * mine + other.sum[head] * theirs;
+            let at = head * self.head_dim..(head + 1) * self.head_dim;
+            for (a, b) in self.out[at.clone()].iter_mut().zip(&other.out[at]) {
+                *a = *a * mine + b * theirs;
+            }
+            self.max[head] = max;
+        }
+    }
+
+    /// Writes the softmax average of each head.
+    pub fn store<T>(&self, cached: Cached<'_, T>, query: usize, kv_head: usize) {
+        let heads = cached.heads;
+        let group = heads.group();
+        let start = (query * heads.heads + kv_head * group) * self.head_dim;
+        // SAFETY: the heads of a query and key head are written by whoever combines them, once.
+        let to = unsafe { cached.out.part(start, group * self.head_dim) };
+        let rows = to.chunks_exact_mut(self.head_dim).zip(self.out.chunks_exact(self.head_dim));
+        // A window of 0 shows nothing.
+        let (first, end) = heads.range(cached.positions[query] as usize);
+        for ((to, out), sum) in rows.zip(&self.sum) {
+            let factor = if first < end { 1.0 / sum } else { 0.0 };
+            to.iter_mut().zip(out).for_each(|(to, out)| *to = out * factor);
+        }
+    }
+}
+
+/// One query, one key head, some entries. `scratch` holds [`KEY_BLOCK`] scores per head.
+pub(super) struct Single<'a, T> {
+    pub cached: Cached<'a, T>,
+    pub query: usize,
+    pub kv_head: usize,
+    pub entries: Range<usize>,
+    pub scratch: &'a mut [f32],
+}
+
+impl<'a, T: Float> Single<'a, T> {
+    /// As a kernel that fills `partial`.
+    pub fn into_kernel(self, partial: &'a mut Partial) -> impl Kernel<Output = ()> {
+        Attend { single: self, partial }
+    }
+
+    /// Fills `partial`, which has seen nothing.
+    #[inline(always)]
+    pub fn attend<S: Simd>(self, s: S, partial: &mut Partial) {
+        let Cached { heads, q, keys, values, slots, .. } = self.cached;
+        let (group, d, row) = (heads.group(), heads.head_dim, heads.kv_row());
+        let q = &q[(self.query * heads.heads + self.kv_head * group) * d..][..group * d];
+        let slot = slots[self.query] as usize;
+        let base = (slot * heads.max_time + self.entries.start) * row + self.kv_head * d;
+        let count = self.entries.len();
+        for i in 0..count {
+            let key = &keys[base + i * row..][..d];
+            for head in 0..group {
+                let score = heads.scale * dot_wide(s, &q[head * d..(head + 1) * d], key);
+                self.scratch[head * KEY_BLOCK + i] = score;
+                partial.max[head] = partial.max[head].max(score);
+            }
+        }
+        for head in 0..group {
+            let scores = &mut self.scratch[head * KEY_BLOCK..][..count];
+            let max = partial.max[head];
+            let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
+            partial.sum[head] = exponentials(s, scores, base);
+        }
+        for head in 0..group {
+            let weights = &self.scratch[head * KEY_BLOCK..][..count];
+            let out = &mut partial.out[head * d..(head + 1) * d];
+            average(s, weights, &values[base..], row, out);
+        }
+    }
+}
+
+struct Attend<'a, T> {
+    single: Single<'a, T>,
+    partial: &'a mut Partial,
+}
+
+impl<T: Float> Kernel for Attend<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.single.attend(s, self.partial);
+    }
+}
+
+/// Σ q·key with the key widened.
+#[inline(always)]
+fn dot_wide<S: Simd, T: Float>(s: S, q: &[f32], key: &[T]) -> f32 {
+    let mut sums = [s.zero(); 2];
+    let whole = q.len() - q.len() % S::LANES;
+    for (i, at) in (0..whole).step_by(S::LANES).enumerate() {
+        let key = &key[at..at + S::LANES];
+        // SAFETY: LANES elements of the slice just cut.
+        let key = unsafe { T::load(s, key.as_ptr()) };
+        sums[i % 2] = s.mul_add(s.load(&q[at..]), key, sums[i % 2]);
+    }
+    let mut sum = s.reduce_add(s.add(sums[0], sums[1]));
+    for (q, key) in q[whole..].iter().zip(&key[whole..]) {
+        sum += q * key.to_f32();
+    }
+    sum
+}
+
+/// x ← e^(x − base); returns their sum.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, scores: &mut [f32], base: f32) -> f32 {
+    let base = s.splat(base);
+    let mut sum = s.zero();
+    let whole = scores.len() - scores.len() % S::LANES;
+    let (vectors, rest) = scores.split_at_mut(whole);
+    for x in vectors.chunks_exact_mut(S::LANES) {
+        let e = s.exp(s.sub(s.load(x), base));
+        s.store(e, x);
+        sum = s.add(sum, e);
+    }
+    if !rest.is_empty() {
+        let e = s.exp(s.sub(s.load_partial(rest), base));
+        s.store_partial(e, rest);
+    }
+    rest.iter().fold(s.reduce_add(sum), |sum, e| sum + e)
+}
+
+/// out = Σ_i weights_i·rows_i; row i starts at `rows[i·row]`.
+#[inline(always)]
+fn average<S: Simd, T: Float>(s: S, weights: &[f32], rows: &[T], row: usize, out: &mut [f32]) {
+    /// Vectors of a row summed together.
+    const WIDTH: usize = 4;
+    let d = out.len();
+    assert!(weights.is_empty() || (weights.len() - 1) * row + d <= rows.len());
+    let mut f = 0;
+    while f + WIDTH * S::LANES <= d {
+        let mut sums = [s.zero(); WIDTH];
+        for (i, &weight) in weights.iter().enumerate() {
+            let weight = s.splat(weight);
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: inside row i, whose last element was checked to exist.
+                let x = unsafe { T::load(s, rows.as_ptr().add(i * row + f + j * S::LANES)) };
+                *sum = s.mul_add(weight, x, *sum);
+            }
+        }
+        for (j, &sum) in sums.iter().enumerate() {
+            s.store(sum, &mut out[f + j * S::LANES..]);
+        }
+        f += WIDTH * S::LANES;
+    }
+    while f + S::LANES <= d {
+        let mut sum = s.zero();
+        for (i, &weight) in weights.iter().enumerate() {
+            // SAFETY: as above.
+            let x = unsafe { T::load(s, rows.as_ptr().add(i * row + f)) };
+            sum = s.mul_add(s.splat(weight), x, sum);
+        }
+        s.store(sum, &mut out[f..]);
+        f += S::LANES;
+    }
+    for f in f..d {
+        out[f] = weights.iter().enumerate().map(|(i, w)| w * rows[i * row + f].to_f32()).sum();
+    }
+}

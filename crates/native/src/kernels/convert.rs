@@ -1,0 +1,120 @@
+//! Casts between float formats, rounded to nearest even, and fills. Results are the same on every
+//! instruction set, so the best one is taken.
+
+use half::{bf16, f16};
+
+use super::disjoint::Disjoint;
+use crate::gemm::Element;
+use crate::isa::{Isa, Kernel, Simd};
+use crate::pool::Pool;
+
+/// Elements a task works on.
+const TASK: usize = 1 << 14;
+
+/// A float format tensors are stored in.
+pub trait Float: Element {
+    /// Stores `LANES` numbers, each rounded to nearest even.
+    ///
+    /// # Safety
+    /// `S::LANES` elements must be writable at `p`.
+    unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut Self);
+    /// Rounded to nearest even, beyond the range ±∞; NaN stays NaN.
+    fn from_f32(x: f32) -> Self;
+}
+
+impl Float for f32 {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32) {
+        // SAFETY: passed on to the caller.
+        unsafe { s.store_ptr(v, p) }
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+}
+
+impl Float for f16 {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f16) {
+        // SAFETY: passed on to the caller; f16 is a transparent u16.
+        unsafe { s.store_f16_ptr(v, p.cast()) }
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> f16 {
+        f16::from_f32_const(x)
+    }
+}
+
+impl Float for bf16 {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut bf16) {
+        const MAX_LANES: usize = 16;
+        let mut lanes = [0.0; MAX_LANES];
+        s.store(v, &mut lanes);
+        for (i, &x) in lanes[..S::LANES].iter().enumerate() {
+            // SAFETY: lane i < LANES, vouched for by the caller.
+            unsafe { *p.add(i) = <bf16 as Float>::from_f32(x) }
+        }
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> bf16 {
+        // Branch-free, so that a loop over it becomes vector code.
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+        let quiet = (bits >> 16) | 0x40;
+        bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16)
+    }
+}
+
+/// y = x in another format.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn cast<A: Float, B: Float>(pool: &Pool, x: &[A], y: &mut [B]) {
+    assert_eq!(x.len(), y.len(), "cast: lengths differ");
+    let isa = Isa::detect();
+    let to = Disjoint::new(y);
+    pool.run(x.len().div_ceil(TASK), &|task, _| {
+        let start = task * TASK;
+        let x = &x[start..x.len().min(start + TASK)];
+        // SAFETY: each task has its own block.
+        let y = unsafe { to.part(start, x.len()) };
+        isa.dispatch(Cast { x, y });
+    });
+}
+
+/// One block, also used for rows of tables.
+pub(super) struct Cast<'a, A, B> {
+    pub x: &'a [A],
+    pub y: &'a mut [B],
+}
+
+impl<A: Float, B: Float> Kernel for Cast<'_, A, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert_eq!(self.x.len(), self.y.len());
+        let whole = self.x.len() - self.x.len() % S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: LANES elements from `at` lie inside both slices.
+            unsafe {
+                let v = A::load(s, self.x.as_ptr().add(at));
+                B::store(s, v, self.y.as_mut_ptr().add(at));
+            }
+        }
+        for (x, y) in self.x[whole..].iter().zip(&mut self.y[whole..]) {
+            *y = B::from_f32(x.to_f32());
+        }
+    }
+}
+
+/// Every element of y = value.
+pub fn fill<T: Copy + Send + Sync>(pool: &Pool, value: T, y: &mut [T]) {
+    let (len, to) = (y.len(), Disjoint::new(y));
+    pool.run(len.div_ceil(TASK), &|task, _| {
+        let start = task * TASK;
+        // SAFETY: each task has its own block.
+        unsafe { to.part(start, TASK.min(len - start)) }.fill(value);
+    });
+}

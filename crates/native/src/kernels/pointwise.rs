@@ -1,0 +1,197 @@
+//! Functions applied element by element: sums, products, activations and their gradients.
+//!
+//! An operand given as `None` lies where the output will: it is read from there before it is
+//! overwritten. Casts and fills are in `convert`.
+
+use super::disjoint::Disjoint;
+use super::math::tanh;
+use crate::isa::{Isa, Kernel, Simd};
+use crate::pool::Pool;
+
+pub use super::convert::{Float, cast, fill};
+
+/// Elements a task works on.
+const TASK: usize = 1 << 14;
+
+/// A function of `I` numbers with `O` results.
+trait Function<const I: usize, const O: usize>: Copy + Sync {
+    /// The function on vectors; implementations are `#[inline(always)]`.
+    fn apply<S: Simd>(self, s: S, x: [S::F32; I]) -> [S::F32; O];
+}
+
+/// Applies `f` to each element. An input that is `None` is read from the output that `place` names.
+fn apply<const I: usize, const O: usize, F: Function<I, O>>(
+    pool: &Pool,
+    isa: Isa,
+    f: F,
+    inputs: [Option<&[f32]>; I],
+    place: [usize; I],
+    outputs: [&mut [f32]; O],
+) {
+    let len = outputs[0].len();
+    assert!(outputs.iter().all(|o| o.len() == len), "outputs of different lengths");
+    assert!(inputs.iter().flatten().all(|x| x.len() == len), "an operand has not {len} elements");
+    let outputs = outputs.map(Disjoint::new);
+    pool.run(len.div_ceil(TASK), &|task, _| {
+        let start = task * TASK;
+        let to: [*mut f32; O] = std::array::from_fn(|o| outputs[o].at(start));
+        let from: [*const f32; I] = std::array::from_fn(|i| match inputs[i] {
+            Some(x) => x[start..].as_ptr(),
+            None => to[place[i]].cast_const(),
+        });
+        isa.dispatch(Block { f, from, to, len: TASK.min(len - start) });
+    });
+}
+
+/// One task's elements.
+struct Block<F, const I: usize, const O: usize> {
+    f: F,
+    from: [*const f32; I],
+    to: [*mut f32; O],
+    len: usize,
+}
+
+impl<F: Function<I, O>, const I: usize, const O: usize> Kernel for Block<F, I, O> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let whole = self.len - self.len % S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: `apply` checked that each pointer has `len` elements, of this task alone
+            // where written; each vector is read before it is written.
+            unsafe {
+                let x = self.from.map(|p| s.load_ptr(p.add(at)));
+                let y = self.f.apply(s, x);
+                for o in 0..O {
+                    s.store_ptr(y[o], self.to[o].add(at));
+                }
+            }
+        }
+        if whole < self.len {
+            let rest = self.len - whole;
+            // SAFETY: as above, for the last `rest` elements.
+            unsafe {
+                let x = self.from.map(|p| s.load_partial_ptr(p.add(whole), rest));
+                let y = self.f.apply(s, x);
+                for o in 0..O {
+                    s.store_partial_ptr(y[o], self.to[o].add(whole), rest);
+                }
+            }
+        }
+    }
+}
+
+/// Declares a function and the kernel that applies it.
+macro_rules! pointwise {
+    ($(#[$doc:meta])* $name:ident $(($constant:ident))?, $function:ident:
+        [$($x:ident @ $place:literal),+] -> [$($y:ident),+], $s:ident => $body:expr) => {
+        #[derive(Clone, Copy)]
+        struct $function { $($constant: f32)? }
+
+        impl Function<{ [$($place),+].len() }, { [$(stringify!($y)),+].len() }> for $function {
+            #[inline(always)]
+            fn apply<S: Simd>(
+                self,
+                $s: S,
+                [$($x),+]: [S::F32; [$($place),+].len()],
+            ) -> [S::F32; [$(stringify!($y)),+].len()] {
+                $(let $constant = self.$constant;)?
+                $body
+            }
+        }
+
+        $(#[$doc])*
+        ///
+        /// # Panics
+        /// If the operands have different lengths.
+        pub fn $name(
+            pool: &Pool,
+            isa: Isa,
+            $($constant: f32,)?
+            $($x: Option<&[f32]>,)+
+            $($y: &mut [f32],)+
+        ) {
+            let f = $function { $($constant)? };
+            apply(pool, isa, f, [$($x),+], [$($place),+], [$($y),+]);
+        }
+    };
+}
+
+pointwise! {
+    /// y = a + b
+    add, Add: [a @ 0, b @ 0] -> [y], s => [s.add(a, b)]
+}
+pointwise! {
+    /// y = a·b
+    mul, Mul: [a @ 0, b @ 0] -> [y], s => [s.mul(a, b)]
+}
+pointwise! {
+    /// y = by·x
+    scale(by), Scale: [x @ 0] -> [y], s => [s.mul(s.splat(by), x)]
+}
+pointwise! {
+    /// y = cap·tanh(x/cap)
+    soft_cap(cap), SoftCap: [x @ 0] -> [y], s => [soft_capped(s, cap, x)]
+}
+pointwise! {
+    /// dx = dy·(1 − tanh²(x/cap))
+    soft_cap_backward(cap), SoftCapBackward: [x @ 0, dy @ 0] -> [dx], s => {
+        let t = tanh(s, s.div(x, s.splat(cap)));
+        // (1 − t)(1 + t) keeps the digits that 1 − t² loses near the cap.
+        let one = s.splat(1.0);
+        [s.mul(dy, s.mul(s.sub(one, t), s.add(one, t)))]
+    }
+}
+pointwise! {
+    /// y = max(0, x)², NaN for NaN
+    relu_squared, ReluSquared: [x @ 0] -> [y], s => {
+        let positive = s.max(s.zero(), x);
+        [s.mul(positive, positive)]
+    }
+}
+pointwise! {
+    /// dx = dy·2·max(0, x)
+    relu_squared_backward, ReluSquaredBackward: [x @ 0, dy @ 0] -> [dx], s => {
+        let positive = s.max(s.zero(), x);
+        [s.mul(dy, s.add(positive, positive))]
+    }
+}
+pointwise! {
+    /// y = x·sigmoid(x)
+    silu, Silu: [x @ 0] -> [y], s => [s.mul(x, s.sigmoid(x))]
+}
+pointwise! {
+    /// dx = dy·(σ + x·σ·(1 − σ)) with σ = sigmoid(x)
+    silu_backward, SiluBackward: [x @ 0, dy @ 0] -> [dx], s => {
+        [s.mul(dy, silu_slope(s, x, s.sigmoid(x)))]
+    }
+}
+pointwise! {
+    /// y = silu(gate)·up
+    swiglu, Swiglu: [gate @ 0, up @ 0] -> [y], s => {
+        [s.mul(s.mul(gate, s.sigmoid(gate)), up)]
+    }
+}
+pointwise! {
+    /// dgate = dy·up·silu′(gate), dup = dy·silu(gate). `gate` or `dy` may lie in `dgate`, `up` in
+    /// `dup`.
+    swiglu_backward, SwigluBackward: [gate @ 0, up @ 1, dy @ 0] -> [dgate, dup], s => {
+        let sigmoid = s.sigmoid(gate);
+        let dgate = s.mul(s.mul(dy, up), silu_slope(s, gate, sigmoid));
+        [dgate, s.mul(dy, s.mul(gate, sigmoid))]
+    }
+}
+
+/// cap·tanh(x/cap)
+#[inline(always)]
+pub(super) fn soft_capped<S: Simd>(s: S, cap: f32, x: S::F32) -> S::F32 {
+    let cap = s.splat(cap);
+    s.mul(cap, tanh(s, s.div(x, cap)))
+}
+
+/// silu′(x) = σ + x·σ·(1 − σ)
+#[inline(always)]
+fn silu_slope<S: Simd>(s: S, x: S::F32, sigmoid: S::F32) -> S::F32 {
+    let rest = s.sub(s.splat(1.0), sigmoid);
+    s.mul_add(s.mul(x, sigmoid), rest, sigmoid)
+}

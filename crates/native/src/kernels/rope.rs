@@ -1,0 +1,176 @@
+//! Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairs: feature i of a chunk is
+//! turned with feature i + chunk/2. Sines and cosines come from a table that grows with the
+//! positions asked for.
+
+use super::disjoint::Disjoint;
+use crate::isa::{Isa, Kernel, Simd};
+use crate::pool::Pool;
+
+/// Elements a task works on.
+const TASK: usize = 1 << 14;
+/// Most floats kept in a table (64 MB); positions beyond are computed when met.
+const MAX_TABLE: usize = 1 << 24;
+
+/// cos and sin of position·theta^(−2i/chunk) for i < chunk/2, by position.
+#[derive(Clone, Debug)]
+pub struct RopeTable {
+    theta: f32,
+    chunk: usize,
+    /// [positions, 2, chunk/2]
+    rows: Vec<f32>,
+}
+
+impl RopeTable {
+    /// An empty table for chunks of `chunk` features.
+    ///
+    /// # Panics
+    /// If `chunk` is odd or 0.
+    pub fn new(theta: f32, chunk: usize) -> Self {
+        assert!(chunk > 0 && chunk % 2 == 0, "rope: a chunk of {chunk} has no halves");
+        RopeTable { theta, chunk, rows: Vec::new() }
+    }
+
+    /// Makes sure of positions up to `position`, as far as the table may grow.
+    pub fn ensure(&mut self, position: usize) {
+        let known = self.rows.len() / self.chunk;
+        let wanted = position.saturating_add(1).min(MAX_TABLE / self.chunk);
+        if wanted <= known {
+            return;
+        }
+        // Grow by half as much again, so that decoding does not extend it at every token.
+        let wanted = wanted.max(known + known / 2).min(MAX_TABLE / self.chunk);
+        self.rows.resize(wanted * self.chunk, 0.0);
+        for position in known..wanted {
+            let row = &mut self.rows[position * self.chunk..(position + 1) * self.chunk];
+            turn_row(self.theta, position, row);
+        }
+    }
+
+    /// cos then sin of a position that is in the table.
+    fn row(&self, position: usize) -> Option<&[f32]> {
+        self.rows.get(position * self.chunk..(position + 1) * self.chunk)
+    }
+}
+
+/// Writes cos and sin of one position; angles are formed in f64, since a position times a
+/// frequency has more digits than f32 holds.
+fn turn_row(theta: f32, position: usize, row: &mut [f32]) {
+    let half = row.len() / 2;
+    for i in 0..half {
+        let frequency = f64::from(theta).powf(-(i as f64) / half as f64);
+        let (sin, cos) = (position as f64 * frequency).sin_cos();
+        (row[i], row[half + i]) = (cos as f32, sin as f32);
+    }
+}
+
+/// How rows are turned.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Elements of a row: [heads, axes, chunk].
+    pub features: usize,
+    /// Position columns; chunk a of a head turns by column a.
+    pub axes: usize,
+    /// Turn backwards.
+    pub inverse: bool,
+}
+
+/// y = x [tokens, features] with each chunk turned by its position; positions are [tokens, axes].
+/// `None` for x when it lies in y.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn rope(
+    pool: &Pool,
+    isa: Isa,
+    table: &mut RopeTable,
+    turn: Turn,
+    positions: &[i32],
+    x: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let Turn { features, axes, .. } = turn;
+    assert!(axes > 0 && positions.len() % axes == 0, "rope: positions are [tokens, {axes}]");
+    let tokens = positions.len() / axes;
+    assert_eq!(y.len(), tokens * features, "rope: y is [tokens, {features}]");
+    assert!(x.is_none_or(|x| x.len() == y.len()), "rope: x has the shape of y");
+    assert_eq!(features % (table.chunk * axes), 0, "rope: heads of {axes} × {}", table.chunk);
+    if y.is_empty() {
+        return;
+    }
+    let furthest = positions.iter().map(|p| p.unsigned_abs()).max().unwrap_or(0);
+    table.ensure(furthest as usize);
+    let table = &*table;
+    let per_task = (TASK / features).max(1);
+    let y = Disjoint::new(y);
+    pool.run(tokens.div_ceil(per_task), &|task, _| {
+        let first = task * per_task;
+        let count = per_task.min(tokens - first);
+        let to = y.at(first * features);
+        let from = x.map_or(to.cast_const(), |x| x[first * features..].as_ptr());
+        let positions = &positions[first * axes..(first + count) * axes];
+        isa.dispatch(Rows { table, turn, positions, from, to });
+    });
+}
+
+/// The rows of one task. `from` and `to` may be the same.
+struct Rows<'a> {
+    table: &'a RopeTable,
+    turn: Turn,
+    /// [rows, axes]
+    positions: &'a [i32],
+    from: *const f32,
+    to: *mut f32,
+}
+
+impl Kernel for Rows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Turn { features, axes, inverse } = self.turn;
+        let chunk = self.table.chunk;
+        let mut beyond = Vec::new();
+        for (at, &position) in self.positions.iter().enumerate() {
+            let (token, axis) = (at / axes, at % axes);
+            let distance = position.unsigned_abs() as usize;
+            let row = match self.table.row(distance) {
+                Some(row) => row,
+                None => {
+                    beyond.resize(chunk, 0.0);
+                    turn_row(self.table.theta, distance, &mut beyond);
+                    &beyond
+                }
+            };
+            let backwards = inverse != (position < 0);
+            for start in (axis * chunk..features).step_by(axes * chunk) {
+                let at = token * features + start;
+                // SAFETY: the chunk lies inside the task's rows.
+                unsafe { turn_chunk(s, row, backwards, self.from.add(at), self.to.add(at)) }
+            }
+        }
+    }
+}
+
+/// Turns one chunk.
+///
+/// # Safety
+/// `from` must be readable and `to` writable at `row.len()` elements.
+#[inline(always)]
+unsafe fn turn_chunk<S: Simd>(s: S, row: &[f32], backwards: bool, from: *const f32, to: *mut f32) {
+    let half = row.len() / 2;
+    for i in (0..half).step_by(S::LANES) {
+        let count = (half - i).min(S::LANES);
+        let cos = s.load_partial(&row[i..i + count]);
+        let sin = s.load_partial(&row[half + i..half + i + count]);
+        let sin = if backwards { s.neg(sin) } else { sin };
+        // SAFETY: `count` elements of each half, as the caller promises; both are read before
+        // either is written.
+        unsafe {
+            let a = s.load_partial_ptr(from.add(i), count);
+            let b = s.load_partial_ptr(from.add(half + i), count);
+            let first = s.neg_mul_add(b, sin, s.mul(a, cos));
+            let second = s.mul_add(a, sin, s.mul(b, cos));
+            s.store_partial_ptr(first, to.add(i), count);
+            s.store_partial_ptr(second, to.add(half + i), count);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Key-value caches: appending, attending, and a decoder that does both.
+
+use std::collections::BTreeMap;
+
+use stoa_graph::reference::{Array, ReferenceEngine, Rounding};
+use stoa_graph::{AttentionSpec, Builder, DType, Engine, Op, Program, RopeSpec, TensorType};
+
+use crate::draws::Draws;
+use crate::harness::{
+    Given, ULP, assert_close, check_large, check_op, each_isa, f32s, i32s, run_with, typed, upload,
+};
+
+fn integers(values: &[i64]) -> Given {
+    i32s(Array::new([values.len()], values.iter().map(|&x| x as f64).collect::<Vec<_>>()))
+}
+
+#[test]
+fn appending_to_every_float_type() {
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        for features in [1, 7, 16, 33] {
+            let mut draws = Draws::new(features as u64);
+            let cache = typed(dtype, draws.array(&[3, 5, features], 1.0));
+            let mut new = draws.array(&[6, features], 1.0);
+            // Numbers that the narrow types round.
+            new.data.iter_mut().for_each(|x| *x = f64::from((*x / 3.0) as f32));
+            // One left out, one place written twice: the last stands.
+            let slots = integers(&[2, 0, -1, 1, 0, 2]);
+            let positions = integers(&[4, 0, 3, 2, 0, 1]);
+            check_op(&Op::KvAppend, &[cache, f32s(new), slots, positions], 0.0);
+        }
+    }
+    let cache = f32s(Draws::new(1).array(&[1, 2, 3], 1.0));
+    let none = [f32s(Array::zeros(&[0, 3])), integers(&[]), integers(&[])];
+    check_op(&Op::KvAppend, &[&[cache], &none[..]].concat(), 0.0);
+}
+
+#[test]
+fn attending_to_every_float_type() {
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        for (heads, kv_heads, head_dim) in [(1, 1, 1), (4, 2, 16), (3, 1, 7), (2, 2, 64)] {
+            for window in [None, Some(1), Some(3), Some(1000)] {
+                let mut draws = Draws::new(head_dim as u64);
+                let cache = [4, 37, kv_heads * head_dim];
+                let mut of = || typed(dtype, draws.array(&cache, 1.0));
+                let (keys, values) = (of(), of());
+                let q = f32s(draws.array(&[7, heads * head_dim], 1.0));
+                let slots = integers(&[3, 0, -1, 1, 3, 3, 2]);
+                let positions = integers(&[36, 0, 0, 17, 5, 6, 1]);
+                let spec = AttentionSpec {
+                    batch: 1,
+                    heads,
+                    kv_heads,
+                    head_dim,
+                    causal: true,
+                    window,
+                    scale: 0.3,
+                };
+                let given = [q, keys, values, slots, positions];
+                // Scores below 6, exponentials, sums over 37 keys.
+                check_op(&Op::CachedAttention(spec), &given, 48.0 * ULP);
+            }
+        }
+    }
+}
+
+#[test]
+fn attending_to_a_long_past() {
+    let (heads, kv_heads, head_dim) = (6, 2, 32);
+    let mut draws = Draws::new(1);
+    let mut of = || typed(DType::BF16, draws.array(&[2, 1500, kv_heads * head_dim], 1.0));
+    let (keys, values) = (of(), of());
+    let q = f32s(draws.array(&[5, heads * head_dim], 1.0));
+    let given = [q, keys, values, integers(&[0, 1, 0, 1, 1]), integers(&[1499, 1300, 3, 0, 777])];
+    let spec =
+        AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window: None, scale: 0.2 };
+    check_large(&Op::CachedAttention(spec), &given, 48.0 * ULP);
+}
+
+/// One layer of a decoder with its caches as state: tokens in, logits out.
+fn decoder(dtype: DType, n: usize) -> Program {
+    let (vocab, d, heads, kv_heads, head_dim) = (17, 12, 4, 2, 6);
+    let mut b = Builder::new();
+    let tokens = b.data("tokens", TensorType::i32([n])).unwrap();
+    let slots = b.data("slots", TensorType::i32([n])).unwrap();
+    let positions = b.data("positions", TensorType::i32([n])).unwrap();
+    let mut weight = |name: &str, shape: [usize; 2]| {
+        b.state(name, TensorType::new(dtype, shape)).unwrap()
+    };
+    let table = weight("table", [vocab, d]);
+    let wq = weight("wq", [heads * head_dim, d]);
+    let wk = weight("wk", [kv_heads * head_dim, d]);
+    let wv = weight("wv", [kv_heads * head_dim, d]);
+    let wo = weight("wo", [d, heads * head_dim]);
+    let cache = TensorType::new(dtype, [3, 20, kv_heads * head_dim]);
+    let [keys, values] = ["keys", "values"].map(|name| b.state(name, cache.clone()).unwrap());
+    let rope = RopeSpec { head_dim, theta: 100.0, axes: 1, inverse: false };
+    let spec =
+        AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window: Some(9), scale: 0.4 };
+    let h = b.gather(table, tokens).unwrap();
+    let x = b.rms_norm(h, None, 1e-5).unwrap();
+    let [q, k, v] = [wq, wk, wv].map(|w| b.linear(x, w).unwrap());
+    let columns = b.reshape(positions, [n, 1]).unwrap();
+    let [q, k] = [q, k].map(|x| b.rope(x, columns, rope).unwrap());
+    let keys = b.kv_append(keys, k, slots, positions).unwrap();
+    let values = b.kv_append(values, v, slots, positions).unwrap();
+    let a = b.cached_attention(q, (keys, values), slots, positions, spec).unwrap();
+    let h = b.linear_residual(a, wo, h).unwrap();
+    let logits = b.linear(h, table).unwrap();
+    b.returns("logits", logits).unwrap();
+    b.updates("keys", keys).unwrap();
+    b.updates("values", values).unwrap();
+    b.finish()
+}
+
+#[test]
+fn decoding_step_by_step() {
+    for dtype in [DType::F32, DType::BF16] {
+        let program = decoder(dtype, 4);
+        let mut draws = Draws::new(11);
+        let mut weights = BTreeMap::new();
+        for input in program.inputs() {
+            let ty = program.ty(input.value);
+            weights.insert(input.name.clone(), draws.array(&ty.shape, 0.7));
+        }
+        // Two sequences: a prompt of two tokens each, then one token each and two empty places.
+        let mut steps = Vec::new();
+        for t in 0..8 {
+            let mut step = weights.clone();
+            let (slots, positions) = match t {
+                0 => ([0, 0, 2, 2], [0, 1, 0, 1]),
+                _ => ([2, -1, 0, -1], [t + 1, 0, t + 1, 0]),
+            };
+            step.insert("tokens".into(), draws.integers(&[4], 0..17));
+            step.insert("slots".into(), integers(&slots).array);
+            step.insert("positions".into(), integers(&positions).array);
+            steps.push(step);
+        }
+        let reference = ReferenceEngine::new(Rounding::Declared);
+        let mut expected = reference.compile(&program).unwrap();
+        let mut state = upload(&reference, &program, &weights);
+        let expected: Vec<Array> = steps
+            .iter()
+            .map(|step| Array::from(&run_with(&mut *expected, &mut state, step)["logits"]))
+            .collect();
+        each_isa(|engines| {
+            for engine in engines {
+                let mut executable = engine.compile(&program).unwrap();
+                let mut state = upload(engine, &program, &weights);
+                for (t, (step, expected)) in steps.iter().zip(&expected).enumerate() {
+                    let found = run_with(&mut *executable, &mut state, step);
+                    let what = format!("{dtype} step {t} on {}", engine.name());
+                    // Two sides may round a cache entry to different neighbours in bf16 (8 bits).
+                    let tolerance = if dtype == DType::F32 { 64.0 * ULP } else { 1.0 / 256.0 };
+                    assert_close(&what, &found["logits"], expected, tolerance);
+                }
+            }
+        });
+    }
+}

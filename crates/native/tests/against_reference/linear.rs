@@ -1,0 +1,117 @@
+//! Matrix products in all layouts, types and fusions.
+
+use proptest::prelude::*;
+use stoa_graph::reference::Rounding;
+use stoa_graph::{Builder, DType, Nonlinearity, Op};
+
+use crate::draws::Draws;
+use crate::harness::{ULP, check_large, check_op, check_program, f32s, typed};
+
+fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {
+    Op::MatMul { transpose_a, transpose_b, accumulate }
+}
+
+/// Sums of k products of numbers below 1: errors add like a random walk, with a wide margin.
+fn tolerance(k: usize) -> f64 {
+    (4.0 + k as f64) * ULP
+}
+
+fn inputs(
+    [m, k, n]: [usize; 3],
+    [ta, tb, accumulate]: [bool; 3],
+    dtype: DType,
+) -> Vec<crate::harness::Given> {
+    let mut draws = Draws::new((m * 31 + k * 7 + n) as u64);
+    let a = if ta { [k, m] } else { [m, k] };
+    let b = if tb { [n, k] } else { [k, n] };
+    let mut given = vec![f32s(draws.array(&a, 1.0)), typed(dtype, draws.array(&b, 1.0))];
+    if accumulate {
+        given.push(f32s(draws.array(&[m, n], 1.0)));
+    }
+    given
+}
+
+fn layouts() -> impl Iterator<Item = [bool; 3]> {
+    (0..8).map(|bits| [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0])
+}
+
+#[test]
+fn small_products_in_all_layouts_and_types() {
+    let sizes = [[1, 1, 1], [1, 7, 3], [5, 1, 2], [3, 5, 1], [4, 4, 4], [17, 31, 13], [7, 7, 7]];
+    for [m, k, n] in sizes {
+        for [ta, tb, accumulate] in layouts() {
+            for dtype in [DType::F32, DType::BF16, DType::F16] {
+                let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
+                check_op(&matmul(ta, tb, accumulate), &given, tolerance(k));
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_nothing() {
+    for [m, k, n] in [[0, 3, 5], [3, 0, 5], [3, 5, 0]] {
+        for layout in layouts() {
+            let [ta, tb, accumulate] = layout;
+            check_op(&matmul(ta, tb, accumulate), &inputs([m, k, n], layout, DType::F32), 0.0);
+        }
+    }
+}
+
+#[test]
+fn products_larger_than_any_block() {
+    for [m, k, n] in [[131, 517, 101], [1, 300, 1031], [1031, 67, 1], [257, 19, 259]] {
+        for layout in layouts() {
+            let [ta, tb, accumulate] = layout;
+            let dtype = if ta == tb { DType::F32 } else { DType::BF16 };
+            let given = inputs([m, k, n], layout, dtype);
+            check_large(&matmul(ta, tb, accumulate), &given, tolerance(k));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::programs::deterministic(48))]
+
+    #[test]
+    fn products_of_any_size(
+        m in 1usize..80, k in 1usize..80, n in 1usize..80, layout in 0usize..8, dtype in 0usize..3,
+    ) {
+        let layout = layouts().nth(layout).unwrap();
+        let [ta, tb, accumulate] = layout;
+        let dtype = [DType::F32, DType::BF16, DType::F16][dtype];
+        check_large(&matmul(ta, tb, accumulate), &inputs([m, k, n], layout, dtype), tolerance(k));
+    }
+
+    /// A product followed by its nonlinearity, forward and backward, which engines fuse.
+    #[test]
+    fn products_and_nonlinearities(
+        m in 1usize..50, k in 1usize..50, n in 1usize..50, silu: bool, keep: bool, seed: u64,
+    ) {
+        let f = if silu { Nonlinearity::Silu } else { Nonlinearity::ReluSquared };
+        let mut draws = Draws::new(seed);
+        let mut b = Builder::new();
+        let mut given = std::collections::BTreeMap::new();
+        let mut data = |name: &str, b: &mut Builder, shape: [usize; 2]| {
+            given.insert(name.to_owned(), draws.array(&shape, 1.0));
+            b.data(name, stoa_graph::TensorType::f32(shape)).unwrap()
+        };
+        let x = data("x", &mut b, [m, k]);
+        let w = data("w", &mut b, [n, k]);
+        let dy = data("dy", &mut b, [m, k]);
+        let h = b.linear(x, w).unwrap();
+        let y = b.activation(h, f).unwrap();
+        // dy·wᵀ, through the nonlinearity's slope.
+        let dh = b.linear(dy, w).unwrap();
+        let through = b.add_node(Op::ActivationBackward(f), &[h, dh]).unwrap()[0];
+        b.returns("y", y).unwrap();
+        b.returns("through", through).unwrap();
+        if keep {
+            b.returns("h", h).unwrap();
+            b.returns("dh", dh).unwrap();
+        }
+        // Squares and products of two sums of k terms.
+        let tolerance = 4.0 * tolerance(k);
+        check_program("fused", &b.finish(), &given, Rounding::Declared, |_| tolerance);
+    }
+}

@@ -1,0 +1,93 @@
+//! Fill, reshape, casts and pointwise ops.
+
+use stoa_graph::{DType, Nonlinearity, Op, TensorType};
+
+use crate::draws::Draws;
+use crate::harness::{ULP, check_large, check_op, f32s, typed};
+
+/// Around vector widths of 4, 8 and 16 and their multiples.
+const SIZES: [usize; 12] = [0, 1, 2, 3, 7, 8, 15, 17, 31, 33, 67, 257];
+/// Past any share of work that one thread takes.
+const LARGE: usize = 70_001;
+
+#[test]
+fn fill() {
+    for dtype in [DType::F32, DType::BF16, DType::F16, DType::I32, DType::U32] {
+        for n in SIZES {
+            check_op(&Op::Fill { ty: TensorType::new(dtype, [n]), value: 3.0 }, &[], 0.0);
+        }
+        check_large(&Op::Fill { ty: TensorType::new(dtype, [LARGE]), value: 3.0 }, &[], 0.0);
+    }
+}
+
+#[test]
+fn reshape_of_every_type() {
+    for dtype in [DType::F32, DType::BF16, DType::F16, DType::I32, DType::U32] {
+        let integers = Draws::new(1).integers(&[3, 5, 2], 0..100);
+        check_op(&Op::Reshape { shape: vec![2, 15] }, &[typed(dtype, integers)], 0.0);
+    }
+}
+
+#[test]
+fn casts_between_all_float_types() {
+    let floats = [DType::F32, DType::BF16, DType::F16];
+    for from in floats {
+        for to in floats {
+            for n in SIZES.into_iter().chain([LARGE]) {
+                let mut x = Draws::new(2).array(&[n], 3.0);
+                // Numbers that must be rounded: thirds of the type cast from.
+                x.data.iter_mut().for_each(|x| *x /= 3.0);
+                check_large(&Op::Cast { dtype: to }, &[typed(from, x)], 0.0);
+            }
+            let x = Draws::new(3).array(&[5, 7], 1e5);
+            check_op(&Op::Cast { dtype: to }, &[typed(from, x)], 0.0);
+        }
+    }
+}
+
+/// Ops of one and of two f32 tensors, with the roundings of their formula and its functions.
+fn ops() -> Vec<(Op, usize, f64)> {
+    vec![
+        (Op::Add, 2, 1.0),
+        (Op::Mul, 2, 1.0),
+        (Op::Scale { by: -1.7 }, 1, 1.0),
+        (Op::SoftCap { cap: 1.3 }, 1, 8.0),
+        (Op::SoftCapBackward { cap: 1.3 }, 2, 16.0),
+        (Op::Activation(Nonlinearity::ReluSquared), 1, 1.0),
+        (Op::Activation(Nonlinearity::Silu), 1, 8.0),
+        (Op::ActivationBackward(Nonlinearity::ReluSquared), 2, 2.0),
+        (Op::ActivationBackward(Nonlinearity::Silu), 2, 16.0),
+        (Op::Swiglu, 2, 8.0),
+        (Op::SwigluBackward, 3, 16.0),
+    ]
+}
+
+#[test]
+fn pointwise_ops_over_odd_sizes() {
+    for (op, arity, roundings) in ops() {
+        for n in SIZES {
+            let mut draws = Draws::new(n as u64);
+            let inputs: Vec<_> = (0..arity).map(|_| f32s(draws.array(&[n], 4.0))).collect();
+            check_op(&op, &inputs, roundings * ULP);
+        }
+        let mut draws = Draws::new(4);
+        let inputs: Vec<_> = (0..arity).map(|_| f32s(draws.array(&[3, 5, 7], 4.0))).collect();
+        check_op(&op, &inputs, roundings * ULP);
+        let inputs: Vec<_> = (0..arity).map(|_| f32s(draws.array(&[], 4.0))).collect();
+        check_op(&op, &inputs, roundings * ULP);
+        let inputs: Vec<_> = (0..arity).map(|_| f32s(draws.array(&[LARGE], 4.0))).collect();
+        check_large(&op, &inputs, roundings * ULP);
+    }
+}
+
+#[test]
+fn far_from_zero_functions_saturate_like_the_formula() {
+    for (op, arity, roundings) in ops() {
+        let mut draws = Draws::new(5);
+        for scale in [30.0, 200.0, 1e4, 1e-6] {
+            let inputs: Vec<_> = (0..arity).map(|_| f32s(draws.array(&[67], scale))).collect();
+            // Relative to results of the order of the inputs' product.
+            check_large(&op, &inputs, 4.0 * roundings * ULP);
+        }
+    }
+}

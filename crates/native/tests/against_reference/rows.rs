@@ -1,0 +1,104 @@
+//! Norms, rotations and tables: ops that work row by row.
+
+use stoa_graph::{DType, Op, RopeSpec};
+
+use crate::draws::Draws;
+use crate::harness::{Given, ULP, check_large, check_op, f32s, i32s, typed};
+
+/// Rows, features, and features normalised together.
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1, 1, 1),
+    (3, 7, 7),
+    (5, 6, 3),
+    (2, 16, 16),
+    (7, 33, 33),
+    (3, 34, 17),
+    (2, 131, 131),
+    (67, 48, 16),
+    (0, 8, 4),
+];
+
+fn norm_inputs(rows: usize, d: usize, group: usize, weighted: bool) -> Vec<Given> {
+    let mut draws = Draws::new((rows + d) as u64);
+    let mut given = vec![f32s(draws.array(&[rows, d], 2.0))];
+    given.extend(weighted.then(|| f32s(draws.array(&[group], 2.0))));
+    given
+}
+
+#[test]
+fn norms_in_groups() {
+    for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
+        for weighted in [false, true] {
+            for eps in [1e-6, 0.5] {
+                let op = Op::RmsNorm { group, eps, weighted };
+                // A mean of squares, a root, two products.
+                check_op(&op, &norm_inputs(rows, d, group, weighted), 16.0 * ULP);
+            }
+        }
+    }
+}
+
+#[test]
+fn norm_gradients_in_groups() {
+    for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
+        for (weighted, accumulate) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut draws = Draws::new((rows * d) as u64);
+            let mut given = vec![
+                f32s(draws.array(&[rows, d], 2.0)),
+                f32s(draws.array(&[rows, d], 1.0)),
+            ];
+            given.extend(weighted.then(|| f32s(draws.array(&[group], 2.0))));
+            given.extend(accumulate.then(|| f32s(draws.array(&[rows, d], 1.0))));
+            let op = Op::RmsNormBackward { group, eps: 0.01, weighted, accumulate };
+            // Sums over a group, and for dw over all rows; 1/rms up to 10.
+            check_op(&op, &given, (160.0 + rows as f64) * ULP);
+        }
+    }
+}
+
+#[test]
+fn rotations_by_one_and_more_axes() {
+    for (axes, head_dim, heads) in [(1, 2, 1), (1, 6, 3), (1, 64, 2), (2, 4, 3), (2, 36, 1), (3, 6, 5)] {
+        for inverse in [false, true] {
+            for tokens in [0, 1, 7, 33] {
+                let spec = RopeSpec { head_dim, theta: 10_000.0, axes, inverse };
+                let mut draws = Draws::new(tokens as u64);
+                let x = draws.array(&[tokens, heads * head_dim], 1.0);
+                let positions = draws.integers(&[tokens, axes], -5..3000);
+                // Angles are made in more than f32, or 3000 radians would lose four digits.
+                check_op(&Op::Rope(spec), &[f32s(x), i32s(positions)], 4.0 * ULP);
+            }
+        }
+    }
+    let spec = RopeSpec { head_dim: 32, theta: 500.0, axes: 1, inverse: false };
+    let mut draws = Draws::new(1);
+    let (x, positions) = (draws.array(&[701, 96], 1.0), draws.integers(&[701, 1], 0..701));
+    check_large(&Op::Rope(spec), &[f32s(x), i32s(positions)], 4.0 * ULP);
+}
+
+#[test]
+fn tables_of_every_float_type() {
+    for (rows, d, n) in [(1, 1, 1), (5, 3, 7), (13, 17, 1), (7, 33, 0), (40, 129, 301)] {
+        let mut draws = Draws::new(d as u64);
+        let ids = draws.integers(&[n], 0..rows as i64);
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            let table = typed(dtype, draws.array(&[rows, d], 1.0));
+            check_op(&Op::Gather, &[table, i32s(ids.clone())], 0.0);
+        }
+        for accumulate in [false, true] {
+            let mut given = vec![i32s(ids.clone()), f32s(draws.array(&[n, d], 1.0))];
+            given.extend(accumulate.then(|| f32s(draws.array(&[rows, d], 1.0))));
+            let op = Op::GatherBackward { rows, accumulate };
+            // Up to n terms in one row.
+            check_op(&op, &given, (1.0 + n as f64) * ULP);
+        }
+    }
+}
+
+#[test]
+fn ids_that_are_all_the_same() {
+    let mut draws = Draws::new(9);
+    let op = Op::GatherBackward { rows: 3, accumulate: false };
+    let given = [i32s(draws.integers(&[1001], 1..2)), f32s(draws.array(&[1001, 19], 1.0))];
+    check_large(&op, &given, 1001.0 * ULP);
+}
