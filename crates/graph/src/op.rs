@@ -264,8 +264,8 @@ pub enum Op {
         /// Norm that gradients are scaled down to; infinity for none.
         max_norm: f32,
     },
-    /// p, g, m, v, lr scalar, step scalar (from 1), factor scalar → p, m, v. The gradient is
-    /// g·factor; a factor of 0 leaves p, m and v as they are, whatever stands in g.
+    /// p, g, m, v, lr scalar, step scalar (from 1), factor scalar → p, m, v: with rate =
+    /// lr·lr_scale, p ← p·(1 − rate·weight_decay) − rate·m̂/(√v̂ + eps). The gradient is g·factor; a factor of 0 leaves p, m and v as they are, whatever stands in g.
     AdamW(AdamWSpec),
     /// p [rows, cols], g, momentum buffer, lr scalar, momentum scalar, factor scalar → p, buffer.
     /// buffer ← momentum·buffer + (1 − momentum)·g·factor; u = orthogonalise(nesterov lerp);

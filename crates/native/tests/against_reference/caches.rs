@@ -71,8 +71,15 @@ fn attending_to_a_long_past() {
     let (keys, values) = (of(), of());
     let q = f32s(draws.array(&[5, heads * head_dim], 1.0));
     let given = [q, keys, values, integers(&[0, 1, 0, 1, 1]), integers(&[1499, 1300, 3, 0, 777])];
-    let spec =
-        AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window: None, scale: 0.2 };
+    let spec = AttentionSpec {
+        batch: 1,
+        heads,
+        kv_heads,
+        head_dim,
+        causal: true,
+        window: None,
+        scale: 0.2,
+    };
     check_large(&Op::CachedAttention(spec), &given, 48.0 * ULP);
 }
 
@@ -83,9 +90,8 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let tokens = b.data("tokens", TensorType::i32([n])).unwrap();
     let slots = b.data("slots", TensorType::i32([n])).unwrap();
     let positions = b.data("positions", TensorType::i32([n])).unwrap();
-    let mut weight = |name: &str, shape: [usize; 2]| {
-        b.state(name, TensorType::new(dtype, shape)).unwrap()
-    };
+    let mut weight =
+        |name: &str, shape: [usize; 2]| b.state(name, TensorType::new(dtype, shape)).unwrap();
     let table = weight("table", [vocab, d]);
     let wq = weight("wq", [heads * head_dim, d]);
     let wk = weight("wk", [kv_heads * head_dim, d]);
@@ -94,8 +100,15 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let cache = TensorType::new(dtype, [3, 20, kv_heads * head_dim]);
     let [keys, values] = ["keys", "values"].map(|name| b.state(name, cache.clone()).unwrap());
     let rope = RopeSpec { head_dim, theta: 100.0, axes: 1, inverse: false };
-    let spec =
-        AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window: Some(9), scale: 0.4 };
+    let spec = AttentionSpec {
+        batch: 1,
+        heads,
+        kv_heads,
+        head_dim,
+        causal: true,
+        window: Some(9),
+        scale: 0.4,
+    };
     let h = b.gather(table, tokens).unwrap();
     let x = b.rms_norm(h, None, 1e-5).unwrap();
     let [q, k, v] = [wq, wk, wv].map(|w| b.linear(x, w).unwrap());

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, ReferenceEngine};
-use stoa_graph::{
-    Buffers, Builder, Engine, EngineError, GraphError, Program, Tensor, TensorType,
-};
+use stoa_graph::{Buffers, Builder, Engine, EngineError, GraphError, Program, Tensor, TensorType};
 use stoa_native::{NativeEngine, NativeOptions};
 
 use crate::harness::{run_on, upload};
@@ -202,7 +200,9 @@ fn inputs_returned_and_states_exchanged() {
     let inputs: BTreeMap<String, Array> =
         inputs.into_iter().map(|(name, x)| (name.to_owned(), array(x))).collect();
     let found = run_on(&engine(), &program, &inputs);
-    for (name, expected) in [("x before", 1.0), ("given", 3.0), ("row", 1.0), ("x", 2.0), ("y", 1.0)] {
+    for (name, expected) in
+        [("x before", 1.0), ("given", 3.0), ("row", 1.0), ("x", 2.0), ("y", 1.0)]
+    {
         assert_eq!(found[name].to_f64(), [expected; 3], "{name}");
     }
 }

@@ -78,11 +78,7 @@ pub fn run_on(
 }
 
 /// The state inputs of a program on an engine.
-pub fn upload(
-    engine: &dyn Engine,
-    program: &Program,
-    inputs: &BTreeMap<String, Array>,
-) -> Buffers {
+pub fn upload(engine: &dyn Engine, program: &Program, inputs: &BTreeMap<String, Array>) -> Buffers {
     let mut state = Buffers::new();
     for input in program.inputs().iter().filter(|i| i.kind == InputKind::State) {
         let tensor = inputs[&input.name].to_tensor(program.ty(input.value).dtype).unwrap();
@@ -182,7 +178,8 @@ pub fn check_op(op: &Op, given: &[Given], tolerance: f64) {
     sources.extend([Source::State { last: false }, Source::State { last: true }]);
     for source in sources {
         let (program, inputs) = program_of(op, given, source);
-        let what = format!("{op:?} {:?} from {source:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
+        let what =
+            format!("{op:?} {:?} from {source:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
         check_program(&what, &program, &inputs, Rounding::Declared, |_| tolerance);
     }
 }

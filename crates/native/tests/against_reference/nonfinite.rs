@@ -137,9 +137,9 @@ fn check_entropy(op: &Op, given: &[Given]) {
 #[test]
 fn optimizers() {
     check(&Op::GlobalNorm, &tensors(&[&[19], &[3, 5], &[]]), 32.0 * ULP);
-    let scalars = |values: &[f64]| values.iter().map(|&x| f32s(Array::scalar(x))).collect::<Vec<_>>();
-    let adamw =
-        AdamWSpec { beta1: 0.9, beta2: 0.95, eps: 1e-3, weight_decay: 0.1, lr_scale: 1.0 };
+    let scalars =
+        |values: &[f64]| values.iter().map(|&x| f32s(Array::scalar(x))).collect::<Vec<_>>();
+    let adamw = AdamWSpec { beta1: 0.9, beta2: 0.95, eps: 1e-3, weight_decay: 0.1, lr_scale: 1.0 };
     let mut given = tensors(&[&[19], &[19], &[19], &[19]]);
     given[3].array.data.iter_mut().for_each(|x| *x = x.abs() + 0.25);
     for factor in [1.0, 0.0] {
@@ -162,7 +162,8 @@ fn optimizers() {
             check_large(&Op::Muon(muon), &given, 1000.0 * ULP);
         }
     }
-    let mut nothing = [tensors(&[&[5, 19], &[5, 19], &[5, 19]]), scalars(&[0.1, 0.9, 1.0])].concat();
+    let mut nothing =
+        [tensors(&[&[5, 19], &[5, 19], &[5, 19]]), scalars(&[0.1, 0.9, 1.0])].concat();
     nothing[1].array.data.fill(0.0);
     nothing[2].array.data.fill(0.0);
     check_large(&Op::Muon(muon), &nothing, 8.0 * ULP);
@@ -192,7 +193,8 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         // A window that begins after something poisonous.
         let mut old = draws.array(&[2, 40, 8], 1.0);
         old.data[..12 * 8].fill(f64::NAN);
-        let given = [given[0].clone(), typed(dtype, old.clone()), typed(dtype, old), given[3].clone()];
+        let given =
+            [given[0].clone(), typed(dtype, old.clone()), typed(dtype, old), given[3].clone()];
         let positions = i32s(Array::new([4], [17.0, 20.0, 0.0, 39.0]));
         let spec = AttentionSpec { window: Some(6), ..spec };
         check_large(&Op::CachedAttention(spec), &[&given[..], &[positions]].concat(), 48.0 * ULP);

@@ -8,8 +8,13 @@ use crate::harness::{Given, ULP, check_large, check_op, f32s};
 
 #[test]
 fn global_norms() {
-    let shapes: [&[&[usize]]; 5] =
-        [&[&[]], &[&[1]], &[&[3, 5], &[7], &[]], &[&[33, 67], &[0], &[17]], &[&[70_001], &[40_000]]];
+    let shapes: [&[&[usize]]; 5] = [
+        &[&[]],
+        &[&[1]],
+        &[&[3, 5], &[7], &[]],
+        &[&[33, 67], &[0], &[17]],
+        &[&[70_001], &[40_000]],
+    ];
     for shapes in shapes {
         let mut draws = Draws::new(shapes.len() as u64);
         let given: Vec<Given> = shapes.iter().map(|s| f32s(draws.array(s, 1.0))).collect();
@@ -90,7 +95,9 @@ fn adamw_from_all_sources(op: &Op, given: &[Given], tolerance: f64) {
 fn muon() {
     for orthogonalizer in [Orthogonalizer::NewtonSchulz, Orthogonalizer::PolarExpress] {
         for (nesterov, weight_decay) in [(true, 0.1), (false, 0.0)] {
-            for (rows, cols) in [(1, 1), (1, 7), (7, 1), (5, 5), (3, 17), (17, 3), (33, 67), (67, 48)] {
+            for (rows, cols) in
+                [(1, 1), (1, 7), (7, 1), (5, 5), (3, 17), (17, 3), (33, 67), (67, 48)]
+            {
                 for factor in [1.0, 0.3, 0.0] {
                     let spec = MuonSpec {
                         nesterov,
@@ -123,8 +130,7 @@ fn muon_of_a_large_matrix() {
     };
     for (rows, cols) in [(131, 259), (259, 131)] {
         let mut draws = Draws::new(3);
-        let mut given: Vec<Given> =
-            (0..3).map(|_| f32s(draws.array(&[rows, cols], 1.0))).collect();
+        let mut given: Vec<Given> = (0..3).map(|_| f32s(draws.array(&[rows, cols], 1.0))).collect();
         given.extend(scalars(&[0.1, 0.9, 1.0]));
         check_large(&Op::Muon(spec), &given, 1000.0 * ULP);
     }

@@ -183,7 +183,9 @@ impl Transformer {
                     let ids = (0..tokens).map(|t| (t / 5) as f64);
                     Array::new(shape.clone(), ids.collect::<Vec<_>>())
                 }
-                "weights" => Array::new(shape.clone(), vec![f64::from(1.0 / tokens as f32); tokens]),
+                "weights" => {
+                    Array::new(shape.clone(), vec![f64::from(1.0 / tokens as f32); tokens])
+                }
                 "lr" => Array::scalar(0.02f32.into()),
                 "momentum" => Array::scalar(0.9f32.into()),
                 "limit" => Array::scalar(f64::INFINITY),
@@ -213,14 +215,8 @@ fn gradients_of_a_transformer() {
     for (batch, time) in [(1, 1), (2, 13), (3, 32)] {
         for recompute in POLICIES {
             for relu in [false, true] {
-                let model = Transformer {
-                    batch,
-                    time,
-                    recompute,
-                    clipped: false,
-                    relu,
-                    dtype: DType::F32,
-                };
+                let model =
+                    Transformer { batch, time, recompute, clipped: false, relu, dtype: DType::F32 };
                 let program = model.gradient_program();
                 let inputs = model.inputs(&program, 1);
                 let what = format!("{batch}×{time} {recompute:?} relu {relu}");
@@ -358,7 +354,8 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
                 b.soft_cap(y, 3.0).unwrap()
             }
             12 => {
-                let rope = RopeSpec { head_dim, theta: 30.0, axes: 1, inverse: draws.below(2) == 0 };
+                let rope =
+                    RopeSpec { head_dim, theta: 30.0, axes: 1, inverse: draws.below(2) == 0 };
                 b.rope(u, positions, rope).unwrap()
             }
             _ => {

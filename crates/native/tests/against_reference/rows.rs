@@ -43,10 +43,8 @@ fn norm_gradients_in_groups() {
     for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
         for (weighted, accumulate) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut draws = Draws::new((rows * d) as u64);
-            let mut given = vec![
-                f32s(draws.array(&[rows, d], 2.0)),
-                f32s(draws.array(&[rows, d], 1.0)),
-            ];
+            let mut given =
+                vec![f32s(draws.array(&[rows, d], 2.0)), f32s(draws.array(&[rows, d], 1.0))];
             given.extend(weighted.then(|| f32s(draws.array(&[group], 2.0))));
             given.extend(accumulate.then(|| f32s(draws.array(&[rows, d], 1.0))));
             let op = Op::RmsNormBackward { group, eps: 0.01, weighted, accumulate };
@@ -58,7 +56,9 @@ fn norm_gradients_in_groups() {
 
 #[test]
 fn rotations_by_one_and_more_axes() {
-    for (axes, head_dim, heads) in [(1, 2, 1), (1, 6, 3), (1, 64, 2), (2, 4, 3), (2, 36, 1), (3, 6, 5)] {
+    for (axes, head_dim, heads) in
+        [(1, 2, 1), (1, 6, 3), (1, 64, 2), (2, 4, 3), (2, 36, 1), (3, 6, 5)]
+    {
         for inverse in [false, true] {
             for tokens in [0, 1, 7, 33] {
                 let spec = RopeSpec { head_dim, theta: 10_000.0, axes, inverse };
