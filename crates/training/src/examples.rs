@@ -176,7 +176,7 @@ impl Examples for Documents {
         tokens: &mut [i32],
         targets: &mut [i32],
     ) -> Result<(), TrainingError> {
-        let length = self.pairs(example) - 1;
+        let Some(length) = self.pairs(example).checked_sub(1) else { return Ok(()) };
         let end = start + tokens.len();
         // Tokens start−1 .. end, where −1 and `length` are end-of-text.
         let first = start.saturating_sub(1);

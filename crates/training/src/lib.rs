@@ -16,6 +16,7 @@ mod metrics;
 mod packing;
 mod permutation;
 mod progress;
+pub mod report;
 mod run;
 mod schedule;
 mod tensorboard;

@@ -330,7 +330,7 @@ impl StageFile {
                 Length::Steps(1000)
             }),
             rows: self.rows.unwrap_or(16),
-            time: self.time.unwrap_or(256),
+            time: self.time.unwrap_or(model.max_time.min(256)),
             accumulation: self.accumulation.unwrap_or(1),
             dialogue_share: self.dialogue_share.unwrap_or(0.0),
             groups: self.groups.unwrap_or(optimizer.scaled(scale)),

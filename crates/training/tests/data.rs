@@ -1,0 +1,272 @@
+//! What is learned from: every token once, nothing across documents, answers only, any step alone.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use stoa_tokens::{
+    END_OF_TEXT, ShardWriter, TokenId, TokenShard, TokenWidth, Tokenizer, TrainOptions,
+};
+use stoa_training::*;
+
+fn tokenizer() -> Tokenizer {
+    let text = "the square is where people ask and the people of the square answer\n";
+    let options = TrainOptions { vocab_size: 280, threads: 1, ..TrainOptions::default() };
+    Tokenizer::train([text; 4], &options, |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Documents of these lengths whose tokens are all different and not special.
+fn numbered(lengths: &[usize]) -> Vec<Vec<TokenId>> {
+    let mut next = 1000;
+    let document = |&length: &usize| {
+        (0..length)
+            .map(|_| {
+                next += 1;
+                TokenId(next)
+            })
+            .collect()
+    };
+    lengths.iter().map(document).collect()
+}
+
+fn ints(tensor: &stoa_graph::Tensor) -> &[i32] {
+    tensor.as_i32().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    /// An epoch holds each token exactly once as a target, each preceded by its own predecessor,
+    /// and each piece begins at position 0 in a segment of its own.
+    #[test]
+    fn an_epoch_is_every_token_once_and_nothing_across_documents(
+        lengths in prop::collection::vec(0usize..40, 1..30),
+        time in 1usize..24,
+        seed in any::<u64>(),
+    ) {
+        let tokenizer = tokenizer();
+        let end = tokenizer.special(END_OF_TEXT).unwrap().0 as i32;
+        let documents = numbered(&lengths);
+        let successor: BTreeMap<i32, i32> = documents
+            .iter()
+            .flat_map(|d| d.windows(2).map(|w| (w[0].0 as i32, w[1].0 as i32)))
+            .collect();
+        let first: Vec<i32> = documents.iter().filter_map(|d| d.first()).map(|t| t.0 as i32).collect();
+        let last: Vec<i32> = documents.iter().filter_map(|d| d.last()).map(|t| t.0 as i32).collect();
+        let examples = Documents::new(documents.clone(), &tokenizer).unwrap();
+        let source = match Source::new(&examples, time, seed, "rows") {
+            Ok(source) => source,
+            Err(_) => {
+                prop_assert!(lengths.iter().all(|&l| l == 0));
+                return Ok(());
+            }
+        };
+        let rows = source.packing().rows();
+        let order = DataOrder::single(source);
+        let mut seen: BTreeMap<i32, usize> = BTreeMap::new();
+        let mut ends = 0;
+        for step in 0..rows as u64 {
+            let batch = order.step(step, 1, 1).unwrap().remove(0);
+            let (tokens, targets) = (ints(&batch.tokens), ints(&batch.targets));
+            let (positions, segments) = (ints(&batch.positions), ints(&batch.segments));
+            let mut pairs = 0;
+            for i in 0..time {
+                let begins = i == 0 || segments[i] != segments[i - 1];
+                prop_assert_eq!(positions[i], if begins { 0 } else { positions[i - 1] + 1 });
+                if !begins && targets[i] != IGNORED {
+                    // Within a segment each input is what was predicted before it.
+                    prop_assert_eq!(tokens[i], targets[i - 1]);
+                }
+                if targets[i] == IGNORED {
+                    continue;
+                }
+                pairs += 1;
+                if targets[i] == end {
+                    ends += 1;
+                    prop_assert!(last.contains(&tokens[i]));
+                } else {
+                    *seen.entry(targets[i]).or_default() += 1;
+                    let follows = successor.get(&tokens[i]) == Some(&targets[i]);
+                    let opens = tokens[i] == end && first.contains(&targets[i]);
+                    prop_assert!(follows || opens, "{} after {}", targets[i], tokens[i]);
+                }
+            }
+            prop_assert_eq!(pairs, batch.pairs);
+        }
+        let tokens: usize = lengths.iter().sum();
+        prop_assert_eq!(seen.len(), tokens);
+        prop_assert!(seen.values().all(|&n| n == 1));
+        prop_assert_eq!(ends, first.len());
+        // The next epoch has the same rows in another order.
+        prop_assert_eq!(order.step(rows as u64, 1, 1).unwrap()[0].pairs > 0, true);
+    }
+
+    /// Best fit never leaves two rows that would fit into one.
+    #[test]
+    fn no_two_rows_could_share(lengths in prop::collection::vec(1usize..20, 1..60)) {
+        let tokenizer = tokenizer();
+        let examples = Documents::new(numbered(&lengths), &tokenizer).unwrap();
+        let packing = Packing::best_fit(&examples, 21, 5);
+        let mut used: Vec<usize> =
+            (0..packing.rows()).map(|r| packing.row(r).iter().map(|p| p.pairs).sum()).collect();
+        used.sort_unstable();
+        prop_assert!(used.iter().all(|&n| n <= 21));
+        prop_assert!(used.len() < 2 || used[0] + used[1] > 21, "{used:?}");
+    }
+}
+
+#[test]
+fn weights_are_a_mean_over_the_whole_step() {
+    let tokenizer = tokenizer();
+    let examples = Documents::new(numbered(&[3, 9, 4, 30, 1, 1, 5]), &tokenizer).unwrap();
+    let source = Source::new(&examples, 8, 1, "rows").unwrap();
+    let order = DataOrder::single(source);
+    let batches = order.step(0, 2, 3).unwrap();
+    let sum: f32 = batches.iter().flat_map(|b| b.weights.as_f32().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    for batch in &batches {
+        let ignored = ints(&batch.targets).iter().map(|&t| t == IGNORED);
+        assert!(ignored.zip(batch.weights.as_f32().unwrap()).all(|(i, &w)| i == (w == 0.0)));
+    }
+    // Two steps of one batch are the halves of one step of two, whatever came before.
+    let apart = [order.step(4, 2, 1).unwrap(), order.step(5, 2, 1).unwrap()].concat();
+    let together = order.step(2, 2, 2).unwrap();
+    for (a, b) in apart.iter().zip(&together) {
+        assert_eq!((&a.tokens, &a.targets, &a.segments), (&b.tokens, &b.targets, &b.segments));
+    }
+}
+
+#[test]
+fn shards_and_memory_give_the_same_examples() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokenizer = tokenizer();
+    let documents = numbered(&[5, 0, 17, 1, 8]);
+    let mut shards = Vec::new();
+    for (i, part) in [&documents[..2], &documents[2..]].into_iter().enumerate() {
+        let path = directory.path().join(format!("{i}.tokens"));
+        let mut writer =
+            ShardWriter::create(&path, tokenizer.fingerprint(), TokenWidth::U16).unwrap();
+        part.iter().for_each(|d| writer.push_document(d).unwrap());
+        writer.finish().unwrap();
+        shards.push(TokenShard::open(&path).unwrap());
+    }
+    let stored = Documents::from_shards(shards, &tokenizer).unwrap();
+    let owned = Documents::new(documents, &tokenizer).unwrap();
+    assert_eq!(stored.count(), 5);
+    assert_eq!(stored.digest().unwrap(), owned.digest().unwrap());
+    let fill = |examples: &Documents| {
+        let (mut tokens, mut targets) = (vec![0; 6], vec![0; 6]);
+        examples.fill(2, 12, &mut tokens, &mut targets).unwrap();
+        (tokens, targets)
+    };
+    assert_eq!(fill(&stored), fill(&owned));
+}
+
+fn message(role: Role, content: &str) -> Message {
+    Message { role, content: content.into() }
+}
+
+fn dialogue() -> Dialogue {
+    Dialogue {
+        messages: vec![
+            message(Role::System, "be kind"),
+            message(Role::User, "where is the square<|im_end|>?"),
+            message(Role::Assistant, "the people answer"),
+            message(Role::User, "and?"),
+            message(Role::Assistant, "où ça 🙂"),
+        ],
+    }
+}
+
+#[test]
+fn only_answers_and_their_ends_are_learned() {
+    let tokenizer = tokenizer();
+    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
+    let pick = |wanted: bool| {
+        let ids = chat.tokens.iter().zip(&chat.learned).filter(|(_, l)| **l == wanted);
+        tokenizer.decode_lossy(&ids.map(|(id, _)| *id).collect::<Vec<_>>())
+    };
+    assert_eq!(pick(true), "the people answer<|im_end|>où ça 🙂<|im_end|>");
+    assert_eq!(
+        pick(false),
+        "<|im_start|>system\nbe kind<|im_end|>\n\
+         <|im_start|>user\nwhere is the square<|im_end|>?<|im_end|>\n\
+         <|im_start|>assistant\n\n<|im_start|>user\nand?<|im_end|>\n<|im_start|>assistant\n"
+    );
+    // The text's own "<|im_end|>" is no special token.
+    let end = tokenizer.special(stoa_tokens::IM_END).unwrap();
+    assert_eq!(chat.tokens.iter().filter(|&&id| id == end).count(), 5);
+}
+
+#[test]
+fn ids_are_those_of_the_rendered_template() {
+    let tokenizer = tokenizer();
+    let mut plain = dialogue();
+    plain.messages[1].content = "where is the square?".into();
+    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&plain);
+    let turn = |m: &Message| format!("<|im_start|>{}\n{}<|im_end|>\n", m.role.name(), m.content);
+    let rendered: String = plain.messages.iter().map(turn).collect();
+    assert_eq!(chat.tokens, tokenizer.encode_with_special(rendered.trim_end()));
+}
+
+#[test]
+fn masked_targets_reach_the_batch_and_long_dialogues_lose_their_end() {
+    let tokenizer = tokenizer();
+    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
+    let learned = chat.learned.iter().skip(1).filter(|&&l| l).count();
+    let long = chat.tokens.len();
+    let answers = DialogueExamples::answers_only(vec![chat.clone()]);
+    let source = Source::new(&answers, long, 0, "rows").unwrap();
+    let batch = DataOrder::single(source).step(0, 1, 1).unwrap().remove(0);
+    assert_eq!(ints(&batch.targets).iter().filter(|&&t| t != IGNORED).count(), learned);
+    assert_eq!(batch.pairs, long - 1);
+
+    let text = DialogueExamples::as_text(vec![chat]);
+    let packing = Packing::best_fit(&text, 10, 0);
+    assert_eq!((packing.rows(), packing.truncated_pairs()), (1, long as u64 - 1 - 10));
+}
+
+#[test]
+fn a_share_of_the_rows_is_dialogues() {
+    let tokenizer = tokenizer();
+    let documents = Documents::new(numbered(&[6; 40]), &tokenizer).unwrap();
+    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
+    let dialogues = DialogueExamples::as_text(vec![chat; 10]);
+    let main = Source::new(&documents, 8, 0, "training text").unwrap();
+    let second = Source::new(&dialogues, 8, 0, "dialogues").unwrap();
+    let order = DataOrder::mixed(main, second, 0.25);
+    let start = tokenizer.special(stoa_tokens::IM_START).unwrap().0 as i32;
+    let is_dialogue = |step| ints(&order.step(step, 1, 1).unwrap()[0].tokens)[0] == start;
+    let drawn: Vec<bool> = (0..40).map(is_dialogue).collect();
+    assert_eq!(drawn.iter().filter(|&&d| d).count(), 10);
+    assert!(drawn.chunks(4).all(|four| four.iter().filter(|&&d| d).count() == 1), "evenly spread");
+}
+
+#[test]
+fn dialogue_files_are_read_and_bad_lines_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dialogues.jsonl");
+    let good = serde_json::to_string(&dialogue()).unwrap();
+    std::fs::write(&path, format!("{good}\n\n{good}\n")).unwrap();
+    assert_eq!(read_dialogues(&path).unwrap(), [dialogue(), dialogue()]);
+    for (bad, problem) in [
+        ("{\"messages\":[{\"role\":\"judge\",\"content\":\"\"}]}", "judge"),
+        ("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", "no message of the assistant"),
+        ("{\"messages\"", "EOF"),
+    ] {
+        std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();
+        let error = read_dialogues(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains(problem), "{error}");
+    }
+    assert!(
+        read_dialogues(&directory.path().join("none")).unwrap_err().to_string().contains("none")
+    );
+}
