@@ -5,7 +5,9 @@
 //!
 //! Non-finite values follow IEEE 754 in every op: NaN and infinity reach every result whose formula
 //! reads them (0·∞ and 0·NaN included) and no other, except where a variant says so. An engine that
-//! computes in f32 may reach infinity where the formula in exact arithmetic does not.
+//! computes in f32 may reach infinity where the formula in exact arithmetic does not, and one that
+//! adds the terms of a formula in another order may give NaN for infinity or the reverse; never a
+//! finite number for either.
 
 use crate::TensorType;
 
@@ -265,7 +267,7 @@ pub enum Op {
         max_norm: f32,
     },
     /// p, g, m, v, lr scalar, step scalar (from 1), factor scalar → p, m, v: with rate =
-    /// lr·lr_scale, p ← p·(1 − rate·weight_decay) − rate·m̂/(√v̂ + eps). The gradient is g·factor; a factor of 0 leaves p, m and v as they are, whatever stands in g.
+    /// lr·lr_scale, p ← p − rate·(m̂/(√v̂ + eps) + weight_decay·p). The gradient is g·factor; a factor of 0 leaves p, m and v as they are, whatever stands in g.
     AdamW(AdamWSpec),
     /// p [rows, cols], g, momentum buffer, lr scalar, momentum scalar, factor scalar → p, buffer.
     /// buffer ← momentum·buffer + (1 − momentum)·g·factor; u = orthogonalise(nesterov lerp);

@@ -35,7 +35,7 @@ pub(super) fn adamw(inputs: &[&Array], spec: &AdamWSpec) -> Vec<Array> {
         let first = m.data[i] / (1.0 - beta1.powf(step));
         let second = v.data[i] / (1.0 - beta2.powf(step));
         let update = first / (second.sqrt() + f64::from(spec.eps));
-        p.data[i] = p.data[i] * (1.0 - lr * f64::from(spec.weight_decay)) - lr * update;
+        p.data[i] -= lr * (update + f64::from(spec.weight_decay) * p.data[i]);
     }
     vec![p, m, v]
 }

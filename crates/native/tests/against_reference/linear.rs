@@ -112,6 +112,6 @@ proptest! {
         }
         // Squares and products of two sums of k terms.
         let tolerance = 4.0 * tolerance(k);
-        check_program("fused", &b.finish(), &given, Rounding::Declared, |_| tolerance);
+        check_program("fused", &b.finish(), &given, Rounding::Declared, tolerance);
     }
 }

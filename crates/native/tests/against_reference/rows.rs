@@ -1,5 +1,6 @@
 //! Norms, rotations and tables: ops that work row by row.
 
+use stoa_graph::reference::Array;
 use stoa_graph::{DType, Op, RopeSpec};
 
 use crate::draws::Draws;
@@ -74,6 +75,16 @@ fn rotations_by_one_and_more_axes() {
     let mut draws = Draws::new(1);
     let (x, positions) = (draws.array(&[701, 96], 1.0), draws.integers(&[701, 1], 0..701));
     check_large(&Op::Rope(spec), &[f32s(x), i32s(positions)], 4.0 * ULP);
+}
+
+#[test]
+fn rotations_by_positions_beyond_any_table() {
+    let spec = RopeSpec { head_dim: 6, theta: 10_000.0, axes: 1, inverse: false };
+    let x = Draws::new(2).array(&[4, 12], 1.0);
+    let far = [f64::from(i32::MAX), f64::from(i32::MIN), -1.0, 1e8];
+    let positions = i32s(Array::new([4, 1], far));
+    // Angles of 2³¹ in f64 are right to 2³¹·2⁻⁵³ ≈ 4 roundings of f32.
+    check_large(&Op::Rope(spec), &[f32s(x), positions], 16.0 * ULP);
 }
 
 #[test]
