@@ -6,7 +6,7 @@ use stoa_graph::{GraphError, Tensor};
 
 use crate::TrainingError;
 use crate::examples::{Examples, IGNORED};
-use crate::packing::Packing;
+use crate::packing::{Packing, Piece};
 use crate::permutation::Permutation;
 
 /// Rows of one kind of example, in an order that is new for each epoch.
@@ -83,6 +83,17 @@ impl<'a> DataOrder<'a> {
         } else {
             (&self.main, self.main.row(index - before))
         }
+    }
+
+    /// Pieces of each row of a step of `rows` rows, as a listing of what is learned when.
+    pub fn pieces(&self, step: u64, rows: usize) -> Vec<&[Piece]> {
+        let first = step * rows as u64;
+        (first..first + rows as u64)
+            .map(|index| {
+                let (source, row) = self.place(index);
+                source.packing.row(row)
+            })
+            .collect()
     }
 
     /// The micro-batches of a step, `rows` rows each.
