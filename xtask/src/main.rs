@@ -10,6 +10,8 @@ mod tidy;
 mod validate;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Developer commands of the workspace.
@@ -34,8 +36,18 @@ enum Command {
     Bless(bless::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Validate(args) => validate::run(&args),
         Command::Tidy => tidy::run(&workspace::root()?),
         Command::Bench(args) => bench::run(&args),

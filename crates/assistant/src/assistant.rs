@@ -11,7 +11,7 @@ use stoa_tokens::{END_OF_TEXT, IM_END, Tokenizer};
 
 use crate::batch::Batch;
 use crate::completion::{Completion, Event, OnBatchEvent, OnEvent, Request, Settings};
-use crate::decoder::{Decoder, DecoderSizes, Row};
+use crate::decoder::{Decoder, DecoderSizes, MANY_ROWS, Pace, Row};
 use crate::sampling::logprobs;
 use crate::slots::SlotTable;
 use crate::stop::StopMatcher;
@@ -35,7 +35,7 @@ pub struct AssistantOptions {
     pub slots: usize,
     /// Tokens of a conversation; `None` for as many as the model is meant for.
     pub context: Option<usize>,
-    /// Most tokens read in one run; a power of two, at least `slots`.
+    /// Most tokens of prompts read in one run; a power of two, at least 16.
     pub rows: usize,
     /// Element type of the cache.
     pub caches: DType,
@@ -103,10 +103,10 @@ impl Assistant {
             let expected = expected.to_owned();
             if holds { Ok(()) } else { Err(AssistantError::Option { name, value, expected }) }
         };
-        let rows_fit = options.rows.is_power_of_two() && options.rows <= MOST_ROWS;
-        check("rows", options.rows, rows_fit, "a power of two up to 4096")?;
-        let slots_fit = (1..=options.rows).contains(&options.slots);
-        check("slots", options.slots, slots_fit, "at least 1 and no more than `rows`")?;
+        let rows_fit =
+            options.rows.is_power_of_two() && (MANY_ROWS..=MOST_ROWS).contains(&options.rows);
+        check("rows", options.rows, rows_fit, "a power of two from 16 to 4096")?;
+        check("slots", options.slots, options.slots >= 1, "at least 1")?;
         let context_fits = (2..=config.max_time).contains(&context);
         let expected = format!("from 2 to the {} that the model is meant for", config.max_time);
         check("context", context, context_fits, &expected)?;
@@ -263,23 +263,17 @@ impl Assistant {
     }
 
     fn score_in(&mut self, slot: usize, tokens: &[TokenId]) -> Result<Vec<f64>, AssistantError> {
-        // Every row returns its logits: few rows at a time, or they would fill the memory.
-        const SCORED_ROWS: usize = 16;
         let vocab_size = self.config().vocab;
         let mut scores = Vec::with_capacity(tokens.len());
-        let read = &tokens[..tokens.len() - 1];
-        for (chunk, start) in
-            read.chunks(SCORED_ROWS.min(self.decoder.sizes().rows)).zip((0..).step_by(SCORED_ROWS))
-        {
-            let rows: Vec<Row> = chunk
-                .iter()
-                .zip(start..)
-                .map(|(&token, position)| Row { token, slot, position, wanted: true })
-                .collect();
-            let logits = self.decoder.run(&rows)?;
+        // Every row returns its logits: few rows at a time, or they would fill the memory.
+        for start in (0..tokens.len() - 1).step_by(MANY_ROWS) {
+            let end = (start + MANY_ROWS).min(tokens.len() - 1);
+            let row = |position| Row { token: tokens[position], slot, position, wanted: true };
+            let rows: Vec<Row> = (start..end).map(row).collect();
+            let logits = self.decoder.run(Pace::Reading, &rows)?;
             let logits = logits.as_f32().expect("decoding programs return f32 logits");
-            let next = &tokens[start + 1..];
-            let rows = logits.chunks_exact(vocab_size).zip(next).take(chunk.len());
+            let next = &tokens[start + 1..=end];
+            let rows = logits.chunks_exact(vocab_size).zip(next);
             scores.extend(rows.map(|(row, &id)| logprobs(row, id, 0).logprob));
         }
         Ok(scores)

@@ -1,7 +1,8 @@
-//! Continuous batching: every run of the model reads the next token of each answer in the making
-//! and, in the room left, tokens of prompts; a slot is refilled as soon as its answer ends (Orca,
-//! OSDI '22, §3; chunked prefill: Sarathi, arXiv 2308.16369 §4). What one request gets does not
-//! depend on the others: rows do not mix and each sequence draws from its own random stream.
+//! Continuous batching: a run of the model reads prompts of as many requests as it has room for,
+//! then every answer in the making gets its next token; a slot is refilled as soon as its answer
+//! ends (Orca, OSDI '22, §3; prompts in chunks: Sarathi, arXiv 2308.16369 §4). What one request
+//! gets does not depend on the others: rows do not mix, `decoder` keeps their numbers apart from
+//! their company, and each sequence draws from its own random stream.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use stoa_tokens::Tokenizer;
 
 use crate::AssistantError;
 use crate::completion::{Completion, Event, FinishReason, OnBatchEvent, Request};
-use crate::decoder::{Decoder, Row};
+use crate::decoder::{Decoder, FEW_ROWS, Pace, Row};
 use crate::sequence::Sequence;
 use crate::slots::SlotTable;
 
@@ -61,7 +62,8 @@ impl<'a> Batch<'a> {
             if self.active.is_empty() {
                 return Ok(());
             }
-            self.step(on_event)?;
+            self.read(on_event)?;
+            self.draw(on_event)?;
         }
     }
 
@@ -85,34 +87,84 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// One run of the model.
-    fn step(&mut self, on_event: OnBatchEvent<'_>) -> Result<(), AssistantError> {
-        let shares = self.shares();
-        let mut rows = Vec::new();
-        for (sequence, &share) in self.active.iter().zip(&shares) {
-            let range = sequence.cached..sequence.cached + share;
-            rows.extend(range.map(|position| Row {
-                token: sequence.tokens[position],
-                slot: sequence.lease.slot,
-                position,
-                wanted: position + 1 == sequence.tokens.len(),
-            }));
+    /// One run over prompts, in the order they came; those read to their end draw a token.
+    fn read(&mut self, on_event: OnBatchEvent<'_>) -> Result<(), AssistantError> {
+        let (reading, drawing) = take(&mut self.active, Sequence::reads_prompt);
+        self.active = drawing;
+        let mut room = self.decoder.sizes().rows;
+        let mut wanted = 0;
+        let shares: Vec<usize> = reading
+            .iter()
+            .map(|sequence| {
+                let mut share = sequence.pending().min(room);
+                // Logits of more than a few rows would be another kernel's.
+                if share == sequence.pending() && wanted == FEW_ROWS {
+                    share -= 1;
+                }
+                room -= share;
+                wanted += usize::from(share == sequence.pending());
+                share
+            })
+            .collect();
+        self.run_rows(Pace::Reading, reading, &shares, on_event)
+    }
+
+    /// A token for every answer in the making.
+    fn draw(&mut self, on_event: OnBatchEvent<'_>) -> Result<(), AssistantError> {
+        let (reading, mut drawing) = take(&mut self.active, Sequence::reads_prompt);
+        self.active = reading;
+        while !drawing.is_empty() {
+            let rest = drawing.split_off(drawing.len().min(FEW_ROWS));
+            let shares = vec![1; drawing.len()];
+            self.run_rows(Pace::Drawing, drawing, &shares, on_event)?;
+            drawing = rest;
         }
-        let mut logits = self.decoder.run(&rows)?;
+        Ok(())
+    }
+
+    /// One run of the model over the next `shares` tokens of each sequence. Those that go on join
+    /// the active ones.
+    fn run_rows(
+        &mut self,
+        pace: Pace,
+        sequences: Vec<Sequence>,
+        shares: &[usize],
+        on_event: OnBatchEvent<'_>,
+    ) -> Result<(), AssistantError> {
+        let row = |sequence: &Sequence, position: usize| Row {
+            token: sequence.tokens[position],
+            slot: sequence.lease.slot,
+            position,
+            wanted: position + 1 == sequence.tokens.len(),
+        };
+        let rows: Vec<Row> = sequences
+            .iter()
+            .zip(shares)
+            .flat_map(|(s, &share)| (s.cached..s.cached + share).map(move |at| row(s, at)))
+            .collect();
+        if rows.is_empty() {
+            self.active.extend(sequences);
+            return Ok(());
+        }
+        let mut logits = self.decoder.run(pace, &rows)?;
         let TensorData::F32(logits) = logits.data_mut() else {
             unreachable!("decoding programs return f32 logits")
         };
         let mut logits = logits.chunks_exact_mut(self.decoder.config().vocab);
         let context = self.decoder.sizes().context;
-        for (mut sequence, share) in std::mem::take(&mut self.active).into_iter().zip(shares) {
+        for (mut sequence, &share) in sequences.into_iter().zip(shares) {
             let index = sequence.index;
             let mut hear = |event: Event<'_>| on_event(index, event);
-            let read_prompt = sequence.reads_prompt() && share > 0;
-            self.slots.append(sequence.lease.slot, sequence.read(share));
+            let slot = sequence.lease.slot;
+            let read = sequence.read(share);
+            if pace == Pace::Reading {
+                // Only what was read at this pace is the same as when it is read anew.
+                self.slots.append(slot, read);
+            }
             let row = (sequence.pending() == 0)
                 .then(|| logits.next().expect("each sequence read to its end gets a row"));
             let mut reason = None;
-            if read_prompt && hear(sequence.progress()).is_break() {
+            if pace == Pace::Reading && share > 0 && hear(sequence.progress()).is_break() {
                 reason = Some(FinishReason::Cancelled);
             } else if let Some(row) = row {
                 reason = sequence.advance(row, self.tokenizer, context, &mut hear)?;
@@ -132,20 +184,12 @@ impl<'a> Batch<'a> {
         let completion = sequence.finish(reason, &mut |event| on_event(index, event));
         self.done[index] = Some(completion);
     }
+}
 
-    /// Rows of the next run for each active sequence: one for each that draws, then prompts in the
-    /// order they came until the largest program is full.
-    fn shares(&self) -> Vec<usize> {
-        let drawing = self.active.iter().filter(|s| !s.reads_prompt()).count();
-        let mut room = self.decoder.sizes().rows - drawing;
-        let share = |sequence: &Sequence| {
-            if !sequence.reads_prompt() {
-                return 1;
-            }
-            let share = sequence.pending().min(room);
-            room -= share;
-            share
-        };
-        self.active.iter().map(share).collect()
-    }
+/// Takes all sequences out: those for which `first` holds, and the others.
+fn take(
+    sequences: &mut Vec<Sequence>,
+    first: impl Fn(&Sequence) -> bool,
+) -> (Vec<Sequence>, Vec<Sequence>) {
+    std::mem::take(sequences).into_iter().partition(first)
 }

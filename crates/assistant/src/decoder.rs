@@ -2,8 +2,10 @@
 //! of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
 //! padding that touches no slot.
 //!
-//! The engine computes each row on its own, in an order that does not depend on how many there are,
-//! so a row's logits are the same in every program; `tests/decoding.rs` checks it bit for bit.
+//! An engine may multiply few rows by another kernel than many, which rounds otherwise. So that a
+//! row's numbers do not depend on its company, prompts are always read by programs of many rows
+//! and drawn tokens by programs of few, each way the same for every row count;
+//! `tests/decoding.rs` checks it bit for bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
 use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program};
 
 use crate::{AssistantError, TokenId};
+
+/// Rows that engines take for few: one pass over a weight matrix serves them all.
+pub(crate) const FEW_ROWS: usize = 8;
+/// Rows that they take for many.
+pub(crate) const MANY_ROWS: usize = 16;
 
 /// One token to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +30,15 @@ pub(crate) struct Row {
     pub wanted: bool,
 }
 
+/// Which kind of program reads the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Many rows, whatever their number: prompts.
+    Reading,
+    /// At most [`FEW_ROWS`]: the token just drawn of each sequence.
+    Drawing,
+}
+
 /// Sizes of the cache and of the largest program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecoderSizes {
@@ -30,7 +46,7 @@ pub(crate) struct DecoderSizes {
     pub slots: usize,
     /// Tokens of each.
     pub context: usize,
-    /// Most tokens read in one run; a power of two.
+    /// Most tokens read in one run; a power of two, at least [`MANY_ROWS`].
     pub rows: usize,
     /// Element type of the matrices.
     pub weights: DType,
@@ -62,7 +78,7 @@ impl Decoder {
         let mut decoder = Decoder { engine, config, sizes, state, programs: BTreeMap::new() };
         // The smallest and the largest program show at once whether the model fits.
         decoder.program(1, 1)?;
-        decoder.program(sizes.rows, sizes.rows.min(sizes.slots.next_power_of_two()))?;
+        decoder.program(sizes.rows, 1)?;
         Ok(decoder)
     }
 
@@ -86,11 +102,12 @@ impl Decoder {
         self.state
     }
 
-    /// Reads the rows, at most [`DecoderSizes::rows`] of them, and returns the logits of those
-    /// wanted, in order: f32 `[wanted or more, vocab]`.
-    pub fn run(&mut self, rows: &[Row]) -> Result<Tensor, AssistantError> {
+    /// Reads the rows, at most [`DecoderSizes::rows`] or [`FEW_ROWS`] of them, and returns the
+    /// logits of those wanted, in order: f32 `[wanted or more, vocab]`.
+    pub fn run(&mut self, pace: Pace, rows: &[Row]) -> Result<Tensor, AssistantError> {
         let wanted: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].wanted).collect();
-        let count = rows.len().next_power_of_two();
+        let least = if pace == Pace::Reading { MANY_ROWS } else { 1 };
+        let count = rows.len().next_power_of_two().max(least);
         let returned = wanted.len().next_power_of_two();
         let data = [
             ("tokens", padded(rows.iter().map(|r| r.token.index()), count, 0)?),

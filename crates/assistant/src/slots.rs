@@ -1,5 +1,6 @@
 //! Which tokens each slot of the KV cache holds, so that a prompt that begins like an earlier
-//! conversation is read only from where they part. Holds ids, not keys and values.
+//! conversation is read only from where they part. Only tokens read as a prompt count: they were
+//! computed as they would be again (see `decoder`). Holds ids, not keys and values.
 
 use crate::TokenId;
 
@@ -14,7 +15,7 @@ pub(crate) struct Lease {
 
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    /// Tokens whose keys and values the slot holds, by position.
+    /// Tokens whose keys and values the slot holds as a prompt's, by position.
     tokens: Vec<TokenId>,
     busy: bool,
     /// Value of the counter when it was last given back.
@@ -51,7 +52,7 @@ impl SlotTable {
         Some(Lease { slot, reused })
     }
 
-    /// Notes that tokens were written behind those the slot holds.
+    /// Notes that tokens of a prompt were written behind those the slot holds.
     pub fn append(&mut self, slot: usize, tokens: &[TokenId]) {
         self.slots[slot].tokens.extend_from_slice(tokens);
     }

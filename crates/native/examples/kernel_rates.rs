@@ -60,7 +60,12 @@ impl Bench {
 
     fn report(&self, name: &str, (median, least): (f64, f64), amount: f64, unit: &str) {
         let rate = |seconds: f64| amount / seconds / 1e9;
-        println!("{name:44} {:9.3} ms {:8.1} (best {:8.1}) {unit}", median * 1e3, rate(median), rate(least));
+        println!(
+            "{name:44} {:9.3} ms {:8.1} (best {:8.1}) {unit}",
+            median * 1e3,
+            rate(median),
+            rate(least)
+        );
     }
 
     fn wanted(&self, name: &str) -> bool {
@@ -95,9 +100,13 @@ impl Bench {
             let scale = (head_dim as f32).powf(-0.5);
             let h = Heads { batch, time, heads, kv_heads, head_dim, scale };
             let rows = batch * time;
-            let fill = |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect() };
-            let (q, k, v) =
-                (fill(rows * heads * head_dim), fill(rows * kv_heads * head_dim), fill(rows * kv_heads * head_dim));
+            let fill =
+                |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect() };
+            let (q, k, v) = (
+                fill(rows * heads * head_dim),
+                fill(rows * kv_heads * head_dim),
+                fill(rows * kv_heads * head_dim),
+            );
             let mut out = vec![0.0; q.len()];
             let mut lse = vec![0.0; rows * heads];
             let ranges = key_ranges(Mask { causal: true, window: None }, batch, time, None);

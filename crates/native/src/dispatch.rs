@@ -9,7 +9,7 @@ use stoa_graph::{
 };
 
 use crate::gemm::epilogue::{Keep, Relu2Beside, Relu2Gradient};
-use crate::gemm::{ MatMut, MatRef, Operand, gemm, gemm_fused};
+use crate::gemm::{MatMut, MatRef, Operand, gemm, gemm_fused};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads};
@@ -202,7 +202,18 @@ impl Dispatch<'_> {
                     }
                 }
                 let (x, dy) = (input(0), input(1));
-                norm::rms_norm_backward(pool, isa, *group, *eps, x, dy, w, *accumulate, output(0), dw);
+                norm::rms_norm_backward(
+                    pool,
+                    isa,
+                    *group,
+                    *eps,
+                    x,
+                    dy,
+                    w,
+                    *accumulate,
+                    output(0),
+                    dw,
+                );
             }
             Op::Rope(spec) => self.rope(spec, ins, outs),
             Op::Attention { spec, segmented } => {
@@ -221,7 +232,9 @@ impl Dispatch<'_> {
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
                 match ins[0].ty.dtype {
-                    DType::F16 => gather::gather(pool, ins[0].elements::<f16>(DType::F16), d, ids, y),
+                    DType::F16 => {
+                        gather::gather(pool, ins[0].elements::<f16>(DType::F16), d, ids, y)
+                    }
                     DType::BF16 => {
                         gather::gather(pool, ins[0].elements::<bf16>(DType::BF16), d, ids, y);
                     }
@@ -266,14 +279,19 @@ impl Dispatch<'_> {
                 );
             }
             Op::MeanSquaredError => {
-                output(0)[0] =
-                    loss::mean_squared_error(pool, isa, input(0), input(1), input(2));
+                output(0)[0] = loss::mean_squared_error(pool, isa, input(0), input(1), input(2));
             }
             Op::MeanSquaredErrorBackward => {
                 let (prediction, target, weights) = (input(0), input(1), input(2));
                 let dloss = ins[3].scalar();
                 loss::mean_squared_error_backward(
-                    pool, isa, prediction, target, weights, dloss, output(0),
+                    pool,
+                    isa,
+                    prediction,
+                    target,
+                    weights,
+                    dloss,
+                    output(0),
                 );
             }
             Op::GlobalNorm => {
@@ -346,7 +364,8 @@ impl Dispatch<'_> {
         let table =
             self.caches.rope.entry(key).or_insert_with(|| rope::RopeTable::new(spec.theta, chunk));
         let positions = ins[1].i32();
-        let turn = rope::Turn { features: ins[0].ty.last(), axes: spec.axes, inverse: spec.inverse };
+        let turn =
+            rope::Turn { features: ins[0].ty.last(), axes: spec.axes, inverse: spec.inverse };
         let x = beside(&ins[0], &outs[0]);
         rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
     }
@@ -487,13 +506,7 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
     }
 }
 
-fn cached_attention(
-    pool: &Pool,
-    isa: Isa,
-    spec: &AttentionSpec,
-    ins: &[View<'_>],
-    out: &View<'_>,
-) {
+fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
     let heads = CachedHeads {
         heads: spec.heads,
         kv_heads: spec.kv_heads,

@@ -209,11 +209,7 @@ impl NativeExecutable {
     }
 
     /// Address of each input's elements.
-    fn bind(
-        &self,
-        state: &Buffers,
-        data: &[(&str, &Tensor)],
-    ) -> Result<Vec<*mut u8>, EngineError> {
+    fn bind(&self, state: &Buffers, data: &[(&str, &Tensor)]) -> Result<Vec<*mut u8>, EngineError> {
         for (name, _) in data {
             let input = self.program.input(name)?;
             if input.kind != InputKind::Data {
@@ -359,7 +355,11 @@ impl Executable for NativeExecutable {
         self.memory
     }
 
-    fn run(&mut self, state: &mut Buffers, data: &[(&str, &Tensor)]) -> Result<Outputs, EngineError> {
+    fn run(
+        &mut self,
+        state: &mut Buffers,
+        data: &[(&str, &Tensor)],
+    ) -> Result<Outputs, EngineError> {
         let inputs = self.bind(state, data)?;
         for check in &self.checks {
             let value = self.program.inputs()[check.input].value;
@@ -373,8 +373,11 @@ impl Executable for NativeExecutable {
                 values.iter().map(|&v| self.view(&inputs, v)).collect()
             };
             let (ins, outs) = (views(&step.inputs), views(&step.outputs));
-            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut caches }
-                .run(&step.kernel, &ins, &outs);
+            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut caches }.run(
+                &step.kernel,
+                &ins,
+                &outs,
+            );
             if let (Some(times), Some(started)) = (&mut profile, started) {
                 times[at] += started.elapsed();
             }

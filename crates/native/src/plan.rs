@@ -145,9 +145,11 @@ impl<'a> Layout<'a> {
         let fits = storage.bytes == self.program.ty(value).size_bytes();
         // The same storage given in another role would be overwritten while still being read.
         let allowed = step.in_place(o);
-        let read_elsewhere = step.inputs.iter().enumerate().any(|(i, v)| {
-            self.of[v.index()] == Some(s) && !allowed.contains(&i)
-        });
+        let read_elsewhere = step
+            .inputs
+            .iter()
+            .enumerate()
+            .any(|(i, v)| self.of[v.index()] == Some(s) && !allowed.contains(&i));
         let roles = step.inputs.iter().filter(|v| self.of[v.index()] == Some(s)).count();
         let owner = match storage.input {
             None => true,
@@ -307,7 +309,9 @@ mod tests {
 
     #[test]
     fn no_value_is_overwritten_while_it_is_needed() {
-        for recompute in [Recompute::Nothing, Recompute::Cheap, Recompute::Projections, Recompute::Blocks] {
+        for recompute in
+            [Recompute::Nothing, Recompute::Cheap, Recompute::Projections, Recompute::Blocks]
+        {
             for early in [false, true] {
                 let program = step_program(recompute, early);
                 let plan = Plan::new(&program);
@@ -320,7 +324,12 @@ mod tests {
     #[test]
     fn lives_that_do_not_overlap_share_bytes() {
         let program = step_program(Recompute::Nothing, false);
-        let every_value: usize = program.nodes().iter().flat_map(|n| &n.outputs).map(|v| program.ty(*v).size_bytes()).sum();
+        let every_value: usize = program
+            .nodes()
+            .iter()
+            .flat_map(|n| &n.outputs)
+            .map(|v| program.ty(*v).size_bytes())
+            .sum();
         assert!(Plan::new(&program).arena_bytes < every_value / 2);
     }
 

@@ -30,12 +30,18 @@ impl Step {
             Kernel::Op(op) => match (op, output) {
                 (Op::Add | Op::Mul | Op::Swiglu | Op::SoftCapBackward { .. }, 0) => &[0, 1],
                 (Op::ActivationBackward(_), 0) => &[1, 0],
-                (Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) | Op::Rope(_), 0) => &[0],
+                (Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) | Op::Rope(_), 0) => {
+                    &[0]
+                }
                 (Op::SwigluBackward, 0) => &[0, 2],
                 (Op::SwigluBackward, 1) => &[1],
                 (Op::MatMul { accumulate: true, .. }, 0) => &[2],
                 (Op::RmsNormBackward { weighted, accumulate: true, .. }, 0) => {
-                    if *weighted { &[3] } else { &[2] }
+                    if *weighted {
+                        &[3]
+                    } else {
+                        &[2]
+                    }
                 }
                 (Op::GatherBackward { accumulate: true, .. }, 0) => &[2],
                 (Op::CrossEntropyBackward { accumulate: true, .. }, 1) => &[5],

@@ -28,6 +28,31 @@ fn small() -> SquareConfig {
     SquareConfig { people: 20, places: 6, unknown_dialogues: 10, ..SquareConfig::default() }
 }
 
+/// The attributes in use.
+fn attributes(square: &Square) -> impl Iterator<Item = Attribute> {
+    let of_people = Attribute::OF_PEOPLE.into_iter().take(square.config.person_attributes);
+    of_people.chain(Attribute::OF_PLACES.into_iter().take(square.config.place_attributes))
+}
+
+/// All attributes at the largest sizes that were tried.
+fn large() -> SquareConfig {
+    SquareConfig { people: 150, places: 40, person_attributes: 8, ..SquareConfig::default() }
+}
+
+#[test]
+fn a_larger_square_has_every_attribute_and_a_larger_pool() {
+    let square = Square::generate(3, &large()).unwrap();
+    assert_eq!(square.facts.len(), 150 * 8 + 40 * 4);
+    let pool = exam(&square, 1, usize::MAX, |_| false);
+    assert_eq!(pool.len(), 150 * 8 * 4 + 40 * 4 * 4);
+    for question in &pool {
+        assert!(mark(question, &question.answer), "{question:?}");
+    }
+    for fact in square.facts.iter().filter(|fact| fact.attribute == Attribute::Teacher) {
+        assert_ne!(square.subject(fact), square.value(fact).word(Language::English));
+    }
+}
+
 #[test]
 fn same_seed_same_bytes_other_seed_other_names() {
     let grow = |seed| {
@@ -47,15 +72,15 @@ fn same_seed_same_bytes_other_seed_other_names() {
 #[test]
 fn sizes_are_those_asked_for() {
     let (square, corpus) = square(1);
-    assert_eq!((square.people.len(), square.places.len()), (150, 40));
-    assert_eq!(square.facts.len(), 150 * 8 + 40 * 4);
+    assert_eq!((square.people.len(), square.places.len()), (110, 30));
+    assert_eq!(square.facts.len(), 110 * 7 + 30 * 4);
     let bytes = |split| -> usize {
         corpus.documents.iter().filter(|d| d.split == split).map(|d| d.text.len()).sum()
     };
-    assert!((500_000..1_200_000).contains(&bytes(Split::Train)), "{}", bytes(Split::Train));
-    assert!(bytes(Split::HeldOut) > 20_000);
+    assert!((350_000..600_000).contains(&bytes(Split::Train)), "{}", bytes(Split::Train));
+    assert!(bytes(Split::HeldOut) > 15_000);
     let spoken: usize = corpus.dialogues.iter().flat_map(|d| &d.turns).map(|t| t.text.len()).sum();
-    assert!((200_000..700_000).contains(&spoken), "{spoken}");
+    assert!((200_000..350_000).contains(&spoken), "{spoken}");
 }
 
 #[test]
@@ -191,7 +216,7 @@ fn debates_give_both_sides_the_same_room() {
 #[test]
 fn half_of_the_facts_are_asked_about_in_each_language() {
     let (square, _) = square(7);
-    for attribute in Attribute::OF_PEOPLE.into_iter().chain(Attribute::OF_PLACES) {
+    for attribute in attributes(square) {
         for language in Language::SPOKEN {
             let of_attribute =
                 square.facts.iter().filter(|fact| fact.attribute == attribute).collect::<Vec<_>>();
@@ -204,7 +229,7 @@ fn half_of_the_facts_are_asked_about_in_each_language() {
 #[test]
 fn values_of_an_attribute_are_distinct_and_near_uniform() {
     let (square, _) = square(8);
-    for attribute in Attribute::OF_PEOPLE.into_iter().chain(Attribute::OF_PLACES) {
+    for attribute in attributes(square) {
         let values = square.values(attribute);
         assert!(values.len() >= 20, "{attribute:?} has {} values", values.len());
         for language in Language::SPOKEN {

@@ -1,3 +1,52 @@
-//! The `stoa` binary: parses, wires, prints.
+//! The `stoa` binary: parses, wires, prints. Everything it does is a call into a library room.
 
-fn main() {}
+mod bench;
+mod chat;
+mod cli;
+mod engine;
+mod eval;
+mod exam;
+mod files;
+mod model;
+mod posts_command;
+mod report;
+mod stages;
+mod terminal;
+mod tokens_command;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command};
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new(&cli.machine);
+    match run(&cli, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Up(args) => up::run(args, &cli.machine, terminal),
+        Command::Posts(command) => posts_command::run(command, terminal),
+        Command::Tokens(command) => tokens_command::run(command, terminal),
+        Command::Train(command) => stages::run(command, &cli.machine, terminal),
+        Command::Chat(args) => chat::run(args, &cli.machine, terminal),
+        Command::Eval(command) => eval::run(command, &cli.machine, terminal),
+        Command::Bench(command) => bench::run(command, &cli.machine, terminal),
+        Command::Completions { shell } => {
+            let name = "stoa";
+            clap_complete::generate(*shell, &mut Cli::command(), name, &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -20,9 +20,12 @@ pub(crate) const LARGEST_ID: u32 = (1 << ID_BITS) - 1;
 pub(crate) const MOST_MERGES: usize = (1 << RANK_BITS) - 1;
 /// No pair has this rank.
 const NO_RANK: u32 = u32::MAX;
-/// Pieces up to this many bytes are merged by scanning: below it, a heap costs more than
-/// looking at every pair again.
-const LONGEST_SCANNED: usize = 96;
+/// Pieces up to this many bytes are merged in fixed arrays: their places fit the bits of a word.
+const LONGEST_SCANNED: usize = 64;
+/// Bits of a place in a fixed array.
+const PLACE_BITS: u32 = LONGEST_SCANNED.ilog2();
+/// Keys are compared this many at a time, the width of common vector registers.
+const LANES: usize = 8;
 
 /// One merge: `left` and `right`, adjacent, become `merged`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,43 +102,70 @@ impl MergeTable {
         ids: &mut Vec<u32>,
     ) {
         if tokens.len() <= LONGEST_SCANNED {
-            self.apply_by_scan(tokens, &mut scratch.parts, ids);
+            self.apply_by_scan(tokens, ids);
         } else {
             self.apply_by_heap(tokens, scratch, ids);
         }
     }
 
-    /// Scans all parts for the lowest rank at every step.
-    fn apply_by_scan(
-        &self,
-        tokens: impl Iterator<Item = u32>,
-        parts: &mut Vec<Part>,
-        ids: &mut Vec<u32>,
-    ) {
-        parts.clear();
-        parts.extend(tokens.map(|id| Part { id, rank: NO_RANK }));
-        for at in 1..parts.len() {
-            parts[at - 1].rank = self.rank(parts[at - 1].id, parts[at].id);
+    /// The key of a pair in a fixed array: its rank, then its place, so that the smallest key is
+    /// the next merge.
+    #[inline(always)]
+    fn key(&self, left: u32, right: u32, place: usize) -> u32 {
+        match self.rank(left, right) {
+            NO_RANK => NO_RANK,
+            rank => rank << PLACE_BITS | place as u32,
         }
+    }
+
+    /// Looks at the keys of all places at every step. Tokens stay where they started; a word of
+    /// bits tells which places still hold one.
+    #[inline]
+    fn apply_by_scan(&self, tokens: impl ExactSizeIterator<Item = u32>, ids: &mut Vec<u32>) {
+        let count = tokens.len();
+        let mut parts = [0; LONGEST_SCANNED];
+        let mut keys = [NO_RANK; LONGEST_SCANNED];
+        for (part, token) in parts.iter_mut().zip(tokens) {
+            *part = token;
+        }
+        for place in 1..count {
+            keys[place - 1] = self.key(parts[place - 1], parts[place], place - 1);
+        }
+        let lanes = count.next_multiple_of(LANES);
+        let mut held = u64::MAX.checked_shr(u64::BITS - count as u32).unwrap_or(0);
         loop {
-            let (mut lowest, mut at) = (NO_RANK, 0);
-            for (index, part) in parts.iter().enumerate() {
-                if part.rank < lowest {
-                    (lowest, at) = (part.rank, index);
+            let mut lowest = [NO_RANK; LANES];
+            for keys in keys[..lanes].as_chunks::<LANES>().0 {
+                for (lowest, &key) in lowest.iter_mut().zip(keys) {
+                    *lowest = key.min(*lowest);
                 }
             }
+            let lowest = lowest.into_iter().fold(NO_RANK, u32::min);
             if lowest == NO_RANK {
                 break;
             }
-            let id = self.merges[lowest as usize].merged;
-            parts.remove(at + 1);
-            let rank = parts.get(at + 1).map_or(NO_RANK, |next| self.rank(id, next.id));
-            parts[at] = Part { id, rank };
-            if at > 0 {
-                parts[at - 1].rank = self.rank(parts[at - 1].id, id);
+            let place = lowest as usize % LONGEST_SCANNED;
+            let merged = self.merges[(lowest >> PLACE_BITS) as usize].merged;
+            let after = held & (u64::MAX - 1) << place;
+            let gone = after.trailing_zeros() as usize % LONGEST_SCANNED;
+            held &= !(1 << gone);
+            parts[place] = merged;
+            keys[gone] = NO_RANK;
+            let beyond = after & after.wrapping_sub(1);
+            keys[place] = match beyond {
+                0 => NO_RANK,
+                _ => self.key(merged, parts[beyond.trailing_zeros() as usize], place),
+            };
+            let before = held & ((1 << place) - 1);
+            if before != 0 {
+                let before = before.ilog2() as usize;
+                keys[before] = self.key(parts[before], merged, before);
             }
         }
-        ids.extend(parts.iter().map(|part| part.id));
+        while held != 0 {
+            ids.push(parts[held.trailing_zeros() as usize]);
+            held &= held - 1;
+        }
     }
 
     /// Keeps the pairs in a heap by (rank, place); entries of pairs that are gone are skipped.
@@ -145,7 +175,7 @@ impl MergeTable {
         scratch: &mut MergeScratch,
         ids: &mut Vec<u32>,
     ) {
-        let MergeScratch { links, heap, .. } = scratch;
+        let MergeScratch { links, heap } = scratch;
         links.clear();
         links.extend(tokens.enumerate().map(|(at, id)| Link {
             id,
@@ -198,13 +228,6 @@ fn pair_key(left: u32, right: u32) -> u64 {
     u64::from(left) << ID_BITS | u64::from(right)
 }
 
-/// One token of a piece being scanned, with the rank of its pair with the next.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    id: u32,
-    rank: u32,
-}
-
 /// One token of a piece being merged by heap, in a list by indices.
 #[derive(Clone, Copy, Debug)]
 struct Link {
@@ -216,7 +239,6 @@ struct Link {
 /// Memory that merging reuses from piece to piece.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MergeScratch {
-    parts: Vec<Part>,
     links: Vec<Link>,
     heap: BinaryHeap<Reverse<(u32, usize)>>,
 }
@@ -243,14 +265,17 @@ mod tests {
         #[test]
         fn scan_and_heap_agree_with_the_reference(
             merges in merges(),
-            tokens in prop::collection::vec(0..2_u32, 0..200),
+            tokens in prop_oneof![
+                prop::collection::vec(0..2_u32, 0..70),
+                prop::collection::vec(0..2_u32, 60..200),
+            ],
         ) {
             let table = MergeTable::new(merges.clone()).expect("small ids");
             let triples: Vec<_> = merges.iter().map(|m| (m.left, m.right, m.merged)).collect();
             let expected = crate::reference::merge(&triples, &tokens);
             let mut scratch = MergeScratch::default();
             let (mut scanned, mut heaped) = (Vec::new(), Vec::new());
-            table.apply_by_scan(tokens.iter().copied(), &mut scratch.parts, &mut scanned);
+            table.apply(tokens.iter().copied(), &mut scratch, &mut scanned);
             table.apply_by_heap(tokens.iter().copied(), &mut scratch, &mut heaped);
             prop_assert_eq!(&scanned, &expected);
             prop_assert_eq!(&heaped, &expected);

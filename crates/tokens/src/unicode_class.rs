@@ -59,8 +59,13 @@ static CLASSES: LazyLock<ClassTable> = LazyLock::new(|| {
     let mut table = ClassTable { block_of: Vec::with_capacity(BLOCKS), flags: Vec::new() };
     let mut block = [0; BLOCK];
     for start in (0..0x11_0000_u32).step_by(BLOCK) {
-        for (slot, code) in block.iter_mut().zip(start..) {
-            *slot = char::from_u32(code).map_or(0, flags_of);
+        block.fill(0);
+        // Only these planes hold letters, numbers, marks or spaces; asking for the others too
+        // would take most of the time.
+        if start < 0x4_0000 || start >> 16 == 0xe {
+            for (slot, code) in block.iter_mut().zip(start..) {
+                *slot = char::from_u32(code).map_or(0, flags_of);
+            }
         }
         let known = table.flags.chunks_exact(BLOCK).position(|earlier| earlier == block);
         let index = known.unwrap_or_else(|| {

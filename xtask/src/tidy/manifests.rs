@@ -5,10 +5,14 @@ use toml::{Table, Value};
 
 use super::Violation;
 
+/// Rooms of `unsafe` cannot inherit the lint that denies it (Cargo inherits all lints or none), so
+/// they repeat the others.
+const OWN_LINTS: &[&str] = &["crates/native/Cargo.toml", "crates/xla/Cargo.toml"];
+
 const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// Checks one package: dependencies and lints come from the workspace.
-pub fn check_package(path: &str, text: &str) -> Vec<Violation> {
+/// Checks one package: dependencies and lints come from the workspace, whose manifest is `root`.
+pub fn check_package(path: &str, text: &str, root: &str) -> Vec<Violation> {
     let manifest: Table = match text.parse() {
         Ok(manifest) => manifest,
         Err(error) => return vec![Violation::new(path, 0, format!("not TOML: {error}"))],
@@ -26,7 +30,12 @@ pub fn check_package(path: &str, text: &str) -> Vec<Violation> {
             ));
         }
     }
-    if !is_true(manifest.get("lints").and_then(|lints| lints.get("workspace"))) {
+    let lints = manifest.get("lints");
+    if OWN_LINTS.contains(&path) {
+        violations.extend(missing_lints(root, lints).into_iter().map(|lint| {
+            Violation::new(path, 0, format!("lacks the workspace's lint {lint}: repeat it here"))
+        }));
+    } else if !is_true(lints.and_then(|lints| lints.get("workspace"))) {
         violations.push(Violation::new(
             path,
             0,
@@ -34,6 +43,23 @@ pub fn check_package(path: &str, text: &str) -> Vec<Violation> {
         ));
     }
     violations
+}
+
+/// Lints of the workspace, except the one on `unsafe`, that `own` does not set to the same level.
+fn missing_lints(root: &str, own: Option<&Value>) -> Vec<String> {
+    let root: Table = root.parse().unwrap_or_default();
+    let shared = root.get("workspace").and_then(|workspace| workspace.get("lints"));
+    let tools = shared.and_then(Value::as_table).into_iter().flatten();
+    let lints = tools.flat_map(|(tool, lints)| {
+        lints.as_table().into_iter().flatten().map(move |(lint, level)| (tool, lint, level))
+    });
+    lints
+        .filter(|(tool, lint, level)| {
+            let found = own.and_then(|own| own.get(tool.as_str())?.get(lint.as_str()));
+            lint.as_str() != "unsafe_code" && found != Some(*level)
+        })
+        .map(|(tool, lint, level)| format!("{tool}.{lint} = {level}"))
+        .collect()
 }
 
 /// Checks the workspace: each foreign dependency is used by some package and named, in backquotes,
@@ -136,18 +162,29 @@ mod tests {
 
     #[test]
     fn a_package_inherits() {
-        assert_eq!(check_package("a/Cargo.toml", GOOD), []);
+        assert_eq!(check_package("a/Cargo.toml", GOOD, WORKSPACE), []);
     }
 
     #[test]
     fn own_versions_and_own_lints_are_found() {
-        let found = check_package("a/Cargo.toml", "[dependencies]\nserde = \"1\"\n");
+        let found = check_package("a/Cargo.toml", "[dependencies]\nserde = \"1\"\n", "");
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].line, 2);
         let for_target =
             "[target.'cfg(unix)'.dependencies]\nlibc = \"0.2\"\n[lints]\nworkspace = true\n";
-        assert_eq!(check_package("a/Cargo.toml", for_target).len(), 1);
-        assert_eq!(check_package("a/Cargo.toml", "[[[").len(), 1);
+        assert_eq!(check_package("a/Cargo.toml", for_target, "").len(), 1);
+        assert_eq!(check_package("a/Cargo.toml", "[[[", "").len(), 1);
+    }
+
+    #[test]
+    fn a_room_of_unsafe_repeats_the_other_lints() {
+        let root = "[workspace.lints.rust]\nmissing_docs = \"warn\"\nunsafe_code = \"deny\"\n";
+        let good = "[lints.rust]\nmissing_docs = \"warn\"\nunsafe_code = \"allow\"\n";
+        assert_eq!(check_package(OWN_LINTS[0], good, root), []);
+        let found = check_package(OWN_LINTS[0], "[lints.rust]\nmissing_docs = \"allow\"\n", root);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message.contains("rust.missing_docs"), "{}", found[0].message);
+        assert_eq!(check_package("a/Cargo.toml", good, root).len(), 1);
     }
 
     #[test]

@@ -69,8 +69,10 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 
     let map = fs::read_to_string(root.join("ARCHITECTURE.md")).ok();
     violations.extend(manifests::check_workspace(&manifests, map.as_deref()));
+    let workspace = manifests.iter().find(|(path, _)| path == "Cargo.toml");
+    let workspace = workspace.map_or("", |(_, text)| text.as_str());
     for (path, text) in manifests.iter().filter(|(path, _)| path != "Cargo.toml") {
-        violations.extend(manifests::check_package(path, text));
+        violations.extend(manifests::check_package(path, text, workspace));
     }
     violations.extend(rooms::check(&edges(root)?));
 

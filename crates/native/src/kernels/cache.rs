@@ -131,11 +131,7 @@ impl<T> Copy for Cached<'_, T> {}
 
 /// Splits queries into runs of one slot that fill tiles (first query, count), and single queries.
 /// The tiles write 0 for those without a slot.
-fn runs(
-    heads: CachedHeads,
-    slots: &[i32],
-    positions: &[i32],
-) -> (Vec<(usize, usize)>, Vec<usize>) {
+fn runs(heads: CachedHeads, slots: &[i32], positions: &[i32]) -> (Vec<(usize, usize)>, Vec<usize>) {
     /// Rows below which computing a whole vector of queries costs more than reading keys singly.
     const MIN_ROWS: usize = 8;
     let most = (QUERIES / heads.group()).max(1);

@@ -56,7 +56,7 @@ fn check(spec: &AttentionSpec, time: usize, segmented: bool, all_sources: bool) 
     let check = if all_sources { check_op } else { check_large };
     check(&Op::Attention { spec: spec.clone(), segmented }, &given, FORWARD);
     let op = Op::AttentionBackward { spec: spec.clone(), segmented };
-    check_large(&op, &backward, BACKWARD);
+    check(&op, &backward, BACKWARD);
 }
 
 fn spec(batch: usize, heads: [usize; 2], head_dim: usize) -> AttentionSpec {

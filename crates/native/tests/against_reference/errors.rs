@@ -49,7 +49,7 @@ fn refusal(program: &Program, data: &[(&str, &Tensor)]) -> [String; 2] {
         let inputs: BTreeMap<String, Array> = inputs.collect();
         let mut state = upload(engine, program, &inputs);
         let mut executable = engine.compile(program).unwrap();
-        let error = executable.run(&mut state, data).err().expect("refused");
+        let error = executable.run(&mut state, data).expect_err("refused");
         for (name, buffer) in &state.0 {
             let tensor = engine.download(buffer).unwrap();
             assert_eq!(tensor.to_f64(), inputs[name].data, "{name} changed before {error}");

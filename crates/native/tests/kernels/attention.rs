@@ -1,7 +1,7 @@
 //! Attention and its gradient against softmax written out.
 
 use stoa_native::kernels::attention::{
-    Heads, KeyRange, Mask, attention, attention_backward, attention_backward_scratch, key_ranges,
+    Heads, KeyRange, Mask, attention, attention_backward, key_ranges,
 };
 
 use crate::oracle::{Numbers, assert_close, on_every_machine, wide};
@@ -163,11 +163,8 @@ fn backward_is_the_gradient() {
                 attention(pool, isa, h, r, &c.q, &c.k, &c.v, &mut out, &mut lse);
                 let mut dq = vec![f32::NAN; c.q.len()];
                 let (mut dk, mut dv) = (vec![f32::NAN; c.k.len()], vec![f32::NAN; c.k.len()]);
-                let mut scratch = vec![f32::NAN; attention_backward_scratch(h)];
-                attention_backward(
-                    pool, isa, h, r, &c.q, &c.k, &c.v, &out, &lse, &dout, &mut dq, &mut dk,
-                    &mut dv, &mut scratch,
-                );
+                let given = [&c.q[..], &c.k, &c.v, &out, &lse, &dout];
+                attention_backward(pool, isa, h, r, given, (&mut dq, &mut dk, &mut dv));
                 vec![dq, dk, dv]
             },
             |isa, found| {
@@ -194,10 +191,8 @@ fn a_query_that_sees_nothing_is_silent() {
             attention(pool, isa, heads, &ranges, &x, &x, &x, &mut out, &mut lse);
             let mut grads = [vec![1.0; 160], vec![1.0; 160], vec![1.0; 160]];
             let [dq, dk, dv] = &mut grads;
-            let mut scratch = vec![0.0; attention_backward_scratch(heads)];
-            attention_backward(
-                pool, isa, heads, &ranges, &x, &x, &x, &out, &lse, &x, dq, dk, dv, &mut scratch,
-            );
+            let given = [&x[..], &x, &x, &out, &lse, &x];
+            attention_backward(pool, isa, heads, &ranges, given, (dq, dk, dv));
             let [dq, dk, dv] = grads;
             vec![out, lse, dq, dk, dv]
         },

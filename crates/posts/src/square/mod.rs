@@ -63,9 +63,9 @@ pub struct SquareConfig {
 impl Default for SquareConfig {
     fn default() -> SquareConfig {
         SquareConfig {
-            people: 150,
-            places: 40,
-            person_attributes: 8,
+            people: 110,
+            places: 30,
+            person_attributes: 7,
             place_attributes: 4,
             statements_per_fact: 4,
             least_statements: 3,

@@ -84,7 +84,15 @@ fn all_shares(
         pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
             let (dq, dk, dv) = (&dq, &dk, &dv);
             isa.dispatch(KeyShare {
-                inputs, dq, dq_start, dk, dv, sequence, kv_head, keys, scratch,
+                inputs,
+                dq,
+                dq_start,
+                dk,
+                dv,
+                sequence,
+                kv_head,
+                keys,
+                scratch,
             });
         });
     });

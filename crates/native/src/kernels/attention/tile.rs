@@ -90,7 +90,7 @@ impl Visibility {
     }
 
     /// What the tile sees of keys `start..start + count`.
-    pub fn window(&self, start: usize, count: usize) -> Window {
+    pub(super) fn window(&self, start: usize, count: usize) -> Window {
         let mut window = Window {
             groups: self.groups,
             uniform: true,

@@ -189,8 +189,7 @@ impl<'a> Pass<'a> {
             }
         }
         let x = self.features(blocks.x, &chunk);
-        let logits =
-            MatMut::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
+        let logits = MatMut::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
         gemm(self.pool, self.isa, 1.0, x, self.head.w.t(), 0.0, logits);
     }
 
@@ -218,8 +217,7 @@ impl<'a> Pass<'a> {
     /// dx = dlogits·w
     fn features_gradient(&self, blocks: &mut Blocks<'_>, chunk: Range<usize>, dx: &mut [f32]) {
         let d = self.d;
-        let dlogits =
-            MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
+        let dlogits = MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
         if self.dense() {
             let dx = MatMut::new(&mut dx[chunk.start * d..], chunk.len(), d);
             gemm(self.pool, self.isa, 1.0, dlogits, self.head.w, 0.0, dx);
@@ -240,8 +238,7 @@ impl<'a> Pass<'a> {
         accumulate: bool,
         dw: &mut [f32],
     ) {
-        let dlogits =
-            MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
+        let dlogits = MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
         let x = self.features(blocks.x, &chunk);
         let beta = if accumulate { 1.0 } else { 0.0 };
         gemm(self.pool, self.isa, 1.0, dlogits.t(), x, beta, MatMut::new(dw, self.vocab, self.d));

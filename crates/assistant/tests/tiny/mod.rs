@@ -1,0 +1,147 @@
+//! Tiny random models with a tokenizer, for the tests beside.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use stoa_assistant::{
+    Assistant, AssistantOptions, AssistantParts, ChatTemplate, Request, Sampling, Settings,
+    TokenId, default_end_tokens,
+};
+use stoa_graph::{Buffers, Engine, Tensor};
+use stoa_models::{LanguageConfig, Mlp, SlidingWindow, Weights, initialize, uniform_bits, upload};
+use stoa_native::{NativeEngine, NativeOptions};
+use stoa_tokens::{DEFAULT_SPECIAL_TOKENS, Pattern, Tokenizer, TrainOptions};
+
+/// Rows of every tiny model: a little more than the tokenizer has ids.
+pub const VOCAB: usize = 300;
+
+/// Multi-head attention, tied head, weighted norms.
+pub fn plain() -> LanguageConfig {
+    LanguageConfig {
+        vocab: VOCAB,
+        hidden: 24,
+        layers: 2,
+        heads: 3,
+        kv_heads: 3,
+        head_dim: 8,
+        mlp: Mlp::Swiglu { intermediate: 40 },
+        qk_norm: false,
+        norm_weights: true,
+        rope_theta: 10_000.0,
+        rms_eps: 1e-6,
+        tied_head: true,
+        logit_softcap: None,
+        sliding_window: None,
+        max_time: 96,
+    }
+}
+
+/// Grouped heads, QK-norm, a sliding window in one layer, untied head.
+pub fn grouped() -> LanguageConfig {
+    LanguageConfig {
+        heads: 4,
+        kv_heads: 2,
+        qk_norm: true,
+        tied_head: false,
+        sliding_window: Some(SlidingWindow { window: 5, layers: vec![1] }),
+        ..plain()
+    }
+}
+
+/// One key head for all, ReLU², norms without weights, bounded logits.
+pub fn squared() -> LanguageConfig {
+    LanguageConfig {
+        heads: 4,
+        kv_heads: 1,
+        head_dim: 6,
+        mlp: Mlp::ReluSquared { intermediate: 33 },
+        qk_norm: true,
+        norm_weights: false,
+        logit_softcap: Some(15.0),
+        ..plain()
+    }
+}
+
+/// Weights far larger than at the start of training, so that every part shows in the logits.
+pub fn weights(config: &LanguageConfig, seed: u64) -> Weights {
+    let random = |(name, tensor): (String, Tensor)| {
+        let is_norm = tensor.shape().len() == 1;
+        let value = |i: usize| {
+            let uniform = uniform_bits(seed, &name, i as u64) as f64 / 2f64.powi(64);
+            // Uniform in ±0.5: standard deviation 0.29.
+            (if is_norm { 1.0 } else { 0.0 } + (uniform - 0.5)) as f32
+        };
+        let values = (0..tensor.ty().elements()).map(value).collect();
+        let tensor = Tensor::f32(tensor.shape().to_vec(), values).unwrap();
+        (name, tensor)
+    };
+    initialize(config, seed).into_iter().map(random).collect()
+}
+
+/// 256 bytes, a few merges and the special tokens.
+pub fn tokenizer() -> Tokenizer {
+    let options = TrainOptions {
+        vocab_size: 256 + 12 + DEFAULT_SPECIAL_TOKENS.len(),
+        pattern: Pattern::default(),
+        special_tokens: DEFAULT_SPECIAL_TOKENS.map(str::to_owned).to_vec(),
+        min_pair_count: 1,
+        max_distinct_pieces: 1000,
+        max_piece_bytes: 100,
+        threads: 1,
+    };
+    let texts = ["the answer to the other question", "la réponse à la question"];
+    Tokenizer::train(texts, &options, |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// The CPU engine.
+pub fn native(threads: usize) -> Arc<dyn Engine> {
+    let options = NativeOptions { threads: Some(threads), ..NativeOptions::default() };
+    Arc::new(NativeEngine::new(options).unwrap())
+}
+
+/// An assistant of a tiny model.
+pub fn assistant(
+    engine: Arc<dyn Engine>,
+    config: LanguageConfig,
+    options: AssistantOptions,
+) -> Assistant {
+    let mut state = Buffers::new();
+    upload(&*engine, &weights(&config, 5), &mut state).unwrap();
+    let tokenizer = tokenizer();
+    let parts = AssistantParts {
+        engine,
+        config,
+        state,
+        end_tokens: default_end_tokens(&tokenizer),
+        tokenizer,
+        template: ChatTemplate::chatml(),
+    };
+    Assistant::new(parts, options).unwrap()
+}
+
+/// Random ids below `VOCAB`.
+pub fn prompt(seed: u64, length: usize) -> Vec<TokenId> {
+    let id = |i| TokenId((uniform_bits(seed, "prompt", i) % VOCAB as u64) as u32);
+    (0..length as u64).map(id).collect()
+}
+
+/// Sampling at full temperature, with log-probabilities, not ended by the model.
+pub fn sampled(seed: u64, max_tokens: usize) -> Settings {
+    Settings {
+        sampling: Sampling { seed, ..Sampling::default() },
+        max_tokens,
+        ignore_end: true,
+        logprobs: Some(2),
+        ..Settings::default()
+    }
+}
+
+/// Requests of many lengths.
+pub fn requests(count: u64) -> Vec<Request> {
+    let request = |i| {
+        let length = 1 + (uniform_bits(9, "length", i) % 40) as usize;
+        let answer = 1 + (uniform_bits(9, "answer", i) % 12) as usize;
+        Request { prompt: prompt(i, length), settings: sampled(i, answer) }
+    };
+    (0..count).map(request).collect()
+}

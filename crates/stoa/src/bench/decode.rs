@@ -1,0 +1,127 @@
+//! `stoa bench decode`: prompt and answer speed of a Llama-type model with random weights.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
+use stoa_models::{
+    DecodingSpec, LanguageConfig, Mlp, cache_types, decoding_program, initialize, upload,
+    with_matrix_dtype,
+};
+
+use super::{median, peak_rss_bytes};
+use crate::cli::{BenchDecodeArgs, MachineArgs, WeightType, Workload};
+use crate::engine;
+use crate::terminal::Terminal;
+
+#[derive(Serialize)]
+struct Report {
+    engine: String,
+    size: String,
+    weights: String,
+    prompt_tokens: usize,
+    prompt_tokens_per_second: f64,
+    answer_tokens: usize,
+    answer_tokens_per_second: f64,
+    weight_bytes: usize,
+    peak_rss_bytes: u64,
+}
+
+/// Tokens of a prompt that go through the model at once.
+const CHUNK: usize = 128;
+
+/// Runs a prompt and an answer and prints the rates.
+///
+/// # Errors
+/// When the engine refuses the model.
+pub fn run(
+    args: &BenchDecodeArgs,
+    machine: &MachineArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let engine = engine::native(machine)?;
+    let config = llama(args.size);
+    let dtype = match args.weights {
+        WeightType::F32 => DType::F32,
+        WeightType::F16 => DType::F16,
+        WeightType::Bf16 => DType::BF16,
+    };
+    let mut state = Buffers::new();
+    let weights = with_matrix_dtype(&config, &initialize(&config, 1), dtype);
+    let weight_bytes = weights.values().map(|t| t.ty().size_bytes()).sum();
+    upload(&engine, &weights, &mut state)?;
+    drop(weights);
+    let prompt = args.prompt.next_multiple_of(CHUNK).max(CHUNK);
+    let spec = |tokens| DecodingSpec {
+        tokens,
+        rows: 1,
+        slots: 1,
+        max_time: prompt + args.tokens,
+        weights: dtype,
+        caches: DType::F16,
+    };
+    for (name, ty) in cache_types(&config, &spec(1)) {
+        state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
+    }
+    let mut prefill = engine.compile(&decoding_program(&config, &spec(CHUNK))?)?;
+    let mut decode = engine.compile(&decoding_program(&config, &spec(1))?)?;
+    let mut bar = terminal.bar("decode", (prompt + args.tokens) as u64, "tokens");
+    let mut feed = |executable: &mut dyn Executable, at: usize, tokens: usize| {
+        let started = Instant::now();
+        let ids = (at..at + tokens).map(|i| (i * 7919 % config.vocab) as i32).collect();
+        let positions = (at..at + tokens).map(|i| i as i32).collect();
+        let data = [
+            ("tokens", Tensor::i32([tokens], ids)?),
+            ("slots", Tensor::i32([tokens], vec![0; tokens])?),
+            ("positions", Tensor::i32([tokens], positions)?),
+            ("rows", Tensor::i32([1], vec![tokens as i32 - 1])?),
+        ];
+        let given: Vec<(&str, &Tensor)> = data.iter().map(|(n, t)| (*n, t)).collect();
+        executable.run(&mut state, &given)?;
+        bar.update((at + tokens) as u64, "");
+        anyhow::Ok(started.elapsed().as_secs_f64())
+    };
+    // Twice: the first pass touches memory for the first time.
+    let mut chunks = Vec::new();
+    for _ in 0..2 {
+        chunks.clear();
+        for at in (0..prompt).step_by(CHUNK) {
+            chunks.push(feed(prefill.as_mut(), at, CHUNK)?);
+        }
+    }
+    let steps = (0..args.tokens).map(|i| feed(decode.as_mut(), prompt + i, 1));
+    let steps = steps.collect::<anyhow::Result<Vec<f64>>>()?;
+    let report = Report {
+        engine: engine.name(),
+        size: format!("{:?}", args.size),
+        weights: dtype.to_string(),
+        prompt_tokens: prompt,
+        prompt_tokens_per_second: prompt as f64 / chunks.iter().sum::<f64>(),
+        answer_tokens: args.tokens,
+        answer_tokens_per_second: 1.0 / median(&steps),
+        weight_bytes,
+        peak_rss_bytes: peak_rss_bytes(),
+    };
+    bar.finish("done");
+    terminal.result(&report, || {
+        format!(
+            "{} weights ({} MiB) on {}: prompt {:.0} tokens/s, answer {:.1} tokens/s",
+            report.weights,
+            report.weight_bytes >> 20,
+            report.engine,
+            report.prompt_tokens_per_second,
+            report.answer_tokens_per_second
+        )
+    })
+}
+
+/// The workload's size as a Llama: SwiGLU of 8/3 the width, which makes the same matrices.
+fn llama(size: Workload) -> LanguageConfig {
+    let config = size.config();
+    LanguageConfig {
+        mlp: Mlp::Swiglu { intermediate: config.hidden * 8 / 3 },
+        norm_weights: true,
+        max_time: 4096,
+        ..config
+    }
+}

@@ -1,0 +1,46 @@
+//! `stoa bench …`: measures this machine and this engine, alone. Comparisons with other programs
+//! are in `cargo xtask bench`, which runs these commands beside them.
+
+mod decode;
+mod ops;
+mod train;
+mod workload;
+
+use crate::cli::{BenchCommand, MachineArgs};
+use crate::terminal::Terminal;
+
+/// Runs one measurement.
+///
+/// # Errors
+/// When the engine refuses the workload.
+pub fn run(
+    command: &BenchCommand,
+    machine: &MachineArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    match command {
+        BenchCommand::Train(args) => train::run(args, machine, terminal),
+        BenchCommand::Ops(args) => ops::run(args, machine, terminal),
+        BenchCommand::Decode(args) => decode::run(args, machine, terminal),
+    }
+}
+
+/// Middle of some measurements.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+/// Highest resident memory of this process so far, in bytes; 0 where the system does not say.
+fn peak_rss_bytes() -> u64 {
+    // Linux: VmHWM of proc(5), in kB.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"));
+    let number = line.and_then(|l| l.split_whitespace().nth(1)).and_then(|n| n.parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}

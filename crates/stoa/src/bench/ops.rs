@@ -1,0 +1,106 @@
+//! `stoa bench ops`: where the time of a training step goes, and each op's share of the FMA peak.
+
+use serde::Serialize;
+use stoa_graph::{Engine, Executable, Tensor};
+use stoa_native::peak::fma_peak_gflops;
+
+use crate::cli::{BenchOpsArgs, MachineArgs};
+use crate::engine;
+use crate::terminal::Terminal;
+
+/// Loops of pure multiply-adds, of which the best is the peak.
+const PEAK_RUNS: usize = 5;
+
+#[derive(Serialize)]
+struct Report {
+    engine: String,
+    size: String,
+    fma_peak_gflops: f64,
+    step_seconds: f64,
+    ops: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    op: String,
+    steps: usize,
+    seconds: f64,
+    time_share: f64,
+    gflops: f64,
+    peak_share: f64,
+    gigabytes_per_second: f64,
+}
+
+/// Profiles some steps and prints a table.
+///
+/// # Errors
+/// When the engine refuses the workload.
+pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let engine = engine::native(machine)?;
+    let peak = fma_peak_gflops(engine.pool(), engine.isa(), PEAK_RUNS);
+    let step = args.size.step(args.size.recompute())?;
+    let mut executable = engine.compile_native(&step.program)?;
+    let mut state = step.state(&engine)?;
+    let lr = Tensor::scalar(1.0);
+    let mut bar = terminal.bar("profile", args.steps as u64 + 1, "steps");
+    for at in 0..=args.steps {
+        if at == 1 {
+            executable.start_profile();
+        }
+        let count = Tensor::scalar((at + 1) as f32);
+        executable.run(&mut state, &step.inputs(&count, &lr))?;
+        bar.update(at as u64 + 1, "");
+    }
+    let profile = executable.take_profile();
+    let runs = args.steps.max(1) as f64;
+    let total: f64 = profile.iter().map(|p| p.seconds).sum();
+    let row = |p: stoa_native::OpProfile| {
+        let seconds = p.seconds / runs;
+        let gflops = p.flops as f64 / seconds / 1e9;
+        Row {
+            op: p.op,
+            steps: p.steps,
+            seconds,
+            time_share: p.seconds / total,
+            gflops,
+            peak_share: gflops / peak,
+            gigabytes_per_second: p.bytes as f64 / seconds / 1e9,
+        }
+    };
+    let report = Report {
+        engine: engine.name(),
+        size: format!("{:?}", args.size),
+        fma_peak_gflops: peak,
+        step_seconds: total / runs,
+        ops: profile.into_iter().map(row).collect(),
+    };
+    bar.finish(&format!("{} steps", args.steps));
+    terminal.result(&report, || text(&report))
+}
+
+fn text(report: &Report) -> String {
+    let mut lines = vec![
+        format!("workload {} on {}", report.size, report.engine),
+        format!(
+            "FMA peak {:.0} GFLOP/s, step {:.3} s",
+            report.fma_peak_gflops, report.step_seconds
+        ),
+        format!(
+            "{:<28} {:>5} {:>9} {:>6} {:>9} {:>7} {:>7}",
+            "op", "steps", "ms", "time", "GFLOP/s", "peak", "GB/s"
+        ),
+    ];
+    lines.extend(report.ops.iter().map(|row| {
+        format!(
+            "{:<28} {:>5} {:>9.1} {:>5.1}% {:>9.1} {:>6.1}% {:>7.1}",
+            row.op,
+            row.steps,
+            row.seconds * 1e3,
+            row.time_share * 100.0,
+            row.gflops,
+            row.peak_share * 100.0,
+            row.gigabytes_per_second
+        )
+    }));
+    lines.join("\n")
+}

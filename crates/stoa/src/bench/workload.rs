@@ -1,0 +1,146 @@
+//! The reference training workloads S and L: architecture, batch, step. The same ones as in
+//! `xtask/oracle/train/bench_torch.py`, token for token.
+
+use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
+use stoa_models::{
+    AdamWConfig, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter, TrainingShape,
+    optimizer_state, parameters, training_program, uniform_bits,
+};
+
+use crate::cli::Workload;
+
+/// A workload as programs and data.
+pub struct Step {
+    /// Forward, backward and AdamW of every parameter.
+    pub program: Program,
+    /// Tokens of one step.
+    pub tokens: usize,
+    data: Vec<(&'static str, Tensor)>,
+    parameters: Vec<Parameter>,
+    moments: Vec<(String, TensorType)>,
+}
+
+/// Learning rate and constants of AdamW; they do not change the time of a step.
+const ADAMW: AdamWConfig =
+    AdamWConfig { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+
+impl Workload {
+    /// The model: ReLU² MLP four times as wide, norms without weight, untied head.
+    pub fn config(self) -> LanguageConfig {
+        let (layers, hidden, heads, vocab, max_time) = match self {
+            Workload::S => (6, 384, 6, 8192, 256),
+            Workload::L => (12, 768, 12, 50304, 512),
+        };
+        LanguageConfig {
+            vocab,
+            hidden,
+            layers,
+            heads,
+            kv_heads: heads,
+            head_dim: hidden / heads,
+            mlp: Mlp::ReluSquared { intermediate: 4 * hidden },
+            qk_norm: false,
+            norm_weights: false,
+            rope_theta: 10_000.0,
+            rms_eps: 1e-6,
+            tied_head: false,
+            logit_softcap: None,
+            sliding_window: None,
+            max_time,
+        }
+    }
+
+    /// What the backward pass makes again by default: S has room for its projections, L has not.
+    pub const fn recompute(self) -> Recompute {
+        match self {
+            Workload::S => Recompute::Cheap,
+            Workload::L => Recompute::Projections,
+        }
+    }
+
+    /// One optimizer step on a fixed batch.
+    ///
+    /// # Errors
+    /// A program that does not fit together.
+    pub fn step(self, recompute: Recompute) -> anyhow::Result<Step> {
+        let config = self.config();
+        let (batch, time) = match self {
+            Workload::S => (16, 256),
+            Workload::L => (4, 512),
+        };
+        let optimizer = OptimizerConfig {
+            embedding: ADAMW,
+            head: ADAMW,
+            norm: ADAMW,
+            matrices: MatrixOptimizer::AdamW(ADAMW),
+            clipping: None,
+        };
+        let shape = TrainingShape { batch, time, segmented: false };
+        let program = training_program(&config, &optimizer, shape, recompute)?;
+        Ok(Step {
+            program,
+            tokens: shape.tokens(),
+            data: batch_data(batch, time, config.vocab)?,
+            parameters: parameters(&config),
+            moments: optimizer_state(&config, &optimizer).into_iter().collect(),
+        })
+    }
+}
+
+impl Step {
+    /// Parameters drawn from N(0, 0.02²) and zero moments, in the engine's memory.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn state(&self, engine: &dyn Engine) -> anyhow::Result<Buffers> {
+        let mut state = Buffers::new();
+        for p in &self.parameters {
+            let n = p.shape.iter().product::<usize>() as u64;
+            let values = (0..n).map(|i| 0.02 * normal(&p.name, i)).collect();
+            state.insert(p.name.clone(), engine.upload(&Tensor::f32(p.shape.clone(), values)?)?);
+        }
+        for (name, ty) in &self.moments {
+            state.insert(name.clone(), engine.upload(&Tensor::zeros(ty))?);
+        }
+        Ok(state)
+    }
+
+    /// The batch and the scalars of step `step`, counted from 1.
+    pub fn inputs<'a>(
+        &'a self,
+        step: &'a Tensor,
+        lr: &'a Tensor,
+    ) -> Vec<(&'static str, &'a Tensor)> {
+        let batch = self.data.iter().map(|(name, tensor)| (*name, tensor));
+        batch.chain([("step", step), ("lr", lr)]).collect()
+    }
+}
+
+/// A standard normal draw by Box and Muller's transform.
+fn normal(name: &str, index: u64) -> f32 {
+    let unit = |i| (uniform_bits(0, name, i) >> 40) as f32 / (1_u64 << 24) as f32;
+    let (u, v) = (unit(2 * index) + f32::EPSILON, unit(2 * index + 1));
+    (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+/// Tokens by Knuth's multiplicative hash of the position (TAOCP vol. 3, 6.4), as the opponent
+/// makes them: id_i = (i·2654435761 mod 2³²)·vocab div 2³².
+fn batch_data(
+    batch: usize,
+    time: usize,
+    vocab: usize,
+) -> anyhow::Result<Vec<(&'static str, Tensor)>> {
+    let id = |i: usize| {
+        let hash = (i as u64).wrapping_mul(2_654_435_761) % (1 << 32);
+        ((hash * vocab as u64) >> 32) as i32
+    };
+    let n = batch * time;
+    let at = |row: usize, t: usize| row * (time + 1) + t;
+    let cells = || (0..batch).flat_map(|row| (0..time).map(move |t| (row, t)));
+    Ok(vec![
+        ("tokens", Tensor::i32([n], cells().map(|(r, t)| id(at(r, t))).collect())?),
+        ("targets", Tensor::i32([n], cells().map(|(r, t)| id(at(r, t) + 1)).collect())?),
+        ("positions", Tensor::i32([n], cells().map(|(_, t)| t as i32).collect())?),
+        ("weights", Tensor::f32([n], vec![1.0 / n as f32; n])?),
+    ])
+}

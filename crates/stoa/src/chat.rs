@@ -1,0 +1,186 @@
+//! `stoa chat`: a conversation in the terminal, or one answer for scripts.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use rustyline::error::ReadlineError;
+use serde_json::json;
+use stoa_assistant::{
+    Assistant, Completion, Conversation, Event, FinishReason, Message, Sampling, Settings,
+};
+
+use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
+use crate::terminal::Terminal;
+use crate::{engine, model};
+
+/// Runs the command.
+///
+/// # Errors
+/// A model that cannot be loaded, settings outside their range.
+pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let mut assistant = model::assistant(&args.run, engine::native(machine)?)?;
+    let settings = settings(&args.sampling);
+    match &args.prompt {
+        Some(prompt) => answer_once(&mut assistant, args, prompt, &settings, terminal),
+        None => {
+            let history = args.run.join("chat_history.txt");
+            converse(&mut assistant, args.system.as_deref(), &settings, &history)
+        }
+    }
+}
+
+/// The options as the assistant takes them.
+pub fn settings(args: &SamplingArgs) -> Settings {
+    Settings {
+        sampling: Sampling {
+            temperature: args.temperature,
+            top_k: args.top_k,
+            top_p: args.top_p,
+            min_p: args.min_p,
+            repetition_penalty: args.repetition_penalty,
+            seed: args.seed,
+            ..Sampling::default()
+        },
+        max_tokens: args.max_tokens,
+        stop_strings: args.stop.clone(),
+        ..Settings::default()
+    }
+}
+
+fn answer_once(
+    assistant: &mut Assistant,
+    args: &ChatArgs,
+    prompt: &str,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let mut messages: Vec<Message> = args.system.iter().map(Message::system).collect();
+    messages.push(Message::user(prompt));
+    let conversation = Conversation::new(&messages, model::now());
+    let mut out = std::io::stdout().lock();
+    let mut failed = None;
+    let completion = assistant.chat(&conversation, settings, &mut |event| {
+        if let (Event::Text(text), false) = (event, terminal.json())
+            && let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        {
+            failed = Some(error);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error).context("cannot write the answer");
+    }
+    drop(out);
+    if terminal.json() {
+        return terminal.result(&described(&completion), String::new);
+    }
+    println!();
+    Ok(())
+}
+
+/// A completion for machines.
+fn described(completion: &Completion) -> serde_json::Value {
+    let finish = match &completion.finish {
+        FinishReason::StopToken(_) => "stop",
+        FinishReason::StopString(_) => "stop_string",
+        FinishReason::MaxTokens => "length",
+        FinishReason::ContextFull => "context",
+        FinishReason::Cancelled => "cancelled",
+    };
+    json!({
+        "answer": completion.text,
+        "finish": finish,
+        "prompt_tokens": completion.timings.prompt_tokens,
+        "answer_tokens": completion.timings.answer_tokens,
+        "prefill_tokens_per_second": completion.timings.prefill_tokens_per_second(),
+        "decode_tokens_per_second": completion.timings.decode_tokens_per_second(),
+    })
+}
+
+/// A conversation until `/quit`, Ctrl-D, or the end of the input. Ctrl-C ends the answer, not the
+/// program.
+///
+/// # Errors
+/// A terminal that cannot be used.
+pub fn converse(
+    assistant: &mut Assistant,
+    system: Option<&str>,
+    settings: &Settings,
+    history: &Path,
+) -> anyhow::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // `up` may have set a handler while it trained; then that flag is not ours, and Ctrl-C at an
+    // answer ends the program as it did before.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst));
+    let mut editor = rustyline::DefaultEditor::new().context("cannot use this terminal")?;
+    // The first conversation has no history to load.
+    let _ = editor.load_history(history);
+    println!("Ask something. /new starts over, /quit leaves, Ctrl-C stops an answer.");
+    let mut messages: Vec<Message> = system.map(Message::system).into_iter().collect();
+    let rules = messages.len();
+    let mut turn = 0;
+    loop {
+        let line = match editor.readline("› ") {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(error).context("cannot read from this terminal"),
+        };
+        let line = line.trim();
+        match line {
+            "" => continue,
+            "/quit" | "/exit" => break,
+            "/new" => {
+                messages.truncate(rules);
+                println!("(a new conversation)");
+                continue;
+            }
+            _ => {}
+        }
+        editor.add_history_entry(line).context("cannot keep the history")?;
+        messages.push(Message::user(line));
+        stop.store(false, Ordering::SeqCst);
+        let mut settings = settings.clone();
+        // Another question, another draw; the whole conversation repeats with the seed.
+        settings.sampling.seed = settings.sampling.seed.wrapping_add(turn);
+        turn += 1;
+        let conversation = Conversation::new(&messages, model::now());
+        let answer = assistant.chat(&conversation, &settings, &mut |event| {
+            if let Event::Text(text) = event {
+                print!("{text}");
+                // A closed terminal ends the loop at the next line read.
+                let _ = std::io::stdout().flush();
+            }
+            if stop.load(Ordering::SeqCst) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        match answer {
+            Ok(completion) => {
+                if completion.finish == FinishReason::Cancelled {
+                    print!(" …");
+                }
+                if completion.dropped_messages > 0 {
+                    print!("\n({} older messages no longer fit)", completion.dropped_messages);
+                }
+                println!();
+                messages.push(Message::assistant(completion.text));
+            }
+            Err(error) => {
+                println!("error: {error}");
+                messages.pop();
+            }
+        }
+    }
+    // A history that cannot be kept is no reason to fail at the end of a conversation.
+    let _ = editor.save_history(history);
+    Ok(())
+}

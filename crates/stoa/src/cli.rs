@@ -1,0 +1,404 @@
+//! The command line: every option declared once, with the help that teaches it. No behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// From public posts to a model one can talk to, on this machine, with nothing else installed.
+///
+/// Start with `stoa up`: it makes a small fictional public square (or reads your posts), trains a
+/// tokenizer and a model on it, examines the model, and opens a chat.
+#[derive(Debug, Parser)]
+#[command(name = "stoa", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Machine settings, common to all commands.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Machine settings, common to all commands.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArgs {
+    /// Worker threads [default: one per core]. Results are the same for any number.
+    #[arg(long, global = true, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<usize>,
+    /// Instruction set instead of the best this machine has: portable, avx2, avx512, neon.
+    #[arg(long, global = true, value_name = "SET", help_heading = "Machine", env = "STOA_ISA")]
+    pub isa: Option<String>,
+    /// Refuse programs that need more memory than this, such as 800M or 6G.
+    #[arg(long, global = true, value_name = "SIZE", help_heading = "Machine", value_parser = parse_bytes)]
+    pub memory_limit: Option<usize>,
+    /// Print one JSON object on the last line of standard output, for scripts.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// No progress bars.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole path: posts, tokenizer, model, examination, chat.
+    Up(UpArgs),
+    /// Read posts, or make the sample square.
+    #[command(subcommand)]
+    Posts(PostsCommand),
+    /// Train a tokenizer; encode and decode text.
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Train a model by a run file.
+    #[command(subcommand)]
+    Train(TrainCommand),
+    /// Talk to a trained model.
+    Chat(ChatArgs),
+    /// Examine and measure a trained model.
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Measure this machine and this engine.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print a completion script for a shell: `stoa completions bash > /etc/bash_completion.d/stoa`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `stoa up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Directory of the run; a run found there is continued.
+    #[arg(long, value_name = "DIR", default_value = "runs/square")]
+    pub dir: PathBuf,
+    /// Seed of everything random. Same seed, same model.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Train on these posts instead of the sample square: JSONL, JSON, CSV, text, an X archive
+    /// (folder, .zip, .tar.gz or tweets.js); .gz is read as it is.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub posts: Vec<PathBuf>,
+    /// Layers of the model; width and everything else follow from it.
+    #[arg(long, value_name = "N")]
+    pub depth: Option<usize>,
+    /// Share of the default number of training steps, to try things out (0.1) or go on longer (3).
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub effort: f64,
+    /// Questions in the examination.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub questions: usize,
+    /// Stop after the examination instead of opening a chat.
+    #[arg(long)]
+    pub no_chat: bool,
+}
+
+/// `stoa posts …`
+#[derive(Debug, Subcommand)]
+pub enum PostsCommand {
+    /// Write the sample square: posts, documents, dialogues and the examination, as JSONL.
+    Square {
+        /// Seed of the square. Same seed, same bytes.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Directory to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Read posts from any known export and write documents and dialogues, as JSONL.
+    Read {
+        /// Files, folders or archives.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Directory to write to; without it only the counts are printed.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `stoa tokens …`
+#[derive(Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Train a byte-level BPE tokenizer on text files (.gz too), a document per line.
+    Train {
+        /// Tokens, bytes and special tokens included.
+        #[arg(long, value_name = "V", default_value_t = 8192)]
+        vocab_size: usize,
+        /// The tokenizer.json to write.
+        #[arg(long, value_name = "FILE", default_value = "tokenizer.json")]
+        out: PathBuf,
+        /// Pre-tokenisation: gpt2, gpt4, o200k, qwen2, llama3, …
+        #[arg(long, value_name = "NAME", default_value = "gpt4")]
+        pattern: String,
+        /// Text files.
+        #[arg(required = true, value_name = "TEXT")]
+        texts: Vec<PathBuf>,
+    },
+    /// Print the ids of each line of a file as a line of JSON.
+    Encode {
+        /// A tokenizer.json, or a tiktoken rank file.
+        #[arg(long, value_name = "FILE")]
+        tokenizer: PathBuf,
+        /// Text file; `-` for standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// The inverse of encode: lines of JSON ids to text.
+    Decode {
+        /// A tokenizer.json, or a tiktoken rank file.
+        #[arg(long, value_name = "FILE")]
+        tokenizer: PathBuf,
+        /// File of id lines; `-` for standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// `stoa train …`
+#[derive(Debug, Subcommand)]
+pub enum TrainCommand {
+    /// Train a model from nothing on documents.
+    Pretrain(TrainArgs),
+    /// Go on from a pretrained model with dialogues; only the answers count.
+    Chat(TrainArgs),
+    /// Print a run file with every key and its default, to start from.
+    Example,
+}
+
+/// Options of a training stage.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// The run file. `stoa train example` prints one.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Continue from the last good checkpoint.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// Options of `stoa chat`.
+#[derive(Args, Debug)]
+pub struct ChatArgs {
+    /// Directory of the run, or a checkpoint in it.
+    #[arg(long, value_name = "DIR", default_value = "runs/square")]
+    pub run: PathBuf,
+    /// Answer this and leave, printing the answer alone.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// System message.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// How answers are drawn.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// How answers are drawn.
+#[derive(Args, Clone, Debug)]
+pub struct SamplingArgs {
+    /// 0 takes the likeliest token; higher is more varied.
+    #[arg(long, value_name = "T", default_value_t = 0.7, help_heading = "Sampling")]
+    pub temperature: f32,
+    /// Only the K likeliest tokens; 0 for all.
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
+    pub top_k: usize,
+    /// Only the likeliest tokens that make up this probability.
+    #[arg(long, value_name = "P", default_value_t = 1.0, help_heading = "Sampling")]
+    pub top_p: f32,
+    /// Only tokens at least this probable relative to the likeliest.
+    #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Sampling")]
+    pub min_p: f32,
+    /// Above 1: tokens already said become less likely.
+    #[arg(long, value_name = "R", default_value_t = 1.0, help_heading = "Sampling")]
+    pub repetition_penalty: f32,
+    /// Same seed, same answer.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Sampling")]
+    pub seed: u64,
+    /// Longest answer, in tokens.
+    #[arg(long, value_name = "M", default_value_t = 200, help_heading = "Sampling")]
+    pub max_tokens: usize,
+    /// Stop before this text; may be given several times.
+    #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
+    pub stop: Vec<String>,
+}
+
+impl SamplingArgs {
+    /// What `up` talks with: little chance, so that a small model stays with what it knows.
+    pub fn calm(seed: u64) -> Self {
+        SamplingArgs {
+            temperature: 0.2,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed,
+            max_tokens: 200,
+            stop: Vec::new(),
+        }
+    }
+}
+
+/// `stoa eval …`
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// Ask questions about the square that are not in the training text.
+    Exam {
+        /// Directory of the run.
+        #[arg(long, value_name = "DIR", default_value = "runs/square")]
+        run: PathBuf,
+        /// Seed that draws the questions.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// How many.
+        #[arg(long, value_name = "K", default_value_t = 300)]
+        questions: usize,
+    },
+    /// Bits per byte on the held-out documents of a run.
+    Bpb {
+        /// Directory of the run.
+        #[arg(long, value_name = "DIR", default_value = "runs/square")]
+        run: PathBuf,
+    },
+}
+
+/// `stoa bench …`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Whole training steps of a reference workload: tokens/s, peak memory, losses.
+    Train(BenchTrainArgs),
+    /// Time by op within a training step, with the share of this machine's FMA peak.
+    Ops(BenchOpsArgs),
+    /// Prompt and answer speed of a Llama-type model with random weights.
+    Decode(BenchDecodeArgs),
+}
+
+/// Options of `stoa bench train`.
+#[derive(Args, Debug)]
+pub struct BenchTrainArgs {
+    /// S: 6 × 384, vocabulary 8192, 16 × 256 tokens. L: 12 × 768, 50304, 4 × 512.
+    #[arg(long, value_enum, default_value = "S", ignore_case = true)]
+    pub size: Workload,
+    /// Timed steps.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub steps: usize,
+    /// Steps before them, not counted.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub warmup: usize,
+    /// What is made again in the backward pass instead of kept [default: by size].
+    #[arg(long, value_enum)]
+    pub recompute: Option<RecomputeArg>,
+}
+
+/// Options of `stoa bench ops`.
+#[derive(Args, Debug)]
+pub struct BenchOpsArgs {
+    /// As in `bench train`.
+    #[arg(long, value_enum, default_value = "S", ignore_case = true)]
+    pub size: Workload,
+    /// Profiled steps.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub steps: usize,
+}
+
+/// Options of `stoa bench decode`.
+#[derive(Args, Debug)]
+pub struct BenchDecodeArgs {
+    /// As in `bench train`, with the SwiGLU of Llama.
+    #[arg(long, value_enum, default_value = "L", ignore_case = true)]
+    pub size: Workload,
+    /// Type weights are stored in.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub weights: WeightType,
+    /// Tokens of the prompt.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub prompt: usize,
+    /// Tokens of the answer.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub tokens: usize,
+}
+
+/// Type weights are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightType {
+    /// 4 bytes a weight.
+    F32,
+    /// 2 bytes, 11 bits of precision.
+    F16,
+    /// 2 bytes, 8 bits of precision.
+    Bf16,
+}
+
+/// The reference workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum Workload {
+    /// 6 layers × 384, vocabulary 8192, 16 sequences of 256.
+    S,
+    /// 12 layers × 768, vocabulary 50304, 4 sequences of 512.
+    L,
+}
+
+/// What is made again in the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecomputeArg {
+    /// Nothing.
+    Nothing,
+    /// Norms and activations.
+    Cheap,
+    /// Also projections.
+    Projections,
+    /// Everything but the residual stream.
+    Blocks,
+}
+
+impl From<RecomputeArg> for stoa_graph::Recompute {
+    fn from(arg: RecomputeArg) -> Self {
+        match arg {
+            RecomputeArg::Nothing => Self::Nothing,
+            RecomputeArg::Cheap => Self::Cheap,
+            RecomputeArg::Projections => Self::Projections,
+            RecomputeArg::Blocks => Self::Blocks,
+        }
+    }
+}
+
+/// Bytes from a number with an optional suffix K, M, G or T (powers of 1024).
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let remedy = || format!("`{text}` is not a size; write for example 800M or 6G");
+    let text_upper = text.trim().trim_end_matches(['b', 'B']).trim_end_matches('i').to_uppercase();
+    let digits = text_upper.trim_end_matches(['K', 'M', 'G', 'T']);
+    let shift = match &text_upper[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(remedy()),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| remedy())?;
+    let bytes = number * f64::from(1_u32 << 10).powi(shift / 10);
+    if bytes.is_finite() && bytes >= 1.0 { Ok(bytes as usize) } else { Err(remedy()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(parse_bytes("800M"), Ok(800 << 20));
+        assert_eq!(parse_bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(parse_bytes("4096"), Ok(4096));
+        assert!(parse_bytes("lots").unwrap_err().contains("800M"));
+        assert!(parse_bytes("-3G").is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! Trained models by their run: which checkpoint, and an assistant made of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use stoa_assistant::{
+    Assistant, AssistantOptions, AssistantParts, ChatTemplate, LocalTime, Overflow,
+    default_end_tokens,
+};
+use stoa_graph::{Buffers, DType};
+use stoa_models::{LanguageConfig, Weights, upload};
+use stoa_native::NativeEngine;
+use stoa_tokens::Tokenizer;
+use stoa_training::{CHAT_TEMPLATE, Checkpoints};
+
+/// The model directory that `run` stands for: itself when it holds weights, else its newest whole
+/// checkpoint.
+///
+/// # Errors
+/// When there is none.
+pub fn directory(run: &Path) -> anyhow::Result<PathBuf> {
+    if run.join("config.json").exists() {
+        return Ok(run.to_owned());
+    }
+    let checkpoints = Checkpoints::of_run(run);
+    let mut damaged = Vec::new();
+    for step in checkpoints.steps()?.into_iter().rev() {
+        match checkpoints.load(step) {
+            Ok(checkpoint) => return Ok(checkpoint.path),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    let why = if damaged.is_empty() {
+        "it holds no checkpoint; train one with `stoa up --dir …`".to_owned()
+    } else {
+        format!("its checkpoints are damaged: {}", damaged.join("; "))
+    };
+    anyhow::bail!("{} is not a trained run: {why}", run.display())
+}
+
+/// An assistant for one person.
+///
+/// # Errors
+/// Model files that cannot be used.
+pub fn assistant(run: &Path, engine: NativeEngine) -> anyhow::Result<Assistant> {
+    let directory = directory(run)?;
+    let read = || format!("cannot load the model in {}", directory.display());
+    let parts =
+        AssistantParts::read(&directory, None, Arc::new(engine), DType::F32).with_context(read)?;
+    let options =
+        AssistantOptions { overflow: Overflow::DropOldest, ..AssistantOptions::default() };
+    Ok(Assistant::new(parts, options)?)
+}
+
+/// An assistant that answers many short questions at once.
+///
+/// # Errors
+/// Weights that do not fit, memory.
+pub fn examinee(
+    engine: Arc<NativeEngine>,
+    config: &LanguageConfig,
+    weights: &Weights,
+    tokenizer: Tokenizer,
+) -> anyhow::Result<Assistant> {
+    let mut state = Buffers::new();
+    upload(engine.as_ref(), weights, &mut state)?;
+    let end_tokens = default_end_tokens(&tokenizer);
+    let template = ChatTemplate::new(CHAT_TEMPLATE)?;
+    let config = config.clone();
+    let parts = AssistantParts { engine, config, state, tokenizer, template, end_tokens };
+    let options = AssistantOptions {
+        slots: 32,
+        rows: 128,
+        context: Some(256.min(parts.config.max_time)),
+        ..AssistantOptions::default()
+    };
+    Ok(Assistant::new(parts, options)?)
+}
+
+/// The time for templates that ask for it, in UTC.
+pub fn now() -> LocalTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    LocalTime::from_unix(since, 0)
+}

@@ -1,0 +1,108 @@
+//! `stoa posts …`: the sample square, and what a reader makes of files, as JSONL.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::json;
+use stoa_posts::{
+    Corpus, Dialogue, ReadOptions, Role, Square, SquareConfig, exam, majority_baseline, read_all,
+};
+
+use crate::cli::PostsCommand;
+use crate::files;
+use crate::terminal::Terminal;
+
+/// Runs a command.
+///
+/// # Errors
+/// Files that cannot be read or written.
+pub fn run(command: &PostsCommand, terminal: &Terminal) -> anyhow::Result<()> {
+    match command {
+        PostsCommand::Square { seed, out } => square(*seed, out, terminal),
+        PostsCommand::Read { files, out } => read(files, out.as_deref(), terminal),
+    }
+}
+
+fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {
+    let square = Square::generate(seed, &SquareConfig::default())?;
+    let corpus = square.corpus()?;
+    let text = corpus.training_text();
+    let questions = exam(&square, seed, usize::MAX, |question| text.contains(question));
+    files::create_directory(out)?;
+    files::write_lines(&out.join("posts.jsonl"), &square.posts)?;
+    write_corpus(out, &corpus)?;
+    files::write_lines(&out.join("questions.jsonl"), &questions)?;
+    let summary = json!({
+        "people": square.people.len(),
+        "places": square.places.len(),
+        "facts": square.facts.len(),
+        "posts": square.posts.len(),
+        "dropped": corpus.dropped.by_reason,
+        "documents": corpus.documents.len(),
+        "dialogues": corpus.dialogues.len(),
+        "questions": questions.len(),
+        "majority_baseline": majority_baseline(&questions),
+    });
+    terminal.result(&summary, || {
+        format!(
+            "square {seed}: {} people, {} places, {} facts; {} posts, {} dropped; \
+             {} documents, {} dialogues, {} questions not in them; in {}",
+            square.people.len(),
+            square.places.len(),
+            square.facts.len(),
+            square.posts.len(),
+            corpus.dropped.total(),
+            corpus.documents.len(),
+            corpus.dialogues.len(),
+            questions.len(),
+            out.display()
+        )
+    })
+}
+
+fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> anyhow::Result<()> {
+    let intake = read_all(paths, &ReadOptions::default())?;
+    let posts = intake.posts.len();
+    let corpus = Corpus::from_posts(intake.posts)?;
+    if let Some(out) = out {
+        files::create_directory(out)?;
+        write_corpus(out, &corpus)?;
+    }
+    let rejected: usize = intake.rejected.values().sum();
+    let summary = json!({
+        "posts": posts,
+        "rejected": intake.rejected,
+        "dropped": corpus.dropped.by_reason,
+        "conversations": corpus.conversations,
+        "documents": corpus.documents.len(),
+        "dialogues": corpus.dialogues.len(),
+    });
+    terminal.result(&summary, || {
+        format!(
+            "{posts} posts, {rejected} rejected, {} dropped; {} conversations, {} documents, {} dialogues",
+            corpus.dropped.total(),
+            corpus.conversations,
+            corpus.documents.len(),
+            corpus.dialogues.len()
+        )
+    })
+}
+
+fn write_corpus(out: &Path, corpus: &Corpus) -> anyhow::Result<()> {
+    files::write_lines(&out.join("documents.jsonl"), &corpus.documents)?;
+    let dialogues: Vec<_> = corpus.dialogues.iter().map(messages).collect();
+    files::write_lines(&out.join("dialogues.jsonl"), &dialogues).context("writing dialogues")
+}
+
+/// A dialogue as a line of a Hugging Face `messages` data set.
+pub fn messages(dialogue: &Dialogue) -> stoa_training::Dialogue {
+    let role = |role| match role {
+        Role::User => stoa_training::Role::User,
+        Role::Assistant => stoa_training::Role::Assistant,
+    };
+    let message = |turn: &stoa_posts::Turn| stoa_training::Message {
+        role: role(turn.role),
+        content: turn.text.clone(),
+    };
+    stoa_training::Dialogue { messages: dialogue.turns.iter().map(message).collect() }
+}

@@ -1,0 +1,329 @@
+//! `stoa train …`, and the same stages for `stoa up`: reads what a run names, trains, draws the
+//! progress bar, saves on Ctrl-C.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use stoa_models::{Weights, initialize};
+use stoa_native::NativeEngine;
+use stoa_native::peak::fma_peak_gflops;
+use stoa_tokens::{IM_END, TokenShard, Tokenizer};
+use stoa_training::{
+    CHAT_TEMPLATE, ChatFormat, ChatTokens, Checkpoints, DialogueExamples, Documents,
+    EvaluationMetrics, Examples, Outcome, Progress, Run, RunFile, Setup, StageKind, StepMetrics,
+    SystemClock, Trainer, read_dialogues, token_bytes,
+};
+
+use crate::cli::{MachineArgs, TrainArgs, TrainCommand};
+use crate::terminal::{Bar, Terminal};
+use crate::{engine, files};
+
+/// Runs a command.
+///
+/// # Errors
+/// A run file or data that cannot be used, or training that fails; what was saved stays.
+pub fn run(
+    command: &TrainCommand,
+    machine: &MachineArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let (args, kind) = match command {
+        TrainCommand::Pretrain(args) => (args, StageKind::Pretrain),
+        TrainCommand::Chat(args) => (args, StageKind::Chat),
+        TrainCommand::Example => return example(terminal),
+    };
+    let engine = engine::native(machine)?;
+    let prepared = Prepared::read(args)?;
+    let stop = stop_on_interrupt()?;
+    let outcome = prepared.train(&engine, kind, args.resume, terminal, &stop)?;
+    let summary = Summary::of(&outcome);
+    terminal.result(&summary, || {
+        let state =
+            if outcome.finished { "done" } else { "stopped and saved; go on with --resume" };
+        format!("{}: step {}, {state}", kind.name(), outcome.step)
+    })
+}
+
+#[derive(Serialize)]
+struct Summary {
+    step: u64,
+    finished: bool,
+    bits_per_byte: Option<f64>,
+    tokens: u64,
+    train_tokens_per_second: f64,
+    skipped: u64,
+}
+
+impl Summary {
+    fn of(outcome: &Outcome) -> Self {
+        Summary {
+            step: outcome.step,
+            finished: outcome.finished,
+            bits_per_byte: outcome.bits_per_byte,
+            tokens: outcome.tokens,
+            train_tokens_per_second: outcome.tokens_per_second,
+            skipped: outcome.skipped,
+        }
+    }
+}
+
+/// A run file with every key, for a vocabulary of 8192.
+fn example(terminal: &Terminal) -> anyhow::Result<()> {
+    let mut file = RunFile::default();
+    file.data.tokenizer = Some("tokenizer.json".into());
+    file.data.train = vec!["tokens/train.tokens".into()];
+    file.data.held_out = vec!["tokens/held_out.tokens".into()];
+    file.data.dialogues = vec!["corpus/dialogues.jsonl".into()];
+    let run = file.resolve(8192)?;
+    terminal.result(&run, || run.to_toml())
+}
+
+/// A flag that the first Ctrl-C (or a termination request) sets; a second one ends the process.
+///
+/// # Errors
+/// When the system takes no handler.
+pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            // 128 + SIGINT, as shells report it.
+            std::process::exit(130);
+        }
+        eprintln!("\nsaving; once more to leave at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// A run with its data read.
+pub struct Prepared {
+    /// Everything decided.
+    pub run: Run,
+    tokenizer: Tokenizer,
+    train: Documents,
+    held_out: Option<Documents>,
+    dialogues: Vec<ChatTokens>,
+}
+
+impl Prepared {
+    fn read(args: &TrainArgs) -> anyhow::Result<Self> {
+        Self::open(RunFile::read(&args.config)?)
+    }
+
+    /// Reads the tokenizer, shards and dialogues that a run names.
+    ///
+    /// # Errors
+    /// A key that is missing, a file that cannot be read or was made by another tokenizer.
+    pub fn open(file: RunFile) -> anyhow::Result<Self> {
+        let tokenizer = file.data.tokenizer.as_deref();
+        let tokenizer = tokenizer.context("the run file names no data.tokenizer")?;
+        let tokenizer = Tokenizer::open(tokenizer)?;
+        let run = file.resolve(tokenizer.vocab_size())?;
+        let shards = |paths: &[std::path::PathBuf]| {
+            let open = |path: &std::path::PathBuf| {
+                let shard = TokenShard::open_for(path, tokenizer.fingerprint())?;
+                shard.verify()?;
+                anyhow::Ok(shard)
+            };
+            paths.iter().map(open).collect::<anyhow::Result<Vec<TokenShard>>>()
+        };
+        let train = Documents::from_shards(shards(&run.data.train)?, &tokenizer)?;
+        let held_out = match shards(&run.data.held_out)? {
+            none if none.is_empty() => None,
+            some => Some(Documents::from_shards(some, &tokenizer)?),
+        };
+        let format = ChatFormat::new(&tokenizer)?;
+        let mut dialogues = Vec::new();
+        for path in &run.data.dialogues {
+            dialogues.extend(read_dialogues(path)?.iter().map(|d| format.encode(d)));
+        }
+        Ok(Prepared { run, train, held_out, dialogues, tokenizer })
+    }
+
+    /// Whether there is anything to learn to answer from.
+    pub fn has_dialogues(&self) -> bool {
+        !self.dialogues.is_empty()
+    }
+
+    /// The tokenizer, anew: assistants own theirs.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
+        let path = self.run.data.tokenizer.as_deref();
+        Ok(Tokenizer::open(path.context("the run file names no data.tokenizer")?)?)
+    }
+
+    /// Directory of the run.
+    pub fn directory(&self) -> &Path {
+        self.run.data.directory.as_deref().unwrap_or(Path::new("."))
+    }
+
+    /// Trains one stage to its end or until `stop`.
+    ///
+    /// # Errors
+    /// No pretrained model to begin a chat stage with, or training that fails.
+    pub fn train(
+        &self,
+        engine: &NativeEngine,
+        kind: StageKind,
+        resume: bool,
+        terminal: &Terminal,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Outcome> {
+        let directory = self.directory();
+        files::create_directory(directory)?;
+        files::write(&directory.join("run.toml"), self.run.to_toml().as_bytes())?;
+        let stage = self.run.stage(kind);
+        let as_text = DialogueExamples::as_text(self.dialogues.clone());
+        let answers = DialogueExamples::answers_only(self.dialogues.clone());
+        let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) = match kind {
+            StageKind::Pretrain => (&self.train, Some(&as_text)),
+            StageKind::Chat => (&answers, None),
+        };
+        let attachments = self.attachments()?;
+        let token_bytes = token_bytes(&self.tokenizer);
+        let setup = Setup {
+            engine,
+            directory,
+            seed: self.run.seed,
+            model: &self.run.model,
+            kind,
+            stage,
+            examples,
+            mixed,
+            held_out: self.held_out.as_ref().map(|d| d as &dyn Examples),
+            token_bytes: &token_bytes,
+            attachments: &attachments,
+            peak_flops: Some(1e9 * fma_peak_gflops(engine.pool(), engine.isa(), PEAK_RUNS)),
+        };
+        let mut progress = StageProgress {
+            terminal: terminal.clone(),
+            bar: None,
+            total: 0,
+            done: 0,
+            seen: Seen::default(),
+        };
+        let initial = || Ok((self.initial(kind)?, self.first_step(kind)?));
+        let mut trainer = if resume {
+            Trainer::resume_or_start(setup, &mut progress, initial)?
+        } else {
+            let (weights, first_step) = initial()?;
+            Trainer::start(setup, weights, first_step)?
+        };
+        let outcome = trainer.run(stop, &SystemClock::new(), &mut progress)?;
+        progress.end(&outcome);
+        Ok(outcome)
+    }
+
+    /// What a checkpoint carries so that it is a whole model directory.
+    fn attachments(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+        let config = serde_json::json!({
+            "chat_template": CHAT_TEMPLATE,
+            "eos_token": IM_END,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        });
+        Ok(vec![
+            ("tokenizer.json".into(), self.tokenizer.to_hugging_face_json().into_bytes()),
+            ("tokenizer_config.json".into(), serde_json::to_vec_pretty(&config)?),
+        ])
+    }
+
+    /// Weights a stage begins with.
+    fn initial(&self, kind: StageKind) -> Result<Weights, stoa_training::TrainingError> {
+        match kind {
+            StageKind::Pretrain => Ok(initialize(&self.run.model, self.run.seed)),
+            StageKind::Chat => Ok(self.pretrained()?.0),
+        }
+    }
+
+    fn first_step(&self, kind: StageKind) -> Result<u64, stoa_training::TrainingError> {
+        match kind {
+            StageKind::Pretrain => Ok(0),
+            StageKind::Chat => Ok(self.pretrained()?.1),
+        }
+    }
+
+    fn pretrained(&self) -> Result<(Weights, u64), stoa_training::TrainingError> {
+        let (found, _) = Checkpoints::of_run(self.directory()).newest(StageKind::Pretrain)?;
+        Ok((found.weights, found.state.step))
+    }
+}
+
+/// Loops of pure multiply-adds that measure the peak behind MFU; each is some milliseconds.
+const PEAK_RUNS: usize = 5;
+
+/// Last figures seen, for the line after the bar.
+#[derive(Default)]
+struct Seen {
+    loss: Option<f32>,
+    bits_per_byte: Option<f64>,
+}
+
+/// Draws a stage's bar.
+struct StageProgress {
+    terminal: Terminal,
+    bar: Option<Bar>,
+    total: u64,
+    done: u64,
+    seen: Seen,
+}
+
+impl StageProgress {
+    fn end(&mut self, outcome: &Outcome) {
+        let bpb = outcome.bits_per_byte.map(|b| format!(", {b:.3} bits per byte on held-out text"));
+        let line = format!(
+            "{} steps, {:.0} tokens/s{}",
+            self.done,
+            outcome.tokens_per_second,
+            bpb.unwrap_or_default()
+        );
+        if let Some(bar) = self.bar.take() {
+            bar.finish(&line);
+        }
+    }
+}
+
+impl Progress for StageProgress {
+    fn begin(&mut self, stage: StageKind, done: u64, total: u64) {
+        let name = match stage {
+            StageKind::Pretrain => "pretrain",
+            StageKind::Chat => "chat tuning",
+        };
+        self.bar = Some(self.terminal.bar(name, total, "steps"));
+        (self.done, self.total) = (done, total);
+    }
+
+    fn step(&mut self, metrics: &StepMetrics) {
+        self.done += 1;
+        if metrics.loss.is_some() {
+            self.seen.loss = metrics.loss;
+        }
+        let mut message = String::new();
+        if let Some(loss) = self.seen.loss {
+            message += &format!("· loss {loss:.3} ");
+        }
+        message += &format!("· {:.0} tok/s ", metrics.tokens_per_second);
+        if let Some(mfu) = metrics.mfu {
+            message += &format!("· MFU {:.0} % ", mfu * 100.0);
+        }
+        if let Some(bpb) = self.seen.bits_per_byte {
+            message += &format!("· {bpb:.3} bpb");
+        }
+        if let Some(bar) = &mut self.bar {
+            bar.update(self.done.min(self.total), &message);
+        }
+    }
+
+    fn evaluation(&mut self, metrics: &EvaluationMetrics) {
+        self.seen.bits_per_byte = Some(metrics.bits_per_byte);
+    }
+
+    fn warning(&mut self, message: &str) {
+        self.terminal.note(format!("warning: {message}"));
+    }
+}

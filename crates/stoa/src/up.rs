@@ -1,0 +1,360 @@
+//! `stoa up`: the whole path. Each part leaves its files in the run's directory; what is there and
+//! whole is not made again, so a run that was stopped goes on where it was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use stoa_models::initialize;
+use stoa_native::NativeEngine;
+use stoa_posts::{Corpus, Document, ReadOptions, Split, Square, SquareConfig, read_all};
+use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
+use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
+
+use crate::cli::{MachineArgs, SamplingArgs, UpArgs};
+use crate::exam::{Exam, TextSource};
+use crate::files::{self, RunFiles};
+use crate::posts_command::messages;
+use crate::stages::{Prepared, stop_on_interrupt};
+use crate::terminal::Terminal;
+use crate::{chat, engine, exam, model, report, tokens_command};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Summary {
+    directory: String,
+    exam: Option<ExamSummary>,
+    bits_per_byte: Option<f64>,
+    bits_per_byte_untrained: Option<f64>,
+    train_tokens_per_second: f64,
+    parameters: usize,
+    seconds: f64,
+    report: String,
+}
+
+#[derive(Serialize)]
+struct ExamSummary {
+    questions: usize,
+    right: usize,
+    untrained_right: usize,
+    majority_baseline: f64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever a part of the path says, with what it was doing.
+pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let started = Instant::now();
+    anyhow::ensure!(
+        args.effort > 0.0 && args.effort <= 1000.0,
+        "--effort {} is out of range; give a factor such as 0.1 or 3",
+        args.effort
+    );
+    let engine = Arc::new(engine::native(machine)?);
+    let stop = stop_on_interrupt()?;
+    let files = RunFiles::new(&args.dir);
+    files::create_directory(&args.dir.join("corpus"))?;
+    files::create_directory(&args.dir.join("tokens"))?;
+    let text = gather_text(args, &files, terminal)?;
+    tokenize(&text, &files, terminal)?;
+    let prepared = Prepared::open(run_file(args, &text, &files)?)?;
+    let Some(trained) = train(&prepared, &engine, terminal, &stop)? else {
+        terminal.note(format!("stopped; `stoa up --dir {}` goes on", args.dir.display()));
+        return Ok(());
+    };
+    let examined = examine(&prepared, &text, args, &engine, terminal)?;
+    let samples = report::samples(&prepared, &text.questions_for_samples(), &engine)?;
+    report::write(&files, &prepared, examined.as_ref(), &samples, &trained, &text.described)?;
+    let summary = summary(args, &prepared, examined.as_ref(), &trained, started)?;
+    conclude(&summary, &samples, terminal)?;
+    if args.no_chat || terminal.json() || !terminal.interactive() {
+        return Ok(());
+    }
+    drop((prepared, engine));
+    let mut assistant = model::assistant(&args.dir, engine::native(machine)?)?;
+    let settings = chat::settings(&SamplingArgs::calm(args.seed));
+    chat::converse(&mut assistant, None, &settings, &args.dir.join("chat_history.txt"))
+}
+
+/// The text of a run.
+pub struct Text {
+    source: TextSource,
+    corpus: Corpus,
+    square: Option<Square>,
+    /// One line on what it is, for the report.
+    pub described: String,
+}
+
+impl Text {
+    /// Prompts whose answers show what the model is like.
+    fn questions_for_samples(&self) -> Vec<String> {
+        // Openings of training dialogues of different kinds: small talk, debates, sums. Spread
+        // evenly over the dialogues, since the square makes them kind by kind.
+        const SAMPLES: usize = 10;
+        let dialogues = &self.corpus.dialogues;
+        let step = (dialogues.len() / SAMPLES).max(1);
+        let spread = dialogues.iter().step_by(step).take(SAMPLES);
+        spread.filter_map(|d| d.turns.first()).map(|turn| turn.text.clone()).collect()
+    }
+}
+
+fn gather_text(args: &UpArgs, files: &RunFiles, terminal: &Terminal) -> anyhow::Result<Text> {
+    let text = if args.posts.is_empty() {
+        let square = Square::generate(args.seed, &SquareConfig::default())?;
+        let corpus = square.corpus()?;
+        let described = format!(
+            "the sample square of seed {}: {} people, {} places, {} facts, {} posts",
+            args.seed,
+            square.people.len(),
+            square.places.len(),
+            square.facts.len(),
+            square.posts.len()
+        );
+        Text {
+            source: TextSource::Square { seed: args.seed },
+            corpus,
+            square: Some(square),
+            described,
+        }
+    } else {
+        let intake = read_all(&args.posts, &ReadOptions::default())?;
+        let posts = intake.posts.len();
+        let rejected: usize = intake.rejected.values().sum();
+        let corpus = Corpus::from_posts(intake.posts)?;
+        let files = args.posts.iter().map(|p| p.display().to_string()).collect();
+        let described = format!(
+            "{posts} posts in {} conversations; {rejected} records rejected, {} posts dropped",
+            corpus.conversations,
+            corpus.dropped.total()
+        );
+        Text { source: TextSource::Posts { files }, corpus, square: None, described }
+    };
+    same_source(&text.source, files)?;
+    files::write_lines(&files.documents(), &text.corpus.documents)?;
+    let dialogues: Vec<_> = text.corpus.dialogues.iter().map(messages).collect();
+    files::write_lines(&files.dialogues(), &dialogues)?;
+    files::write(&files.source(), &serde_json::to_vec_pretty(&text.source)?)?;
+    terminal.note(format!(
+        "posts        {}; {} documents, {} dialogues",
+        text.described,
+        text.corpus.documents.len(),
+        text.corpus.dialogues.len()
+    ));
+    Ok(text)
+}
+
+/// Refuses to go on with a run that was begun with other text.
+fn same_source(source: &TextSource, files: &RunFiles) -> anyhow::Result<()> {
+    let Ok(text) = std::fs::read_to_string(files.source()) else { return Ok(()) };
+    let before: TextSource = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; remove it", files.source().display()))?;
+    anyhow::ensure!(
+        before == *source,
+        "{} holds a run of other text or another seed; give another --dir or remove it",
+        files.directory.display()
+    );
+    Ok(())
+}
+
+/// Bytes of text per token of vocabulary: less, and tokens are too rare to be learned.
+const TEXT_PER_TOKEN: usize = 200;
+
+/// Trains the tokenizer and writes the shards, unless they are there.
+fn tokenize(text: &Text, files: &RunFiles, terminal: &Terminal) -> anyhow::Result<()> {
+    let training = |d: &&Document| d.split == Split::Train;
+    let lines = || {
+        let documents = text.corpus.documents.iter().filter(training).map(|d| d.text.as_str());
+        let turns = text.corpus.dialogues.iter().flat_map(|d| &d.turns).map(|t| t.text.as_str());
+        documents.chain(turns)
+    };
+    let whole = Tokenizer::open(&files.tokenizer()).ok();
+    let tokenizer = match whole {
+        Some(tokenizer) => tokenizer,
+        None => {
+            let bytes: usize = lines().map(str::len).sum();
+            let vocab_size = (bytes / TEXT_PER_TOKEN).clamp(320, 8192);
+            let options = TrainOptions { vocab_size, ..TrainOptions::default() };
+            let tokenizer = tokens_command::trained(lines(), &options, terminal)?;
+            tokenizer.save(&files.tokenizer())?;
+            tokenizer
+        }
+    };
+
+    for (split, path) in
+        [(Split::Train, files.train_tokens()), (Split::HeldOut, files.held_out_tokens())]
+    {
+        let width = TokenWidth::for_vocab_size(tokenizer.vocab_size());
+        let mut writer = ShardWriter::create(&path, tokenizer.fingerprint(), width)?;
+        for document in text.corpus.documents.iter().filter(|d| d.split == split) {
+            writer.push_document(&tokenizer.encode(&document.text))?;
+        }
+        writer.finish()?;
+    }
+    Ok(())
+}
+
+/// Layers by default: on two cores the square is learned in some minutes.
+const DEPTH: usize = 4;
+
+/// The run of this text as a run file.
+fn run_file(args: &UpArgs, text: &Text, files: &RunFiles) -> anyhow::Result<RunFile> {
+    let mut run = RunFile { seed: Some(args.seed), ..RunFile::default() };
+    run.data.directory = Some(files.directory.clone());
+    run.data.tokenizer = Some(files.tokenizer());
+    run.data.train = vec![files.train_tokens()];
+    run.data.held_out = vec![files.held_out_tokens()];
+    let dialogues = !text.corpus.dialogues.is_empty();
+    if dialogues {
+        run.data.dialogues = vec![files.dialogues()];
+    }
+    recipe::apply(&mut run, args, dialogues);
+    Ok(run)
+}
+
+/// The recipe: sizes and lengths found by experiment (docs/experiments.md).
+mod recipe {
+    use super::{DEPTH, Length, RunFile, UpArgs};
+
+    /// Steps of pretraining at effort 1.
+    const PRETRAIN_STEPS: f64 = 340.0;
+    /// Steps of chat tuning at effort 1.
+    const CHAT_STEPS: f64 = 190.0;
+
+    /// Fills in what `up` decides differently from the defaults of a run file.
+    pub fn apply(run: &mut RunFile, args: &UpArgs, dialogues: bool) {
+        let steps = |base: f64| Length::Steps((base * args.effort).ceil().max(1.0) as u64);
+        let depth = args.depth.unwrap_or(DEPTH);
+        run.model.depth = Some(depth);
+        if args.depth.is_none() {
+            run.model.hidden = Some(192);
+            run.model.head_dim = Some(64);
+        }
+        run.pretrain.length = Some(steps(PRETRAIN_STEPS));
+        run.pretrain.dialogue_share = Some(if dialogues { 0.25 } else { 0.0 });
+        run.pretrain.evaluate_every = Some(50);
+        run.pretrain.checkpoint_every = Some(100);
+        run.chat.length = Some(steps(CHAT_STEPS));
+        run.chat.evaluate_every = Some(100);
+        run.chat.checkpoint_every = Some(100);
+    }
+}
+
+/// What training left.
+pub struct Trained {
+    /// Tokens a second over both stages of this call.
+    pub tokens_per_second: f64,
+    /// Bits per byte at the end.
+    pub bits_per_byte: Option<f64>,
+}
+
+/// Both stages; `None` when stopped.
+fn train(
+    prepared: &Prepared,
+    engine: &NativeEngine,
+    terminal: &Terminal,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<Trained>> {
+    let pretrained = prepared.train(engine, StageKind::Pretrain, true, terminal, stop)?;
+    let mut outcomes: Vec<Outcome> = vec![pretrained];
+    if pretrained.finished && prepared.has_dialogues() && !stop.load(Ordering::SeqCst) {
+        outcomes.push(prepared.train(engine, StageKind::Chat, true, terminal, stop)?);
+    }
+    if outcomes.iter().any(|o| !o.finished) || stop.load(Ordering::SeqCst) {
+        return Ok(None);
+    }
+    // A stage that was done before reports no speed.
+    let (tokens, seconds) =
+        outcomes.iter().filter(|o| o.tokens_per_second > 0.0).fold((0.0, 0.0), |(t, s), o| {
+            (t + o.tokens as f64, s + o.tokens as f64 / o.tokens_per_second)
+        });
+    Ok(Some(Trained {
+        tokens_per_second: if seconds > 0.0 { tokens / seconds } else { 0.0 },
+        bits_per_byte: pretrained.bits_per_byte,
+    }))
+}
+
+/// Examines the trained and an untrained model; nothing to examine where no truth is known.
+fn examine(
+    prepared: &Prepared,
+    text: &Text,
+    args: &UpArgs,
+    engine: &Arc<NativeEngine>,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<Exam>> {
+    let Some(square) = &text.square else { return Ok(None) };
+    let questions = exam::questions(square, &text.corpus, args.seed, args.questions);
+    let config = &prepared.run.model;
+    let ask = |weights: &stoa_models::Weights, what: &str| {
+        let tokenizer = prepared.tokenizer()?;
+        let mut assistant = model::examinee(Arc::clone(engine), config, weights, tokenizer)?;
+        exam::ask(&mut assistant, &questions, what, terminal)
+    };
+    let untrained = ask(&initialize(config, prepared.run.seed), "untrained")?;
+    let untrained_right = untrained.iter().filter(|a| a.right).count();
+    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(StageKind::Chat)?;
+    let answers = ask(&found.weights, "exam")?;
+    let exam = Exam::new(&questions, answers, Some(untrained_right));
+    let files = RunFiles::new(prepared.directory());
+    files::write(&files.exam(), &serde_json::to_vec_pretty(&exam)?)?;
+    Ok(Some(exam))
+}
+
+fn summary(
+    args: &UpArgs,
+    prepared: &Prepared,
+    exam: Option<&Exam>,
+    trained: &Trained,
+    started: Instant,
+) -> anyhow::Result<Summary> {
+    Ok(Summary {
+        directory: args.dir.display().to_string(),
+        exam: exam.map(|exam| ExamSummary {
+            questions: exam.questions,
+            right: exam.right,
+            untrained_right: exam.untrained_right.unwrap_or(0),
+            majority_baseline: exam.majority_baseline,
+        }),
+        bits_per_byte: trained.bits_per_byte,
+        bits_per_byte_untrained: report::first_bits_per_byte(prepared.directory())?,
+        train_tokens_per_second: trained.tokens_per_second,
+        parameters: stoa_models::parameter_count(&prepared.run.model),
+        seconds: started.elapsed().as_secs_f64(),
+        report: RunFiles::new(&args.dir).report().display().to_string(),
+    })
+}
+
+fn conclude(
+    summary: &Summary,
+    samples: &[(String, String)],
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    terminal.result(summary, || {
+        let mut lines = Vec::new();
+        for (question, answer) in samples {
+            lines.push(format!("› {question}\n  {answer}"));
+        }
+        if let Some(exam) = &summary.exam {
+            lines.push(format!(
+                "\nexamination: {} of {} unseen questions right ({:.1} %); untrained {}; \
+                 always naming the commonest value {:.1} %",
+                exam.right,
+                exam.questions,
+                100.0 * exam.right as f64 / exam.questions.max(1) as f64,
+                exam.untrained_right,
+                100.0 * exam.majority_baseline
+            ));
+        }
+        if let (Some(before), Some(after)) =
+            (summary.bits_per_byte_untrained, summary.bits_per_byte)
+        {
+            lines
+                .push(format!("held-out text: {before:.2} bits per byte before, {after:.2} after"));
+        }
+        lines.push(format!("{:.0} s in all; report in {}", summary.seconds, summary.report));
+        lines.push(format!("talk to it again: stoa chat --run {}", summary.directory));
+        lines.join("\n")
+    })
+}

@@ -1,0 +1,110 @@
+//! Stoa's side of `cargo xtask bench tokens`: obeys JSON commands on stdin, one a line, and
+//! answers each with one line of JSON, as `xtask/oracle/tokens/side.py` does for the other side.
+//!
+//! Commands: `load`, `texts`, `encode`, `ids`, `train`; see [`Side::obey`].
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use stoa_tokens::{Pattern, Tokenizer, TrainOptions};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// What commands have brought in so far.
+#[derive(Default)]
+struct Side {
+    tokenizer: Option<Tokenizer>,
+    texts: Vec<String>,
+}
+
+fn main() -> Result<(), Failure> {
+    let mut side = Side::default();
+    for line in io::stdin().lock().lines() {
+        let answer = side.obey(&serde_json::from_str(&line?)?)?;
+        println!("{answer}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+impl Side {
+    fn obey(&mut self, command: &Value) -> Result<Value, Failure> {
+        let text = |key: &str| command[key].as_str().ok_or(format!("{command} lacks {key}"));
+        let pattern = |name| Pattern::from_name(name).ok_or("unknown pattern");
+        match text("do")? {
+            // {"tokenizer": FILE} or {"ranks": FILE, "pattern": NAME}
+            "load" => {
+                let start = Instant::now();
+                self.tokenizer = Some(match text("tokenizer") {
+                    Ok(path) => Tokenizer::open(Path::new(path))?,
+                    Err(_) => {
+                        let path = Path::new(text("ranks")?);
+                        Tokenizer::open_tiktoken(path, pattern(text("pattern")?)?, &[])?
+                    }
+                });
+                Ok(json!({"seconds": start.elapsed().as_secs_f64()}))
+            }
+            // {"path": FILE}: one JSON string a line
+            "texts" => {
+                let lines = BufReader::new(File::open(text("path")?)?).lines();
+                self.texts.clear();
+                for line in lines {
+                    self.texts.push(serde_json::from_str(&line?)?);
+                }
+                let bytes: usize = self.texts.iter().map(String::len).sum();
+                Ok(json!({"texts": self.texts.len(), "bytes": bytes}))
+            }
+            // Encodes every text by itself on this thread.
+            "encode" => {
+                let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
+                let start = Instant::now();
+                let tokens: usize =
+                    self.texts.iter().map(|text| tokenizer.encode(text).len()).sum();
+                Ok(json!({"seconds": {"encode": start.elapsed().as_secs_f64()}, "tokens": tokens}))
+            }
+            // {"out": FILE, "special": BOOL}: for each text, the number of ids and the ids, u32 LE
+            "ids" => {
+                let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
+                let special = command["special"].as_bool().unwrap_or(false);
+                let mut out = BufWriter::new(File::create(text("out")?)?);
+                for text in &self.texts {
+                    let ids = match special {
+                        true => tokenizer.encode_document(text),
+                        false => tokenizer.encode(text),
+                    };
+                    out.write_all(&(ids.len() as u32).to_le_bytes())?;
+                    for id in ids {
+                        out.write_all(&id.0.to_le_bytes())?;
+                    }
+                }
+                out.flush()?;
+                Ok(json!({"texts": self.texts.len()}))
+            }
+            // {"vocab_size": N, "pattern": NAME, "threads": N, "tokenizer": FILE, "ranks": FILE}
+            "train" => {
+                let number = |key: &str| command[key].as_u64().ok_or(format!("no {key}"));
+                let options = TrainOptions {
+                    vocab_size: number("vocab_size")? as usize,
+                    pattern: pattern(text("pattern")?)?,
+                    special_tokens: Vec::new(),
+                    min_pair_count: 1,
+                    threads: number("threads")? as usize,
+                    ..TrainOptions::default()
+                };
+                let start = Instant::now();
+                let trained =
+                    Tokenizer::train(&self.texts, &options, |_| ControlFlow::Continue(()))?;
+                let seconds = start.elapsed().as_secs_f64();
+                trained.save(Path::new(text("tokenizer")?))?;
+                trained.save_tiktoken(Path::new(text("ranks")?))?;
+                self.tokenizer = Some(trained);
+                Ok(json!({"seconds": {"train": seconds}, "regex": options.pattern.regex()}))
+            }
+            other => Err(format!("unknown command {other}").into()),
+        }
+    }
+}
