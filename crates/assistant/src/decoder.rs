@@ -2,9 +2,13 @@
 //! of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
 //! padding that touches no slot.
 //!
-//! An engine may multiply few rows by another kernel than many, which rounds otherwise. So that a
-//! row's numbers do not depend on its company, prompts are always read by programs of many rows
-//! and drawn tokens by programs of few, each way the same for every row count;
+//! An engine may compute few rows by another kernel than many, and neighbouring queries of one
+//! sequence by another than single ones; each rounds in its own way. So that an answer depends on
+//! its request alone and not on its company:
+//! - prompts are always read by programs of many rows, drawn tokens by programs of few;
+//! - a prompt is read in chunks of [`CHUNK_TOKENS`] from its beginning, never split, and rows of
+//!   padding keep chunks apart, so that the queries beside a query are the same each time.
+//!
 //! `tests/decoding.rs` checks it bit for bit.
 
 use std::collections::BTreeMap;
@@ -19,15 +23,23 @@ use crate::{AssistantError, TokenId};
 pub(crate) const FEW_ROWS: usize = 8;
 /// Rows that they take for many.
 pub(crate) const MANY_ROWS: usize = 16;
+/// Tokens of a prompt that are read side by side: with a row that sets them apart, a power of two.
+pub(crate) const CHUNK_TOKENS: usize = 31;
 
 /// One token to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub token: TokenId,
-    pub slot: usize,
+    /// `None` for padding.
+    pub slot: Option<usize>,
     pub position: usize,
     /// Whether the logits behind it are wanted.
     pub wanted: bool,
+}
+
+impl Row {
+    /// A row that reads nothing.
+    pub const PADDING: Row = Row { token: TokenId(0), slot: None, position: 0, wanted: false };
 }
 
 /// Which kind of program reads the rows.
@@ -46,7 +58,7 @@ pub(crate) struct DecoderSizes {
     pub slots: usize,
     /// Tokens of each.
     pub context: usize,
-    /// Most tokens read in one run; a power of two, at least [`MANY_ROWS`].
+    /// Most tokens read in one run; a power of two, more than [`CHUNK_TOKENS`].
     pub rows: usize,
     /// Element type of the matrices.
     pub weights: DType,
@@ -111,7 +123,7 @@ impl Decoder {
         let returned = wanted.len().next_power_of_two();
         let data = [
             ("tokens", padded(rows.iter().map(|r| r.token.index()), count, 0)?),
-            ("slots", padded(rows.iter().map(|r| r.slot), count, -1)?),
+            ("slots", padded(rows.iter().map(|r| r.slot.map_or(-1, |slot| slot as i32)), count)?),
             ("positions", padded(rows.iter().map(|r| r.position), count, 0)?),
             ("rows", padded(wanted.into_iter(), returned, 0)?),
         ];

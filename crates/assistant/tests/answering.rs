@@ -1,6 +1,9 @@
 //! How answers begin, stream and end; batches; conversations that outgrow the context; model
 //! directories.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[allow(dead_code, reason = "each test uses some of the models")]
 mod tiny;
 
 use std::cell::Cell;

@@ -1,6 +1,9 @@
 //! Cached decoding against the full forward pass, and what must not change it: threads, batches,
 //! chunks, earlier conversations.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[allow(dead_code, reason = "each test uses some of the models")]
 mod tiny;
 
 use std::path::Path;

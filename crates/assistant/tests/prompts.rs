@@ -1,5 +1,8 @@
 //! No message can forge a turn: special tokens come from the template alone, whatever is said.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[allow(dead_code, reason = "each test uses some of the models")]
 mod tiny;
 
 use proptest::prelude::*;

@@ -1,6 +1,8 @@
 //! Sampling against its slow obvious twin, against Hugging Face's processors, and against the
 //! distribution it claims to draw from.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -28,7 +30,7 @@ fn slow_draw(s: &Sampling, prompt: &[u32], answer: &[u32], logits: &[f32]) -> Op
     }
     let mut ranked: Vec<(u32, f64)> = (0..).zip(adjusted.iter().map(|&l| f64::from(l))).collect();
     ranked.retain(|&(_, l)| l > f64::NEG_INFINITY);
-    ranked.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let highest = ranked.first()?.1;
     if s.temperature == 0.0 {
         return Some(ranked[0].0);
@@ -203,6 +205,16 @@ fn settings_outside_their_range_are_refused_by_name() {
     assert!(refused(|s| s.repetition_penalty = 0.0).contains("repetition_penalty"));
     assert!(refused(|s| s.frequency_penalty = f32::INFINITY).contains("frequency_penalty"));
     assert!(refused(|s| s.presence_penalty = f32::NAN).contains("presence_penalty"));
-    assert!(refused(|s| drop(s.logit_bias.insert(TokenId(3), f32::NAN))).contains("logit_bias"));
-    assert!(refused(|s| drop(s.logit_bias.insert(TokenId(10), 1.0))).contains("token 10"));
+    assert!(
+        refused(|s| {
+            s.logit_bias.insert(TokenId(3), f32::NAN);
+        })
+        .contains("logit_bias")
+    );
+    assert!(
+        refused(|s| {
+            s.logit_bias.insert(TokenId(10), 1.0);
+        })
+        .contains("token 10")
+    );
 }

@@ -1,6 +1,8 @@
 //! Chat templates against Hugging Face's own renderer: golden texts made by
 //! `xtask/oracle/assistant/golden_templates.py` from the templates and conversations beside them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;

@@ -8,6 +8,8 @@
 //!
 //! The second command prints what `transformers` gives for the same directory and ids.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

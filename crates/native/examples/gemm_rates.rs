@@ -5,6 +5,8 @@
 //! Shapes are given as m × n × k with the layout of A and B: `n` stored as used, `t` transposed.
 //! `nt` is a layer forward (x · Wᵀ), `nn` its input gradient, `tn` its weight gradient.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::time::Instant;
 use stoa_native::gemm::{MatMut, MatRef, gemm};
 use stoa_native::isa::Isa;

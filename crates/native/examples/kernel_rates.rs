@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p stoa-native --example kernel_rates [-- FILTER]`
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::time::Instant;
 
 use stoa_native::isa::{Isa, Kernel, Simd};

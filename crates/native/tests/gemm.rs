@@ -1,6 +1,8 @@
 //! The packed product against a triple loop in f64: odd sizes, strides, formats, fused passes,
 //! NaN, every instruction set of this machine, and bitwise equality over thread counts.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use half::{bf16, f16};
 use proptest::prelude::*;
 use stoa_native::gemm::epilogue::*;

@@ -1,5 +1,7 @@
 //! Every vector operation of every instruction set of this machine against plain scalar Rust.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use proptest::prelude::*;
 use stoa_native::isa::{Isa, Kernel, Simd};
 

@@ -3,6 +3,8 @@
 //! `cargo run --release -p stoa-posts --example square -- SEED FOLDER` leaves `documents.jsonl`,
 //! `dialogues.jsonl`, `exam.jsonl` and `posts.jsonl` in FOLDER.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -3,6 +3,8 @@
 //!
 //! Commands: `load`, `texts`, `encode`, `ids`, `train`; see [`Side::obey`].
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::ops::ControlFlow;

@@ -1,5 +1,7 @@
 //! Token shards: round trips, and every way in which a file can be wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;

@@ -1,6 +1,8 @@
 //! Every hand-written splitter against the regular expression it stands for, run by
 //! `fancy-regex`, over strings rich in what the expressions tell apart.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use fancy_regex::Regex;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

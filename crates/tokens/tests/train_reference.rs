@@ -1,6 +1,8 @@
 //! The trainer against the definition of training, and the encoder against the definition of
 //! encoding, on random text.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 

@@ -9,6 +9,8 @@
 //!
 //! The text is one document cut into rows, so that rows are plain stretches of tokens.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;

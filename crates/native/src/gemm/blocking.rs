@@ -132,7 +132,7 @@ pub(super) fn multiply<S: Tiling>(s: S, pool: &Pool, product: &Product<'_>) {
     pool.with_joint_scratch(half * steps.min(2), |joint| {
         let (even, odd) = joint.split_at_mut(half);
         let (even, odd) = (Parts::new(even), Parts::new(odd));
-        let panels = |i: usize| if i % 2 == 0 { even } else { odd };
+        let panels = |i: usize| if i.is_multiple_of(2) { even } else { odd };
         let first = step(0);
         // SAFETY: nothing else uses the buffers yet, and every packing task happens once.
         pool.run(first.pack_tasks(), &|task, _| unsafe { first.pack(task, panels(0), b_floats) });

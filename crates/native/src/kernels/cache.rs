@@ -89,7 +89,7 @@ pub fn cached_attention<T: Float>(
     out: &mut [f32],
 ) {
     let row = heads.heads * heads.head_dim;
-    assert!(heads.kv_heads > 0 && heads.heads % heads.kv_heads == 0, "{heads:?}");
+    assert!(heads.kv_heads > 0 && heads.heads.is_multiple_of(heads.kv_heads), "{heads:?}");
     assert!(slots.len() == positions.len() && q.len() == slots.len() * row, "{heads:?}: q");
     assert!(out.len() == q.len() && keys.len() == values.len(), "{heads:?}: shapes");
     for (&slot, &position) in slots.iter().zip(positions) {

@@ -37,7 +37,11 @@ pub fn rms_norm(
 }
 
 fn check(group: usize, x: &[f32], y: &[f32], w: Option<&[f32]>) {
-    assert!(group > 0 && x.len() % group == 0, "rms_norm: groups of {group} in {}", x.len());
+    assert!(
+        group > 0 && x.len().is_multiple_of(group),
+        "rms_norm: groups of {group} in {}",
+        x.len()
+    );
     assert_eq!(x.len(), y.len(), "rms_norm: input and output differ");
     assert!(w.is_none_or(|w| w.len() == group), "rms_norm: a weight per feature of a group");
 }

@@ -14,8 +14,9 @@ const MAX_TABLE: usize = 1 << 24;
 /// cos and sin of position·theta^(−2i/chunk) for i < chunk/2, by position.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
-    theta: f32,
     chunk: usize,
+    /// theta^(−2i/chunk)
+    frequencies: Vec<f64>,
     /// [positions, 2, chunk/2]
     rows: Vec<f32>,
 }
@@ -26,8 +27,10 @@ impl RopeTable {
     /// # Panics
     /// If `chunk` is odd or 0.
     pub fn new(theta: f32, chunk: usize) -> Self {
-        assert!(chunk > 0 && chunk % 2 == 0, "rope: a chunk of {chunk} has no halves");
-        RopeTable { theta, chunk, rows: Vec::new() }
+        assert!(chunk > 0 && chunk.is_multiple_of(2), "rope: a chunk of {chunk} has no halves");
+        let half = chunk / 2;
+        let frequency = |i: usize| f64::from(theta).powf(-(i as f64) / half as f64);
+        RopeTable { chunk, frequencies: (0..half).map(frequency).collect(), rows: Vec::new() }
     }
 
     /// Makes sure of positions up to `position`, as far as the table may grow.
@@ -42,7 +45,7 @@ impl RopeTable {
         self.rows.resize(wanted * self.chunk, 0.0);
         for position in known..wanted {
             let row = &mut self.rows[position * self.chunk..(position + 1) * self.chunk];
-            turn_row(self.theta, position, row);
+            turn_row(&self.frequencies, position, row);
         }
     }
 
@@ -54,12 +57,11 @@ impl RopeTable {
 
 /// Writes cos and sin of one position; angles are formed in f64, since a position times a
 /// frequency has more digits than f32 holds.
-fn turn_row(theta: f32, position: usize, row: &mut [f32]) {
-    let half = row.len() / 2;
-    for i in 0..half {
-        let frequency = f64::from(theta).powf(-(i as f64) / half as f64);
+fn turn_row(frequencies: &[f64], position: usize, row: &mut [f32]) {
+    let (cosines, sines) = row.split_at_mut(frequencies.len());
+    for ((frequency, to_cos), to_sin) in frequencies.iter().zip(cosines).zip(sines) {
         let (sin, cos) = (position as f64 * frequency).sin_cos();
-        (row[i], row[half + i]) = (cos as f32, sin as f32);
+        (*to_cos, *to_sin) = (cos as f32, sin as f32);
     }
 }
 
@@ -89,7 +91,10 @@ pub fn rope(
     y: &mut [f32],
 ) {
     let Turn { features, axes, .. } = turn;
-    assert!(axes > 0 && positions.len() % axes == 0, "rope: positions are [tokens, {axes}]");
+    assert!(
+        axes > 0 && positions.len().is_multiple_of(axes),
+        "rope: positions are [tokens, {axes}]"
+    );
     let tokens = positions.len() / axes;
     assert_eq!(y.len(), tokens * features, "rope: y is [tokens, {features}]");
     assert!(x.is_none_or(|x| x.len() == y.len()), "rope: x has the shape of y");
@@ -97,8 +102,11 @@ pub fn rope(
     if y.is_empty() {
         return;
     }
-    let furthest = positions.iter().map(|p| p.unsigned_abs()).max().unwrap_or(0);
-    table.ensure(furthest as usize);
+    let limit = MAX_TABLE / table.chunk;
+    let distances = positions.iter().map(|p| p.unsigned_abs() as usize);
+    if let Some(furthest) = distances.filter(|&p| p < limit).max() {
+        table.ensure(furthest);
+    }
     let table = &*table;
     let per_task = (TASK / features).max(1);
     let y = Disjoint::new(y);
@@ -136,7 +144,7 @@ impl Kernel for Rows<'_> {
                 Some(row) => row,
                 None => {
                     beyond.resize(chunk, 0.0);
-                    turn_row(self.table.theta, distance, &mut beyond);
+                    turn_row(&self.table.frequencies, distance, &mut beyond);
                     &beyond
                 }
             };

@@ -56,7 +56,10 @@ impl Heads {
 
     /// Checks the shapes of the inputs.
     fn check(&self, ranges: &[KeyRange], q: &[f32], k: &[f32], v: &[f32]) {
-        assert!(self.kv_heads > 0 && self.heads % self.kv_heads == 0, "attention: {self:?}");
+        assert!(
+            self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+            "attention: {self:?}"
+        );
         assert_eq!(ranges.len(), self.rows(), "attention: one key range per row");
         assert_eq!(q.len(), self.rows() * self.q_row(), "attention: q of {self:?}");
         assert_eq!(k.len(), self.rows() * self.kv_row(), "attention: k of {self:?}");
