@@ -46,7 +46,7 @@ enum Oracle {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
-    /// Make the golden outputs of the models and optimizers anew (needs PyTorch).
+    /// Make all golden outputs anew (needs PyTorch).
     Golden,
     /// Check that committed golden outputs are what their light scripts give (numpy only).
     Check,
@@ -70,21 +70,33 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let python = python_env::ensure(LIGHT_ENVIRONMENT, LIGHT_PACKAGES)?;
             let mut script = Command::new(python);
             script.arg(root.join("xtask/oracle/models/golden_optimizers.py")).arg("--check");
-            workspace::check(script.arg(golden_directory(&root)))
+            workspace::check(script.arg(root.join(MODELS_GOLDEN)))
         }
     }
 }
 
-/// Makes every golden output of the models and optimizers anew.
+/// Scripts that make golden outputs with PyTorch or transformers, and what they are given, as paths
+/// from the workspace root.
+const GOLDEN: &[(&str, &[&str])] = &[
+    ("models/golden_checkpoints.py", &[MODELS_GOLDEN]),
+    ("models/golden_optimizers.py", &[MODELS_GOLDEN]),
+    (
+        "assistant/golden_templates.py",
+        &[ASSISTANT_GOLDEN, "crates/assistant/src/chat/chatml.jinja"],
+    ),
+    ("assistant/golden_generation.py", &[ASSISTANT_GOLDEN]),
+];
+
+const MODELS_GOLDEN: &str = "crates/models/tests/golden";
+const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
+
+/// Makes every golden output anew.
 pub fn make_golden(root: &Path) -> anyhow::Result<()> {
-    for name in ["models/golden_checkpoints.py", "models/golden_optimizers.py"] {
-        workspace::check(torch_script(root, name)?.arg(golden_directory(root)))?;
+    for (script, arguments) in GOLDEN {
+        let mut command = torch_script(root, script)?;
+        workspace::check(command.args(arguments.iter().map(|path| root.join(path))))?;
     }
     Ok(())
-}
-
-fn golden_directory(root: &Path) -> PathBuf {
-    root.join("crates/models/tests/golden")
 }
 
 fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {
