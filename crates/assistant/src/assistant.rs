@@ -11,7 +11,7 @@ use stoa_tokens::{END_OF_TEXT, IM_END, Tokenizer};
 
 use crate::batch::Batch;
 use crate::completion::{Completion, Event, OnBatchEvent, OnEvent, Request, Settings};
-use crate::decoder::{Decoder, DecoderSizes, MANY_ROWS, Pace, Row};
+use crate::decoder::{CHUNK_TOKENS, Decoder, DecoderSizes, Pace, Row};
 use crate::sampling::logprobs;
 use crate::slots::SlotTable;
 use crate::stop::StopMatcher;
@@ -35,7 +35,7 @@ pub struct AssistantOptions {
     pub slots: usize,
     /// Tokens of a conversation; `None` for as many as the model is meant for.
     pub context: Option<usize>,
-    /// Most tokens of prompts read in one run; a power of two, at least 16.
+    /// Most tokens of prompts read in one run; a power of two, at least 32.
     pub rows: usize,
     /// Element type of the cache.
     pub caches: DType,
@@ -104,8 +104,8 @@ impl Assistant {
             if holds { Ok(()) } else { Err(AssistantError::Option { name, value, expected }) }
         };
         let rows_fit =
-            options.rows.is_power_of_two() && (MANY_ROWS..=MOST_ROWS).contains(&options.rows);
-        check("rows", options.rows, rows_fit, "a power of two from 16 to 4096")?;
+            options.rows.is_power_of_two() && (CHUNK_TOKENS..=MOST_ROWS).contains(&options.rows);
+        check("rows", options.rows, rows_fit, "a power of two from 32 to 4096")?;
         check("slots", options.slots, options.slots >= 1, "at least 1")?;
         let context_fits = (2..=config.max_time).contains(&context);
         let expected = format!("from 2 to the {} that the model is meant for", config.max_time);
@@ -266,8 +266,9 @@ impl Assistant {
         let vocab_size = self.config().vocab;
         let mut scores = Vec::with_capacity(tokens.len());
         // Every row returns its logits: few rows at a time, or they would fill the memory.
-        for start in (0..tokens.len() - 1).step_by(MANY_ROWS) {
-            let end = (start + MANY_ROWS).min(tokens.len() - 1);
+        for start in (0..tokens.len() - 1).step_by(CHUNK_TOKENS) {
+            let end = (start + CHUNK_TOKENS).min(tokens.len() - 1);
+            let slot = Some(slot);
             let row = |position| Row { token: tokens[position], slot, position, wanted: true };
             let rows: Vec<Row> = (start..end).map(row).collect();
             let logits = self.decoder.run(Pace::Reading, &rows)?;

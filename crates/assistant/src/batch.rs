@@ -91,22 +91,24 @@ impl<'a> Batch<'a> {
     fn read(&mut self, on_event: OnBatchEvent<'_>) -> Result<(), AssistantError> {
         let (reading, drawing) = take(&mut self.active, Sequence::reads_prompt);
         self.active = drawing;
-        let mut room = self.decoder.sizes().rows;
+        let mut rows = Vec::new();
         let mut wanted = 0;
-        let shares: Vec<usize> = reading
-            .iter()
-            .map(|sequence| {
-                let mut share = sequence.pending().min(room);
+        for sequence in &reading {
+            let mut chunks = sequence.chunks().peekable();
+            while let Some(chunk) = chunks.next() {
+                let apart = usize::from(chunk.start > sequence.cached);
+                let last = chunks.peek().is_none();
+                let full = rows.len() + apart + chunk.len() > self.decoder.sizes().rows;
                 // Logits of more than a few rows would be another kernel's.
-                if share == sequence.pending() && wanted == FEW_ROWS {
-                    share -= 1;
+                if full || (last && wanted == FEW_ROWS) {
+                    break;
                 }
-                room -= share;
-                wanted += usize::from(share == sequence.pending());
-                share
-            })
-            .collect();
-        self.run_rows(Pace::Reading, reading, &shares, on_event)
+                wanted += usize::from(last);
+                rows.extend(std::iter::repeat_n(Row::PADDING, apart));
+                rows.extend(chunk.map(|position| sequence.row(position)));
+            }
+        }
+        self.run_rows(Pace::Reading, reading, &rows, on_event)
     }
 
     /// A token for every answer in the making.
@@ -115,47 +117,36 @@ impl<'a> Batch<'a> {
         self.active = reading;
         while !drawing.is_empty() {
             let rest = drawing.split_off(drawing.len().min(FEW_ROWS));
-            let shares = vec![1; drawing.len()];
-            self.run_rows(Pace::Drawing, drawing, &shares, on_event)?;
+            let rows: Vec<Row> = drawing.iter().map(|s| s.row(s.cached)).collect();
+            self.run_rows(Pace::Drawing, drawing, &rows, on_event)?;
             drawing = rest;
         }
         Ok(())
     }
 
-    /// One run of the model over the next `shares` tokens of each sequence. Those that go on join
-    /// the active ones.
+    /// One run of the model over rows of these sequences. Those that go on join the active ones.
     fn run_rows(
         &mut self,
         pace: Pace,
         sequences: Vec<Sequence>,
-        shares: &[usize],
+        rows: &[Row],
         on_event: OnBatchEvent<'_>,
     ) -> Result<(), AssistantError> {
-        let row = |sequence: &Sequence, position: usize| Row {
-            token: sequence.tokens[position],
-            slot: sequence.lease.slot,
-            position,
-            wanted: position + 1 == sequence.tokens.len(),
-        };
-        let rows: Vec<Row> = sequences
-            .iter()
-            .zip(shares)
-            .flat_map(|(s, &share)| (s.cached..s.cached + share).map(move |at| row(s, at)))
-            .collect();
         if rows.is_empty() {
             self.active.extend(sequences);
             return Ok(());
         }
-        let mut logits = self.decoder.run(pace, &rows)?;
+        let mut logits = self.decoder.run(pace, rows)?;
         let TensorData::F32(logits) = logits.data_mut() else {
             unreachable!("decoding programs return f32 logits")
         };
         let mut logits = logits.chunks_exact_mut(self.decoder.config().vocab);
         let context = self.decoder.sizes().context;
-        for (mut sequence, &share) in sequences.into_iter().zip(shares) {
+        for mut sequence in sequences {
             let index = sequence.index;
             let mut hear = |event: Event<'_>| on_event(index, event);
             let slot = sequence.lease.slot;
+            let share = rows.iter().filter(|row| row.slot == Some(slot)).count();
             let read = sequence.read(share);
             if pace == Pace::Reading {
                 // Only what was read at this pace is the same as when it is read anew.

@@ -121,11 +121,18 @@ impl Decoder {
         let least = if pace == Pace::Reading { MANY_ROWS } else { 1 };
         let count = rows.len().next_power_of_two().max(least);
         let returned = wanted.len().next_power_of_two();
+        let padding = std::iter::repeat_n(Row::PADDING, count - rows.len());
+        let rows: Vec<Row> = rows.iter().copied().chain(padding).collect();
+        // Ids, slots and positions are below 2³¹ in every valid configuration.
+        let column =
+            |value: fn(&Row) -> i32| Tensor::i32([count], rows.iter().map(value).collect());
+        let mut last: Vec<i32> = wanted.iter().map(|&row| row as i32).collect();
+        last.resize(returned, 0);
         let data = [
-            ("tokens", padded(rows.iter().map(|r| r.token.index()), count, 0)?),
-            ("slots", padded(rows.iter().map(|r| r.slot.map_or(-1, |slot| slot as i32)), count)?),
-            ("positions", padded(rows.iter().map(|r| r.position), count, 0)?),
-            ("rows", padded(wanted.into_iter(), returned, 0)?),
+            ("tokens", column(|row| row.token.0 as i32)?),
+            ("slots", column(|row| row.slot.map_or(-1, |slot| slot as i32))?),
+            ("positions", column(|row| row.position as i32)?),
+            ("rows", Tensor::i32([returned], last)?),
         ];
         let data: Vec<(&str, &Tensor)> = data.iter().map(|(name, t)| (*name, t)).collect();
         self.program(count, returned)?;
@@ -154,16 +161,4 @@ fn spec(sizes: DecoderSizes, rows: usize, returned: usize) -> DecodingSpec {
         weights: sizes.weights,
         caches: sizes.caches,
     }
-}
-
-/// An i32 vector of `length`, filled up with `pad`.
-fn padded(
-    values: impl Iterator<Item = usize>,
-    length: usize,
-    pad: i32,
-) -> Result<Tensor, AssistantError> {
-    // Ids, slots and positions are below 2³¹ in every valid configuration.
-    let mut list: Vec<i32> = values.map(|value| value as i32).collect();
-    list.resize(length, pad);
-    Ok(Tensor::i32([length], list)?)
 }

@@ -1,11 +1,13 @@
 //! One answer in the making: its tokens, its text, and the moment it ends. Given logits, it takes
 //! the next token; it does not run the model.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use stoa_tokens::{Tokenizer, Utf8Assembler};
 
 use crate::completion::{Completion, Event, FinishReason, OnEvent, Settings, Timings};
+use crate::decoder::{CHUNK_TOKENS, Row};
 use crate::sampling::logprobs;
 use crate::slots::Lease;
 use crate::stop::StopMatcher;
@@ -18,7 +20,7 @@ pub(crate) struct Sequence {
     pub lease: Lease,
     /// Prompt and answer.
     pub tokens: Vec<TokenId>,
-    /// Tokens that the slot holds.
+    /// Tokens that the slot holds: whole chunks while the prompt is read.
     pub cached: usize,
     prompt_tokens: usize,
     settings: Settings,
@@ -70,6 +72,22 @@ impl Sequence {
     /// Whether the prompt is still being read.
     pub fn reads_prompt(&self) -> bool {
         self.cached < self.prompt_tokens
+    }
+
+    /// The chunks of the prompt that are not read yet.
+    pub fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let end = self.prompt_tokens;
+        (self.cached..end).step_by(CHUNK_TOKENS).map(move |at| at..end.min(at + CHUNK_TOKENS))
+    }
+
+    /// The row that reads the token at a position.
+    pub fn row(&self, position: usize) -> Row {
+        Row {
+            token: self.tokens[position],
+            slot: Some(self.lease.slot),
+            position,
+            wanted: position + 1 == self.tokens.len(),
+        }
     }
 
     /// Notes that the model has read the next `count` tokens, and returns them.

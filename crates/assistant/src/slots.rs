@@ -1,8 +1,9 @@
 //! Which tokens each slot of the KV cache holds, so that a prompt that begins like an earlier
-//! conversation is read only from where they part. Only tokens read as a prompt count: they were
+//! conversation is read only from where they part. Only whole chunks of a prompt count: they were
 //! computed as they would be again (see `decoder`). Holds ids, not keys and values.
 
 use crate::TokenId;
+use crate::decoder::CHUNK_TOKENS;
 
 /// A slot given to a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,13 @@ impl SlotTable {
         SlotTable { slots: vec![Slot::default(); slots], uses: 0 }
     }
 
-    /// The free slot with the longest beginning in common with `prompt`; of equals the one unused
-    /// for longest, then the first. The last token is never shared: its logits are wanted.
+    /// The free slot with the most chunks in common with the beginning of `prompt`; of equals the
+    /// one unused for longest, then the first. The last token is never shared: its logits are
+    /// wanted.
     pub fn lease(&mut self, prompt: &[TokenId]) -> Option<Lease> {
         let shared = |slot: &Slot| {
             let equal = slot.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-            equal.min(prompt.len().saturating_sub(1))
+            equal.min(prompt.len().saturating_sub(1)) / CHUNK_TOKENS * CHUNK_TOKENS
         };
         let free = self.slots.iter().enumerate().filter(|(_, slot)| !slot.busy);
         let (reused, _, slot) = free
@@ -74,40 +76,47 @@ impl SlotTable {
 mod tests {
     use super::*;
 
-    fn ids(ids: &[u32]) -> Vec<TokenId> {
-        ids.iter().copied().map(TokenId).collect()
+    /// A chunk of equal tokens for each of `ids`, then `rest`.
+    fn chunks(ids: &[u32], rest: &[u32]) -> Vec<TokenId> {
+        let chunk = |&id: &u32| [TokenId(id); CHUNK_TOKENS];
+        let rest = rest.iter().copied().map(TokenId);
+        ids.iter().flat_map(chunk).chain(rest).collect()
     }
+
+    const C: usize = CHUNK_TOKENS;
 
     #[test]
     fn a_prompt_gets_the_slot_that_holds_most_of_it() {
         let mut table = SlotTable::new(3);
         for tokens in [&[1, 2, 3, 4][..], &[1, 2, 9], &[7]] {
-            let lease = table.lease(&ids(&[100])).unwrap();
-            table.append(lease.slot, &ids(tokens));
+            let lease = table.lease(&chunks(&[], &[100])).unwrap();
+            table.append(lease.slot, &chunks(tokens, &[5, 5]));
             // Given back at the end, so that each takes another slot.
         }
-        assert_eq!(table.lease(&ids(&[1])), None);
+        assert_eq!(table.lease(&chunks(&[1], &[])), None);
         (0..3).for_each(|slot| table.release(slot));
-        assert_eq!(table.lease(&ids(&[1, 2, 9, 5])), Some(Lease { slot: 1, reused: 3 }));
-        assert_eq!(table.lease(&ids(&[1, 2, 9, 5])), Some(Lease { slot: 0, reused: 2 }));
+        let prompt = chunks(&[1, 2, 9], &[5, 5, 5]);
+        assert_eq!(table.lease(&prompt), Some(Lease { slot: 1, reused: 3 * C }));
+        assert_eq!(table.lease(&prompt), Some(Lease { slot: 0, reused: 2 * C }));
         table.release(0);
         // What slot 0 held behind the shared beginning is gone.
-        assert_eq!(table.lease(&ids(&[1, 2, 3, 4])), Some(Lease { slot: 0, reused: 2 }));
+        let prompt = chunks(&[1, 2, 3, 4], &[]);
+        assert_eq!(table.lease(&prompt), Some(Lease { slot: 0, reused: 2 * C }));
     }
 
     #[test]
     fn the_last_token_is_read_again_and_the_oldest_slot_goes_first() {
         let mut table = SlotTable::new(2);
-        let lease = table.lease(&ids(&[5])).unwrap();
-        table.append(lease.slot, &ids(&[1, 2]));
+        let lease = table.lease(&chunks(&[], &[5])).unwrap();
+        table.append(lease.slot, &chunks(&[1, 2], &[]));
         table.release(lease.slot);
-        assert_eq!(table.lease(&ids(&[1, 2])), Some(Lease { slot: 0, reused: 1 }));
+        assert_eq!(table.lease(&chunks(&[1, 2], &[])), Some(Lease { slot: 0, reused: C }));
         table.release(0);
-        assert_eq!(table.lease(&ids(&[8])).unwrap().slot, 1);
+        assert_eq!(table.lease(&chunks(&[8], &[])).unwrap().slot, 1);
         table.release(1);
-        assert_eq!(table.lease(&ids(&[9])).unwrap().slot, 0);
+        assert_eq!(table.lease(&chunks(&[9], &[])).unwrap().slot, 0);
         table.release(0);
         table.reset();
-        assert_eq!(table.lease(&ids(&[1, 2])).unwrap().reused, 0);
+        assert_eq!(table.lease(&chunks(&[1, 2], &[])).unwrap().reused, 0);
     }
 }

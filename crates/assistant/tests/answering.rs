@@ -142,7 +142,7 @@ fn an_answer_ends_with_the_context() {
 
 #[test]
 fn a_batch_hears_each_request_by_its_place_and_ends_those_that_ask() {
-    let options = AssistantOptions { slots: 3, rows: 16, ..AssistantOptions::default() };
+    let options = AssistantOptions { slots: 3, rows: 32, ..AssistantOptions::default() };
     let mut assistant = assistant(native(2), plain(), options);
     let requests = requests(10);
     let mut texts = vec![String::new(); requests.len()];
@@ -210,8 +210,8 @@ fn options_that_make_no_sense_are_refused_by_name() {
     };
     let base = AssistantOptions::default();
     assert_eq!(refused(base), "");
-    assert!(refused(AssistantOptions { rows: 24, ..base }).contains("rows is 24"));
-    assert!(refused(AssistantOptions { rows: 8, ..base }).contains("rows is 8"));
+    assert!(refused(AssistantOptions { rows: 48, ..base }).contains("rows is 48"));
+    assert!(refused(AssistantOptions { rows: 16, ..base }).contains("rows is 16"));
     assert!(refused(AssistantOptions { slots: 0, ..base }).contains("slots is 0"));
     assert!(refused(AssistantOptions { context: Some(97), ..base }).contains("context is 97"));
     assert!(refused(AssistantOptions { context: Some(1), ..base }).contains("context is 1"));

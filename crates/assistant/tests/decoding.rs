@@ -56,7 +56,7 @@ fn scores_are_those_of_the_full_forward_pass() {
     for engine in engines() {
         for config in [plain(), grouped(), squared()] {
             let tokens = prompt(1, 41);
-            let options = AssistantOptions { slots: 2, rows: 16, ..AssistantOptions::default() };
+            let options = AssistantOptions { slots: 2, rows: 32, ..AssistantOptions::default() };
             let scores = assistant(Arc::clone(&engine), config.clone(), options).score(&tokens);
             let ids = as_i32(&tokens);
             let full = full_forward(&*engine, &config, &[ids[..40].to_vec()], &[ids[1..].to_vec()]);
@@ -106,7 +106,7 @@ fn an_answer_depends_on_its_request_alone() {
     for config in [plain(), grouped(), squared()] {
         let mut expected: Option<Vec<Completion>> = None;
         for (threads, slots, rows) in
-            [(1, 1, 16), (1, 5, 32), (2, 12, 64), (3, 3, 128), (2, 12, 16)]
+            [(1, 1, 32), (1, 5, 64), (2, 12, 512), (3, 3, 128), (2, 12, 32)]
         {
             let options = AssistantOptions { slots, rows, ..AssistantOptions::default() };
             let mut assistant = assistant(native(threads), config.clone(), options);
@@ -126,7 +126,7 @@ fn an_answer_depends_on_its_request_alone() {
 #[test]
 fn a_conversation_is_read_only_from_where_it_goes_on() {
     let settings = sampled(4, 6);
-    let first = prompt(1, 20);
+    let first = prompt(1, 40);
     let mut kept = assistant(native(2), grouped(), AssistantOptions::default());
     let answer = kept.generate(&first, &settings, &mut silent).unwrap();
     assert_eq!(answer.timings.reused_tokens, 0);
@@ -134,8 +134,8 @@ fn a_conversation_is_read_only_from_where_it_goes_on() {
     // Another conversation in between takes another slot.
     kept.generate(&prompt(8, 15), &settings, &mut silent).unwrap();
     let warm = kept.generate(&second, &settings, &mut silent).unwrap();
-    // The first prompt, and not the answer to it.
-    assert_eq!(warm.timings.reused_tokens, 20);
+    // The whole chunks of the first prompt.
+    assert_eq!(warm.timings.reused_tokens, 31);
     let cold = assistant(native(2), grouped(), AssistantOptions::default())
         .generate(&second, &settings, &mut silent)
         .unwrap();
@@ -144,7 +144,7 @@ fn a_conversation_is_read_only_from_where_it_goes_on() {
     // Scoring in between writes over a slot and says so.
     let scores = kept.score(&second).unwrap();
     let again = kept.generate(&second, &settings, &mut silent).unwrap();
-    assert_eq!(scores.len(), 32);
+    assert_eq!(scores.len(), 52);
     assert_eq!(again.tokens, kept.generate(&second, &settings, &mut silent).unwrap().tokens);
 }
 

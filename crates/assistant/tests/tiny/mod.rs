@@ -139,7 +139,7 @@ pub fn sampled(seed: u64, max_tokens: usize) -> Settings {
 /// Requests of many lengths.
 pub fn requests(count: u64) -> Vec<Request> {
     let request = |i| {
-        let length = 1 + (uniform_bits(9, "length", i) % 40) as usize;
+        let length = 1 + (uniform_bits(9, "length", i) % 80) as usize;
         let answer = 1 + (uniform_bits(9, "answer", i) % 12) as usize;
         Request { prompt: prompt(i, length), settings: sampled(i, answer) }
     };
