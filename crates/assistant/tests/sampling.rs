@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use stoa_assistant::{Sampler, Sampling, TokenId, logprobs, uniform};
 
 /// The definition: sort everything, apply one filter after the other, walk the rest by id.
@@ -103,7 +104,7 @@ fn logits() -> impl Strategy<Value = Vec<f32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig { cases: 3000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
 
     /// Exactly: both twins add the same f64 numbers in the same order.
     #[test]

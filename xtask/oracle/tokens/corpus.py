@@ -109,8 +109,10 @@ def main():
                 out.write(json.dumps(item) + "\n")
                 count += 1
                 size += len(item.encode())
+    if not count:
+        return f"corpus.py: no such text in the {len(paths)} .gz files under {args.directory}"
     print(json.dumps({"files": len(paths), "texts": count, "bytes": size}))
-    return 0 if count else 1
+    return 0
 
 
 if __name__ == "__main__":

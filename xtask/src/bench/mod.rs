@@ -4,6 +4,7 @@
 
 mod machine;
 mod peak_memory;
+mod tokens;
 mod train;
 
 use clap::Subcommand;
@@ -21,6 +22,8 @@ pub struct Args {
 enum Bench {
     /// Training steps per second and peak memory.
     Train(train::TrainArgs),
+    /// Speed of the tokenizer, with ids and trained tokens compared.
+    Tokens(tokens::TokensArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),
     /// Decoding speed (`stoa bench decode`).
@@ -39,6 +42,7 @@ struct Forwarded {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let result = match &args.bench {
         Bench::Train(args) => train::run(args)?,
+        Bench::Tokens(args) => tokens::run(args)?,
         Bench::Ops(args) => return forward("ops", args),
         Bench::Decode(args) => return forward("decode", args),
     };

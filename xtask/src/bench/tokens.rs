@@ -81,15 +81,13 @@ pub fn run(args: &TokensArgs) -> anyhow::Result<Value> {
         ours: build_ours(&root)?,
         python: python_env::ensure(ENVIRONMENT, PACKAGES)?,
         scripts: root.join("xtask/oracle/tokens"),
-        directory: scratch_directory()?,
+        scratch: Scratch::new()?,
     };
     let machine = machine::describe();
     let texts = bench.texts(args, &root)?;
     let training = bench.measure_training(args, &texts)?;
     let encoding = bench.measure_encoding(args, &texts)?;
     let identical = if args.all_text { Some(bench.compare_all(&texts)?) } else { None };
-    fs::remove_dir_all(&bench.directory)
-        .with_context(|| format!("cannot remove {}", bench.directory.display()))?;
     let result = json!({
         "bench": "tokens",
         "machine": machine,
@@ -112,7 +110,28 @@ struct Bench {
     ours: PathBuf,
     python: PathBuf,
     scripts: PathBuf,
-    directory: PathBuf,
+    scratch: Scratch,
+}
+
+/// A directory of this run alone, removed with it; in the cache because texts can be large.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("bench-tokens-{}", std::process::id());
+        let directory = python_env::cache_directory()?.join(name);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("bench: cannot remove {}: {error}", self.0.display());
+        }
+    }
 }
 
 /// Files of JSON strings, one a line.
@@ -302,7 +321,7 @@ impl Bench {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.scratch.0.join(name)
     }
 }
 
@@ -359,15 +378,6 @@ fn build_ours(root: &Path) -> anyhow::Result<PathBuf> {
         .context("cargo metadata failed")?;
     let directory = metadata.target_directory.as_std_path().join("release/examples");
     Ok(directory.join(example).with_extension(env::consts::EXE_EXTENSION))
-}
-
-/// A directory for this run, in the cache because texts can be large.
-fn scratch_directory() -> anyhow::Result<PathBuf> {
-    let name = format!("bench-tokens-{}", std::process::id());
-    let directory = python_env::cache_directory()?.join(name);
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-    Ok(directory)
 }
 
 /// The test data: `STOA_TEST_DATA`, else the directory that tests look in.
