@@ -37,7 +37,8 @@ fn check(tokenizer: &Tokenizer, name: &str, adds_space: bool) {
         assert_eq!(&tokenizer.encode_document(text), document, "{name}: {text:?}");
         if tokenizer.normalizer() == Normalizer::None {
             let decoded = tokenizer.decode(plain).expect("known ids");
-            let space = if adds_space && !text.is_empty() && !text.starts_with(' ') { " " } else { "" };
+            let space =
+                if adds_space && !text.is_empty() && !text.starts_with(' ') { " " } else { "" };
             assert_eq!(decoded, format!("{space}{text}").as_bytes(), "{name}: {text:?}");
         }
     }
@@ -107,7 +108,10 @@ fn training_gives_the_committed_files() {
         Tokenizer::train(texts(), &options, |_| ControlFlow::Continue(())).expect("sound options");
     let committed = std::fs::read_to_string(golden("stoa.json")).expect("committed");
     assert_eq!(trained.to_hugging_face_json(), committed);
-    assert_eq!(trained.to_tiktoken().as_bytes(), std::fs::read(golden("stoa.ranks")).expect("committed"));
+    assert_eq!(
+        trained.to_tiktoken().as_bytes(),
+        std::fs::read(golden("stoa.ranks")).expect("committed")
+    );
 }
 
 #[test]
