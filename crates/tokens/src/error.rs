@@ -15,6 +15,14 @@ pub enum TokensError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A tokenizer's file is wrong.
+    #[error("{path}: {source}")]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<TokensError>,
+    },
     /// A tokenizer.json is not JSON, or not of the expected shape.
     #[error("tokenizer.json: {0}; check that the file is a whole Hugging Face tokenizer.json")]
     Json(#[from] serde_json::Error),
@@ -220,6 +228,11 @@ pub enum TokensError {
 }
 
 impl TokensError {
+    /// The same error, said to be about a file.
+    pub(crate) fn at(self, path: &std::path::Path) -> Self {
+        Self::In { path: path.to_path_buf(), source: Box::new(self) }
+    }
+
     /// Wraps an I/O error with the action and the path, for `map_err`.
     pub(crate) fn io(
         action: &'static str,

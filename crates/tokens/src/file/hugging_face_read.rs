@@ -77,7 +77,7 @@ impl Tokenizer {
     /// Reads a Hugging Face `tokenizer.json`.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
         let text = std::fs::read(path).map_err(TokensError::io("reading", path))?;
-        Self::from_hugging_face_json(&text)
+        Self::from_hugging_face_json(&text).map_err(|error| error.at(path))
     }
 
     /// Reads the text of a Hugging Face `tokenizer.json`.

@@ -40,7 +40,7 @@ impl Tokenizer {
         special_tokens: &[(&str, u32)],
     ) -> Result<Self, TokensError> {
         let ranks = std::fs::read(path).map_err(TokensError::io("reading", path))?;
-        Self::from_tiktoken(&ranks, pattern, special_tokens)
+        Self::from_tiktoken(&ranks, pattern, special_tokens).map_err(|error| error.at(path))
     }
 
     /// The text of a tiktoken rank file: ids are ranks, added tokens are left out. tiktoken
