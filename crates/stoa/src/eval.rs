@@ -36,7 +36,7 @@ pub fn run(
 fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let files = RunFiles::new(run);
     let engine = engine::native(machine)?;
-    let directory = model::directory(run)?;
+    let directory = model::directory(run, terminal)?;
     let (config, weights) = stoa_models::load(&directory)?;
     let tokenizer = Tokenizer::open(&files.tokenizer())?;
     let shard = TokenShard::open_for(&files.held_out_tokens(), tokenizer.fingerprint())?;

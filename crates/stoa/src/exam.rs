@@ -170,7 +170,7 @@ pub fn run(
     };
     let square = Square::generate(square_seed, &SquareConfig::default())?;
     let questions = questions(&square, &square.corpus()?, seed, count);
-    let (config, weights) = stoa_models::load(&model::directory(run)?)?;
+    let (config, weights) = stoa_models::load(&model::directory(run, terminal)?)?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
     let engine = Arc::new(engine::native(machine)?);
     let mut assistant = model::examinee(engine, &config, &weights, tokenizer)?;

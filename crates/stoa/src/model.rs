@@ -13,22 +13,34 @@ use stoa_graph::{Buffers, DType};
 use stoa_models::{LanguageConfig, Weights, upload};
 use stoa_native::NativeEngine;
 use stoa_tokens::Tokenizer;
-use stoa_training::{CHAT_TEMPLATE, Checkpoints};
+use stoa_training::{CHAT_TEMPLATE, Checkpoints, verify_checkpoint};
+
+use crate::terminal::Terminal;
 
 /// The model directory that `run` stands for: itself when it holds weights, else its newest whole
-/// checkpoint.
+/// checkpoint. Newer ones that are damaged are named.
 ///
 /// # Errors
 /// When there is none.
-pub fn directory(run: &Path) -> anyhow::Result<PathBuf> {
+pub fn directory(run: &Path, terminal: &Terminal) -> anyhow::Result<PathBuf> {
     if run.join("config.json").exists() {
+        // Models from elsewhere have no manifest to be compared with.
+        if run.join("manifest.json").exists() {
+            verify_checkpoint(run)?;
+        }
         return Ok(run.to_owned());
     }
     let checkpoints = Checkpoints::of_run(run);
     let mut damaged = Vec::new();
     for step in checkpoints.steps()?.into_iter().rev() {
-        match checkpoints.load(step) {
-            Ok(checkpoint) => return Ok(checkpoint.path),
+        let path = checkpoints.path(step);
+        match verify_checkpoint(&path) {
+            Ok(()) => {
+                for error in damaged {
+                    terminal.note(format!("warning: {error}; using {}", path.display()));
+                }
+                return Ok(path);
+            }
             Err(error) => damaged.push(error.to_string()),
         }
     }
@@ -44,8 +56,12 @@ pub fn directory(run: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// Model files that cannot be used.
-pub fn assistant(run: &Path, engine: NativeEngine) -> anyhow::Result<Assistant> {
-    let directory = directory(run)?;
+pub fn assistant(
+    run: &Path,
+    engine: NativeEngine,
+    terminal: &Terminal,
+) -> anyhow::Result<Assistant> {
+    let directory = directory(run, terminal)?;
     let read = || format!("cannot load the model in {}", directory.display());
     let parts =
         AssistantParts::read(&directory, None, Arc::new(engine), DType::F32).with_context(read)?;

@@ -167,15 +167,7 @@ impl Checkpoints {
     /// The position of a checkpoint, all files of which are as the manifest says.
     fn verified_state(&self, step: u64) -> Result<TrainingState, TrainingError> {
         let path = self.path(step);
-        let manifest: Manifest = read_json(&path.join(MANIFEST))?;
-        for needed in [MODEL, OPTIMIZER, STATE, CONFIG] {
-            if !manifest.files.contains_key(needed) {
-                return Err(corrupt(&path.join(MANIFEST), format!("does not list {needed}")));
-            }
-        }
-        for (name, entry) in &manifest.files {
-            verify(&path, name, entry)?;
-        }
+        verify_checkpoint(&path)?;
         let state: TrainingState = read_json(&path.join(STATE))?;
         if state.format != FORMAT || state.step != step {
             let (format, found) = (state.format, state.step);
@@ -351,6 +343,20 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingE
 fn read_tensors(path: &Path) -> Result<Weights, TrainingError> {
     let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
     from_safetensors(&bytes).map_err(|error| corrupt(path, error.to_string()))
+}
+
+/// Compares every file of a checkpoint's directory with its manifest, without reading tensors.
+///
+/// # Errors
+/// [`TrainingError::CorruptCheckpoint`] names the file.
+pub fn verify_checkpoint(path: &Path) -> Result<(), TrainingError> {
+    let manifest: Manifest = read_json(&path.join(MANIFEST))?;
+    for needed in [MODEL, OPTIMIZER, STATE, CONFIG] {
+        if !manifest.files.contains_key(needed) {
+            return Err(corrupt(&path.join(MANIFEST), format!("does not list {needed}")));
+        }
+    }
+    manifest.files.iter().try_for_each(|(name, entry)| verify(path, name, entry))
 }
 
 fn corrupt(path: &Path, problem: String) -> TrainingError {

@@ -63,9 +63,13 @@ pub enum TrainingError {
     },
     /// No checkpoint can be resumed from.
     #[error(
-        "{directory}: no {stage} checkpoint can be resumed from{}; \
-         remove the damaged ones to start the stage again",
-        listed(.rejected)
+        "{directory}: no {stage} checkpoint can be used{}; {}",
+        listed(.rejected),
+        if .rejected.is_empty() {
+            "train that stage first"
+        } else {
+            "remove the damaged ones to start the stage again"
+        }
     )]
     NoCheckpoint {
         /// Where checkpoints were looked for.

@@ -24,7 +24,7 @@ mod trainer;
 
 pub use batch::{Batch, DataOrder, Source};
 pub use chat::{CHAT_TEMPLATE, ChatFormat, ChatTokens, Dialogue, Message, Role, read_dialogues};
-pub use checkpoint::{Checkpoint, Checkpoints, Identity, TrainingState};
+pub use checkpoint::{Checkpoint, Checkpoints, Identity, TrainingState, verify_checkpoint};
 pub use error::TrainingError;
 pub use evaluation::{Evaluation, Evaluator, token_bytes};
 pub use examples::{DialogueExamples, Documents, Examples, IGNORED, Overlong};
