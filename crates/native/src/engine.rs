@@ -64,6 +64,11 @@ impl NativeEngine {
         self.isa
     }
 
+    /// Programs that need more bytes than this are refused.
+    pub fn memory_limit_bytes(&self) -> Option<usize> {
+        self.memory_limit_bytes
+    }
+
     /// Like [`Engine::compile`], with access to what only this engine has: profiles.
     ///
     /// # Errors

@@ -3,8 +3,6 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use rustyline::error::ReadlineError;
@@ -14,6 +12,7 @@ use stoa_assistant::{
 };
 
 use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
+use crate::interrupt::Interrupt;
 use crate::terminal::Terminal;
 use crate::{engine, model};
 
@@ -22,13 +21,14 @@ use crate::{engine, model};
 /// # Errors
 /// A model that cannot be loaded, settings outside their range.
 pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
-    let mut assistant = model::assistant(&args.run, engine::native(machine)?)?;
+    let mut assistant = model::assistant(&args.run, engine::native(machine)?, terminal)?;
     let settings = settings(&args.sampling);
     match &args.prompt {
         Some(prompt) => answer_once(&mut assistant, args, prompt, &settings, terminal),
         None => {
             let history = args.run.join("chat_history.txt");
-            converse(&mut assistant, args.system.as_deref(), &settings, &history)
+            let interrupt = Interrupt::listen()?;
+            converse(&mut assistant, args.system.as_deref(), &settings, &history, &interrupt)
         }
     }
 }
@@ -75,12 +75,11 @@ fn answer_once(
     if let Some(error) = failed {
         return Err(error).context("cannot write the answer");
     }
-    drop(out);
     if terminal.json() {
+        drop(out);
         return terminal.result(&described(&completion), String::new);
     }
-    println!();
-    Ok(())
+    writeln!(out).and_then(|()| out.flush()).context("cannot write the answer")
 }
 
 /// A completion for machines.
@@ -106,22 +105,18 @@ fn described(completion: &Completion) -> serde_json::Value {
 /// program.
 ///
 /// # Errors
-/// A terminal that cannot be used.
+/// A terminal that cannot be used, or is closed.
 pub fn converse(
     assistant: &mut Assistant,
     system: Option<&str>,
     settings: &Settings,
     history: &Path,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // `up` may have set a handler while it trained; then that flag is not ours, and Ctrl-C at an
-    // answer ends the program as it did before.
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst));
     let mut editor = rustyline::DefaultEditor::new().context("cannot use this terminal")?;
     // The first conversation has no history to load.
     let _ = editor.load_history(history);
-    println!("Ask something. /new starts over, /quit leaves, Ctrl-C stops an answer.");
+    say("Ask something. /new starts over, /quit leaves, Ctrl-C stops an answer.\n")?;
     let mut messages: Vec<Message> = system.map(Message::system).into_iter().collect();
     let rules = messages.len();
     let mut turn = 0;
@@ -138,44 +133,45 @@ pub fn converse(
             "/quit" | "/exit" => break,
             "/new" => {
                 messages.truncate(rules);
-                println!("(a new conversation)");
+                say("(a new conversation)\n")?;
                 continue;
             }
             _ => {}
         }
         editor.add_history_entry(line).context("cannot keep the history")?;
         messages.push(Message::user(line));
-        stop.store(false, Ordering::SeqCst);
         let mut settings = settings.clone();
         // Another question, another draw; the whole conversation repeats with the seed.
         settings.sampling.seed = settings.sampling.seed.wrapping_add(turn);
         turn += 1;
         let conversation = Conversation::new(&messages, model::now());
+        let mut said = Ok(());
+        interrupt.begin_answer();
         let answer = assistant.chat(&conversation, &settings, &mut |event| {
             if let Event::Text(text) = event {
-                print!("{text}");
-                // A closed terminal ends the loop at the next line read.
-                let _ = std::io::stdout().flush();
+                said = say(text);
             }
-            if stop.load(Ordering::SeqCst) {
+            if said.is_err() || interrupt.asked() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         });
+        said?;
         match answer {
             Ok(completion) => {
                 if completion.finish == FinishReason::Cancelled {
-                    print!(" …");
+                    say(" …")?;
                 }
                 if completion.dropped_messages > 0 {
-                    print!("\n({} older messages no longer fit)", completion.dropped_messages);
+                    let dropped = completion.dropped_messages;
+                    say(&format!("\n({dropped} older messages no longer fit)"))?;
                 }
-                println!();
+                say("\n")?;
                 messages.push(Message::assistant(completion.text));
             }
             Err(error) => {
-                println!("error: {error}");
+                say(&format!("error: {error}\n"))?;
                 messages.pop();
             }
         }
@@ -183,4 +179,11 @@ pub fn converse(
     // A history that cannot be kept is no reason to fail at the end of a conversation.
     let _ = editor.save_history(history);
     Ok(())
+}
+
+/// Text on standard output, at once.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.context("cannot write to this terminal")
 }

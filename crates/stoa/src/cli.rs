@@ -28,7 +28,8 @@ pub struct MachineArgs {
     /// Instruction set instead of the best this machine has: portable, avx2, avx512, neon.
     #[arg(long, global = true, value_name = "SET", help_heading = "Machine", env = "STOA_ISA")]
     pub isa: Option<String>,
-    /// Refuse programs that need more memory than this, such as 800M or 6G.
+    /// Refuse programs that need more memory than this, such as 800M or 6G [default: what this
+    /// machine has].
     #[arg(long, global = true, value_name = "SIZE", help_heading = "Machine", value_parser = parse_bytes)]
     pub memory_limit: Option<usize>,
     /// Print one JSON object on the last line of standard output, for scripts.

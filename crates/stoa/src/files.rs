@@ -25,8 +25,20 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let place = || format!("cannot write {}", path.display());
     let mut file = tempfile::NamedTempFile::new_in(directory).with_context(place)?;
     file.write_all(bytes).with_context(place)?;
+    make_readable(file.as_file()).with_context(place)?;
     file.as_file().sync_all().with_context(place)?;
     file.persist(path).with_context(place)?;
+    Ok(())
+}
+
+/// Temporary files are private; a finished file is as readable as any other.
+fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    let _ = file;
     Ok(())
 }
 

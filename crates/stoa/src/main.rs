@@ -7,6 +7,7 @@ mod engine;
 mod eval;
 mod exam;
 mod files;
+mod interrupt;
 mod model;
 mod posts_command;
 mod report;
@@ -15,6 +16,7 @@ mod terminal;
 mod tokens_command;
 mod up;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -44,9 +46,9 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
         Command::Eval(command) => eval::run(command, &cli.machine, terminal),
         Command::Bench(command) => bench::run(command, &cli.machine, terminal),
         Command::Completions { shell } => {
-            let name = "stoa";
-            clap_complete::generate(*shell, &mut Cli::command(), name, &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "stoa", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
         }
     }
 }

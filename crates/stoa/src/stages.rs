@@ -1,9 +1,8 @@
 //! `stoa train …`, and the same stages for `stoa up`: reads what a run names, trains, draws the
 //! progress bar, saves on Ctrl-C.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -18,6 +17,8 @@ use stoa_training::{
 };
 
 use crate::cli::{MachineArgs, TrainArgs, TrainCommand};
+use crate::files::RunFiles;
+use crate::interrupt::Interrupt;
 use crate::terminal::{Bar, Terminal};
 use crate::{engine, files};
 
@@ -37,8 +38,8 @@ pub fn run(
     };
     let engine = engine::native(machine)?;
     let prepared = Prepared::read(args)?;
-    let stop = stop_on_interrupt()?;
-    let outcome = prepared.train(&engine, kind, args.resume, terminal, &stop)?;
+    let interrupt = Interrupt::listen()?;
+    let outcome = prepared.train(&engine, kind, args.resume, terminal, interrupt.flag())?;
     let summary = Summary::of(&outcome);
     terminal.result(&summary, || {
         let state =
@@ -81,24 +82,6 @@ fn example(terminal: &Terminal) -> anyhow::Result<()> {
     terminal.result(&run, || run.to_toml())
 }
 
-/// A flag that the first Ctrl-C (or a termination request) sets; a second one ends the process.
-///
-/// # Errors
-/// When the system takes no handler.
-pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            // 128 + SIGINT, as shells report it.
-            std::process::exit(130);
-        }
-        eprintln!("\nsaving; once more to leave at once");
-    })
-    .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
-}
-
 /// A run with its data read.
 pub struct Prepared {
     /// Everything decided.
@@ -107,11 +90,15 @@ pub struct Prepared {
     train: Documents,
     held_out: Option<Documents>,
     dialogues: Vec<ChatTokens>,
+    /// The user's run file, which is never written to.
+    config: Option<PathBuf>,
 }
 
 impl Prepared {
     fn read(args: &TrainArgs) -> anyhow::Result<Self> {
-        Self::open(RunFile::read(&args.config)?)
+        let mut prepared = Self::open(RunFile::read(&args.config)?)?;
+        prepared.config = Some(args.config.clone());
+        Ok(prepared)
     }
 
     /// Reads the tokenizer, shards and dialogues that a run names.
@@ -123,8 +110,8 @@ impl Prepared {
         let tokenizer = tokenizer.context("the run file names no data.tokenizer")?;
         let tokenizer = Tokenizer::open(tokenizer)?;
         let run = file.resolve(tokenizer.vocab_size())?;
-        let shards = |paths: &[std::path::PathBuf]| {
-            let open = |path: &std::path::PathBuf| {
+        let shards = |paths: &[PathBuf]| {
+            let open = |path: &PathBuf| {
                 let shard = TokenShard::open_for(path, tokenizer.fingerprint())?;
                 shard.verify()?;
                 anyhow::Ok(shard)
@@ -141,7 +128,7 @@ impl Prepared {
         for path in &run.data.dialogues {
             dialogues.extend(read_dialogues(path)?.iter().map(|d| format.encode(d)));
         }
-        Ok(Prepared { run, train, held_out, dialogues, tokenizer })
+        Ok(Prepared { run, train, held_out, dialogues, tokenizer, config: None })
     }
 
     /// Whether there is anything to learn to answer from.
@@ -176,9 +163,9 @@ impl Prepared {
         stop: &AtomicBool,
     ) -> anyhow::Result<Outcome> {
         let directory = self.directory();
-        files::create_directory(directory)?;
-        files::write(&directory.join("run.toml"), self.run.to_toml().as_bytes())?;
         let stage = self.run.stage(kind);
+        engine::check_state(engine, &self.run.model, &stage.groups)?;
+        files::create_directory(directory)?;
         let as_text = DialogueExamples::as_text(self.dialogues.clone());
         let answers = DialogueExamples::answers_only(self.dialogues.clone());
         let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) = match kind {
@@ -215,9 +202,31 @@ impl Prepared {
             let (weights, first_step) = initial()?;
             Trainer::start(setup, weights, first_step)?
         };
+        self.write_resolved()?;
         let outcome = trainer.run(stop, &SystemClock::new(), &mut progress)?;
         progress.end(&outcome);
         Ok(outcome)
+    }
+
+    /// Writes everything decided as `run.toml`, or as `run.resolved.toml` where `run.toml` is the
+    /// file that the user wrote. It reads back as this run from wherever it is read.
+    fn write_resolved(&self) -> anyhow::Result<()> {
+        let directory = self.directory();
+        let mut path = RunFiles::new(directory).run();
+        let same = |config: &PathBuf| matches!((config.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        if self.config.as_ref().is_some_and(same) {
+            path.set_file_name("run.resolved.toml");
+        }
+        let mut run = self.run.clone();
+        let data = &mut run.data;
+        data.directory = None;
+        let base = std::path::absolute(directory)?;
+        let lists = [&mut data.train, &mut data.held_out, &mut data.dialogues];
+        for file in lists.into_iter().flatten().chain(&mut data.tokenizer) {
+            let whole = std::path::absolute(&*file)?;
+            *file = whole.strip_prefix(&base).map(Path::to_owned).unwrap_or(whole);
+        }
+        files::write(&path, run.to_toml().as_bytes())
     }
 
     /// What a checkpoint carries so that it is a whole model directory.

@@ -35,7 +35,7 @@ impl Terminal {
     /// A line about what is going on, on standard error.
     pub fn note(&self, line: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", line.as_ref());
+            tell(line.as_ref());
         }
     }
 
@@ -88,8 +88,13 @@ impl Terminal {
                 causes.push(cause);
             }
         }
-        eprintln!("error: {}", causes.join("\n  because: "));
+        tell(&format!("error: {}", causes.join("\n  because: ")));
     }
+}
+
+/// A line on standard error. Nobody can be told that it cannot be written, and work goes on.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Progress of one piece of work.
@@ -114,7 +119,7 @@ impl Bar {
             self.printed = Some(elapsed);
             let length = self.bar.length().unwrap_or(0).max(1);
             let (percent, left) = (100 * position / length, self.bar.eta().as_secs());
-            eprintln!("{:<12} {percent:>3} % · {left} s left {message}", self.what);
+            tell(&format!("{:<12} {percent:>3} % · {left} s left {message}", self.what));
         }
     }
 
@@ -122,7 +127,7 @@ impl Bar {
     pub fn finish(self, line: &str) {
         self.bar.finish_and_clear();
         if self.plain || !self.bar.is_hidden() {
-            eprintln!("{:<12} {line}", self.what);
+            tell(&format!("{:<12} {line}", self.what));
         }
     }
 }

@@ -41,10 +41,15 @@ fn train(
     for path in texts {
         documents.extend(files::read_text(path)?.lines().map(str::to_owned));
     }
-    let options = TrainOptions { vocab_size, pattern, ..TrainOptions::default() };
-    let tokenizer = trained(documents.iter(), &options, terminal)?;
-    tokenizer.save(out)?;
     let bytes: usize = documents.iter().map(String::len).sum();
+    if bytes == 0 {
+        let names: Vec<String> = texts.iter().map(|p| p.display().to_string()).collect();
+        anyhow::bail!("there is no text in {}; give a file with some", names.join(", "));
+    }
+    let options = TrainOptions { vocab_size, pattern, ..TrainOptions::default() };
+    let tokenizer = trained(documents.iter(), &options, terminal)
+        .with_context(|| format!("--vocab-size {vocab_size}"))?;
+    tokenizer.save(out)?;
     let summary = json!({
         "vocab_size": tokenizer.vocab_size(),
         "documents": documents.len(),

@@ -16,8 +16,9 @@ use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
 use crate::cli::{MachineArgs, SamplingArgs, UpArgs};
 use crate::exam::{Exam, TextSource};
 use crate::files::{self, RunFiles};
+use crate::interrupt::Interrupt;
 use crate::posts_command::messages;
-use crate::stages::{Prepared, stop_on_interrupt};
+use crate::stages::Prepared;
 use crate::terminal::Terminal;
 use crate::{chat, engine, exam, model, report, tokens_command};
 
@@ -54,14 +55,14 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         args.effort
     );
     let engine = Arc::new(engine::native(machine)?);
-    let stop = stop_on_interrupt()?;
+    let interrupt = Interrupt::listen()?;
     let files = RunFiles::new(&args.dir);
     files::create_directory(&args.dir.join("corpus"))?;
     files::create_directory(&args.dir.join("tokens"))?;
     let text = gather_text(args, &files, terminal)?;
     let train_tokens = tokenize(&text, &files, terminal)?;
     let prepared = Prepared::open(run_file(args, &text, train_tokens, &files))?;
-    let Some(trained) = train(&prepared, &engine, terminal, &stop)? else {
+    let Some(trained) = train(&prepared, &engine, terminal, interrupt.flag())? else {
         terminal.note(format!("stopped; `stoa up --dir {}` goes on", args.dir.display()));
         return Ok(());
     };
@@ -74,9 +75,10 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         return Ok(());
     }
     drop((prepared, engine));
-    let mut assistant = model::assistant(&args.dir, engine::native(machine)?)?;
+    let mut assistant = model::assistant(&args.dir, engine::native(machine)?, terminal)?;
     let settings = chat::settings(&SamplingArgs::calm(args.seed));
-    chat::converse(&mut assistant, None, &settings, &args.dir.join("chat_history.txt"))
+    let history = args.dir.join("chat_history.txt");
+    chat::converse(&mut assistant, None, &settings, &history, &interrupt)
 }
 
 /// The text of a run.

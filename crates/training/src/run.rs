@@ -242,7 +242,9 @@ impl RunFile {
         {
             *file = base.join(&*file);
         }
-        run.data.directory.get_or_insert(base);
+        // A file named without a directory is in this one.
+        let here = base.as_os_str().is_empty();
+        run.data.directory.get_or_insert(if here { PathBuf::from(".") } else { base });
         Ok(run)
     }
 
