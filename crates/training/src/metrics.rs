@@ -1,5 +1,6 @@
-//! `metrics.jsonl`: one JSON object a line, for each step and each evaluation. On resume the file is
-//! cut back to the checkpoint's step, so that it holds one curve however often a run was stopped.
+//! `metrics.jsonl`: one JSON object a line, for each step and each evaluation. On resume what
+//! the stage wrote beyond its checkpoint is left out, so that the file holds one curve per stage
+//! however often a run was stopped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -79,18 +80,19 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the file of a run, keeping only what belongs to the first `step` steps.
+    /// Opens the file of a run for a stage that goes on from `step`: what the stage wrote beyond it
+    /// is left out, what other stages wrote stays.
     ///
     /// # Errors
     /// [`TrainingError::File`].
-    pub fn open(directory: &Path, step: u64) -> Result<Self, TrainingError> {
+    pub fn open(directory: &Path, stage: StageKind, step: u64) -> Result<Self, TrainingError> {
         let path = Self::path(directory);
         let kept: String = read_metrics(directory)?
             .iter()
             .filter(|metric| match metric {
-                Metric::Step(m) => m.step <= step,
+                Metric::Step(m) => m.stage != stage || m.step <= step,
                 // The evaluation at the checkpoint's step is made again.
-                Metric::Evaluation(m) => m.step < step,
+                Metric::Evaluation(m) => m.stage != stage || m.step < step,
             })
             .map(line)
             .collect();

@@ -240,7 +240,7 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Outcome> {
         let directory = self.setup.directory;
-        let mut metrics = MetricsLog::open(directory, self.state.step)?;
+        let mut metrics = MetricsLog::open(directory, self.setup.kind, self.state.step)?;
         let mut events = EventFile::create(
             &directory.join("tensorboard"),
             clock.unix_seconds(),

@@ -1,6 +1,8 @@
 //! `stoa up`: the whole path, what it prints where, what it leaves, and that it is not done twice.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
 use crate::program::{files, run};
@@ -71,7 +73,7 @@ fn a_second_up_makes_nothing_again() {
     let changed = |path: &str| -> SystemTime {
         fs::metadata(copy.path().join("run").join(path)).unwrap().modified().unwrap()
     };
-    let checkpoints = |of: &std::path::Path| {
+    let checkpoints = |of: &Path| {
         let mut found = files(&of.join("run"));
         found.retain(|path, _| path.starts_with("checkpoints") || path.ends_with("tokenizer.json"));
         found
@@ -80,6 +82,13 @@ fn a_second_up_makes_nothing_again() {
     let said = run(copy.path(), UP).succeeded();
     let after = (checkpoints(copy.path()), changed("checkpoints"), changed("tokenizer.json"));
     assert!(before == after, "checkpoints and tokenizer are as they were");
+    // The curves of both stages are there still: lines by what the clock does not decide.
+    let curve = |of: &Path| -> BTreeSet<String> {
+        let text = fs::read_to_string(of.join("run/metrics.jsonl")).unwrap();
+        let line = |line: &str| line.split(",\"tokens_per_second\"").next().unwrap().to_owned();
+        text.lines().map(line).collect()
+    };
+    assert_eq!(curve(copy.path()), curve(&made().directory));
     let (first, again) = (made().said.json(), said.json());
     assert_eq!(first["bits_per_byte"], again["bits_per_byte"]);
     assert_eq!(first["bits_per_byte_untrained"], again["bits_per_byte_untrained"]);
@@ -91,7 +100,7 @@ fn the_same_seed_makes_the_same_model_at_any_thread_count() {
     let directory = tempfile::tempdir().unwrap();
     fs::copy(made().directory.join("posts.jsonl"), directory.path().join("posts.jsonl")).unwrap();
     run(directory.path(), &format!("{UP} --threads 1")).succeeded();
-    let weights = |of: &std::path::Path| {
+    let weights = |of: &Path| {
         let mut found = files(&of.join("run/checkpoints"));
         found.retain(|path, _| path.ends_with("model.safetensors"));
         found
@@ -106,5 +115,12 @@ fn other_text_is_not_mixed_into_a_run() {
     let before = files(copy.path());
     run(copy.path(), &UP.replace("--seed 3 ", "").replace("--posts posts.jsonl", ""))
         .refused(&["run holds a run of other text", "--dir"]);
+    assert!(files(copy.path()) == before);
+    // The same file with another post in it is other text too.
+    let posts = copy.path().join("posts.jsonl");
+    let more = format!("{}{}\n", fs::read_to_string(&posts).unwrap(), r#"{"text":"One more."}"#);
+    fs::write(&posts, more).unwrap();
+    let before = files(copy.path());
+    run(copy.path(), UP).refused(&["run holds a run of other text", "--dir"]);
     assert!(files(copy.path()) == before);
 }
