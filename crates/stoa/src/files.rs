@@ -47,12 +47,20 @@ fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
 /// # Errors
 /// As [`write`].
 pub fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> anyhow::Result<()> {
+    write(path, &lines(items)?)
+}
+
+/// One JSON object a line.
+///
+/// # Errors
+/// Items without a JSON form.
+pub fn lines<T: Serialize>(items: &[T]) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     for item in items {
         serde_json::to_writer(&mut text, item)?;
         text.push(b'\n');
     }
-    write(path, &text)
+    Ok(text)
 }
 
 /// Reads one JSON object a line.

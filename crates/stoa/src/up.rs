@@ -1,6 +1,7 @@
 //! `stoa up`: the whole path. Each part leaves its files in the run's directory; what is there and
 //! whole is not made again, so a run that was stopped goes on where it was.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -134,10 +135,14 @@ fn gather_text(args: &UpArgs, files: &RunFiles, terminal: &Terminal) -> anyhow::
         );
         Text { source: TextSource::Posts { files }, corpus, square: None, described }
     };
-    same_source(&text.source, files)?;
-    files::write_lines(&files.documents(), &text.corpus.documents)?;
+    let documents = files::lines(&text.corpus.documents)?;
     let dialogues: Vec<_> = text.corpus.dialogues.iter().map(messages).collect();
-    files::write_lines(&files.dialogues(), &dialogues)?;
+    let dialogues = files::lines(&dialogues)?;
+    let made = [(files.documents(), documents), (files.dialogues(), dialogues)];
+    same_text(&text.source, &made, files)?;
+    for (path, bytes) in &made {
+        files::write(path, bytes)?;
+    }
     files::write(&files.source(), &serde_json::to_vec_pretty(&text.source)?)?;
     terminal.note(format!(
         "posts        {}; {} documents, {} dialogues",
@@ -148,13 +153,22 @@ fn gather_text(args: &UpArgs, files: &RunFiles, terminal: &Terminal) -> anyhow::
     Ok(text)
 }
 
-/// Refuses to go on with a run that was begun with other text.
-fn same_source(source: &TextSource, files: &RunFiles) -> anyhow::Result<()> {
+/// Refuses to go on with a run that was begun with other text: also when files of the same name
+/// hold something else now. The source is written last, so without it the text was not whole.
+fn same_text(
+    source: &TextSource,
+    made: &[(PathBuf, Vec<u8>)],
+    files: &RunFiles,
+) -> anyhow::Result<()> {
     let Ok(text) = std::fs::read_to_string(files.source()) else { return Ok(()) };
     let before: TextSource = serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged; remove it", files.source().display()))?;
+    let same = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        // A file that is gone is made again.
+        std::fs::read(path).is_ok_and(|there| there == *bytes) || !path.exists()
+    };
     anyhow::ensure!(
-        before == *source,
+        before == *source && made.iter().all(same),
         "{} holds a run of other text or another seed; give another --dir or remove it",
         files.directory.display()
     );
