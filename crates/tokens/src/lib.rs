@@ -35,6 +35,11 @@ pub use shard::{ShardSummary, ShardWriter, TokenShard, TokenWidth};
 pub use tokenizer::{Fingerprint, Normalizer, Tokenizer};
 pub use train::{TrainOptions, TrainProgress};
 
+/// The code of the guide, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tokens.md")]
+struct Guide;
+
 /// The id of one token of a [`Tokenizer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod chat;
+mod documentation;
 mod interruption;
 mod program;
 mod runs;

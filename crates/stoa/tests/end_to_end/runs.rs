@@ -37,7 +37,7 @@ pub fn posts() -> String {
 
 /// The arguments that make a small run of `posts.jsonl` in `run`.
 pub const UP: &str =
-    "up --no-chat --json --seed 3 --depth 1 --effort 0.02 --dir run --posts posts.jsonl";
+    "up --no-chat --json --seed 3 --depth 1 --effort 0.8 --dir run --posts posts.jsonl";
 
 /// A run of `stoa up`, made once for all tests of this process, which only read it.
 pub struct Made {
