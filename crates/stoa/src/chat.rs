@@ -113,6 +113,7 @@ pub fn converse(
     history: &Path,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
+    interrupt.begin_talk();
     let mut editor = rustyline::DefaultEditor::new().context("cannot use this terminal")?;
     // The first conversation has no history to load.
     let _ = editor.load_history(history);
@@ -157,6 +158,7 @@ pub fn converse(
                 ControlFlow::Continue(())
             }
         });
+        interrupt.end_answer();
         said?;
         match answer {
             Ok(completion) => {

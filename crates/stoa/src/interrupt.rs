@@ -12,11 +12,13 @@ use crate::terminal::tell;
 pub struct Interrupt {
     asked: Arc<AtomicBool>,
     talking: Arc<AtomicBool>,
+    answering: Arc<AtomicBool>,
 }
 
 impl Interrupt {
     /// Listens to Ctrl-C and termination requests. While training, the first one asks to save and a
-    /// second one ends the process.
+    /// second one ends the process. While talking, one stops the answer; between answers, where a
+    /// terminal hands Ctrl-C to the line editor, a second request ends the process.
     ///
     /// # Errors
     /// When the system takes no handler.
@@ -25,14 +27,16 @@ impl Interrupt {
         let ours = interrupt.clone();
         let handler = move || {
             let again = ours.asked.swap(true, Ordering::SeqCst);
-            if ours.talking.load(Ordering::SeqCst) {
+            if ours.answering.load(Ordering::SeqCst) {
                 return;
             }
             if again {
                 // 128 + SIGINT, as shells report it.
                 std::process::exit(130);
             }
-            tell("\nsaving; once more to leave at once");
+            if !ours.talking.load(Ordering::SeqCst) {
+                tell("\nsaving; once more to leave at once");
+            }
         };
         ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
         Ok(interrupt)
@@ -48,9 +52,21 @@ impl Interrupt {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// An answer begins: from now on Ctrl-C stops answers only.
-    pub fn begin_answer(&self) {
+    /// A conversation begins: from now on there is nothing to save.
+    pub fn begin_talk(&self) {
         self.talking.store(true, Ordering::SeqCst);
+        self.asked.store(false, Ordering::SeqCst);
+    }
+
+    /// An answer begins, which Ctrl-C stops.
+    pub fn begin_answer(&self) {
+        self.asked.store(false, Ordering::SeqCst);
+        self.answering.store(true, Ordering::SeqCst);
+    }
+
+    /// The answer is over.
+    pub fn end_answer(&self) {
+        self.answering.store(false, Ordering::SeqCst);
         self.asked.store(false, Ordering::SeqCst);
     }
 }

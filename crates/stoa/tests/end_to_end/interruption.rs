@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -130,6 +131,43 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let weights =
         |of: &Path| fs::read(of.join("out/checkpoints/000120/model.safetensors")).unwrap();
     assert!(weights(stopped.path()) == weights(whole.path()));
+}
+
+#[test]
+fn ctrl_c_stops_an_answer_and_not_the_conversation() {
+    let made = crate::runs::made();
+    let mut child = stoa(&made.directory)
+        .args(["chat", "--run", "run", "--temperature", "2", "--max-tokens", "1500"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    // Answers may hold line breaks, so what comes before a sign is read as a whole.
+    let mut read_until = |sign: &str| {
+        let (mut text, mut byte) = (Vec::new(), [0]);
+        while !text.ends_with(sign.as_bytes()) {
+            let read = output.read(&mut byte).unwrap();
+            assert_eq!(read, 1, "it ended after {:?}", String::from_utf8_lossy(&text));
+            text.push(byte[0]);
+        }
+        String::from_utf8(text).unwrap()
+    };
+    read_until("Ctrl-C stops an answer.\n");
+    // Answers end by themselves too: ask until one is met in the middle.
+    let stopped = (0..20).any(|_| {
+        writeln!(input, "hello").unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        writeln!(input, "/new").unwrap();
+        read_until("(a new conversation)\n").contains(" …\n")
+    });
+    assert!(stopped, "no answer was stopped");
+    drop(input);
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
 }
 
 #[test]
