@@ -45,7 +45,7 @@ fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
 /// Writes one JSON object a line.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> anyhow::Result<()> {
     write(path, &lines(items)?)
 }

@@ -47,7 +47,7 @@ pub fn scratch_floats(n: usize, d: usize, vocab: usize) -> usize {
 /// f32 in a cache line.
 const ALIGN: usize = 16;
 
-/// Σ weights·nll for x [n, d]; nll_i = logsumexp(logits_i) − logits_i[target_i], 0 where the
+/// Σ weights·nll for x [n, d]; `nll_i = logsumexp(logits_i) − logits_i[target_i]`, 0 where the
 /// target is −1, whatever stands in such a row. `scratch` grows to [`scratch_floats`].
 ///
 /// # Panics

@@ -13,7 +13,7 @@ pub(super) struct Row<'a> {
 }
 
 impl Kernel for Row<'_> {
-    /// logsumexp(logits) − logits[target]
+    /// `logsumexp(logits) − logits[target]`
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
