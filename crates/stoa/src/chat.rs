@@ -113,7 +113,6 @@ pub fn converse(
     history: &Path,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
-    interrupt.begin_talk();
     let mut editor = rustyline::DefaultEditor::new().context("cannot use this terminal")?;
     // The first conversation has no history to load.
     let _ = editor.load_history(history);
@@ -122,6 +121,7 @@ pub fn converse(
     let rules = messages.len();
     let mut turn = 0;
     loop {
+        interrupt.begin_prompt();
         let line = match editor.readline("› ") {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
@@ -158,7 +158,6 @@ pub fn converse(
                 ControlFlow::Continue(())
             }
         });
-        interrupt.end_answer();
         said?;
         match answer {
             Ok(completion) => {

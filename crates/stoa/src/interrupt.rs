@@ -17,7 +17,7 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// Listens to Ctrl-C and termination requests. While training, the first one asks to save and a
-    /// second one ends the process. While talking, one stops the answer; between answers, where a
+    /// second one ends the process. While talking, one stops the answer; at the prompt, where a
     /// terminal hands Ctrl-C to the line editor, a second request ends the process.
     ///
     /// # Errors
@@ -52,9 +52,10 @@ impl Interrupt {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// A conversation begins: from now on there is nothing to save.
-    pub fn begin_talk(&self) {
+    /// A conversation waits for a question: there is nothing to save or to stop.
+    pub fn begin_prompt(&self) {
         self.talking.store(true, Ordering::SeqCst);
+        self.answering.store(false, Ordering::SeqCst);
         self.asked.store(false, Ordering::SeqCst);
     }
 
@@ -62,11 +63,5 @@ impl Interrupt {
     pub fn begin_answer(&self) {
         self.asked.store(false, Ordering::SeqCst);
         self.answering.store(true, Ordering::SeqCst);
-    }
-
-    /// The answer is over.
-    pub fn end_answer(&self) {
-        self.answering.store(false, Ordering::SeqCst);
-        self.asked.store(false, Ordering::SeqCst);
     }
 }
