@@ -173,7 +173,7 @@ pub enum Op {
         /// A third input c is added.
         accumulate: bool,
     },
-    /// x [.., features][, w [group]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
+    /// x [.., features][, w \[group\]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
     /// consecutive `group` features (RMSNorm, arXiv 1910.07467 eq. 4). `group` is the feature count
     /// for a layer norm and head_dim for QK-norm. An infinity makes itself NaN and the rest of its
     /// group 0.
@@ -185,7 +185,7 @@ pub enum Op {
         /// A weight is given.
         weighted: bool,
     },
-    /// x, dy[, w][, c] → dx [+ c][, dw [group]].
+    /// x, dy[, w][, c] → dx [+ c][, dw \[group\]].
     RmsNormBackward {
         /// As in the forward op.
         group: usize,
@@ -224,10 +224,10 @@ pub enum Op {
     Swiglu,
     /// gate, up, dy → dgate, dup.
     SwigluBackward,
-    /// table [rows, d], ids i32 [n] → [n, d]: rows of the table. An id outside the table is an
+    /// table [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
-    /// ids i32 [n], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
+    /// ids i32 \[n\], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
     /// of n.
     GatherBackward {
         /// Rows of the table.
@@ -235,8 +235,8 @@ pub enum Op {
         /// A third input c is added.
         accumulate: bool,
     },
-    /// x f32 [n, d], w float [vocab, d], targets i32 [n], weights f32 [n] → loss scalar,
-    /// nll f32 [n]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i[target_i];
+    /// x f32 [n, d], w float [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
+    /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
     /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient, whatever stands in
     /// its row of x and its weight. Other targets outside 0..vocab are an error of the run. The
     /// logits are never whole in memory.
@@ -252,7 +252,7 @@ pub enum Op {
         /// A last input c is added to dw.
         accumulate: bool,
     },
-    /// prediction f32 [n, d], target f32 [n, d], weights f32 [n] → loss scalar:
+    /// prediction f32 [n, d], target f32 [n, d], weights f32 \[n\] → loss scalar:
     /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².
     MeanSquaredError,
     /// prediction, target, weights, dloss scalar → dprediction.
@@ -275,13 +275,13 @@ pub enum Op {
     /// as they are, whatever stands in g. The lerp is momentum·buffer + (1 − momentum)·g·factor with
     /// `nesterov`, else the buffer itself.
     Muon(MuonSpec),
-    /// cache [slots, max_time, f], new f32 [n, f], slots i32 [n], positions i32 [n] → cache with
+    /// cache [slots, max_time, f], new f32 [n, f], slots i32 \[n\], positions i32 \[n\] → cache with
     /// cache[slots_i, positions_i] = new_i, rounded to the cache's type, in order of i. Entries
     /// with slot −1 are left out and their position is not read; other slots and positions outside
     /// the cache are an error of the run.
     KvAppend,
     /// q f32 [n, heads·head_dim], keys and values [slots, max_time, kv_heads·head_dim],
-    /// slots i32 [n], positions i32 [n] → f32 [n, heads·head_dim]: query i attends to entries
+    /// slots i32 \[n\], positions i32 \[n\] → f32 [n, heads·head_dim]: query i attends to entries
     /// 0..=positions_i of its slot (within the window) and reads no other, whatever stands there.
     /// Slot −1 gives 0; other slots and positions outside the cache are an error of the run.
     /// `spec.batch` is not used; `spec.causal` must hold.

@@ -36,8 +36,8 @@ pub fn cache_types(config: &LanguageConfig, spec: &DecodingSpec) -> Vec<(String,
     (0..config.layers).flat_map(of).collect()
 }
 
-/// Data: `tokens`, `slots`, `positions` (i32 [tokens]; slot −1 marks padding) and `rows` (i32
-/// [rows], indices into the tokens). Each token is written into its slot at its position and sees
+/// Data: `tokens`, `slots`, `positions` (i32 \[tokens\]; slot −1 marks padding) and `rows` (i32
+/// \[rows\], indices into the tokens). Each token is written into its slot at its position and sees
 /// what that slot holds up to there, so a slot must be filled from position 0 on. Returns `logits`
 /// f32 [rows, vocab].
 ///

@@ -53,7 +53,7 @@ impl<'a> Transformer<'a> {
         self.weights[if self.config.tied_head { EMBEDDING } else { HEAD }]
     }
 
-    /// tokens i32 [n], positions i32 [n] → normalised last hidden state [n, hidden].
+    /// tokens i32 \[n\], positions i32 \[n\] → normalised last hidden state [n, hidden].
     /// `attend` is given (builder, layer, q, k, v) with q, k rotated, and returns what the heads
     /// have read, [n, heads·head_dim].
     pub fn hidden(
