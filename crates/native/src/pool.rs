@@ -7,6 +7,7 @@
 //! there are only microseconds) and then sleep, so an idle pool costs nothing. Does no work
 //! stealing and no priorities: a program runs one operation at a time.
 
+use crate::memory::ask_for_huge_pages;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -295,7 +296,9 @@ impl AlignedBuffer {
         if self.0.len() < lines {
             // Free before allocating: the old contents are not wanted.
             self.0 = Vec::new();
-            self.0 = vec![Line([0.0; 16]); lines];
+            self.0.reserve_exact(lines);
+            ask_for_huge_pages(self.0.as_mut_ptr().cast(), lines * size_of::<Line>());
+            self.0.resize(lines, Line([0.0; 16]));
         }
         // SAFETY: a Line is exactly 16 f32 without padding, and at least `lines` of them exist.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), floats) }
