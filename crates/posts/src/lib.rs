@@ -11,6 +11,7 @@ mod error;
 mod language;
 mod post;
 mod read;
+pub mod rules;
 mod square;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
