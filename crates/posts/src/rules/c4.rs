@@ -27,9 +27,9 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// A closing mark, and not an ellipsis (the published code excludes `...`).
+/// A closing mark. The published code does not count `...`; the paper does.
 fn ends_well(line: &str) -> bool {
-    line.ends_with(LINE_ENDS) && !line.ends_with("...")
+    line.ends_with(LINE_ENDS)
 }
 
 fn terminal_punctuation(post: &RulePost<'_>) -> Judgement {

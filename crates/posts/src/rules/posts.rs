@@ -73,18 +73,28 @@ fn declared_bot(post: &RulePost<'_>) -> Judgement {
     Judgement::drop_if(bot, "posted by a program that says it is one")
 }
 
-/// Replacement characters and C1 controls from which a text is damaged: one in this many letters.
-const DAMAGED_ONE_IN: usize = 10;
+/// Words with damaged letters from which a text is damaged: this many, and one word in three.
+const DAMAGED_WORDS: usize = 2;
+const DAMAGED_ONE_IN: usize = 3;
 
+/// Replacement characters and C1 controls inside words. Alone they are mostly lost emoji, and a post
+/// that lost its emoji is speech; dropping those cost one side of the troll posts 30 posts, the other 4.
 fn mojibake(post: &RulePost<'_>) -> Judgement {
-    let (mut letters, mut damaged) = (0, 0);
-    for letter in post.text.chars().filter(|letter| !letter.is_whitespace()) {
-        letters += 1;
-        damaged += usize::from(matches!(letter, '\u{fffd}' | '\u{80}'..='\u{9f}' | '\0'..='\u{8}'));
+    if post.text.is_ascii() {
+        return Judgement::Keep;
     }
-    // Text that decodes as UTF-8 when taken for Latin-1 or Windows-1252 was repaired before; what
-    // cannot be repaired shows as damage here.
-    Judgement::drop_if(damaged * DAMAGED_ONE_IN >= letters.max(1), "damaged characters")
+    let is_damage = |letter| matches!(letter, '\u{fffd}' | '\u{80}'..='\u{9f}');
+    let (mut words, mut damaged) = (0, 0);
+    for token in post.text.split(char::is_whitespace) {
+        if token.contains(char::is_alphabetic) {
+            words += 1;
+            damaged += usize::from(token.contains(is_damage));
+        }
+    }
+    Judgement::drop_if(
+        damaged >= DAMAGED_WORDS && damaged * DAMAGED_ONE_IN >= words,
+        "words with damaged letters",
+    )
 }
 
 /// Words that mix look-alike scripts, from which a post hides its words: this many, and half of all.
