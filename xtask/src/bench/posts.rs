@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "ftfy==6.3.1",
     "lingua-language-detector==2.1.1",
     "nltk==3.10.4",
+    "spacy==3.8.18",
 ];
 /// Our stage and the library's that does the same.
 const PAIRS: [(&str, &str); 5] = [

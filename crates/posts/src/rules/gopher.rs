@@ -113,6 +113,12 @@ fn repetition(post: &RulePost<'_>) -> Judgement {
         return Judgement::Drop { reason: "repeated paragraphs" };
     }
     let words: Vec<&str> = post.text.split_whitespace().collect();
+    // A run of two words stands in every longer run: where none repeats, no run does.
+    let mut pairs: Vec<&[&str]> = words.windows(2).collect();
+    pairs.sort_unstable();
+    if pairs.windows(2).all(|pair| pair[0] != pair[1]) {
+        return Judgement::Keep;
+    }
     let lengths: Vec<usize> = words.iter().map(|word| word.chars().count()).collect();
     let all: usize = lengths.iter().sum();
     for (n, most) in MOST_IN_TOP_NGRAM {
