@@ -40,7 +40,7 @@ pub struct NearConfig {
     pub cluster_cap: usize,
     /// Members of a bucket that later members are compared with.
     pub bucket_cap: usize,
-    /// Memory for sorting, in bytes.
+    /// Memory for sorting, in bytes, of all sorters that are at work at a time.
     pub memory_bytes: usize,
 }
 
@@ -106,6 +106,9 @@ pub struct NearCounts {
     pub compared: u64,
 }
 
+/// Sorters that hold much at a time: one gives, one takes, and one more in between.
+const SORTERS: usize = 3;
+
 /// Collects posts; [`NearDuplicates::finish`] finds the copies among them.
 pub struct NearDuplicates {
     folder: PathBuf,
@@ -117,6 +120,7 @@ pub struct NearDuplicates {
 impl NearDuplicates {
     /// Starts with spill files in `folder`, which must exist; they are removed at the end.
     pub fn new(folder: &Path, config: NearConfig) -> NearDuplicates {
+        let config = NearConfig { memory_bytes: config.memory_bytes / SORTERS, ..config };
         let records = Sorter::new(folder, "posts", config.memory_bytes);
         NearDuplicates { folder: folder.to_path_buf(), config, records, posts: 0 }
     }

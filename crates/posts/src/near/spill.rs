@@ -95,7 +95,8 @@ pub(super) struct Sorter<R: Record> {
 }
 
 impl<R: Record> Sorter<R> {
-    /// Spills to files `name-N.run` in `folder` whenever records take more than `memory_bytes`.
+    /// Spills to files `name-N.run` in `folder` before records, or the vector that would have to grow
+    /// for them, take more than `memory_bytes`.
     pub(super) fn new(folder: &Path, name: &'static str, memory_bytes: usize) -> Sorter<R> {
         Sorter {
             folder: folder.to_path_buf(),
@@ -109,11 +110,13 @@ impl<R: Record> Sorter<R> {
     }
 
     pub(super) fn push(&mut self, record: R) -> Result<(), PostsError> {
-        self.held_bytes += record.memory_bytes();
-        self.held.push(record);
-        if self.held_bytes > self.memory_bytes {
+        let grown = 2 * self.held.capacity() * size_of::<R>();
+        let full = self.held.len() == self.held.capacity() && grown > self.memory_bytes;
+        if !self.held.is_empty() && (full || self.held_bytes > self.memory_bytes) {
             self.spill()?;
         }
+        self.held_bytes += record.memory_bytes();
+        self.held.push(record);
         Ok(())
     }
 
