@@ -7,6 +7,7 @@ use crate::cleaning::Dropped;
 use crate::conversations::{Conversation, Reply, conversations};
 use crate::draws::stable_hash;
 use crate::error::PostsError;
+use crate::normalise::Handles;
 use crate::post::{Language, Post};
 use serde::{Deserialize, Serialize};
 
@@ -174,9 +175,41 @@ fn splits(threads: &[Conversation]) -> Vec<Split> {
     splits
 }
 
+/// The threads without the posts that would put one author on both sides of the held-out border, so that
+/// a model is not examined on voices it learned.
+///
+/// An author's side is a hash of their name, one in sixteen held out; a post stays where its author's
+/// side is its thread's. About an eighth of a large corpus goes. Posts without an author stay. A
+/// corpus so small that one side would be empty is returned as it is.
+pub fn apart_by_author(threads: Vec<Conversation>) -> Vec<Conversation> {
+    let stays = |thread: &Conversation, post: &Post| {
+        // A stream of its own: a thread named like its author would else share its side.
+        let side = || split_of(&format!("author {}", post.author.to_lowercase()));
+        post.author.is_empty() || side() == split_of(&thread.id)
+    };
+    let remains = |wanted: Split| {
+        threads.iter().any(|thread| {
+            split_of(&thread.id) == wanted
+                && thread.replies.iter().any(|reply| stays(thread, &reply.post))
+        })
+    };
+    if threads.len() < 2 || !remains(Split::HeldOut) || !remains(Split::Train) {
+        return threads;
+    }
+    threads
+        .into_iter()
+        .map(|thread| {
+            let kept: Vec<bool> =
+                thread.replies.iter().map(|reply| stays(&thread, &reply.post)).collect();
+            thread.retain(&kept)
+        })
+        .filter(|thread| !thread.replies.is_empty())
+        .collect()
+}
+
 fn document(thread: &Conversation, replies: &[Reply], split: Split) -> Document {
-    let mut handles = Handles::of(thread);
-    let lines: Vec<String> = replies.iter().map(|reply| handles.replace(&reply.post)).collect();
+    let mut handles = handles_of(thread);
+    let lines: Vec<String> = replies.iter().map(|reply| line(&mut handles, &reply.post)).collect();
     Document {
         id: thread.id.clone(),
         text: lines.join("\n"),
@@ -199,70 +232,26 @@ fn main_language(replies: &[Reply]) -> Language {
         .unwrap_or(Language::Undetermined)
 }
 
-/// Replaces handles by placeholders that are stable within a thread: `@user1` is the first person
-/// met, whether as author or mentioned.
-struct Handles {
-    names: Vec<String>,
+/// Placeholders of a thread: its authors in reading order come first.
+fn handles_of(thread: &Conversation) -> Handles {
+    let mut handles = Handles::new();
+    for reply in thread.replies.iter().filter(|reply| !reply.post.author.is_empty()) {
+        handles.number(&reply.post.author);
+    }
+    handles
 }
 
-impl Handles {
-    fn of(thread: &Conversation) -> Handles {
-        let mut handles = Handles { names: Vec::new() };
-        for reply in thread.replies.iter().filter(|reply| !reply.post.author.is_empty()) {
-            handles.number(&reply.post.author);
-        }
-        handles
-    }
-
-    fn number(&mut self, handle: &str) -> usize {
-        let handle = handle.to_lowercase();
-        match self.names.iter().position(|name| *name == handle) {
-            Some(index) => index + 1,
-            None => {
-                self.names.push(handle);
-                self.names.len()
-            }
+/// The post's text in one line, without the handles a reply starts with (the thread says who is
+/// answered), every other handle replaced.
+fn line(handles: &mut Handles, post: &Post) -> String {
+    let mut words: Vec<&str> = post.text.split_whitespace().collect();
+    if post.in_reply_to.is_some() {
+        let leading = words.iter().take_while(|word| word.starts_with('@')).count();
+        if leading < words.len() {
+            words.drain(..leading);
         }
     }
-
-    /// The post's text in one line, without the handles a reply starts with (the thread says who is
-    /// answered), every other handle replaced.
-    fn replace(&mut self, post: &Post) -> String {
-        let mut words: Vec<&str> = post.text.split_whitespace().collect();
-        if post.in_reply_to.is_some() {
-            let leading = words.iter().take_while(|word| word.starts_with('@')).count();
-            if leading < words.len() {
-                words.drain(..leading);
-            }
-        }
-        let words: Vec<String> = words.into_iter().map(|word| self.replace_in_word(word)).collect();
-        words.join(" ")
-    }
-
-    fn replace_in_word(&mut self, word: &str) -> String {
-        let mut replaced = String::with_capacity(word.len());
-        let mut rest = word;
-        while let Some(at) = rest.find('@') {
-            let (before, from_at) = rest.split_at(at);
-            replaced.push_str(before);
-            let name_bytes = from_at[1..]
-                .bytes()
-                .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-                .count();
-            // An address (`a@b`) is not a handle: something that can be part of a name stands before.
-            let in_word = replaced.ends_with(|letter: char| letter.is_alphanumeric());
-            if name_bytes == 0 || in_word {
-                replaced.push('@');
-                rest = &from_at[1..];
-            } else {
-                let number = self.number(&from_at[1..=name_bytes]);
-                replaced.push_str(&format!("@user{number}"));
-                rest = &from_at[1 + name_bytes..];
-            }
-        }
-        replaced.push_str(rest);
-        replaced
-    }
+    handles.replace(&words.join(" "))
 }
 
 /// Longest dialogue, in utterances (DialoGPT, Zhang et al. 2020, takes paths of 2 to 10).
@@ -279,11 +268,12 @@ pub fn reply_dialogues(threads: &[Conversation]) -> Vec<Dialogue> {
         if !alone && split == Split::HeldOut {
             continue;
         }
-        let mut handles = Handles::of(thread);
+        let mut handles = handles_of(thread);
         // The last post of the only thread is the held-out document.
         let replies =
             if alone { &thread.replies[..thread.replies.len() - 1] } else { &thread.replies[..] };
-        let texts: Vec<String> = replies.iter().map(|reply| handles.replace(&reply.post)).collect();
+        let texts: Vec<String> =
+            replies.iter().map(|reply| line(&mut handles, &reply.post)).collect();
         let mut has_reply = vec![false; replies.len()];
         replies.iter().filter_map(|reply| reply.parent).for_each(|parent| has_reply[parent] = true);
         let mut told = vec![false; replies.len()];

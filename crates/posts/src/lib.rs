@@ -6,17 +6,25 @@
 mod cleaning;
 mod conversations;
 mod corpus;
+pub mod decontamination;
 mod draws;
 mod error;
+pub mod identify;
 mod language;
+pub mod near;
+pub mod normalise;
+pub mod pii;
 mod post;
 mod read;
+pub mod rules;
 mod square;
+pub mod twitter_text;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
 pub use conversations::{Conversation, Reply, conversations};
 pub use corpus::{
-    Corpus, Dialogue, Document, Role, Split, Turn, documents, reply_dialogues, split_of,
+    Corpus, Dialogue, Document, Role, Split, Turn, apart_by_author, documents, reply_dialogues,
+    split_of,
 };
 pub use error::{PostsError, Reject, RejectReason, Rejected};
 pub use post::{Consent, Language, Origin, Post, Tombstone};

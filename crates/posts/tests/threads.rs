@@ -156,3 +156,43 @@ proptest! {
         prop_assert_eq!(names.len(), threads.len());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// After parting by author, no author and no thread is on both sides, replies still follow what
+    /// they answer, and nothing is lost that could stay.
+    #[test]
+    fn authors_are_on_one_side(answers in prop::collection::vec((0..40_usize, 0..60_u32), 60..200)) {
+        let posts: Vec<Post> = answers
+            .iter()
+            .enumerate()
+            .map(|(index, (answered, author))| {
+                let parent = (answered % 4 != 0 && index > *answered).then(|| format!("p{answered}"));
+                let text = format!("post number {index} says something of its own");
+                post(&format!("p{index}"), &format!("author{author}"), &text, parent.as_deref())
+            })
+            .collect();
+        let (threads, _) = conversations(posts);
+        let before: usize = threads.iter().map(|thread| thread.replies.len()).sum();
+        let parted = stoa_posts::apart_by_author(threads.clone());
+        let mut sides: std::collections::HashMap<&str, BTreeSet<bool>> = Default::default();
+        for thread in &parted {
+            for (place, reply) in thread.replies.iter().enumerate() {
+                prop_assert!(reply.parent.is_none_or(|parent| parent < place));
+                if let Some(parent) = reply.parent {
+                    prop_assert_eq!(Some(&thread.replies[parent].post.id), reply.post.in_reply_to.as_ref());
+                }
+                let held_out = split_of(&thread.id) == Split::HeldOut;
+                sides.entry(&reply.post.author).or_default().insert(held_out);
+            }
+        }
+        let after: usize = parted.iter().map(|thread| thread.replies.len()).sum();
+        if after < before {
+            prop_assert!(sides.values().all(|sides| sides.len() == 1));
+            prop_assert!(parted.iter().any(|thread| split_of(&thread.id) == Split::HeldOut));
+        } else {
+            prop_assert_eq!(parted, threads);
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 mod machine;
 mod peak_memory;
+mod posts;
 mod tokens;
 mod train;
 
@@ -24,6 +25,8 @@ enum Bench {
     Train(train::TrainArgs),
     /// Speed of the tokenizer, with ids and trained tokens compared.
     Tokens(tokens::TokensArgs),
+    /// Speed of the rule stages on posts, beside datatrove, datasketch, lingua and ftfy.
+    Posts(posts::PostsArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),
     /// Decoding speed (`stoa bench decode`).
@@ -43,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let result = match &args.bench {
         Bench::Train(args) => train::run(args)?,
         Bench::Tokens(args) => tokens::run(args)?,
+        Bench::Posts(args) => posts::run(args)?,
         Bench::Ops(args) => return forward("ops", args),
         Bench::Decode(args) => return forward("decode", args),
     };

@@ -1,0 +1,76 @@
+//! What is found, what is left alone, and that no text panics. All numbers are invented or those of
+//! standards' examples.
+
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn finds_what_identifies_a_person() {
+    for (text, expected) in [
+        ("write to ann.b+posts@example.org.", "write to [email]."),
+        ("A@B.co, or c_d@mail.example.co.uk!", "[email], or [email]!"),
+        ("call 202-555-0123 now", "call [phone] now"),
+        ("(202) 555-0123", "[phone]"),
+        ("Call me: 2025550123", "Call me: [phone]"),
+        ("+1 202 555 0123 or +33 6 12 34 56 78", "[phone] or [phone]"),
+        ("appelez le 06 12 34 56 78 ce soir", "appelez le [phone] ce soir"),
+        ("06.12.34.56.78", "[phone]"),
+        ("Tel. 030 901820", "Tel. [phone]"),
+        ("London 020 7946 0958.", "London [phone]."),
+        ("+49 (0)30 901820", "[phone]"),
+        ("from 8.8.8.8 today", "from [ip] today"),
+        ("2607:f8b0:4005:805::200e is it", "[ip] is it"),
+        ("pay to GB82 WEST 1234 5698 7654 32 please", "pay to [iban] please"),
+        ("DE89370400440532013000", "[iban]"),
+        ("card 4111 1111 1111 1111 12/30", "card [card] 12/30"),
+        ("378282246310005", "[card]"),
+    ] {
+        assert_eq!(replace(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn leaves_alone_what_only_looks_like_it() {
+    for text in [
+        "status 877527850420776961",
+        "https://twitter.com/a/status/877527850420776961?b=202-555-0123",
+        "on 2017-06-21 and 21/06/2017, 06.12.2017",
+        "$2,025,550,123 or 2025550123",
+        "7 8 9 10 11 12 13 14",
+        "10.0.0.1, 192.168.1.1, 127.0.0.1 and version 1.2.3.4",
+        "12:30:45 and std::fs::read",
+        "GB82 WEST 1234 5698 7654 33",
+        "4111 1111 1111 1112",
+        "0000 0000 0000 0000",
+        "@ann@example.social says hi @bob",
+        "a@b is no address, nor name@file.tar2",
+        "#2025550123 @2025550123 x2025550123",
+        "1,234.56 3.14159265358979",
+        "ISBN 978-3-16-148410-0",
+        "112 and 911 and 1-800",
+        "the score was 21-14 28-3",
+        "",
+    ] {
+        assert_eq!(replace(text), text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn no_text_panics_and_findings_are_in_order(
+        text in "\\PC{0,60}|[0-9+() ./:@a-fGB日-]{0,60}|(call |\\+33 ?|GB82|4111 ?|@|\\.com|::|[0-9]{1,4}[ -]?){0,14}"
+    ) {
+        let mut end = 0;
+        for finding in find(&text) {
+            prop_assert!(finding.range.start >= end && finding.range.end > finding.range.start);
+            end = finding.range.end;
+            prop_assert!(text.get(finding.range).is_some());
+        }
+        // What was replaced is not found again.
+        let once = replace(&text).into_owned();
+        for finding in find(&once) {
+            prop_assert!(!once[finding.range].contains('['));
+        }
+    }
+}

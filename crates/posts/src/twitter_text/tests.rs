@@ -1,0 +1,234 @@
+//! X's conformance suite where the data is at hand, hand-written cases, and that no text panics.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::io::Read;
+
+/// A file of the suite as JSON values, read from the archive; nothing without test data.
+fn suite(name: &str) -> Option<Value> {
+    let root =
+        std::env::var_os("STOA_TEST_DATA").map(std::path::PathBuf::from).unwrap_or_else(|| {
+            std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data")
+        });
+    let path = root.join("posts-and-text/fixtures/twitter-text_conformance.tar.gz");
+    let Ok(file) = std::fs::File::open(path) else {
+        println!("skipped: no test data");
+        return None;
+    };
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    for member in archive.entries().expect("a tar") {
+        let mut member = member.expect("a member");
+        if member.path().expect("a path").ends_with(name) {
+            let mut yaml = String::new();
+            member.read_to_string(&mut yaml).expect("UTF-8");
+            let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(&yaml).expect("YAML");
+            return Some(serde_json::to_value(value).expect("plain data"));
+        }
+    }
+    panic!("no {name} in the suite");
+}
+
+/// Runs a section: `answer` makes of each text what the suite expects.
+fn check(suite: &Value, section: &str, answer: impl Fn(&str) -> Value) -> usize {
+    let cases = suite["tests"][section].as_array().expect("a section");
+    let mut wrong = Vec::new();
+    for case in cases {
+        let found = answer(case["text"].as_str().expect("a text"));
+        if found != case["expected"] {
+            wrong.push(format!("{}: {found} instead of {}", case["description"], case["expected"]));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{section}: {} of {}\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+    cases.len()
+}
+
+fn characters(text: &str, range: &Range<usize>) -> Value {
+    let count = |bytes: usize| text[..bytes].chars().count();
+    serde_json::json!([count(range.start), count(range.end)])
+}
+
+fn texts<'a>(text: &'a str, ranges: &[Range<usize>], sign: bool) -> Vec<&'a str> {
+    let skip = |range: &Range<usize>| match sign {
+        true => text[range.clone()].chars().next().map_or(0, char::len_utf8),
+        false => 0,
+    };
+    ranges.iter().map(|range| &text[range.start + skip(range)..range.end]).collect()
+}
+
+#[test]
+fn conformance_extraction() {
+    let Some(suite) = suite("extract.yml") else { return };
+    let list = |name: &'static str, ranges: fn(&str) -> Vec<Range<usize>>| {
+        move |text: &str| -> Value {
+            let ranges = ranges(text);
+            let words = texts(text, &ranges, name != "url");
+            let items = ranges.iter().zip(words);
+            items
+                .map(|(range, word)| {
+                    serde_json::json!({ name: word, "indices": characters(text, range) })
+                })
+                .collect()
+        }
+    };
+    let mut cases = 0;
+    cases += check(&suite, "mentions", |text| {
+        mentions(text).iter().map(|mention| mention.handle).collect()
+    });
+    cases += check(&suite, "mentions_with_indices", |text| {
+        mentions(text)
+            .iter()
+            .map(|mention| {
+                serde_json::json!({
+                    "screen_name": mention.handle, "indices": characters(text, &mention.range)
+                })
+            })
+            .collect()
+    });
+    cases += check(&suite, "mentions_or_lists_with_indices", |text| {
+        mentions(text)
+            .iter()
+            .map(|mention| {
+                serde_json::json!({
+                    "screen_name": mention.handle,
+                    "list_slug": mention.list.map_or(String::new(), |list| format!("/{list}")),
+                    "indices": characters(text, &mention.range)
+                })
+            })
+            .collect()
+    });
+    cases += check(&suite, "replies", |text| reply_to(text).into());
+    cases += check(&suite, "urls", |text| texts(text, &urls(text), false).into());
+    cases += check(&suite, "urls_with_indices", list("url", urls));
+    cases += check(&suite, "urls_with_directional_markers", list("url", urls));
+    cases += check(&suite, "tco_urls_with_params", |text| texts(text, &urls(text), false).into());
+    cases += check(&suite, "hashtags", |text| texts(text, &hashtags(text), true).into());
+    cases +=
+        check(&suite, "hashtags_from_astral", |text| texts(text, &hashtags(text), true).into());
+    cases += check(&suite, "hashtags_with_indices", list("hashtag", hashtags));
+    cases += check(&suite, "cashtags", |text| texts(text, &cashtags(text), true).into());
+    cases += check(&suite, "cashtags_with_indices", list("cashtag", cashtags));
+    println!("extraction: {cases} of {cases}");
+}
+
+#[test]
+fn conformance_validation_and_length() {
+    let Some(suite) = suite("validate.yml") else { return };
+    let whole = |text: &str, ranges: Vec<Range<usize>>| matches!(&ranges[..], [one] if *one == (0..text.len()));
+    let mut cases = 0;
+    cases += check(&suite, "usernames", |text| {
+        let found = mentions(text);
+        matches!(&found[..], [one] if one.list.is_none() && one.range == (0..text.len())).into()
+    });
+    cases += check(&suite, "lists", |text| {
+        let found = mentions(text);
+        matches!(&found[..], [one] if one.list.is_some() && one.range == (0..text.len())).into()
+    });
+    cases += check(&suite, "hashtags", |text| whole(text, hashtags(text)).into());
+    cases += check(&suite, "urls_without_protocol", |text| whole(text, urls(text)).into());
+    let measure = |whole_emoji| {
+        move |text: &str| {
+            let length = weighted_length(text, whole_emoji);
+            serde_json::json!({
+                "weightedLength": length.weight,
+                "valid": length.valid,
+                "permillage": length.permillage(),
+                "displayRangeStart": 0,
+                "displayRangeEnd": length.utf16 - 1,
+                "validRangeStart": 0,
+                "validRangeEnd": length.valid_utf16 - 1,
+            })
+        }
+    };
+    cases += check(&suite, "WeightedTweetsCounterTest", measure(false));
+    cases += check(&suite, "WeightedTweetsWithDiscountedEmojiCounterTest", measure(true));
+    cases += check(&suite, "UnicodeDirectionalMarkerCounterTest", measure(true));
+    println!("validation: {cases} of {cases}");
+}
+
+/// Every top-level domain of 2018 but those that have left the root zone since.
+#[test]
+fn conformance_top_level_domains() {
+    let Some(suite) = suite("tlds.yml") else { return };
+    let (mut cases, mut gone) = (0, Vec::new());
+    for section in ["country", "generic"] {
+        for case in suite["tests"][section].as_array().expect("a section") {
+            let text = case["text"].as_str().expect("a text");
+            cases += 1;
+            let found = texts(text, &urls(text), false);
+            if Value::from(found) != case["expected"] {
+                gone.push(text.rsplit('.').next().unwrap_or_default().to_string());
+            }
+        }
+    }
+    let known = |name: &&String| {
+        let ascii = punycode::encode(name).map(|encoded| format!("xn--{encoded}"));
+        tld::exist(name) || ascii.is_ok_and(|ascii| tld::exist(&ascii))
+    };
+    println!(
+        "top-level domains: {} of {cases}, {} left the root zone",
+        cases - gone.len(),
+        gone.len()
+    );
+    assert_eq!(gone.iter().find(known), None);
+    assert!(gone.len() * 8 < cases, "{gone:?}");
+}
+
+#[test]
+fn entities_do_not_overlap() {
+    let text = "@ann see example.org/#top $ABC #yes @b/list http://t.co/x?amp=1";
+    let found: Vec<(EntityKind, &str)> =
+        entities(text).into_iter().map(|entity| (entity.kind, &text[entity.range])).collect();
+    assert_eq!(
+        found,
+        [
+            (EntityKind::Mention, "@ann"),
+            (EntityKind::Url, "example.org/#top"),
+            (EntityKind::Cashtag, "$ABC"),
+            (EntityKind::Hashtag, "#yes"),
+            (EntityKind::List, "@b/list"),
+            (EntityKind::Url, "http://t.co/x?amp=1"),
+        ]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn no_text_panics_and_ranges_are_in_order(
+        text in "\\PC{0,60}|[a-cé日#@$/._: -]{0,60}|(https?://|a\\.com|xn--|t\\.co/|[é日.(/)?]){0,12}"
+    ) {
+        let mut end = 0;
+        for entity in entities(&text) {
+            prop_assert!(entity.range.start >= end && entity.range.end > entity.range.start);
+            end = entity.range.end;
+            prop_assert!(text.get(entity.range).is_some());
+        }
+        reply_to(&text);
+        for whole_emoji in [false, true] {
+            let length = weighted_length(&text, whole_emoji);
+            prop_assert!(length.valid_utf16 <= length.utf16 + 1);
+        }
+    }
+}
+
+#[test]
+fn long_runs_take_linear_time() {
+    let started = std::time::Instant::now();
+    for text in [
+        "é.".repeat(10_000),
+        "日".repeat(10_000),
+        "http://a".repeat(5_000),
+        "a.com/(".repeat(5_000),
+    ] {
+        entities(&text);
+    }
+    // Quadratic work would take minutes; this is a second or two unoptimised.
+    assert!(started.elapsed().as_secs() < 60);
+}
