@@ -11,6 +11,7 @@ pub mod hardware;
 pub mod layout;
 pub mod memory;
 pub mod model;
+pub mod search;
 pub mod software;
 pub mod time;
 pub mod units;

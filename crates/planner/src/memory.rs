@@ -15,7 +15,7 @@ const RUNTIME: Bytes = Bytes(1.5 * 1_073_741_824.0);
 
 /// Part of transient memory lost between blocks of the caching allocator (arXiv:2104.04473 and
 /// practice: reserved over allocated is 5 to 10 %).
-const FRAGMENTATION: f64 = 0.08;
+const FRAGMENTATION: f64 = 0.05;
 
 /// Part of the device that is there to use: ECC and driver take the rest.
 const USABLE: f64 = 0.985;
@@ -88,8 +88,9 @@ pub fn memory(job: &Job) -> Memory {
         let kept_gathered = layout.sharding == Sharding::Full && layout.pp > 1;
         if layout.sharding == Sharding::Full {
             // Shards are the 32-bit masters themselves; 16-bit copies exist while gathered.
+            // With stages both stay whole over a step, so that they are exchanged once.
             memory.weights += Bytes(if kept_gathered { 2.0 * params } else { 0.0 });
-            memory.gradients += Bytes(4.0 * params / ranks);
+            memory.gradients += Bytes(4.0 * params / if kept_gathered { 1.0 } else { ranks });
         } else {
             memory.weights += Bytes(2.0 * params);
             memory.gradients +=
@@ -101,11 +102,11 @@ pub fn memory(job: &Job) -> Memory {
         // Two blocks gathered at a time (the next is fetched ahead), with their gradients whole.
         let block = (dense + experts) / layout.layers_per_stage(job.model);
         let table = (job.model.vocab * job.model.hidden / layout.tp) as f64;
-        memory.buffers += Bytes(2.0 * 2.0 * block + 2.0 * block.max(table) + 4.0 * block);
+        memory.buffers += Bytes(2.0 * 2.0 * block + 2.0 * block.max(table) + job.software.gradient_bytes * block);
     }
     let (kept, running) = activations(job);
     memory.activations = kept;
-    memory.buffers += running.max(logits(job));
+    memory.buffers += (running + gathered(job)).max(logits(job));
     memory.fragmentation = (kept + memory.buffers) * FRAGMENTATION;
     memory
 }
@@ -116,12 +117,12 @@ fn block_activations(job: &Job) -> (Bytes, Bytes) {
     let t = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
     let (h, tp) = (model.hidden as f64, layout.tp as f64);
     let stream_split = if job.software.sequence_parallel { tp } else { 1.0 };
-    // Inputs of both norms and of the products after them, residual and masks, 16 bits.
+    // Inputs of both norms (16 bits) and of the products after them.
     let operand = match job.precision {
         Precision::Bf16 | Precision::Fp16 => 2.0,
         Precision::Fp8 | Precision::Fp4 | Precision::Fp8Rowwise => 1.5,
     };
-    let stream = t * h / stream_split * (4.0 + 2.0 * operand + 2.0);
+    let stream = t * h / stream_split * (4.0 + 2.0 * operand);
     let queries = (model.heads * model.head_dim) as f64;
     let keys_values = match model.latent {
         Some(l) => (l.kv_rank + l.query_rank) as f64 * tp + queries,
@@ -145,8 +146,15 @@ fn block_activations(job: &Job) -> (Bytes, Bytes) {
     let all = stream + attention + dense_ffn + sparse_ffn + scores;
     let kept = match layout.recompute {
         Recompute::None => all,
-        // Half of the rest: results of products are kept, pointwise results made again.
-        Recompute::Selective if job.software.flash_attention => all * 0.6,
+        // What products and attention give is kept in part, pointwise results are made again:
+        // block input and output, queries, values, attention's result, half of the wide layer.
+        Recompute::Selective if job.software.flash_attention => {
+            let latents = match model.latent {
+                Some(l) => (l.kv_rank + l.query_rank) as f64 + model.value_width() as f64 / tp,
+                None => (queries + keys_values / 2.0 + model.value_width() as f64) / tp,
+            };
+            2.0 * t * (2.0 * h / stream_split + latents) + (dense_ffn + sparse_ffn) / widths
+        }
         Recompute::Selective => all - scores,
         Recompute::Full => t * h * 2.0 / stream_split,
     };
@@ -175,6 +183,17 @@ fn in_flight(layout: &Layout, global_batch: usize) -> f64 {
     (pp * interleaved).min(most)
 }
 
+/// A block's input gathered from the tensor-parallel ranks, its gradient, and the gradient of the
+/// wide layer, while the block runs backward.
+fn gathered(job: &Job) -> Bytes {
+    let (model, layout) = (job.model, &job.layout);
+    let t = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
+    let whole =
+        if layout.tp > 1 && job.software.sequence_parallel { 4.0 * model.hidden as f64 } else { 0.0 };
+    let wide = if model.experts.is_some() { 0.0 } else { 4.0 * model.ffn as f64 / layout.tp as f64 };
+    Bytes(t * (whole + wide))
+}
+
 /// Logits in 16 bits, in 32 bits and their gradient; with stages they are on another rank than the
 /// fullest one.
 fn logits(job: &Job) -> Bytes {
@@ -183,5 +202,5 @@ fn logits(job: &Job) -> Bytes {
         return Bytes::ZERO;
     }
     let t = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
-    Bytes(t * job.model.vocab as f64 / layout.tp as f64 * 8.0)
+    Bytes(t * job.model.vocab as f64 / layout.tp as f64 * job.software.logit_bytes)
 }

@@ -17,6 +17,18 @@ pub struct Software {
     pub name: String,
     /// Attention keeps no score matrix and skips the masked half (arXiv:2205.14135).
     pub flash_attention: bool,
+    /// Fused attention is written for Hopper (cuDNN, FlashAttention-3), not carried over.
+    pub native_attention: bool,
+    /// Share of products that selective recompute repeats.
+    pub selective_products: f64,
+    /// A stage may hold several chunks of the model.
+    pub interleaving: bool,
+    /// Pipeline bubble relative to one-forward-one-backward.
+    pub bubble: f64,
+    /// Expert exchange runs beside computation.
+    pub expert_overlap: bool,
+    /// Bytes kept for a logit.
+    pub logit_bytes: f64,
     /// Share of pointwise work inside fused kernels.
     pub fused: f64,
     /// Norms are split over the tensor-parallel ranks (arXiv:2205.05198 section 4.2).

@@ -70,8 +70,8 @@ constants! {
     gemm_fp4: 0.50 in 0.25..0.80,
     /// Share of the 16-bit data-sheet rate of fused attention on Ampere and older.
     attention_ampere: 0.55 in 0.35..0.75,
-    /// The same on Hopper.
-    attention_hopper: 0.45 in 0.25..0.75,
+    /// The same on Hopper, of kernels carried over from Ampere.
+    attention_hopper: 0.33 in 0.2..0.5,
     /// The same on Blackwell and what is not named.
     attention_blackwell: 0.50 in 0.25..0.80,
     /// Share of memory bandwidth that pointwise kernels attain.
@@ -86,8 +86,10 @@ constants! {
     tensor_hidden: 0.60 in 0.0..0.95,
     /// Share of data-parallel exchange hidden by programs that overlap it, room permitting.
     data_hidden: 0.80 in 0.3..1.0,
-    /// Share of expert exchange hidden.
-    expert_hidden: 0.30 in 0.0..0.95,
+    /// Share of exchange among experts over the fast link that is hidden.
+    expert_hidden: 0.40 in 0.0..0.95,
+    /// Share of the network's rate that exchange among experts attains: many small uneven messages.
+    all_to_all: 0.50 in 0.15..0.9,
     /// Share of the product rate that the small products of experts attain.
     grouped: 0.80 in 0.4..1.0,
     /// Seconds lost to the network at each step of a ring, in microseconds.

@@ -3,9 +3,12 @@
 mod constants;
 mod fit;
 mod rows;
+mod shipped;
 mod validation;
 
 pub use constants::{CONSTANTS, Constant, Constants};
 pub use fit::{Fit, fit};
 pub use rows::{Case, Outcome, Row, read_rows};
-pub use validation::{Report, validate};
+pub use shipped::{CALIBRATION_DATA, Calibration};
+pub use validation::{Errors, MemoryReport, Report, validate};
+pub(crate) use validation::quantile;

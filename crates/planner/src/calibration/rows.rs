@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Constants;
 use crate::error::{PlanError, Result};
-use crate::hardware::{Accelerators, Gpu, Precision};
+use crate::hardware::{Accelerators, Generation, Gpu, Precision};
 use crate::layout::{Layout, Recompute, Sharding, divisors};
 use crate::memory::memory;
 use crate::model::{Experts, ModelShape, Models};
@@ -191,7 +191,7 @@ impl Case {
             remedy: "give the number of devices, at least 1".to_owned(),
         })?;
         let global_batch = row.global_batch_seqs.filter(|&n| n > 0).unwrap_or(devices.max(256));
-        let layouts = possible_layouts(&row, devices, &model, &gpu, global_batch);
+        let layouts = possible_layouts(&row, devices, &model, &gpu, &software, global_batch);
         let completed = layouts.len() > 1;
         let job = |layout| Job {
             model: &model,
@@ -358,9 +358,12 @@ fn guessed_experts(row: &Row, dense: &ModelShape) -> Option<Experts> {
     Some(Experts { count: count.max(8), per_token, ffn, shared_ffn: 0, dense_layers: 0 })
 }
 
-fn sharding_of(row: &Row) -> Sharding {
+fn sharding_of(row: &Row, gpu: &Gpu) -> Sharding {
     let text = row.sharding.to_lowercase();
-    if text.contains("zero-3") || text == "fsdp" || text.contains("fsdp full") {
+    if text.is_empty() && gpu.generation == Generation::Tpu {
+        // Weights lie split over both axes of a pod (arXiv:2204.02311 section 4).
+        Sharding::Full
+    } else if text.contains("zero-3") || text == "fsdp" || text.contains("fsdp full") {
         Sharding::Full
     } else if text.contains("grad+opt") || text.contains("zero-2") {
         Sharding::Gradients
@@ -380,6 +383,7 @@ fn possible_layouts(
     devices: usize,
     model: &ModelShape,
     gpu: &Gpu,
+    software: &Software,
     global_batch: usize,
 ) -> Vec<Layout> {
     let recompute = row.recompute.to_lowercase();
@@ -399,6 +403,14 @@ fn possible_layouts(
         None => vec![1, 2],
     };
     let whole = row.tp.is_some() || row.pp.is_some() || row.dp.is_some();
+    // Its pipeline makes as many micro-batches as stages unless told otherwise (torchtitan,
+    // `pipeline_parallel_microbatches`, 2024).
+    let micro = match (software.name.as_str(), row.pp, row.dp, row.micro_batch) {
+        ("torchtitan", Some(pp), Some(dp), None) if pp > 1 => {
+            vec![(global_batch / (dp.max(1) * pp)).max(1)]
+        }
+        _ => micro,
+    };
     let sizes: Vec<(usize, usize)> = if whole {
         vec![(row.tp.unwrap_or(1).max(1), row.pp.unwrap_or(1).max(1))]
     } else {
@@ -414,11 +426,14 @@ fn possible_layouts(
         let dp = row.dp.filter(|_| whole).unwrap_or(devices / (tp * pp * cp)).max(1);
         let vpps: Vec<usize> = match row.vpp {
             Some(n) => vec![n.max(1)],
-            None if tuned && pp > 1 => vec![1, 2, 3, 4],
+            None if software.interleaving && pp > 1 && !row.notes.contains("1F1B") => {
+                (1..=8).collect()
+            }
             None => vec![1],
         };
         for vpp in vpps {
-            if vpp > 1 && !model.layers.is_multiple_of(pp * vpp) && row.vpp.is_none() {
+            let even = |layers: usize| layers.is_multiple_of(pp * vpp);
+            if vpp > 1 && !even(model.layers) && !even(model.layers + 2) && row.vpp.is_none() {
                 continue;
             }
             for &micro_batch in &micro {
@@ -432,7 +447,7 @@ fn possible_layouts(
                     dp,
                     cp,
                     ep: row.ep.unwrap_or(1).max(1),
-                    sharding: sharding_of(row),
+                    sharding: sharding_of(row, gpu),
                     recompute,
                     micro_batch,
                 }));

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::fit::{fit, log_ratio};
 use super::rows::stated_memory;
-use super::{Case, Constants, Outcome};
+use super::{Calibration, Case, Constants, Outcome};
 use crate::memory::{memory, usable};
 
 /// Nominal coverage of the stated intervals.
@@ -30,6 +30,26 @@ pub struct Errors {
     pub step_time_p90_ape_pct: f64,
     /// Median of predicted over measured step time, less 1: the bias.
     pub step_time_bias_pct: f64,
+}
+
+impl Report {
+    /// Calibration from a comparison that left one source out: constants of all rows, and the
+    /// quantiles of the errors on sources not seen.
+    pub fn calibration(&self, date: &str) -> Calibration {
+        let width = |class: &str| {
+            let of_class = self.predictions.iter().filter(|p| p.class == class);
+            let mut errors: Vec<f64> = of_class.map(|p| p.ratio.ln().abs()).collect();
+            quantile(&mut errors, NOMINAL).unwrap_or(0.5)
+        };
+        Calibration {
+            date: date.to_owned(),
+            rows: self.predictions.len(),
+            sources: self.by_source.len(),
+            half_width_dense: width("dense"),
+            half_width_moe: width("moe"),
+            constants: self.constants,
+        }
+    }
 }
 
 /// A row's prediction.
@@ -144,13 +164,13 @@ pub struct Report {
     pub predictions: Vec<Prediction>,
 }
 
-/// Compares cases with the model under `shipped` constants, or, leaving one source out, under
-/// constants fitted to the other sources.
-pub fn validate(cases: &[Case], shipped: &Constants, leave_one_source_out: bool) -> Report {
+/// Compares cases with the model under `shipped` constants and intervals, or, leaving one source
+/// out, under constants fitted to the other sources and intervals of the errors on them.
+pub fn validate(cases: &[Case], shipped: &Calibration, leave_one_source_out: bool) -> Report {
     let timed: Vec<&Case> = cases.iter().filter(|case| case.measured.is_some()).collect();
     let mut by_source: BTreeMap<&str, Constants> = BTreeMap::new();
     for case in &timed {
-        by_source.entry(&case.row.group).or_insert(*shipped);
+        by_source.entry(&case.row.group).or_insert(shipped.constants);
     }
     if leave_one_source_out {
         for (source, constants) in &mut by_source {
@@ -166,9 +186,16 @@ pub fn validate(cases: &[Case], shipped: &Constants, leave_one_source_out: bool)
     let predictions: Vec<Prediction> = timed
         .iter()
         .zip(&ratios)
-        .map(|(case, ratio)| predict(case, *ratio, half_width(&timed, &ratios, case)))
+        .map(|(case, ratio)| {
+            let width = if leave_one_source_out {
+                half_width(&timed, &ratios, case)
+            } else {
+                shipped.half_width(case.is_sparse())
+            };
+            predict(case, *ratio, width)
+        })
         .collect();
-    let constants = if leave_one_source_out { fit(&timed).constants } else { *shipped };
+    let constants = if leave_one_source_out { fit(&timed).constants } else { shipped.constants };
     let baseline = baseline(&timed);
     let sources = group(&predictions, |p| p.source.clone());
     let baseline_sources = group(&baseline, |p| p.source.clone());
@@ -353,7 +380,7 @@ fn memory_report(cases: &[Case]) -> MemoryReport {
         report.false_rejections += usize::from(!fits && wrong);
         let measured = stated_memory(&case.row);
         if let Some(measured) = measured {
-            let miss = 100.0 * (predicted.reserved() / measured - 1.0).abs();
+            let miss = 100.0 * (predicted.total() / measured - 1.0).abs();
             report.measured += 1;
             report.within_15_pct += usize::from(miss <= 15.0);
             misses.push(miss);
@@ -361,7 +388,7 @@ fn memory_report(cases: &[Case]) -> MemoryReport {
         if wrong || measured.is_some() {
             report.verdicts.push(MemoryVerdict {
                 id: case.row.id.clone(),
-                predicted_gib: predicted.reserved().as_gib(),
+                predicted_gib: predicted.total().as_gib(),
                 measured_gib: measured.map(|m| m.as_gib()),
                 usable_gib: usable(&job).as_gib(),
                 fits,

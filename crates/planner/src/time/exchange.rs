@@ -67,7 +67,7 @@ impl Group {
         }
         let near = self.ranks_in_domain(gpu) as f64 / self.ranks as f64;
         let link = own * (near - 1.0 / self.ranks as f64).max(0.0) / (gpu.nvlink * constants.nvlink);
-        let network = own * (1.0 - near) / (gpu.nic * constants.network);
+        let network = own * (1.0 - near) / (gpu.nic * constants.all_to_all);
         link.max(network) + Seconds(constants.hop_us * 1e-6) * 4.0
     }
 }

@@ -55,10 +55,14 @@ impl LayerTime {
 /// (FlashAttention-2, arXiv:2307.08691 section 4.1: 5/2 of the work at 0.85 of the rate).
 const ATTENTION_BACKWARD: f64 = 2.5 / 0.85;
 
-/// Bytes moved for each score when the score matrix is kept: written, read and written by softmax
-/// and dropout, read by the second product; forward, and backward with its gradients.
-const SCORE_BYTES_FORWARD: f64 = 12.0;
-const SCORE_BYTES_BACKWARD: f64 = 18.0;
+/// Rate of attention written for Hopper over that carried over from Ampere (FlashAttention-3,
+/// arXiv:2407.08608: 1.5 to 2.0 forward, 1.5 to 1.75 backward).
+const NATIVE_ATTENTION: f64 = 1.6;
+
+/// Bytes moved for each score when the score matrix is kept, besides the products' own: softmax reads
+/// and writes 2 each, dropout too and its mask; backward reads both results and masks again.
+const SCORE_BYTES_FORWARD: f64 = 9.0;
+const SCORE_BYTES_BACKWARD: f64 = 11.0;
 
 /// Residual-stream elements read and written outside products by a block's two halves (norm: 2,
 /// residual and dropout: 3, each twice), and backward.
@@ -82,6 +86,7 @@ pub fn layer_times(job: &Job, constants: &Constants, sparse: bool) -> (LayerTime
                 backward.attention += forward.attention;
             }
             backward.pointwise += forward.pointwise * 0.3;
+            backward.products += forward.products * job.software.selective_products;
         }
         Recompute::Full => backward.add(&forward, 1.0),
     }
@@ -230,9 +235,10 @@ impl<'a> Block<'a> {
 
     fn attention_rate(&self) -> FlopRate {
         let constants = self.constants;
+        let native = if self.job.software.native_attention { NATIVE_ATTENTION } else { 1.0 };
         let share = match self.job.gpu.generation {
             Generation::Volta | Generation::Ampere | Generation::Tpu => constants.attention_ampere,
-            Generation::Hopper | Generation::Cdna3 => constants.attention_hopper,
+            Generation::Hopper | Generation::Cdna3 => constants.attention_hopper * native,
             Generation::Blackwell => constants.attention_blackwell,
         };
         // Heads narrower than a tile's depth feed the tensor cores worse.
@@ -264,15 +270,19 @@ impl<'a> Block<'a> {
         let wide: f64 = products.iter().map(|(p, _)| (p.m * p.n * p.count) as f64).sum();
         bytes += passes * 2.0 * 1.5 * (wide - t * h).max(0.0);
         if let Some(e) = job.model.experts.filter(|_| self.sparse) {
-            // Tokens are permuted to their experts and back, read and written each time.
-            bytes += passes * 2.0 * 4.0 * (t / tp) * e.per_token as f64 * h;
+            // Tokens are permuted to their experts and back; reading is part of the exchange.
+            bytes += passes * 2.0 * 2.0 * (t / tp) * e.per_token as f64 * h;
         }
-        let unfused = 1.0 + (1.0 - job.software.fused) * (self.constants.unfused - 1.0);
+        let loose = 1.0 - job.software.fused;
+        let unfused = 1.0 + loose * (self.constants.unfused - 1.0);
         let casts = match job.precision {
             Precision::Bf16 | Precision::Fp16 => 0.0,
-            // Each operand is read in 16 bits and written in 8 in both orders.
-            Precision::Fp8 | Precision::Fp8Rowwise => passes * 4.0 * operands(products),
-            Precision::Fp4 => passes * 3.5 * operands(products),
+            // Each operand is written in 8 bits in both orders, and read in 16 where that is not
+            // fused into the kernel before it.
+            Precision::Fp8 | Precision::Fp8Rowwise => {
+                passes * (2.0 + 2.0 * loose) * operands(products)
+            }
+            Precision::Fp4 => passes * (1.2 + 2.0 * loose) * operands(products),
         };
         Bytes(bytes * unfused + casts) / self.hbm
     }
@@ -316,7 +326,13 @@ impl<'a> Block<'a> {
         let sent = (self.tokens / layout.tp).max(1) as f64 * visits as f64;
         let bytes = Bytes(sent * model.hidden as f64 * 2.0);
         let both = group.all_to_all(bytes, self.job.gpu, self.constants) * 2.0;
-        both * (1.0 - self.constants.expert_hidden)
+        // Two micro-batches in opposite directions hide all but a tenth (arXiv:2412.19437 section 3.2).
+        let shown = match (self.job.software.expert_overlap, group.is_local(self.job.gpu)) {
+            (true, _) => 0.1,
+            (false, true) => 1.0 - self.constants.expert_hidden,
+            (false, false) => 1.0,
+        };
+        both * shown
     }
 
     fn gaps(&self, kernels: f64) -> Seconds {
@@ -335,6 +351,7 @@ fn operands(products: &[(Product, bool)]) -> f64 {
 fn expected_ceiling(job: &Job) -> f64 {
     match job.gpu.generation {
         Generation::Hopper => 795.0 / 989.0,
+        Generation::Blackwell => 1745.0 / 2250.0,
         _ => job.gpu.gemm_bf16 / job.gpu.bf16,
     }
 }

@@ -159,7 +159,7 @@ pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
         // The last stage has the head beside its layers.
         block.total() * per_stage.max(mean_layers) + head
     };
-    let bubbles = (layout.pp - 1) as f64 / layout.vpp as f64;
+    let bubbles = job.software.bubble * (layout.pp - 1) as f64 / layout.vpp as f64;
     let mut parts = Breakdown {
         products: (block.products * mean_layers + head_products / layout.pp as f64) * micro_batches,
         attention: block.attention * mean_layers * micro_batches,
@@ -204,8 +204,8 @@ fn stage_exchange(job: &Job, constants: &Constants) -> Seconds {
         return Seconds::ZERO;
     }
     let tokens = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
-    let split = if job.software.sequence_parallel { layout.tp as f64 } else { 1.0 };
-    let bytes = Bytes(tokens * job.model.hidden as f64 * 2.0 / split);
+    // Each tensor-parallel rank sends its part (arXiv:2104.04473 section 4.1).
+    let bytes = Bytes(tokens * job.model.hidden as f64 * 2.0 / layout.tp as f64);
     let local = layout.gpus() <= job.gpu.domain;
     let rate =
         if local { job.gpu.nvlink * constants.nvlink } else { job.gpu.nic * constants.network };
