@@ -7,10 +7,18 @@
 
 pub mod calibration;
 pub mod error;
+pub mod failures;
 pub mod hardware;
+pub mod hugging_face;
+pub mod launch;
 pub mod layout;
+pub mod learning;
 pub mod memory;
 pub mod model;
+pub mod money;
+pub mod plan;
+mod random;
+pub mod report;
 pub mod search;
 pub mod software;
 pub mod time;

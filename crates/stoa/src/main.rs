@@ -8,6 +8,7 @@ mod eval;
 mod exam;
 mod files;
 mod model;
+mod plan;
 mod posts_command;
 mod report;
 mod stages;
@@ -43,6 +44,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),
         Command::Eval(command) => eval::run(command, &cli.machine, terminal),
         Command::Bench(command) => bench::run(command, &cli.machine, terminal),
+        Command::Plan(args) => plan::run(args, terminal),
         Command::Completions { shell } => {
             let name = "stoa";
             clap_complete::generate(*shell, &mut Cli::command(), name, &mut std::io::stdout());

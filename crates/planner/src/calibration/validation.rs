@@ -292,7 +292,7 @@ fn errors<'a>(predictions: impl Iterator<Item = &'a Prediction>) -> Errors {
     let mut mfu: Vec<f64> = ratios.iter().map(|r| 100.0 * (1.0 / r - 1.0).abs()).collect();
     let mut step: Vec<f64> = ratios.iter().map(|r| 100.0 * (r - 1.0).abs()).collect();
     let mut signed: Vec<f64> = ratios.iter().map(|r| 100.0 * (r - 1.0)).collect();
-    let mut at = |values: &mut Vec<f64>, share| quantile(values, share).unwrap_or(0.0);
+    let at = |values: &mut Vec<f64>, share| quantile(values, share).unwrap_or(0.0);
     Errors {
         count: ratios.len(),
         mfu_median_ape_pct: at(&mut mfu, 0.5),

@@ -51,6 +51,13 @@ pub struct Rejections {
     pub nearest_miss: Option<(Layout, Bytes)>,
 }
 
+impl Rejections {
+    fn refuse(&mut self, reason: &str, count: usize) {
+        self.considered += count;
+        *self.reasons.entry(reason.to_owned()).or_default() += count;
+    }
+}
+
 /// What a search found.
 #[derive(Clone, Debug)]
 pub struct Searched {
@@ -126,31 +133,28 @@ fn expert_sizes(search: &Search, ranks: usize) -> Vec<usize> {
 fn consider(search: &Search, constants: &Constants, shape: Layout, found: &mut Searched) {
     let model = search.model;
     let layers = model.layers + model.extra_layers;
-    let mut refuse = |reason: &str, count: usize| {
-        found.rejections.considered += count;
-        *found.rejections.reasons.entry(reason.to_owned()).or_default() += count;
-    };
     let whole_variants = 3 * 4;
+    let rejections = &mut found.rejections;
     if !model.heads.is_multiple_of(shape.tp) {
-        return refuse(HEADS, whole_variants);
+        return rejections.refuse(HEADS, whole_variants);
     }
     if shape.pp > 1 && !layers.is_multiple_of(shape.pp) && !(layers + 2).is_multiple_of(shape.pp) {
-        return refuse(LAYERS, whole_variants);
+        return rejections.refuse(LAYERS, whole_variants);
     }
     if shape.cp > 1 && search.seq / shape.cp < 1024 {
-        return refuse(SEQUENCE, whole_variants);
+        return rejections.refuse(SEQUENCE, whole_variants);
     }
     if model.experts.is_some_and(|e| !e.count.is_multiple_of(shape.ep)) {
-        return refuse(EXPERTS, whole_variants);
+        return rejections.refuse(EXPERTS, whole_variants);
     }
     for micro_batch in [1, 2, 4, 8] {
         let Some(global_batch) = batch(search, shape.dp * micro_batch) else {
-            refuse(BATCH, 3);
+            found.rejections.refuse(BATCH, 3);
             continue;
         };
         let micro_batches = global_batch / (shape.dp * micro_batch);
         if micro_batches < shape.pp {
-            refuse(FILLING, 3);
+            found.rejections.refuse(FILLING, 3);
             continue;
         }
         for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
