@@ -72,8 +72,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let m = &report.memory;
     println!(
         "memory: {} of {} within 15 %, median {:.1}, false fits {}, false rejections {}; {:?} {:?}",
-        m.within_15_pct, m.measured, m.median_ape_pct, m.false_fits, m.false_rejections,
-        report.interval_coverage, report.baseline_wins
+        m.within_15_pct,
+        m.measured,
+        m.median_ape_pct,
+        m.false_fits,
+        m.false_rejections,
+        report.interval_coverage,
+        report.baseline_wins
     );
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result, nearest};
-use crate::units::{Bytes, ByteRate, FlopRate, Watts};
+use crate::units::{ByteRate, Bytes, FlopRate, Watts};
 
 /// The data file, as text: every number in it names its source.
 pub const GPU_DATA: &str = include_str!("../data/gpus.toml");
@@ -139,10 +139,20 @@ impl GpuEntry {
     fn numbers(&self) -> Vec<&Sourced> {
         let optional = [&self.fp8_tflops, &self.fp4_tflops].into_iter().flatten();
         [
-            &self.bf16_tflops, &self.gemm_bf16_tflops, &self.memory_gib, &self.hbm_gb_s,
-            &self.nvlink_gb_s, &self.domain, &self.node, &self.nic_gbit_s,
-            &self.multiprocessors, &self.watts, &self.price_low, &self.price_high,
-            &self.rent_low, &self.rent_high,
+            &self.bf16_tflops,
+            &self.gemm_bf16_tflops,
+            &self.memory_gib,
+            &self.hbm_gb_s,
+            &self.nvlink_gb_s,
+            &self.domain,
+            &self.node,
+            &self.nic_gbit_s,
+            &self.multiprocessors,
+            &self.watts,
+            &self.price_low,
+            &self.price_high,
+            &self.rent_low,
+            &self.rent_high,
         ]
         .into_iter()
         .chain(optional)
@@ -208,8 +218,7 @@ impl Accelerators {
     /// # Errors
     /// When the text is not such a file, or a number names no known source.
     pub fn read(text: &str, place: &str) -> Result<Self> {
-        let malformed =
-            |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+        let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         let mut gpus = Vec::new();
         for (name, entry) in &file.gpu {

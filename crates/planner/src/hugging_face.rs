@@ -70,10 +70,9 @@ fn number(config: &Map<String, Value>, name: &str) -> Option<usize> {
 
 /// Older families have two matrices in a feed-forward block; SiLU and its like come with a gate.
 fn gated(config: &Map<String, Value>, kind: &str) -> bool {
-    let activation =
-        ["hidden_act", "activation_function", "hidden_activation"].iter().find_map(|name| {
-            config.get(*name).and_then(Value::as_str)
-        });
+    let activation = ["hidden_act", "activation_function", "hidden_activation"]
+        .iter()
+        .find_map(|name| config.get(*name).and_then(Value::as_str));
     let plain = ["gpt2", "gpt_neox", "opt", "bloom", "phi", "mpt", "gptj", "starcoder2"];
     !plain.contains(&kind) && activation.is_none_or(|a| !a.eq_ignore_ascii_case("relu"))
 }
@@ -108,7 +107,8 @@ mod tests {
             assert_eq!(read.params(), preset.params(), "{name}");
             assert_eq!(read.active_params(), preset.active_params(), "{name}");
         }
-        let gpt2 = r#"{"model_type":"gpt2","n_embd":768,"n_layer":12,"n_head":12,"vocab_size":50257}"#;
+        let gpt2 =
+            r#"{"model_type":"gpt2","n_embd":768,"n_layer":12,"n_head":12,"vocab_size":50257}"#;
         let params = read(gpt2, "x").unwrap().params() / 1e6;
         assert!((120.0..125.0).contains(&params), "{params}");
     }

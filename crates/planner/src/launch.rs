@@ -89,7 +89,8 @@ pub fn slurm(plan: &Plan) -> String {
     );
     text += "MASTER_ADDR=$(scontrol show hostnames \"$SLURM_JOB_NODELIST\" | head -n 1)\n";
     text += "export MASTER_ADDR MASTER_PORT=29500\n";
-    let _ = writeln!(text, "export NNODES={nodes} NPROC_PER_NODE={per_node} WORLD_SIZE={}", plan.gpus);
+    let _ =
+        writeln!(text, "export NNODES={nodes} NPROC_PER_NODE={per_node} WORLD_SIZE={}", plan.gpus);
     for (name, value) in environment(plan) {
         let _ = writeln!(text, "export {name}={value}");
     }
@@ -146,7 +147,8 @@ pub fn jobset(plan: &Plan) -> String {
         ("WORLD_SIZE", plan.gpus.to_string()),
     ];
     for (name, value) in fixed.into_iter().chain(environment(plan)) {
-        let (value, comment) = value.split_once(" # ").map_or((value.as_str(), ""), |(v, c)| (v, c));
+        let (value, comment) =
+            value.split_once(" # ").map_or((value.as_str(), ""), |(v, c)| (v, c));
         let comment = if comment.is_empty() { String::new() } else { format!(" # {comment}") };
         let _ = writeln!(text, "                    - name: {name}");
         let _ = writeln!(text, "                      value: \"{value}\"{comment}");

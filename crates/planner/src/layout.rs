@@ -137,11 +137,7 @@ impl Layout {
         if self.pp > layers {
             let reason = format!("{} stages for {layers} layers", self.pp);
             let pp = divisor_near(self.gpus() / (self.tp * self.cp), layers);
-            return impossible(reason, Layout {
-                pp,
-                dp: gpus / (self.tp * self.cp * pp),
-                ..*self
-            });
+            return impossible(reason, Layout { pp, dp: gpus / (self.tp * self.cp * pp), ..*self });
         }
         if self.pp * self.vpp > layers + 2 {
             let reason = format!("pp·vpp is {}, more than {layers} layers", self.pp * self.vpp);
@@ -156,10 +152,10 @@ impl Layout {
                 "dp·micro-batch is {}, more than the {global_batch} sequences of a step",
                 self.dp * self.micro_batch
             );
-            return impossible(reason, Layout {
-                micro_batch: (global_batch / self.dp).max(1),
-                ..*self
-            });
+            return impossible(
+                reason,
+                Layout { micro_batch: (global_batch / self.dp).max(1), ..*self },
+            );
         }
         match model.experts {
             None if self.ep > 1 => {

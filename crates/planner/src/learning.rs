@@ -183,9 +183,10 @@ impl Learning {
         (params, self.tokens_per_param.middle * params)
     }
 
-    /// Batch in tokens for a compute, between 2^16 and 2^26 tokens, rounded to a power of two.
+    /// Batch in tokens for a compute, rounded to a power of two. The rule was measured below 1e21 FLOP;
+    /// beyond, it is held to 2^24, the batch of Llama 3 405B (arXiv:2407.21783 section 3.4.1).
     pub fn batch_tokens(&self, compute: Flops) -> f64 {
-        let batch = self.batch.at(compute).clamp(65_536.0, 67_108_864.0);
+        let batch = self.batch.at(compute).clamp(65_536.0, 16_777_216.0);
         2.0_f64.powf(batch.log2().round())
     }
 
@@ -225,7 +226,8 @@ impl Learning {
 pub fn shape_of_size(params: f64, vocab: usize) -> ModelShape {
     let shape = |layers: usize| {
         let hidden = (layers / 8).max(1) * 1024;
-        let hidden = if layers < 24 { (layers * 96).next_multiple_of(128).max(256) } else { hidden };
+        let hidden =
+            if layers < 24 { (layers * 96).next_multiple_of(128).max(256) } else { hidden };
         let ffn = (hidden * 7 / 2).next_multiple_of(256);
         let heads = hidden / 128;
         let kv_heads = if heads.is_multiple_of(8) { 8 } else { heads };

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod model;
 pub mod money;
 pub mod plan;
+pub mod program;
 mod random;
 pub mod report;
 pub mod search;

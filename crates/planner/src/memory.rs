@@ -78,10 +78,7 @@ pub fn usable(job: &Job) -> Bytes {
 pub fn memory(job: &Job) -> Memory {
     let layout = &job.layout;
     let (dense, experts) = job.rank_params();
-    let shares = [
-        (dense, (layout.dp * layout.cp) as f64),
-        (experts, layout.expert_dp() as f64),
-    ];
+    let shares = [(dense, (layout.dp * layout.cp) as f64), (experts, layout.expert_dp() as f64)];
     let mut memory = Memory { runtime: RUNTIME, ..Memory::default() };
     for (params, ranks) in shares {
         let split = |stage: Sharding| if layout.sharding >= stage { ranks } else { 1.0 };
@@ -102,7 +99,8 @@ pub fn memory(job: &Job) -> Memory {
         // Two blocks gathered at a time (the next is fetched ahead), with their gradients whole.
         let block = (dense + experts) / layout.layers_per_stage(job.model);
         let table = (job.model.vocab * job.model.hidden / layout.tp) as f64;
-        memory.buffers += Bytes(2.0 * 2.0 * block + 2.0 * block.max(table) + job.software.gradient_bytes * block);
+        memory.buffers +=
+            Bytes(2.0 * 2.0 * block + 2.0 * block.max(table) + job.software.gradient_bytes * block);
     }
     let (kept, running) = activations(job);
     memory.activations = kept;
@@ -188,9 +186,13 @@ fn in_flight(layout: &Layout, global_batch: usize) -> f64 {
 fn gathered(job: &Job) -> Bytes {
     let (model, layout) = (job.model, &job.layout);
     let t = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
-    let whole =
-        if layout.tp > 1 && job.software.sequence_parallel { 4.0 * model.hidden as f64 } else { 0.0 };
-    let wide = if model.experts.is_some() { 0.0 } else { 4.0 * model.ffn as f64 / layout.tp as f64 };
+    let whole = if layout.tp > 1 && job.software.sequence_parallel {
+        4.0 * model.hidden as f64
+    } else {
+        0.0
+    };
+    let wide =
+        if model.experts.is_some() { 0.0 } else { 4.0 * model.ffn as f64 / layout.tp as f64 };
     Bytes(t * (whole + wide))
 }
 

@@ -108,8 +108,12 @@ impl ModelShape {
     /// Naming the field and a value that would do.
     pub fn check(&self) -> Result<()> {
         let sizes = [
-            ("layers", self.layers), ("hidden", self.hidden), ("ffn", self.ffn),
-            ("heads", self.heads), ("kv_heads", self.kv_heads), ("head_dim", self.head_dim),
+            ("layers", self.layers),
+            ("hidden", self.hidden),
+            ("ffn", self.ffn),
+            ("heads", self.heads),
+            ("kv_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
             ("vocab", self.vocab),
         ];
         for (what, value) in sizes {
@@ -121,7 +125,7 @@ impl ModelShape {
                 });
             }
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(PlanError::Quantity {
                 what: format!("kv_heads of {}", self.name),
                 value: self.kv_heads.to_string(),
@@ -160,7 +164,8 @@ impl ModelShape {
                 let (q, kv) = (l.query_rank as f64, l.kv_rank as f64);
                 // Keys have a positional part of half the value width that is shared by the heads.
                 let positional = self.head_dim.saturating_sub(l.value_dim) as f64;
-                let up = self.heads as f64 * (self.head_dim as f64 - positional + l.value_dim as f64);
+                let up =
+                    self.heads as f64 * (self.head_dim as f64 - positional + l.value_dim as f64);
                 h * q + q * queries + h * kv + (kv - positional) * up + out
             }
             None => h * (queries + 2.0 * (self.kv_heads * self.head_dim) as f64) + out,
@@ -216,9 +221,7 @@ impl ModelShape {
     /// Keys a query meets, averaged over layers, when the mask is counted in full.
     pub fn mean_keys(&self, seq: usize) -> f64 {
         match self.window {
-            Some((window, share)) => {
-                share * window.min(seq) as f64 + (1.0 - share) * seq as f64
-            }
+            Some((window, share)) => share * window.min(seq) as f64 + (1.0 - share) * seq as f64,
             None => seq as f64,
         }
     }
@@ -276,7 +279,13 @@ impl Entry {
     fn to_shape(&self, name: &str) -> ModelShape {
         let kv_heads = self.kv_heads.unwrap_or(self.heads);
         let base = ModelShape::dense(
-            name, self.layers, self.hidden, self.ffn, self.heads, kv_heads, self.vocab,
+            name,
+            self.layers,
+            self.hidden,
+            self.ffn,
+            self.heads,
+            kv_heads,
+            self.vocab,
         );
         let latent = match (self.query_rank, self.kv_rank, self.value_dim) {
             (Some(query_rank), Some(kv_rank), Some(value_dim)) => {
@@ -325,8 +334,7 @@ impl Models {
     /// # Errors
     /// When the text is not such a file, lacks a source or holds an impossible shape.
     pub fn read(text: &str, place: &str) -> Result<Self> {
-        let malformed =
-            |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+        let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         let mut shapes = Vec::new();
         for (name, entry) in &file.model {
@@ -386,7 +394,11 @@ mod tests {
             // Norms, biases and small projections are left out: under 1.5 %.
             let close = |a: f64, b: f64| (a / 1e9 / b - 1.0).abs() < 0.015;
             assert!(close(shape.params(), total), "{name}: {} B", shape.params() / 1e9);
-            assert!(close(shape.active_params(), active), "{name}: {}", shape.active_params() / 1e9);
+            assert!(
+                close(shape.active_params(), active),
+                "{name}: {}",
+                shape.active_params() / 1e9
+            );
         }
     }
 

@@ -73,7 +73,8 @@ fn settings() -> impl Strategy<Value = Setting> {
             software: programs[program % programs.len()].clone(),
             seq: 2048 << (precision % 3),
             global_batch: layout.dp * layout.micro_batch * layout.pp * more,
-            precision: [Precision::Bf16, Precision::Fp16, Precision::Fp8, Precision::Fp4][precision],
+            precision: [Precision::Bf16, Precision::Fp16, Precision::Fp8, Precision::Fp4]
+                [precision],
             layout,
             model,
         }
@@ -149,7 +150,8 @@ fn every_layout_found_makes_up_the_cluster_and_passes_its_own_check() {
     let models = Models::published();
     let known = Accelerators::published();
     let programs = software::published();
-    let cases = [("llama-70b", "h100", 512), ("deepseek-v3", "gb200", 576), ("llama-8b", "a100", 24)];
+    let cases =
+        [("llama-70b", "h100", 512), ("deepseek-v3", "gb200", 576), ("llama-8b", "a100", 24)];
     for (model, gpu, gpus) in cases {
         let model = models.find(model).unwrap();
         let space = Search {
@@ -212,7 +214,13 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
         (ask(&|q| q.layout = text("tp=8,pp=4,dp=9")), "nearest possible"),
         (ask(&|q| q.deadline = text("1d")), "nearest possible"),
         (ask(&|q| q.budget = text("1000$")), "tokens on the same cluster"),
-        (ask(&|q| { q.gpus = text("256:a100"); q.precision = text("fp8"); }), "precision bf16"),
+        (
+            ask(&|q| {
+                q.gpus = text("256:a100");
+                q.precision = text("fp8");
+            }),
+            "precision bf16",
+        ),
     ];
     for (message, word) in cases {
         assert!(message.contains(word), "{message}");

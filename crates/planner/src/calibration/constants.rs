@@ -109,7 +109,10 @@ mod tests {
     #[test]
     fn priors_lie_within_their_bounds_and_order_is_kept() {
         for constant in CONSTANTS {
-            assert!(constant.low < constant.prior && constant.prior < constant.high, "{constant:?}");
+            assert!(
+                constant.low < constant.prior && constant.prior < constant.high,
+                "{constant:?}"
+            );
         }
         let values: Vec<f64> = (0..CONSTANTS.len()).map(|i| i as f64).collect();
         assert_eq!(Constants::from_slice(&values).to_vec(), values);

@@ -34,10 +34,8 @@ pub fn fit(cases: &[&Case]) -> Fit {
     for case in &timed {
         *per_source.entry(&case.row.group).or_default() += 1.0;
     }
-    let weights: Vec<f64> = timed
-        .iter()
-        .map(|case| per_source[case.row.group.as_str()].powf(-0.25))
-        .collect();
+    let weights: Vec<f64> =
+        timed.iter().map(|case| per_source[case.row.group.as_str()].powf(-0.25)).collect();
     let prior: Vec<f64> = CONSTANTS.iter().map(|c| to_free(c.prior, c.low, c.high)).collect();
     let problem = Problem { timed: &timed, weights: &weights, prior: &prior };
     let mut free = prior.clone();

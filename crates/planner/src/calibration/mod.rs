@@ -10,5 +10,5 @@ pub use constants::{CONSTANTS, Constant, Constants};
 pub use fit::{Fit, fit};
 pub use rows::{Case, Outcome, Row, read_rows};
 pub use shipped::{CALIBRATION_DATA, Calibration};
-pub use validation::{Errors, MemoryReport, Report, validate};
 pub(crate) use validation::quantile;
+pub use validation::{Errors, MemoryReport, Report, validate};

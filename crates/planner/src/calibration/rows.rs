@@ -12,7 +12,7 @@ use crate::memory::memory;
 use crate::model::{Experts, ModelShape, Models};
 use crate::software::{self, Software};
 use crate::time::{Job, hardware_flops, step_time};
-use crate::units::{ByteRate, Bytes, Flops, FlopRate, Seconds};
+use crate::units::{ByteRate, Bytes, FlopRate, Flops, Seconds};
 
 /// A row as it stands in the file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

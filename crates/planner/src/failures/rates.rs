@@ -106,10 +106,7 @@ impl Failures {
     /// tolerated on a small cluster would never let a large one work).
     pub fn rate_range(&self, gpus: usize) -> (f64, f64) {
         let rates = |least: usize| {
-            self.observations
-                .iter()
-                .filter(move |o| o.gpus >= least)
-                .map(|o| o.per_1000_node_days)
+            self.observations.iter().filter(move |o| o.gpus >= least).map(|o| o.per_1000_node_days)
         };
         let low = rates(0).fold(f64::INFINITY, f64::min);
         let of_size = rates((gpus / 4).min(16_384)).fold(0.0, f64::max);
@@ -140,10 +137,7 @@ impl Failures {
 
     /// Time to repair a machine, low and high.
     pub fn repair_range(&self) -> (Seconds, Seconds) {
-        (
-            Seconds::hours(self.times.repair_low_hours),
-            Seconds::hours(self.times.repair_high_hours),
-        )
+        (Seconds::hours(self.times.repair_low_hours), Seconds::hours(self.times.repair_high_hours))
     }
 
     /// Cost of a checkpoint of a model of `params` parameters on `gpus` devices in machines of
@@ -158,8 +152,7 @@ impl Failures {
         // Master weights and both moments in 32 bits, weights in 16.
         let bytes = Bytes(14.0 * params);
         let nodes = (gpus as f64 / node as f64).max(1.0);
-        let shared =
-            storage.unwrap_or(ByteRate::giga(self.storage.write_gb_s_per_node * nodes));
+        let shared = storage.unwrap_or(ByteRate::giga(self.storage.write_gb_s_per_node * nodes));
         let snapshot = ByteRate::giga(self.storage.snapshot_gb_s_per_gpu * gpus as f64);
         Checkpoint {
             bytes,

@@ -326,6 +326,9 @@ mod tests {
     fn the_same_seed_is_the_same_bill() {
         let known = Accelerators::published();
         let h100 = known.find("h100").unwrap();
-        assert_eq!(bill(&run(h100), &Prices::published(), 9), bill(&run(h100), &Prices::published(), 9));
+        assert_eq!(
+            bill(&run(h100), &Prices::published(), 9),
+            bill(&run(h100), &Prices::published(), 9)
+        );
     }
 }

@@ -127,9 +127,8 @@ mod tests {
         let range = Prices::published().servers;
         let mut random = Random::new(3, 1);
         let n = 20_000;
-        let inside = (0..n)
-            .filter(|_| (range.low..=range.high).contains(&range.draw(&mut random)))
-            .count();
+        let inside =
+            (0..n).filter(|_| (range.low..=range.high).contains(&range.draw(&mut random))).count();
         // 90 %, give or take four standard errors.
         assert!((inside as f64 / f64::from(n) - 0.9).abs() < 0.009, "{inside}");
         assert_eq!(Range::exactly(2.0, "x").draw(&mut random), 2.0);

@@ -188,10 +188,10 @@ fn affordable_tokens(asked: &mut Resolved, gpus: usize, known: &Knowledge) -> Re
 
 fn check_demands(asked: &Resolved, plan: &Plan) -> Result<()> {
     if let Some(deadline) = asked.deadline.filter(|d| plan.days[1] > d.as_days()) {
-        let gpus = (plan.gpus as f64 * plan.days[1] / deadline.as_days() / 0.95
-            / asked.gpu.node as f64)
-            .ceil() as usize
-            * asked.gpu.node;
+        let gpus =
+            (plan.gpus as f64 * plan.days[1] / deadline.as_days() / 0.95 / asked.gpu.node as f64)
+                .ceil() as usize
+                * asked.gpu.node;
         let tokens = plan.tokens * deadline.as_days() / plan.days[1];
         return Err(PlanError::Contradiction {
             demands: format!("{} × {} and a deadline of {deadline}", plan.gpus, plan.gpu),
@@ -406,10 +406,11 @@ fn reliability(
     let (repair_low, repair_high) = failures.repair_range();
     let between = |a: Seconds, b: Seconds| Seconds((a.0 * b.0).sqrt());
     let nodes = gpus.div_ceil(asked.gpu.node);
-    // Machines in repair on average, and two deviations: then a spare is nearly always there.
-    let in_repair = failures.machine_share() * between(repair_low, repair_high).0 / mean(middle).0;
-    let spares =
-        asked.spares.unwrap_or((in_repair + 2.0 * in_repair.sqrt()).ceil() as usize);
+    // Machines in repair on average at the high rate and a long repair, and two deviations more: a
+    // spare is then nearly always there, and costs little beside a cluster that waits.
+    let long_repair = between(between(repair_low, repair_high), repair_high);
+    let in_repair = failures.machine_share() * long_repair.0 / mean(high).0;
+    let spares = asked.spares.unwrap_or((in_repair + 2.0 * in_repair.sqrt()).ceil() as usize);
     let scenario = |rate: f64, restart: Seconds, repair: Seconds, policy| Scenario {
         nodes,
         spares,

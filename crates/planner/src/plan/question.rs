@@ -56,8 +56,7 @@ impl Question {
         struct Run {
             plan: Option<Question>,
         }
-        let malformed =
-            |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+        let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let run: Run = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         match run.plan {
             Some(question) => Ok(question),
@@ -110,11 +109,8 @@ pub fn parse_count(what: &str, text: &str) -> Result<f64> {
         Some((at, 't' | 'T')) => (&trimmed[..at], 1e12),
         _ => (trimmed, 1.0),
     };
-    let number: f64 = digits
-        .trim()
-        .replace(['_', ','], "")
-        .parse()
-        .map_err(|_| quantity(what, text, remedy))?;
+    let number: f64 =
+        digits.trim().replace(['_', ','], "").parse().map_err(|_| quantity(what, text, remedy))?;
     let value = number * factor;
     if value.is_finite() && value > 0.0 { Ok(value) } else { Err(quantity(what, text, remedy)) }
 }
@@ -125,9 +121,9 @@ pub fn parse_count(what: &str, text: &str) -> Result<f64> {
 /// As [`parse_count`].
 pub fn parse_dollars(what: &str, text: &str) -> Result<Dollars> {
     let bare = text.trim().trim_start_matches('$').trim_end_matches('$').trim_end_matches("USD");
-    parse_count(what, bare).map(Dollars).map_err(|_| {
-        quantity(what, text, "write an amount above 0, for example 100M$ or 2.5B$")
-    })
+    parse_count(what, bare)
+        .map(Dollars)
+        .map_err(|_| quantity(what, text, "write an amount above 0, for example 100M$ or 2.5B$"))
 }
 
 /// A time in hours, days or weeks.

@@ -4,8 +4,8 @@ use crate::calibration::Calibration;
 use crate::error::{PlanError, Result};
 use crate::failures::Failures;
 use crate::hardware::{Accelerators, Gpu, Precision};
-use crate::learning::{Learning, shape_of_size};
 use crate::layout::Layout;
+use crate::learning::{Learning, shape_of_size};
 use crate::model::{ModelShape, Models};
 use crate::money::Prices;
 use crate::software::{self, Software};
@@ -207,11 +207,7 @@ fn devices(
     }
 }
 
-fn precision(
-    question: &Question,
-    gpu: &Gpu,
-    assumptions: &mut Vec<String>,
-) -> Result<Precision> {
+fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<String>) -> Result<Precision> {
     let asked = match question.precision.as_deref().map(str::to_lowercase).as_deref() {
         None => {
             assumptions.push("bf16".to_owned());
@@ -242,20 +238,16 @@ fn precision(
 }
 
 /// A published model, or a dense one of a size such as 70b.
-fn named_model(
-    name: &str,
-    known: &Knowledge,
-    assumptions: &mut Vec<String>,
-) -> Result<ModelShape> {
+fn named_model(name: &str, known: &Knowledge, assumptions: &mut Vec<String>) -> Result<ModelShape> {
     let found = known.models.find(name);
-    if let (Err(_), Ok(params)) = (&found, parse_count("model", name)) {
-        if (1e6..1e14).contains(&params) {
+    match parse_count("model", name) {
+        Ok(params) if found.is_err() && (1e6..1e14).contains(&params) => {
             let shape = shape_of_size(params, 128_256);
             assumptions.push(format!("a dense model of {:.1}B parameters", shape.params() / 1e9));
-            return Ok(shape);
+            Ok(shape)
         }
+        _ => found.cloned(),
     }
-    found.cloned()
 }
 
 /// A compute-optimal dense model for a budget, at rent in the middle of the range and the

@@ -89,7 +89,10 @@ pub fn tornado(title: &str, rows: &[(String, f64, f64)], middle: f64, unit: &str
     }
     let x = place(middle);
     let bottom = 24.0 * rows.len() as f64 + 4.0;
-    let _ = write!(svg, "<line class=\"axis\" x1=\"{x:.1}\" y1=\"2\" x2=\"{x:.1}\" y2=\"{bottom:.0}\"/>");
+    let _ = write!(
+        svg,
+        "<line class=\"axis\" x1=\"{x:.1}\" y1=\"2\" x2=\"{x:.1}\" y2=\"{bottom:.0}\"/>"
+    );
     svg + "</svg>"
 }
 
@@ -133,11 +136,8 @@ pub fn plot(title: &str, x_label: &str, y_label: &str, series: &[Series], log_x:
         );
     }
     for (color, line) in series.iter().enumerate() {
-        let at: Vec<(f64, f64)> = line
-            .points
-            .iter()
-            .map(|p| (x_axis.place(scale(p.0)), y_axis.place(p.1)))
-            .collect();
+        let at: Vec<(f64, f64)> =
+            line.points.iter().map(|p| (x_axis.place(scale(p.0)), y_axis.place(p.1))).collect();
         if line.joined {
             let path: Vec<String> = at.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             let _ = write!(svg, "<polyline class=\"l{color}\" points=\"{}\"/>", path.join(" "));

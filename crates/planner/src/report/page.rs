@@ -28,12 +28,7 @@ polyline{fill:none;stroke-width:2}.l0{stroke:#2f6fde}.l1{stroke:#e07b39}.l2{stro
 
 /// The report of a plan.
 pub fn html(plan: &Plan) -> String {
-    let title = format!(
-        "{} on {} × {}",
-        plan.model.name,
-        plan.gpus,
-        plan.gpu
-    );
+    let title = format!("{} on {} × {}", plan.model.name, plan.gpus, plan.gpu);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -78,7 +73,12 @@ fn tiles(page: &mut String, plan: &Plan) {
         (owned, format!("owned, {owned_range}")),
         (
             format!("{:.1} GWh", energy.median / 1e3),
-            format!("energy, {:.1} to {:.1}; {:.1} MW", energy.low / 1e3, energy.high / 1e3, plan.bill.power_mw.median),
+            format!(
+                "energy, {:.1} to {:.1}; {:.1} MW",
+                energy.low / 1e3,
+                energy.high / 1e3,
+                plan.bill.power_mw.median
+            ),
         ),
         (format!("{:.1} %", 100.0 * plan.best.mfu), "of the arithmetic used (MFU)".to_owned()),
         (format!("{few:.0} to {many:.0}"), "interruptions".to_owned()),
@@ -145,9 +145,12 @@ fn memory(page: &mut String, plan: &Plan) {
 fn layouts(page: &mut String, plan: &Plan) {
     page.push_str("<h2>Layouts and sizes</h2>");
     if plan.front.len() > 1 {
+        // Layouts many times slower would squeeze the rest together.
+        let slowest = 2.0 * plan.best.gpu_seconds_per_token();
         let points = plan
             .front
             .iter()
+            .filter(|c| c.gpu_seconds_per_token() <= slowest)
             .map(|c| {
                 let days = c.step_seconds.0 * plan.tokens
                     / (c.global_batch as f64 * plan.seq as f64)

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
+use crate::calibration::Constants;
 use crate::hardware::Gpu;
 use crate::layout::Layout;
 use crate::memory::{Memory, memory};
 use crate::time::{Breakdown, Job, step_time};
-use crate::calibration::Constants;
 use crate::units::{Bytes, Seconds, Watts};
 
 /// A layout that fits, and what a step of it takes.

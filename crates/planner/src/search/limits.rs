@@ -42,10 +42,7 @@ pub fn limits(job: &Job, constants: &Constants) -> Vec<Limit> {
             resource: "fast link",
             saved_by_doubling: with(&|gpu| gpu.nvlink = gpu.nvlink * 2.0),
         },
-        Limit {
-            resource: "network",
-            saved_by_doubling: with(&|gpu| gpu.nic = gpu.nic * 2.0),
-        },
+        Limit { resource: "network", saved_by_doubling: with(&|gpu| gpu.nic = gpu.nic * 2.0) },
     ];
     all.sort_by(|a, b| b.saved_by_doubling.total_cmp(&a.saved_by_doubling));
     all

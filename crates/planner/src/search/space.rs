@@ -107,7 +107,9 @@ fn layouts(search: &Search) -> Vec<Layout> {
     let mut all = Vec::new();
     let tensor = divisors(search.gpus).into_iter().filter(|tp| *tp <= search.gpu.domain.min(16));
     for tp in tensor {
-        for cp in divisors(search.gpus / tp).into_iter().filter(|cp| *cp <= 64 && cp.is_power_of_two()) {
+        for cp in
+            divisors(search.gpus / tp).into_iter().filter(|cp| *cp <= 64 && cp.is_power_of_two())
+        {
             let stages = divisors(search.gpus / tp / cp);
             for pp in stages.into_iter().filter(|pp| *pp <= search.model.layers.min(128)) {
                 let dp = search.gpus / (tp * cp * pp);
@@ -215,12 +217,7 @@ fn job<'a>(search: &Search<'a>, layout: Layout, global_batch: usize) -> Job<'a> 
     }
 }
 
-fn refuse_memory(
-    rejections: &mut Rejections,
-    layout: Layout,
-    memory: &Memory,
-    available: Bytes,
-) {
+fn refuse_memory(rejections: &mut Rejections, layout: Layout, memory: &Memory, available: Bytes) {
     *rejections.reasons.entry(MEMORY.to_owned()).or_default() += 1;
     let over = memory.total() - available;
     if rejections.nearest_miss.is_none_or(|(_, least)| over < least) {

@@ -66,7 +66,8 @@ impl Group {
             return Seconds::ZERO;
         }
         let near = self.ranks_in_domain(gpu) as f64 / self.ranks as f64;
-        let link = own * (near - 1.0 / self.ranks as f64).max(0.0) / (gpu.nvlink * constants.nvlink);
+        let link =
+            own * (near - 1.0 / self.ranks as f64).max(0.0) / (gpu.nvlink * constants.nvlink);
         let network = own * (1.0 - near) / (gpu.nic * constants.all_to_all);
         link.max(network) + Seconds(constants.hop_us * 1e-6) * 4.0
     }
@@ -88,7 +89,10 @@ mod tests {
         assert_eq!(data.rate(h100, &c), h100.nic * c.network);
         // With all eight ranks of a machine in one ring, its eight interfaces serve it.
         let wide = Group { ranks: 64, stride: 1 };
-        assert_eq!(wide.rate(h100, &c).0, (h100.nic * c.network * 8.0).min(h100.nvlink * c.nvlink).0);
+        assert_eq!(
+            wide.rate(h100, &c).0,
+            (h100.nic * c.network * 8.0).min(h100.nvlink * c.nvlink).0
+        );
         assert_eq!(Group { ranks: 1, stride: 1 }.gather(Bytes(1e9), h100, &c), Seconds::ZERO);
     }
 }

@@ -2,7 +2,7 @@
 //! whole waves of tiles over the multiprocessors. No library is timed.
 
 use crate::hardware::Gpu;
-use crate::units::{Bytes, ByteRate, FlopRate, Flops, Seconds};
+use crate::units::{ByteRate, Bytes, FlopRate, Flops, Seconds};
 
 /// Output tiles that vendor libraries choose among, with the share of the best rate each attains:
 /// smaller tiles read more for each product (NVIDIA, "Matrix multiplication background", 2023).

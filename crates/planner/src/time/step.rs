@@ -153,7 +153,9 @@ pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
     let even = per_stage < mean_layers;
     let pace = if layout.pp == 1 {
         mean
-    } else if even || (model.layers + 2).is_multiple_of(layout.pp) && !model.layers.is_multiple_of(layout.pp) {
+    } else if even
+        || (model.layers + 2).is_multiple_of(layout.pp) && !model.layers.is_multiple_of(layout.pp)
+    {
         mean.max(block.total() * per_stage)
     } else {
         // The last stage has the head beside its layers.
@@ -178,8 +180,8 @@ pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
     let backward = block.compute() * per_stage - forward;
     parts.data = data_exchange(job, constants, forward, backward, micro_batches);
     let machines = (job.gpus() as f64 / job.gpu.node as f64).max(1.0);
-    parts.waiting = parts.total() * (constants.straggling * machines.log2())
-        + Seconds(constants.step_overhead);
+    parts.waiting =
+        parts.total() * (constants.straggling * machines.log2()) + Seconds(constants.step_overhead);
     parts
 }
 
@@ -252,9 +254,8 @@ fn data_exchange(
     for (params, group) in groups {
         if group.ranks > 1 && params > 0.0 {
             let piece = params / pieces;
-            let gather = |bytes: f64| {
-                group.gather(Bytes(piece * bytes), job.gpu, constants) * pieces
-            };
+            let gather =
+                |bytes: f64| group.gather(Bytes(piece * bytes), job.gpu, constants) * pieces;
             weights += gather(2.0);
             gradients += gather(job.software.gradient_bytes);
         }
@@ -272,7 +273,8 @@ fn data_exchange(
         Sharding::Full => {
             // Gathered for both passes of every micro-batch; with stages they are kept over a step.
             let rounds = if layout.pp > 1 { 1.0 } else { micro_batches };
-            let again = if layout.recompute == Recompute::Full || layout.pp == 1 { 1.0 } else { 0.0 };
+            let again =
+                if layout.recompute == Recompute::Full || layout.pp == 1 { 1.0 } else { 0.0 };
             (exposed(weights, forward) + exposed(weights * again + gradients, backward)) * rounds
         }
     }

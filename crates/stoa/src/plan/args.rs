@@ -96,7 +96,13 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE.html", help_heading = "Output")]
     pub report: Option<PathBuf>,
     /// Write a launch file for the layout.
-    #[arg(long, value_enum, value_name = "KIND", requires = "launch_file", help_heading = "Output")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        requires = "launch_file",
+        help_heading = "Output"
+    )]
     pub launch: Option<LaunchKind>,
     /// Where to write it.
     #[arg(long, value_name = "FILE", requires = "launch", help_heading = "Output")]

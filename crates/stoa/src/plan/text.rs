@@ -126,7 +126,11 @@ fn failures(text: &mut String, plan: &Plan) {
     line(
         text,
         "  closed form",
-        format!("{:.1} to {:.1} %", 100.0 * r.goodput_closed_form[0], 100.0 * r.goodput_closed_form[1]),
+        format!(
+            "{:.1} to {:.1} %",
+            100.0 * r.goodput_closed_form[0],
+            100.0 * r.goodput_closed_form[1]
+        ),
     );
     line(text, "spare machines", r.spare_nodes.to_string());
 }
@@ -152,7 +156,10 @@ fn learning(text: &mut String, plan: &Plan) {
     line(
         text,
         "compute",
-        format!("{:.2e} FLOP, {:.0} tokens a parameter", lesson.train_flop, lesson.tokens_per_param),
+        format!(
+            "{:.2e} FLOP, {:.0} tokens a parameter",
+            lesson.train_flop, lesson.tokens_per_param
+        ),
     );
     for ((name, loss), (_, efficiency)) in lesson.loss.iter().zip(&lesson.compute_efficiency) {
         line(

@@ -77,11 +77,7 @@ fn table(report: &Report) -> String {
         memory.false_rejections
     );
     if !report.baseline_wins.is_empty() {
-        let _ = write!(
-            text,
-            "\na constant MFU is nearer on: {}",
-            report.baseline_wins.join(", ")
-        );
+        let _ = write!(text, "\na constant MFU is nearer on: {}", report.baseline_wins.join(", "));
     }
     text
 }

@@ -11,7 +11,10 @@ use stoa_planner::plan::{Knowledge, Plan, Question};
 /// When standard output is closed.
 pub fn run(mut question: Question, mut plan: Plan, known: &Knowledge) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\nWhat if? Write for example `gpus = 8192:h200` or `precision = fp8`; empty ends.")?;
+    writeln!(
+        out,
+        "\nWhat if? Write for example `gpus = 8192:h200` or `precision = fp8`; empty ends."
+    )?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let line = line.trim();
