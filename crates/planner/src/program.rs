@@ -51,7 +51,7 @@ mod tests {
         let mut b = Builder::new();
         let (h, kv) = (model.hidden, model.kv_heads * model.head_dim);
         let x = b.data("x", TensorType::f32([seq, h])).unwrap();
-        let mut linear = |b: &mut Builder, name: &str, x, from: usize, to: usize| {
+        let linear = |b: &mut Builder, name: &str, x, from: usize, to: usize| {
             let w = b.data(name, TensorType::f32([to, from])).unwrap();
             b.linear(x, w).unwrap()
         };

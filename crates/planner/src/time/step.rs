@@ -141,7 +141,7 @@ pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
             let share = count as f64 / (sparse + dense) as f64;
             block.add(&forward, share);
             block.add(&backward, share);
-            forward_only += forward.compute() * share;
+            forward_only += (forward.compute() + forward.context) * share;
         }
     }
     let micro_batches = layout.micro_batches(job.global_batch) as f64;
@@ -177,7 +177,9 @@ pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
         ..Breakdown::default()
     };
     let forward = forward_only * per_stage;
-    let backward = block.compute() * per_stage - forward;
+    // Context exchange already hides behind attention: what is left of it counts with it, or the same
+    // attention would hide two exchanges and a faster device could be slower.
+    let backward = (block.compute() + block.context) * per_stage - forward;
     parts.data = data_exchange(job, constants, forward, backward, micro_batches);
     let machines = (job.gpus() as f64 / job.gpu.node as f64).max(1.0);
     parts.waiting =
