@@ -62,6 +62,9 @@ pub enum Command {
     /// Measure this machine and this engine.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// What a training run on thousands of accelerators takes: layout, time, memory, failures,
+    /// money, energy, with error bars.
+    Plan(Box<crate::plan::PlanArgs>),
     /// Print a completion script for a shell: `stoa completions bash > /etc/bash_completion.d/stoa`.
     Completions {
         /// The shell.

@@ -9,6 +9,7 @@ mod exam;
 mod files;
 mod interrupt;
 mod model;
+mod plan;
 mod posts_command;
 mod report;
 mod stages;
@@ -45,6 +46,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),
         Command::Eval(command) => eval::run(command, &cli.machine, terminal),
         Command::Bench(command) => bench::run(command, &cli.machine, terminal),
+        Command::Plan(args) => plan::run(args, terminal),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "stoa", &mut script);

@@ -31,6 +31,8 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-posts", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
+    // Reads the costs of programs.
+    Room { package: "stoa-planner", may_know: &["stoa-graph"], may_test_with: &[] },
     Room { package: "stoa-native", may_know: &["stoa-graph"], may_test_with: &[] },
     Room { package: "stoa-models", may_know: &["stoa-graph"], may_test_with: &["stoa-native"] },
     // Engines come through the `Engine` trait of graph.

@@ -1,0 +1,299 @@
+//! Accelerators and the machines they sit in, read from the dated data file `data/gpus.toml`.
+//! Specifications only: what share of them a run attains is fitted in [`crate::calibration`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PlanError, Result, nearest};
+use crate::units::{ByteRate, Bytes, FlopRate, Watts};
+
+/// The data file, as text: every number in it names its source.
+pub const GPU_DATA: &str = include_str!("../data/gpus.toml");
+
+/// Family of a device: what its kernels have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generation {
+    /// NVIDIA V100.
+    Volta,
+    /// NVIDIA A100.
+    Ampere,
+    /// NVIDIA H100, H200, H800.
+    Hopper,
+    /// NVIDIA B200, B300 and their Grace boards.
+    Blackwell,
+    /// AMD MI300.
+    Cdna3,
+    /// Google's tensor processors.
+    Tpu,
+}
+
+/// Number formats of matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 16-bit products, 32-bit sums.
+    Bf16,
+    /// 16-bit products with loss scaling; costs as bf16.
+    Fp16,
+    /// 8-bit linear layers; attention and head stay 16-bit.
+    Fp8,
+    /// 8-bit linear layers with a scale for each row, whose products run no faster than 16-bit ones
+    /// (torchtitan's table of asynchronous tensor parallelism, 2025).
+    #[serde(rename = "fp8-rowwise")]
+    Fp8Rowwise,
+    /// 4-bit linear layers (NVFP4, MXFP4); attention and head stay 16-bit.
+    Fp4,
+}
+
+/// An accelerator with its share of the machine around it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gpu {
+    /// Name in the data file.
+    pub name: String,
+    /// Family.
+    pub generation: Generation,
+    /// Data-sheet rate of 16-bit products.
+    pub bf16: FlopRate,
+    /// Data-sheet rate of 8-bit products.
+    pub fp8: Option<FlopRate>,
+    /// Data-sheet rate of 4-bit products.
+    pub fp4: Option<FlopRate>,
+    /// Fastest 16-bit matrix product measured.
+    pub gemm_bf16: FlopRate,
+    /// Device memory.
+    pub memory: Bytes,
+    /// Device memory bandwidth.
+    pub hbm: ByteRate,
+    /// Link to the devices of the same domain, one way.
+    pub nvlink: ByteRate,
+    /// Devices that the fast link joins.
+    pub domain: usize,
+    /// Devices of a machine (the unit that fails and is replaced).
+    pub node: usize,
+    /// Network of one device, one way.
+    pub nic: ByteRate,
+    /// Multiprocessors, over which the tiles of a product are dealt.
+    pub multiprocessors: usize,
+    /// Board power.
+    pub power: Watts,
+    /// Unit price, low and high.
+    pub price: (f64, f64),
+    /// Rent by the device-hour, low and high.
+    pub rent: (f64, f64),
+}
+
+impl Gpu {
+    /// Data-sheet rate in a number format, the next wider where the device lacks it.
+    pub fn peak(&self, precision: Precision) -> FlopRate {
+        match precision {
+            Precision::Bf16 | Precision::Fp16 | Precision::Fp8Rowwise => self.bf16,
+            Precision::Fp8 => self.fp8.unwrap_or(self.bf16),
+            Precision::Fp4 => self.fp4.or(self.fp8).unwrap_or(self.bf16),
+        }
+    }
+
+    /// Whether the device multiplies in this format.
+    pub fn supports(&self, precision: Precision) -> bool {
+        match precision {
+            Precision::Bf16 | Precision::Fp16 => true,
+            Precision::Fp8 | Precision::Fp8Rowwise => self.fp8.is_some(),
+            Precision::Fp4 => self.fp4.is_some(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sourced {
+    v: f64,
+    s: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GpuEntry {
+    #[serde(default)]
+    aliases: Vec<String>,
+    generation: Generation,
+    bf16_tflops: Sourced,
+    fp8_tflops: Option<Sourced>,
+    fp4_tflops: Option<Sourced>,
+    gemm_bf16_tflops: Sourced,
+    memory_gib: Sourced,
+    hbm_gb_s: Sourced,
+    nvlink_gb_s: Sourced,
+    domain: Sourced,
+    node: Sourced,
+    nic_gbit_s: Sourced,
+    multiprocessors: Sourced,
+    watts: Sourced,
+    price_low: Sourced,
+    price_high: Sourced,
+    rent_low: Sourced,
+    rent_high: Sourced,
+}
+
+impl GpuEntry {
+    fn numbers(&self) -> Vec<&Sourced> {
+        let optional = [&self.fp8_tflops, &self.fp4_tflops].into_iter().flatten();
+        [
+            &self.bf16_tflops,
+            &self.gemm_bf16_tflops,
+            &self.memory_gib,
+            &self.hbm_gb_s,
+            &self.nvlink_gb_s,
+            &self.domain,
+            &self.node,
+            &self.nic_gbit_s,
+            &self.multiprocessors,
+            &self.watts,
+            &self.price_low,
+            &self.price_high,
+            &self.rent_low,
+            &self.rent_high,
+        ]
+        .into_iter()
+        .chain(optional)
+        .collect()
+    }
+
+    fn to_gpu(&self, name: &str) -> Gpu {
+        let tera = |s: &Sourced| FlopRate::tera(s.v);
+        Gpu {
+            name: name.to_owned(),
+            generation: self.generation,
+            bf16: tera(&self.bf16_tflops),
+            fp8: self.fp8_tflops.as_ref().map(tera),
+            fp4: self.fp4_tflops.as_ref().map(tera),
+            gemm_bf16: tera(&self.gemm_bf16_tflops),
+            memory: Bytes::gib(self.memory_gib.v),
+            hbm: ByteRate::giga(self.hbm_gb_s.v),
+            nvlink: ByteRate::giga(self.nvlink_gb_s.v),
+            domain: self.domain.v as usize,
+            node: self.node.v as usize,
+            nic: ByteRate::gigabits(self.nic_gbit_s.v),
+            multiprocessors: self.multiprocessors.v as usize,
+            power: Watts(self.watts.v),
+            price: (self.price_low.v, self.price_high.v),
+            rent: (self.rent_low.v, self.rent_high.v),
+        }
+    }
+}
+
+/// Where a number was read, and when it was true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Document.
+    pub title: String,
+    /// Year and month.
+    pub date: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    gpu: BTreeMap<String, GpuEntry>,
+    sources: BTreeMap<String, Source>,
+}
+
+/// The known accelerators.
+#[derive(Clone, Debug)]
+pub struct Accelerators {
+    gpus: Vec<(Vec<String>, Gpu)>,
+    /// Sources by key.
+    pub sources: BTreeMap<String, Source>,
+}
+
+impl Accelerators {
+    /// The accelerators of the data file shipped with this crate.
+    pub fn published() -> Self {
+        Self::read(GPU_DATA, "data/gpus.toml").expect("the shipped data file is tested")
+    }
+
+    /// Reads a data file of this format.
+    ///
+    /// # Errors
+    /// When the text is not such a file, or a number names no known source.
+    pub fn read(text: &str, place: &str) -> Result<Self> {
+        let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+        let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        let mut gpus = Vec::new();
+        for (name, entry) in &file.gpu {
+            for number in entry.numbers() {
+                if !file.sources.contains_key(&number.s) {
+                    return Err(malformed(format!(
+                        "{name} cites `{}`, which [sources] does not have; add it with title and date",
+                        number.s
+                    )));
+                }
+                if !(number.v.is_finite() && number.v > 0.0) {
+                    return Err(malformed(format!("{name} has the value {}", number.v)));
+                }
+            }
+            let names = std::iter::once(name).chain(&entry.aliases).cloned().collect();
+            gpus.push((names, entry.to_gpu(name)));
+        }
+        Ok(Accelerators { gpus, sources: file.sources })
+    }
+
+    /// Finds one by name or alias, case ignored.
+    ///
+    /// # Errors
+    /// With the nearest known name.
+    pub fn find(&self, name: &str) -> Result<&Gpu> {
+        let asked = name.trim().to_lowercase();
+        let found = self.gpus.iter().find(|(names, _)| names.contains(&asked));
+        found.map(|(_, gpu)| gpu).ok_or_else(|| {
+            let names = self.gpus.iter().flat_map(|(names, _)| names).map(String::as_str);
+            let known: Vec<&str> = self.gpus.iter().map(|(_, gpu)| gpu.name.as_str()).collect();
+            PlanError::UnknownGpu {
+                name: name.to_owned(),
+                nearest: nearest(&asked, names),
+                known: known.join(", "),
+            }
+        })
+    }
+
+    /// All devices, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Gpu> {
+        self.gpus.iter().map(|(_, gpu)| gpu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_file_is_sourced_dated_and_consistent() {
+        let known = Accelerators::published();
+        assert!(known.all().count() >= 12);
+        for source in known.sources.values() {
+            assert!(!source.title.is_empty());
+            assert!(source.date.len() == 7 && source.date.as_bytes()[4] == b'-', "{source:?}");
+        }
+        for gpu in known.all() {
+            assert!(gpu.gemm_bf16 <= gpu.bf16, "{}: measured above the data sheet", gpu.name);
+            assert!(gpu.price.0 <= gpu.price.1 && gpu.rent.0 <= gpu.rent.1, "{}", gpu.name);
+            assert!(gpu.fp8.is_none_or(|fp8| fp8 > gpu.bf16), "{}", gpu.name);
+        }
+    }
+
+    #[test]
+    fn names_and_aliases_are_found_and_others_explained() {
+        let known = Accelerators::published();
+        assert_eq!(known.find("H100-80GB-SXM").unwrap().name, "h100");
+        let error = known.find("h1000").unwrap_err();
+        assert!(matches!(&error, PlanError::UnknownGpu { nearest, .. } if nearest == "h100"));
+    }
+
+    #[test]
+    fn a_number_without_source_is_refused() {
+        let text = GPU_DATA.replace("s = \"mamf\"", "s = \"hearsay\"");
+        let error = Accelerators::read(&text, "gpus.toml").unwrap_err();
+        assert!(error.to_string().contains("hearsay"), "{error}");
+    }
+}

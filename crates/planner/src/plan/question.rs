@@ -1,0 +1,229 @@
+//! A question as people put it, in a run file or on the command line, and the small languages of its
+//! fields: 16384:h100, 15T, 60d, 100M$, tp=8,pp=16. Resolves nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PlanError, Result};
+use crate::layout::{Layout, Recompute, Sharding};
+use crate::units::{Dollars, Seconds};
+
+/// A budget in dollars.
+pub type Budget = Dollars;
+
+/// What is asked. Everything may be left out but the devices; what is left out is chosen and said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Question {
+    /// Published model, or a size such as 70b.
+    pub model: Option<String>,
+    /// Devices, as 16384:h100; without the number, as many as deadline or budget ask for.
+    pub gpus: Option<String>,
+    /// Tokens to train on, as 15T.
+    pub tokens: Option<String>,
+    /// Tokens of a sequence.
+    pub seq: Option<usize>,
+    /// Tokens of a step, as 16M.
+    pub batch: Option<String>,
+    /// bf16, fp16, fp8 or fp4.
+    pub precision: Option<String>,
+    /// Training program.
+    pub software: Option<String>,
+    /// Parallel sizes to take instead of searching, as tp=8,pp=16,dp=128.
+    pub layout: Option<String>,
+    /// Most that may be spent, as 100M$.
+    pub budget: Option<String>,
+    /// Longest the run may take, as 60d.
+    pub deadline: Option<String>,
+    /// Rent of a device-hour in dollars.
+    pub rent: Option<f64>,
+    /// Spare machines beside those that train.
+    pub spares: Option<usize>,
+    /// Interruptions for 1,000 machine-days, instead of the published range.
+    pub failures: Option<f64>,
+    /// Bandwidth of shared storage in GB/s.
+    pub storage: Option<f64>,
+    /// Seed of everything drawn.
+    pub seed: Option<u64>,
+}
+
+impl Question {
+    /// Reads the `[plan]` table of a run file, or a file of these keys alone.
+    ///
+    /// # Errors
+    /// With the place and the unknown key.
+    pub fn from_toml(text: &str, place: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Run {
+            plan: Option<Question>,
+        }
+        let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+        let run: Run = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        match run.plan {
+            Some(question) => Ok(question),
+            None => toml::from_str(text).map_err(|error| malformed(error.to_string())),
+        }
+    }
+
+    /// This question with what `over` says in place of what this says.
+    #[must_use]
+    pub fn overridden_by(self, over: Question) -> Self {
+        Question {
+            model: over.model.or(self.model),
+            gpus: over.gpus.or(self.gpus),
+            tokens: over.tokens.or(self.tokens),
+            seq: over.seq.or(self.seq),
+            batch: over.batch.or(self.batch),
+            precision: over.precision.or(self.precision),
+            software: over.software.or(self.software),
+            layout: over.layout.or(self.layout),
+            budget: over.budget.or(self.budget),
+            deadline: over.deadline.or(self.deadline),
+            rent: over.rent.or(self.rent),
+            spares: over.spares.or(self.spares),
+            failures: over.failures.or(self.failures),
+            storage: over.storage.or(self.storage),
+            seed: over.seed.or(self.seed),
+        }
+    }
+}
+
+fn quantity(what: &str, value: &str, remedy: &str) -> PlanError {
+    PlanError::Quantity {
+        what: what.to_owned(),
+        value: value.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// A positive number with an optional suffix K, M, B (or G), T.
+///
+/// # Errors
+/// When it is none, or not above 0.
+pub fn parse_count(what: &str, text: &str) -> Result<f64> {
+    let remedy = "write a number above 0, for example 15T, 300B, 16M or 2048";
+    let trimmed = text.trim();
+    let (digits, factor) = match trimmed.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&trimmed[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&trimmed[..at], 1e6),
+        Some((at, 'b' | 'B' | 'g' | 'G')) => (&trimmed[..at], 1e9),
+        Some((at, 't' | 'T')) => (&trimmed[..at], 1e12),
+        _ => (trimmed, 1.0),
+    };
+    let number: f64 =
+        digits.trim().replace(['_', ','], "").parse().map_err(|_| quantity(what, text, remedy))?;
+    let value = number * factor;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err(quantity(what, text, remedy)) }
+}
+
+/// Dollars, with the sign on either side.
+///
+/// # Errors
+/// As [`parse_count`].
+pub fn parse_dollars(what: &str, text: &str) -> Result<Dollars> {
+    let bare = text.trim().trim_start_matches('$').trim_end_matches('$').trim_end_matches("USD");
+    parse_count(what, bare)
+        .map(Dollars)
+        .map_err(|_| quantity(what, text, "write an amount above 0, for example 100M$ or 2.5B$"))
+}
+
+/// A time in hours, days or weeks.
+///
+/// # Errors
+/// When it is none, or not above 0.
+pub fn parse_days(what: &str, text: &str) -> Result<Seconds> {
+    let remedy = "write a time above 0, for example 60d, 12h or 8w";
+    let trimmed = text.trim();
+    let (digits, days) = match trimmed.char_indices().last() {
+        Some((at, 'h')) => (&trimmed[..at], 1.0 / 24.0),
+        Some((at, 'd')) => (&trimmed[..at], 1.0),
+        Some((at, 'w')) => (&trimmed[..at], 7.0),
+        _ => (trimmed, 1.0),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| quantity(what, text, remedy))?;
+    let time = Seconds::days(number * days);
+    if time.0.is_finite() && time.0 > 0.0 { Ok(time) } else { Err(quantity(what, text, remedy)) }
+}
+
+/// Parallel sizes: `tp=8,pp=16,dp=128`, and `vpp`, `cp`, `ep`, `micro`, `sharding`, `recompute`.
+///
+/// # Errors
+/// Naming the part that is not understood.
+pub fn parse_layout(text: &str) -> Result<Layout> {
+    let mut layout = Layout { sharding: Sharding::Optimizer, ..Layout::single() };
+    for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
+        let bad = |remedy: &str| quantity("layout", part, remedy);
+        let (name, value) =
+            part.split_once('=').ok_or_else(|| bad("write sizes as tp=8,pp=16,dp=128"))?;
+        match name {
+            "sharding" => {
+                layout.sharding = match value {
+                    "none" => Sharding::None,
+                    "optimizer" => Sharding::Optimizer,
+                    "gradients" => Sharding::Gradients,
+                    "full" => Sharding::Full,
+                    _ => return Err(bad("sharding is none, optimizer, gradients or full")),
+                };
+                continue;
+            }
+            "recompute" => {
+                layout.recompute = match value {
+                    "none" => Recompute::None,
+                    "selective" => Recompute::Selective,
+                    "full" => Recompute::Full,
+                    _ => return Err(bad("recompute is none, selective or full")),
+                };
+                continue;
+            }
+            _ => {}
+        }
+        let size = value.parse().map_err(|_| bad("sizes are whole numbers"))?;
+        let place = match name {
+            "tp" => &mut layout.tp,
+            "pp" => &mut layout.pp,
+            "vpp" => &mut layout.vpp,
+            "dp" => &mut layout.dp,
+            "cp" => &mut layout.cp,
+            "ep" => &mut layout.ep,
+            "micro" | "micro_batch" => &mut layout.micro_batch,
+            _ => {
+                let known = "sizes are tp, pp, vpp, dp, cp, ep, micro; also sharding, recompute";
+                return Err(bad(known));
+            }
+        };
+        *place = size;
+    }
+    Ok(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_and_nonsense_explained() {
+        assert_eq!(parse_count("tokens", "15T"), Ok(15e12));
+        assert_eq!(parse_dollars("budget", "100M$"), Ok(Dollars(1e8)));
+        assert_eq!(parse_dollars("budget", "$2.5B"), Ok(Dollars(2.5e9)));
+        assert_eq!(parse_days("deadline", "60d"), Ok(Seconds::days(60.0)));
+        let layout = parse_layout("tp=8,pp=16,vpp=2,dp=128,recompute=full").unwrap();
+        assert_eq!((layout.tp, layout.gpus(), layout.recompute), (8, 16_384, Recompute::Full));
+        for (result, word) in [
+            (parse_count("tokens", "0").map(|_| ()), "above 0"),
+            (parse_count("tokens", "many").map(|_| ()), "15T"),
+            (parse_days("deadline", "-3d").map(|_| ()), "60d"),
+            (parse_layout("tp:8").map(|_| ()), "tp=8"),
+            (parse_layout("xp=8").map(|_| ()), "vpp"),
+        ] {
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn files_name_their_unknown_keys() {
+        let question = Question::from_toml("[plan]\ngpus = \"8:h100\"\n", "run.toml").unwrap();
+        assert_eq!(question.gpus.as_deref(), Some("8:h100"));
+        let error = Question::from_toml("[plan]\ngpu = 8\n", "run.toml").unwrap_err().to_string();
+        assert!(error.contains("run.toml") && error.contains("gpu"), "{error}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What training programs do, read from the dated data file `data/software.toml`: facts of their
+//! papers and documentation. How well they do it is not said here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PlanError, Result};
+
+/// The data file, as text.
+pub const SOFTWARE_DATA: &str = include_str!("../data/software.toml");
+
+/// A training program as far as its speed depends on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    /// Part of its name, in lower case.
+    #[serde(rename = "match")]
+    pub name: String,
+    /// Attention keeps no score matrix and skips the masked half (arXiv:2205.14135).
+    pub flash_attention: bool,
+    /// Fused attention is written for Hopper (cuDNN, FlashAttention-3), not carried over.
+    pub native_attention: bool,
+    /// Share of products that selective recompute repeats.
+    pub selective_products: f64,
+    /// A stage may hold several chunks of the model.
+    pub interleaving: bool,
+    /// Pipeline bubble relative to one-forward-one-backward.
+    pub bubble: f64,
+    /// Expert exchange runs beside computation.
+    pub expert_overlap: bool,
+    /// Bytes kept for a logit.
+    pub logit_bytes: f64,
+    /// Share of pointwise work inside fused kernels.
+    pub fused: f64,
+    /// Norms are split over the tensor-parallel ranks (arXiv:2205.05198 section 4.2).
+    pub sequence_parallel: bool,
+    /// Tensor-parallel exchange runs beside products.
+    pub tensor_overlap: bool,
+    /// Gradient and weight exchange runs beside computation.
+    pub data_overlap: bool,
+    /// Bytes of a gradient.
+    pub gradient_bytes: f64,
+    /// Where this is said.
+    pub source: String,
+    /// When it was true.
+    pub date: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    software: Vec<Software>,
+}
+
+/// The programs of the data file, the most specific names first.
+///
+/// # Errors
+/// When the text is not such a file or has no entry for unnamed programs.
+pub fn read(text: &str, place: &str) -> Result<Vec<Software>> {
+    let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
+    let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+    let mut programs = file.software;
+    programs.sort_by_key(|program| std::cmp::Reverse(program.name.len()));
+    if programs.last().is_none_or(|program| !program.name.is_empty()) {
+        return Err(malformed("one entry must have match = \"\", for unnamed programs".to_owned()));
+    }
+    Ok(programs)
+}
+
+/// The shipped programs.
+pub fn published() -> Vec<Software> {
+    read(SOFTWARE_DATA, "data/software.toml").expect("the shipped data file is tested")
+}
+
+/// The entry that fits a program's name; the one of present practice when none does.
+pub fn find(programs: &[Software], name: &str) -> Software {
+    let name = name.to_lowercase();
+    let found = programs.iter().find(|program| name.contains(&program.name));
+    found.expect("the empty name is contained in all").clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_program_is_found() {
+        let programs = published();
+        assert_eq!(find(&programs, "Megatron-DeepSpeed").name, "megatron-deepspeed");
+        assert_eq!(find(&programs, "DeepSpeed ZeRO-3").name, "deepspeed");
+        assert_eq!(find(&programs, "something new").name, "");
+        assert!(programs.iter().all(|p| (0.0..=1.0).contains(&p.fused) && p.date.len() == 7));
+    }
+}

@@ -1,0 +1,228 @@
+//! Properties of the cost model that hold for any job: more bandwidth is never slower, parameters
+//! are conserved across shards, layouts make up the cluster, the same question has the same answer.
+
+use proptest::prelude::*;
+use stoa_planner::calibration::{Calibration, Constants};
+use stoa_planner::hardware::{Accelerators, Gpu, Precision};
+use stoa_planner::layout::{Layout, Recompute, Sharding};
+use stoa_planner::memory::memory;
+use stoa_planner::model::{ModelShape, Models};
+use stoa_planner::plan::{Knowledge, Question, answer, resolve};
+use stoa_planner::search::{Search, search};
+use stoa_planner::software::{self, Software};
+use stoa_planner::time::{Job, step_time};
+
+const MODELS: &[&str] =
+    &["llama-8b", "llama-70b", "llama-405b", "gpt3-175b", "deepseek-v3", "qwen3-235b-a22b"];
+const GPUS: &[&str] = &["a100", "h100", "h800", "h200", "b200", "gb200", "gb300", "mi300x"];
+
+#[derive(Clone, Debug)]
+struct Setting {
+    model: ModelShape,
+    gpu: Gpu,
+    software: Software,
+    layout: Layout,
+    seq: usize,
+    global_batch: usize,
+    precision: Precision,
+}
+
+impl Setting {
+    fn job(&self) -> Job<'_> {
+        self.on(&self.gpu)
+    }
+
+    fn on<'a>(&'a self, gpu: &'a Gpu) -> Job<'a> {
+        Job {
+            model: &self.model,
+            gpu,
+            software: &self.software,
+            layout: self.layout,
+            seq: self.seq,
+            global_batch: self.global_batch,
+            precision: self.precision,
+        }
+    }
+}
+
+fn settings() -> impl Strategy<Value = Setting> {
+    let sizes = (0..4_u32, 0..4_u32, 0..3_u32, 0..6_u32, 0..4_u32, 0..3_u32);
+    let choices = (0..MODELS.len(), 0..GPUS.len(), 0..13_usize, 0..4_usize, 0..3_usize, 0..4_usize);
+    (sizes, choices, 1..5_usize).prop_map(|(sizes, choices, more)| {
+        let (tp, pp, cp, dp, ep, micro) = sizes;
+        let (model, gpu, program, sharding, recompute, precision) = choices;
+        let model = Models::published().find(MODELS[model]).expect("known").clone();
+        let [tp, pp, cp, dp, ep] = [tp, pp, cp, dp, ep].map(|power| 1_usize << power);
+        let ranks = tp * cp * dp;
+        let ep = if model.experts.is_some() { ep.min(ranks) } else { 1 };
+        let layout = Layout {
+            tp,
+            pp,
+            vpp: if pp > 1 { more } else { 1 },
+            dp,
+            cp,
+            ep,
+            sharding: [Sharding::None, Sharding::Optimizer, Sharding::Gradients, Sharding::Full]
+                [sharding],
+            recompute: [Recompute::None, Recompute::Selective, Recompute::Full][recompute],
+            micro_batch: 1 << micro,
+        };
+        let programs = software::published();
+        Setting {
+            gpu: Accelerators::published().find(GPUS[gpu]).expect("known").clone(),
+            software: programs[program % programs.len()].clone(),
+            seq: 2048 << (precision % 3),
+            global_batch: layout.dp * layout.micro_batch * layout.pp * more,
+            precision: [Precision::Bf16, Precision::Fp16, Precision::Fp8, Precision::Fp4]
+                [precision],
+            layout,
+            model,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn more_bandwidth_or_arithmetic_is_never_slower(setting in settings(), factor in 1.0..8.0_f64) {
+        for constants in [Constants::PRIOR, Calibration::published().constants] {
+            let before = step_time(&setting.job(), &constants).total();
+            prop_assert!(before.0.is_finite() && before.0 > 0.0);
+            let changes: [(&str, fn(&mut Gpu, f64)); 4] = [
+                ("network", |gpu, f| gpu.nic = gpu.nic * f),
+                ("link", |gpu, f| gpu.nvlink = gpu.nvlink * f),
+                ("memory", |gpu, f| gpu.hbm = gpu.hbm * f),
+                ("arithmetic", |gpu, f| {
+                    gpu.bf16 = gpu.bf16 * f;
+                    gpu.gemm_bf16 = gpu.gemm_bf16 * f;
+                    gpu.fp8 = gpu.fp8.map(|rate| rate * f);
+                    gpu.fp4 = gpu.fp4.map(|rate| rate * f);
+                }),
+            ];
+            for (what, change) in changes {
+                let mut gpu = setting.gpu.clone();
+                change(&mut gpu, factor);
+                let after = step_time(&setting.on(&gpu), &constants).total();
+                // A few units in the last place of sums of a dozen terms.
+                prop_assert!(after.0 <= before.0 * (1.0 + 1e-12), "{what}: {before:?} {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_are_conserved_across_shards(setting in settings()) {
+        let (model, layout) = (&setting.model, &setting.layout);
+        let layers = model.layers + model.extra_layers;
+        prop_assume!(layers.is_multiple_of(layout.pp));
+        let (dense, experts) = setting.job().rank_params();
+        // Each dense shard is held by one of tp × pp ranks, each expert by one of ep × pp. Middle
+        // stages hold no table: two tables over tp ranks, counted in half by rank_params.
+        let tables = model.embedding_params() * if layout.pp > 1 { 0.5 } else { 1.0 };
+        let blocks = dense * layout.tp as f64 - tables;
+        let whole = blocks * layout.pp as f64
+            + experts * (layout.ep * layout.pp) as f64
+            + model.embedding_params();
+        prop_assert!((whole / model.params() - 1.0).abs() < 1e-9, "{whole} {}", model.params());
+    }
+
+    #[test]
+    fn parts_add_up_and_sharding_never_needs_more(setting in settings()) {
+        let job = setting.job();
+        let parts = step_time(&job, &Constants::PRIOR);
+        let sum: f64 = parts.parts().iter().map(|part| part.1.0).sum();
+        prop_assert!((sum - parts.total().0).abs() <= 1e-12 * sum);
+        prop_assert!(parts.parts().iter().all(|part| part.1.0 >= -1e-9 * sum), "{parts:?}");
+        let with = |sharding| {
+            let layout = Layout { sharding, ..setting.layout };
+            memory(&Job { layout, ..job }).total()
+        };
+        prop_assert!(with(Sharding::Optimizer) <= with(Sharding::None));
+        prop_assert!(with(Sharding::Gradients) <= with(Sharding::Optimizer));
+        let kept = |recompute| {
+            let layout = Layout { recompute, ..setting.layout };
+            memory(&Job { layout, ..job }).activations
+        };
+        prop_assert!(kept(Recompute::Full) <= kept(Recompute::None));
+    }
+}
+
+#[test]
+fn every_layout_found_makes_up_the_cluster_and_passes_its_own_check() {
+    let models = Models::published();
+    let known = Accelerators::published();
+    let programs = software::published();
+    let cases =
+        [("llama-70b", "h100", 512), ("deepseek-v3", "gb200", 576), ("llama-8b", "a100", 24)];
+    for (model, gpu, gpus) in cases {
+        let model = models.find(model).unwrap();
+        let space = Search {
+            model,
+            gpu: known.find(gpu).unwrap(),
+            software: &software::find(&programs, ""),
+            gpus,
+            seq: 4096,
+            global_batch: 2048,
+            batch_may_move: true,
+            precision: Precision::Bf16,
+        };
+        let found = search(&space, &Constants::PRIOR).unwrap();
+        assert!(!found.candidates.is_empty());
+        for c in &found.candidates {
+            assert_eq!(c.layout.gpus(), gpus);
+            c.layout.check(model, gpus, c.global_batch).unwrap();
+            assert!(c.headroom.0 >= 0.0 && c.mfu > 0.0 && c.mfu < 1.0, "{c:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_question_has_the_same_bytes() {
+    let known = Knowledge::published();
+    let question = Question {
+        model: Some("llama-70b".to_owned()),
+        gpus: Some("1024:h100".to_owned()),
+        tokens: Some("2T".to_owned()),
+        ..Question::default()
+    };
+    let make = || {
+        let plan = answer(&resolve(&question, None, &known).unwrap(), &known).unwrap();
+        (serde_json::to_string(&plan).unwrap(), stoa_planner::report::html(&plan))
+    };
+    assert_eq!(make(), make());
+}
+
+#[test]
+fn impossible_questions_are_explained_with_the_nearest_possible() {
+    let known = Knowledge::published();
+    let ask = |change: &dyn Fn(&mut Question)| {
+        let mut question = Question {
+            model: Some("llama-70b".to_owned()),
+            gpus: Some("256:h100".to_owned()),
+            tokens: Some("1T".to_owned()),
+            ..Question::default()
+        };
+        change(&mut question);
+        let made = resolve(&question, None, &known).and_then(|asked| answer(&asked, &known));
+        made.expect_err("impossible").to_string()
+    };
+    let text = |t: &str| Some(t.to_owned());
+    let cases: [(String, &str); 9] = [
+        (ask(&|q| q.gpus = text("256:h1000")), "nearest: h100"),
+        (ask(&|q| q.model = text("lama-70b")), "nearest: llama-70b"),
+        (ask(&|q| q.tokens = text("0")), "above 0"),
+        (ask(&|q| q.gpus = text("0:h100")), "above 0"),
+        (ask(&|q| q.gpus = text("1:h100")), "nearest possible"),
+        (ask(&|q| q.layout = text("tp=8,pp=4,dp=9")), "nearest possible"),
+        (ask(&|q| q.deadline = text("1d")), "nearest possible"),
+        (ask(&|q| q.budget = text("1000$")), "tokens on the same cluster"),
+        (
+            ask(&|q| {
+                q.gpus = text("256:a100");
+                q.precision = text("fp8");
+            }),
+            "precision bf16",
+        ),
+    ];
+    for (message, word) in cases {
+        assert!(message.contains(word), "{message}");
+    }
+}

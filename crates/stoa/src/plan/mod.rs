@@ -1,0 +1,113 @@
+//! `stoa plan`: reads the question and the files it names, asks the planner, prints and writes the
+//! answer. What is computed is in the planner.
+
+mod args;
+mod text;
+mod validate;
+mod what_if;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use stoa_planner::hugging_face;
+use stoa_planner::launch;
+use stoa_planner::model::ModelShape;
+use stoa_planner::plan::{Knowledge, Plan, Question, answer, resolve};
+use stoa_planner::report;
+
+pub use args::PlanArgs;
+use args::{LaunchKind, PlanCommand};
+
+use crate::files;
+use crate::terminal::Terminal;
+
+/// Runs `stoa plan …`.
+///
+/// # Errors
+/// When a file cannot be read or written, or the question has no answer: with the nearest that has.
+pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    match &args.command {
+        Some(PlanCommand::Validate { rows, leave_one_source_out }) => {
+            return validate::run(rows, *leave_one_source_out, terminal);
+        }
+        Some(PlanCommand::Example) => {
+            return terminal.result(&Question::default(), || EXAMPLE.trim_end().to_owned());
+        }
+        None => {}
+    }
+    let known = Knowledge::published();
+    let question = read_question(args)?;
+    let plan = make(&question, &known)?;
+    if let Some(path) = &args.output.report {
+        files::write(path, report::html(&plan).as_bytes())?;
+        terminal.note(format!("report       {}", path.display()));
+    }
+    if let (Some(kind), Some(path)) = (args.output.launch, &args.output.launch_file) {
+        let text = match kind {
+            LaunchKind::Slurm => launch::slurm(&plan),
+            LaunchKind::Jobset => launch::jobset(&plan),
+        };
+        files::write(path, text.as_bytes())?;
+        terminal.note(format!("launch file  {}", path.display()));
+    }
+    terminal.result(&plan, || text::plan(&plan))?;
+    if args.output.what_if {
+        what_if::run(question, plan, &known)?;
+    }
+    Ok(())
+}
+
+fn read_question(args: &PlanArgs) -> anyhow::Result<Question> {
+    let asked = args.question.question();
+    match &args.question.config {
+        Some(path) => {
+            let text = files::read_text(path)?;
+            let base = Question::from_toml(&text, &path.display().to_string())?;
+            Ok(base.overridden_by(asked))
+        }
+        None => Ok(asked),
+    }
+}
+
+/// Answers a question, reading the model's file where it names one.
+fn make(question: &Question, known: &Knowledge) -> anyhow::Result<Plan> {
+    let given = question.model.as_deref().map(model_file).transpose()?.flatten();
+    Ok(answer(&resolve(question, given, known)?, known)?)
+}
+
+/// The shape in a `config.json`, or in the directory that holds one; `None` for a name.
+fn model_file(name: &str) -> anyhow::Result<Option<ModelShape>> {
+    let path = Path::new(name);
+    let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+    if !file.is_file() {
+        anyhow::ensure!(
+            path.extension().is_none_or(|e| e != "json"),
+            "no file {name}; give a Hugging Face config.json or the name of a published model"
+        );
+        return Ok(None);
+    }
+    let text = files::read_text(&file)?;
+    let shape = hugging_face::read(&text, &file.display().to_string())
+        .with_context(|| format!("cannot plan with {}", file.display()))?;
+    Ok(Some(shape))
+}
+
+const EXAMPLE: &str = r#"# A plan file: `stoa plan --config FILE`. The keys may also stand in the
+# [plan] table of a run file. Everything may be left out.
+[plan]
+model = "llama-405b"       # or a size such as "70b", or the path of a config.json
+gpus = "16384:h100"
+tokens = "15.6T"
+seq = 8192
+batch = "16M"              # tokens of a step
+precision = "bf16"         # bf16, fp16, fp8, fp4
+software = "megatron-core"
+# layout = "tp=8,pp=16,vpp=4,dp=128,recompute=none"
+# budget = "300M$"
+# deadline = "90d"
+# rent = 2.5               # dollars for a device-hour
+# spares = 64              # machines
+# failures = 3.8           # interruptions for 1,000 machine-days
+# storage = 2000           # GB/s
+seed = 1
+"#;

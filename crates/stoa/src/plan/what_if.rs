@@ -1,0 +1,80 @@
+//! Changing one thing at a time: reads `key = value` lines, answers with what it does to time,
+//! money and layout. Ends with an empty line or the end of input.
+
+use std::io::{BufRead, Write};
+
+use stoa_planner::plan::{Knowledge, Plan, Question};
+
+/// Asks for changes until there are none.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn run(mut question: Question, mut plan: Plan, known: &Knowledge) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "\nWhat if? Write for example `gpus = 8192:h200` or `precision = fp8`; empty ends."
+    )?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let line = line.trim();
+        if line.is_empty() {
+            break;
+        }
+        match changed(&question, line).and_then(|q| Ok((super::make(&q, known)?, q))) {
+            Ok((next, asked)) => {
+                writeln!(out, "{}", compare(&plan, &next))?;
+                (question, plan) = (asked, next);
+            }
+            Err(error) => writeln!(out, "  {error:#}")?,
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// The question with one key changed; values need no quotes.
+fn changed(question: &Question, line: &str) -> anyhow::Result<Question> {
+    let (key, value) = line
+        .split_once('=')
+        .ok_or_else(|| anyhow::anyhow!("write a key and a value, as gpus = 8192:h200"))?;
+    let (key, value) = (key.trim(), value.trim().trim_matches('"'));
+    let quoted = format!("{key} = {}", toml_string(value));
+    let plain = format!("{key} = {value}");
+    // Numbers stand bare; everything else is text.
+    let over = Question::from_toml(&plain, "what if")
+        .or_else(|_| Question::from_toml(&quoted, "what if"))?;
+    Ok(question.clone().overridden_by(over))
+}
+
+fn toml_string(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn compare(before: &Plan, after: &Plan) -> String {
+    let change = |name: &str, a: f64, b: f64, unit: &str| {
+        format!("  {name:<10} {a:>10.1} → {b:>10.1} {unit}  ({:+.0} %)\n", 100.0 * (b / a - 1.0))
+    };
+    let mut text = change("time", before.days[1], after.days[1], "days");
+    text += &change("rent", before.bill.rent.median / 1e6, after.bill.rent.median / 1e6, "M$");
+    text += &change("owned", before.bill.owned.median / 1e6, after.bill.owned.median / 1e6, "M$");
+    text += &change("MFU", 100.0 * before.best.mfu, 100.0 * after.best.mfu, "%");
+    text += &format!("  layout     {}", after.best.layout);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_is_changed_and_others_stay() {
+        let question = Question { gpus: Some("8:h100".to_owned()), ..Question::default() };
+        let next = changed(&question, "seq = 4096").unwrap();
+        assert_eq!((next.seq, next.gpus.as_deref()), (Some(4096), Some("8:h100")));
+        let next = changed(&question, "gpus = 16:h200").unwrap();
+        assert_eq!(next.gpus.as_deref(), Some("16:h200"));
+        assert!(changed(&question, "colour = red").is_err());
+        assert!(changed(&question, "faster").is_err());
+    }
+}
