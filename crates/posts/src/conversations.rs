@@ -125,7 +125,8 @@ impl<'a> Roots<'a> {
     }
 }
 
-fn reading_order(id: String, mut members: Vec<Post>) -> Conversation {
+/// The posts of a thread in reading order.
+pub(crate) fn reading_order(id: String, mut members: Vec<Post>) -> Conversation {
     members.sort_by_key(|post| post.created_at_unix_seconds);
     let position: HashMap<&str, usize> =
         members.iter().enumerate().map(|(index, post)| (post.id.as_str(), index)).collect();

@@ -10,6 +10,7 @@ use crate::error::PostsError;
 use crate::normalise::Handles;
 use crate::post::{Language, Post};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Which side of the held-out border a document is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -149,14 +150,14 @@ pub fn documents(threads: &[Conversation], dropped: &Dropped) -> Result<Vec<Docu
     if let [thread] = threads {
         let (train, held_out) = thread.replies.split_at(posts - 1);
         return Ok(vec![
-            document(thread, train, Split::Train),
-            document(thread, held_out, Split::HeldOut),
+            document(thread, train, Split::Train, &str::to_lowercase),
+            document(thread, held_out, Split::HeldOut, &str::to_lowercase),
         ]);
     }
     let documents = threads
         .iter()
         .zip(splits(threads))
-        .map(|(thread, split)| document(thread, &thread.replies, split))
+        .map(|(thread, split)| document(thread, &thread.replies, split, &str::to_lowercase))
         .collect();
     Ok(documents)
 }
@@ -207,9 +208,20 @@ pub fn apart_by_author(threads: Vec<Conversation>) -> Vec<Conversation> {
         .collect()
 }
 
-fn document(thread: &Conversation, replies: &[Reply], split: Split) -> Document {
+/// What a mentioned handle is called where posts name their authors: the handle in lower case, or in
+/// a store its keyed hash.
+pub(crate) type Identify<'i> = dyn Fn(&str) -> String + 'i;
+
+/// The document of some posts of a thread.
+pub(crate) fn document(
+    thread: &Conversation,
+    replies: &[Reply],
+    split: Split,
+    identify: &Identify<'_>,
+) -> Document {
     let mut handles = handles_of(thread);
-    let lines: Vec<String> = replies.iter().map(|reply| line(&mut handles, &reply.post)).collect();
+    let lines: Vec<String> =
+        replies.iter().map(|reply| line(&mut handles, &reply.post, identify)).collect();
     Document {
         id: thread.id.clone(),
         text: lines.join("\n"),
@@ -220,16 +232,13 @@ fn document(thread: &Conversation, replies: &[Reply], split: Split) -> Document 
 
 /// The language of most bytes; ties go to the one that comes first in `Language`.
 fn main_language(replies: &[Reply]) -> Language {
-    let candidates = [Language::English, Language::French, Language::Other, Language::Undetermined];
-    let bytes = |language| -> usize {
-        let same = replies.iter().filter(|reply| reply.post.language == language);
-        same.map(|reply| reply.post.text.len()).sum()
-    };
-    candidates
-        .into_iter()
-        .rev()
-        .max_by_key(|&language| bytes(language))
-        .unwrap_or(Language::Undetermined)
+    let mut bytes: BTreeMap<Language, usize> = BTreeMap::new();
+    for reply in replies {
+        *bytes.entry(reply.post.language).or_insert(0) += reply.post.text.len();
+    }
+    // Of equal counts `max_by_key` takes the last.
+    let most = bytes.into_iter().rev().max_by_key(|&(_, bytes)| bytes);
+    most.map_or(Language::Undetermined, |(language, _)| language)
 }
 
 /// Placeholders of a thread: its authors in reading order come first.
@@ -243,7 +252,7 @@ fn handles_of(thread: &Conversation) -> Handles {
 
 /// The post's text in one line, without the handles a reply starts with (the thread says who is
 /// answered), every other handle replaced.
-fn line(handles: &mut Handles, post: &Post) -> String {
+fn line(handles: &mut Handles, post: &Post, identify: &Identify<'_>) -> String {
     let mut words: Vec<&str> = post.text.split_whitespace().collect();
     if post.in_reply_to.is_some() {
         let leading = words.iter().take_while(|word| word.starts_with('@')).count();
@@ -251,7 +260,7 @@ fn line(handles: &mut Handles, post: &Post) -> String {
             words.drain(..leading);
         }
     }
-    handles.replace(&words.join(" "))
+    handles.replace_as(&words.join(" "), identify)
 }
 
 /// Longest dialogue, in utterances (DialoGPT, Zhang et al. 2020, takes paths of 2 to 10).
@@ -268,29 +277,40 @@ pub fn reply_dialogues(threads: &[Conversation]) -> Vec<Dialogue> {
         if !alone && split == Split::HeldOut {
             continue;
         }
-        let mut handles = handles_of(thread);
         // The last post of the only thread is the held-out document.
         let replies =
             if alone { &thread.replies[..thread.replies.len() - 1] } else { &thread.replies[..] };
-        let texts: Vec<String> =
-            replies.iter().map(|reply| line(&mut handles, &reply.post)).collect();
-        let mut has_reply = vec![false; replies.len()];
-        replies.iter().filter_map(|reply| reply.parent).for_each(|parent| has_reply[parent] = true);
-        let mut told = vec![false; replies.len()];
-        for leaf in (0..replies.len()).filter(|&index| !has_reply[index]) {
-            let mut path = vec![leaf];
-            told[leaf] = true;
-            let mut current = leaf;
-            while let Some(parent) = replies[current].parent {
-                path.push(parent);
-                current = parent;
-                if std::mem::replace(&mut told[parent], true) {
-                    break;
-                }
+        dialogues.extend(thread_dialogues(thread, replies, &str::to_lowercase));
+    }
+    dialogues
+}
+
+/// The dialogues along the paths of some posts of a thread, which must not answer later ones.
+pub(crate) fn thread_dialogues(
+    thread: &Conversation,
+    replies: &[Reply],
+    identify: &Identify<'_>,
+) -> Vec<Dialogue> {
+    let mut dialogues = Vec::new();
+    let mut handles = handles_of(thread);
+    let texts: Vec<String> =
+        replies.iter().map(|reply| line(&mut handles, &reply.post, identify)).collect();
+    let mut has_reply = vec![false; replies.len()];
+    replies.iter().filter_map(|reply| reply.parent).for_each(|parent| has_reply[parent] = true);
+    let mut told = vec![false; replies.len()];
+    for leaf in (0..replies.len()).filter(|&index| !has_reply[index]) {
+        let mut path = vec![leaf];
+        told[leaf] = true;
+        let mut current = leaf;
+        while let Some(parent) = replies[current].parent {
+            path.push(parent);
+            current = parent;
+            if std::mem::replace(&mut told[parent], true) {
+                break;
             }
-            path.reverse();
-            dialogues.extend(alternate(replies, &texts, &path));
         }
+        path.reverse();
+        dialogues.extend(alternate(replies, &texts, &path));
     }
     dialogues
 }

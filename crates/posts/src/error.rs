@@ -55,18 +55,18 @@ pub enum PostsError {
         /// What the decoder said.
         cause: String,
     },
-    /// Bytes that are not UTF-8.
+    /// A stream that unpacks to more than any honest data does.
     #[error(
-        "{path}: line {line}, byte {byte_offset}: not valid UTF-8; convert the file first, for example \
-         with `iconv -f latin1 -t utf-8`"
+        "{path}: a decompression bomb: {ratio} bytes for every compressed one, {decoded_bytes} so far; \
+         unpack it yourself if you trust it"
     )]
-    InvalidUtf8 {
+    Bomb {
         /// The file.
         path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// Offset of the first bad byte after decompression.
-        byte_offset: u64,
+        /// Bytes that came out of the decoder.
+        decoded_bytes: u64,
+        /// Decoded bytes per compressed byte.
+        ratio: u64,
     },
     /// JSON that does not parse as a whole file.
     #[error("{path}: line {line}, byte {byte_offset}: wrong JSON: {cause}; repair or remove it")]
@@ -79,6 +79,14 @@ pub enum PostsError {
         byte_offset: u64,
         /// What the parser said.
         cause: String,
+    },
+    /// A mapping that names no part of a post.
+    #[error("`{part}` is no part of a post that a column can be mapped to; use one of {known}")]
+    UnknownPart {
+        /// The name given.
+        part: String,
+        /// The names there are.
+        known: String,
     },
     /// A table without a text column.
     #[error(
@@ -105,22 +113,7 @@ pub enum PostsError {
         /// The folder or archive.
         path: PathBuf,
     },
-    /// A record longer than the limit.
-    #[error(
-        "{path}: line {line}, byte {byte_offset}: longer than {limit_bytes} bytes; raise the limit if \
-         this is meant to be one record"
-    )]
-    RecordTooLong {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// Where it starts.
-        byte_offset: u64,
-        /// The limit.
-        limit_bytes: usize,
-    },
-    /// More in an archive than may be taken into memory.
+    /// More in an archive than is allowed.
     #[error(
         "{path}: the files of posts in this archive hold more than {limit_bytes} bytes; unpack it and \
          give the files, or raise the limit"
@@ -130,6 +123,22 @@ pub enum PostsError {
         path: PathBuf,
         /// The limit.
         limit_bytes: u64,
+    },
+    /// A Parquet file that cannot be read or written.
+    #[error("{path}: not a sound Parquet file of posts: {cause}; make it again or remove it")]
+    WrongParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        cause: String,
+    },
+    /// A key file that holds no key.
+    #[error(
+        "{path}: not an author key (64 hexadecimal digits); give the key this store was made with"
+    )]
+    WrongKey {
+        /// The file.
+        path: PathBuf,
     },
     /// Everything was rejected.
     #[error(
@@ -143,6 +152,45 @@ pub enum PostsError {
         records: u64,
         /// Why the first one was rejected.
         first_reason: String,
+    },
+    /// More rejected records than the bound.
+    #[error(
+        "{rejected} records were rejected, more than the {bound} allowed; see rejects.jsonl, give the \
+         right --format or --map, or raise --max-rejects"
+    )]
+    TooManyRejects {
+        /// Records rejected so far.
+        rejected: u64,
+        /// The bound.
+        bound: u64,
+    },
+    /// A directory that holds something else.
+    #[error(
+        "{path}: holds an ingest of other sources or options; give another --out, or remove it"
+    )]
+    OtherIngest {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory in which another process ingests.
+    #[error("{path}: another process is at work there; wait for it, or give another --out")]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory without a finished ingest.
+    #[error("{path}: holds no finished ingest; run `stoa posts ingest SOURCE… --out {path}` first")]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A name of a profile of rules that is not known.
+    #[error("there is no profile of rules called `{name}`; use one of {known}")]
+    UnknownProfile {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
     },
     /// Too little text to train on and to hold out.
     #[error(
@@ -192,15 +240,40 @@ pub enum RejectReason {
     /// A retweet or other repost of somebody else's words.
     #[error("a repost of another post")]
     Repost,
+    /// Addressed to followers or to persons, not to the public.
+    #[error("not public")]
+    NotPublic,
+    /// Bytes that are not UTF-8.
+    #[error("not valid UTF-8 at byte {at} of the record")]
+    InvalidUtf8 {
+        /// Offset of the first bad byte in the record.
+        at: usize,
+    },
+    /// A record longer than the limit; it was skipped without being kept.
+    #[error("{bytes} bytes, more than the {limit_bytes} a record may have")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The rest of a source after damage.
+    #[error("the source breaks off: {0}")]
+    Broken(String),
 }
 
-/// Why an item of a reader is not a post: one passed-over record, or the end of reading.
-#[derive(Debug, Error)]
-pub enum Reject {
-    /// This record only; reading goes on.
-    #[error("{}: line {}, byte {}: {}", .0.source, .0.line, .0.byte_offset, .0.reason)]
-    Record(Rejected),
-    /// Reading ends here.
-    #[error(transparent)]
-    Fatal(#[from] PostsError),
+impl RejectReason {
+    /// The kind of reason, for counts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            RejectReason::WrongJson(_) => "wrong JSON",
+            RejectReason::NoText => "no text",
+            RejectReason::FieldCount { .. } => "row of another length",
+            RejectReason::Repost => "a repost of another post",
+            RejectReason::NotPublic => "not public",
+            RejectReason::InvalidUtf8 { .. } => "not UTF-8",
+            RejectReason::TooLong { .. } => "record too long",
+            RejectReason::Broken(_) => "source breaks off",
+        }
+    }
 }

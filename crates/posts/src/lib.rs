@@ -10,6 +10,7 @@ pub mod decontamination;
 mod draws;
 mod error;
 pub mod identify;
+pub mod ingest;
 mod language;
 pub mod near;
 pub mod normalise;
@@ -18,6 +19,7 @@ mod post;
 mod read;
 pub mod rules;
 mod square;
+mod store;
 pub mod twitter_text;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
@@ -26,10 +28,14 @@ pub use corpus::{
     Corpus, Dialogue, Document, Role, Split, Turn, apart_by_author, documents, reply_dialogues,
     split_of,
 };
-pub use error::{PostsError, Reject, RejectReason, Rejected};
-pub use post::{Consent, Language, Origin, Post, Tombstone};
-pub use read::{Intake, ReadOptions, Reader, read, read_all};
+pub use error::{PostsError, RejectReason, Rejected};
+pub use post::{About, Consent, Language, Notice, Origin, Post, Removal, Tombstone};
+pub use read::{Format, Intake, Item, ReadOptions, Scanned, Sink, read_all, scan};
 pub use square::{
     Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
     majority_baseline, mark,
+};
+pub use store::{
+    AuthorKey, Column, Store, Values, read_columns, read_posts, write_columns, write_posts,
+    write_whole,
 };

@@ -327,6 +327,12 @@ impl Handles {
     /// The text with every handle replaced. Broader than what X links, on purpose: what might name
     /// a person is replaced. Addresses (`a@b`) are not handles.
     pub fn replace(&mut self, text: &str) -> String {
+        self.replace_as(text, &str::to_string)
+    }
+
+    /// As [`Handles::replace`], where people are numbered by another name than their handle, such as
+    /// the keyed hash that a store knows them by.
+    pub fn replace_as(&mut self, text: &str, name: &dyn Fn(&str) -> String) -> String {
         let mut replaced = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find('@') {
@@ -341,7 +347,7 @@ impl Handles {
                 replaced.push('@');
                 rest = &from_at[1..];
             } else {
-                let number = self.number(&from_at[1..=name_bytes]);
+                let number = self.number(&name(&from_at[1..=name_bytes]));
                 replaced.push_str(&format!("@user{number}"));
                 rest = &from_at[1 + name_bytes..];
             }

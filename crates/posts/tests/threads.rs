@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use stoa_posts::{
-    Consent, Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone,
-    conversations, reply_dialogues, split_of, verdicts,
+    Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone, conversations,
+    reply_dialogues, split_of, verdicts,
 };
 
 fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
@@ -15,14 +15,10 @@ fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
         id: id.to_string(),
         author: author.to_string(),
         text: text.to_string(),
-        created_at_unix_seconds: None,
         in_reply_to: in_reply_to.map(str::to_string),
-        conversation: None,
         language: Language::English,
-        consent: Consent::Unstated,
-        tombstone: None,
-        repost: false,
         origin: Origin { source: Arc::from("test"), record: 0, byte_offset: 0 },
+        ..Post::default()
     }
 }
 
@@ -56,7 +52,7 @@ fn replies_follow_what_they_answer_and_missing_parents_keep_siblings_together() 
 #[test]
 fn a_deleted_post_leaves_its_replies_in_their_thread() {
     let mut middle = post("b", "y", "to be forgotten", Some("a"));
-    middle.tombstone = Some(Tombstone { at_unix_seconds: None });
+    middle.tombstone = Some(Tombstone::default());
     let posts = vec![post("a", "x", "first", None), middle, post("c", "z", "third", Some("b"))];
     let (threads, dropped) = conversations(posts);
     assert_eq!(dropped.by_reason["deleted"], 1);
@@ -68,7 +64,7 @@ fn a_deleted_post_leaves_its_replies_in_their_thread() {
 #[test]
 fn a_notice_of_deletion_reaches_the_post_it_names() {
     let mut notice = post("a", "", "", None);
-    notice.tombstone = Some(Tombstone { at_unix_seconds: Some(1) });
+    notice.tombstone = Some(Tombstone { at_unix_seconds: Some(1), ..Tombstone::default() });
     let posts = vec![post("a", "x", "words to forget", None), notice, post("b", "x", "stay", None)];
     let (threads, dropped) = conversations(posts);
     assert_eq!((threads.len(), dropped.total()), (1, 2));

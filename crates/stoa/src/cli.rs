@@ -102,6 +102,18 @@ pub struct UpArgs {
 /// `stoa posts …`
 #[derive(Debug, Subcommand)]
 pub enum PostsCommand {
+    /// Ingest sources into a store: posts with verdicts as Parquet, documents, dialogues, a manifest.
+    Ingest(crate::posts::IngestArgs),
+    /// Show one post's path through the rules.
+    Explain(crate::posts::ExplainArgs),
+    /// Remove posts or people from a store; list the token shards and runs that saw them.
+    Forget(crate::posts::ForgetArgs),
+    /// Count a store: survival by language, source and basis.
+    Stats(crate::posts::StatsArgs),
+    /// Draw posts of a store, all or those that a rule dropped.
+    Sample(crate::posts::SampleArgs),
+    /// Compare the verdicts of two stores.
+    Diff(crate::posts::DiffArgs),
     /// Write the sample square: posts, documents, dialogues and the examination, as JSONL.
     Square {
         /// Seed of the square. Same seed, same bytes.

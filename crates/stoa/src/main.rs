@@ -10,6 +10,7 @@ mod files;
 mod interrupt;
 mod model;
 mod plan;
+mod posts;
 mod posts_command;
 mod report;
 mod stages;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
     match &cli.command {
         Command::Up(args) => up::run(args, &cli.machine, terminal),
-        Command::Posts(command) => posts_command::run(command, terminal),
+        Command::Posts(command) => posts_command::run(command, &cli.machine, terminal),
         Command::Tokens(command) => tokens_command::run(command, terminal),
         Command::Train(command) => stages::run(command, &cli.machine, terminal),
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),

@@ -8,16 +8,26 @@ use stoa_posts::{
     Corpus, Dialogue, ReadOptions, Role, Square, SquareConfig, exam, majority_baseline, read_all,
 };
 
-use crate::cli::PostsCommand;
-use crate::files;
+use crate::cli::{MachineArgs, PostsCommand};
 use crate::terminal::Terminal;
+use crate::{files, posts};
 
 /// Runs a command.
 ///
 /// # Errors
 /// Files that cannot be read or written.
-pub fn run(command: &PostsCommand, terminal: &Terminal) -> anyhow::Result<()> {
+pub fn run(
+    command: &PostsCommand,
+    machine: &MachineArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     match command {
+        PostsCommand::Ingest(args) => posts::ingest(args, machine, terminal),
+        PostsCommand::Explain(args) => posts::explain(args, terminal),
+        PostsCommand::Forget(args) => posts::forget(args, terminal),
+        PostsCommand::Stats(args) => posts::stats(args, terminal),
+        PostsCommand::Sample(args) => posts::sample(args, terminal),
+        PostsCommand::Diff(args) => posts::diff(args, terminal),
         PostsCommand::Square { seed, out } => square(*seed, out, terminal),
         PostsCommand::Read { files, out } => read(files, out.as_deref(), terminal),
     }

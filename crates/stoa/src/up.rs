@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 use stoa_models::initialize;
 use stoa_native::NativeEngine;
-use stoa_posts::{Corpus, Document, ReadOptions, Split, Square, SquareConfig, read_all};
+use stoa_posts::ingest::IngestOptions;
+use stoa_posts::{Corpus, Document, Split, Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
 use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
 
@@ -21,7 +22,7 @@ use crate::interrupt::Interrupt;
 use crate::posts_command::messages;
 use crate::stages::Prepared;
 use crate::terminal::Terminal;
-use crate::{chat, engine, exam, model, report, tokens_command};
+use crate::{chat, engine, exam, model, posts, report, tokens_command};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -60,7 +61,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     let files = RunFiles::new(&args.dir);
     files::create_directory(&args.dir.join("corpus"))?;
     files::create_directory(&args.dir.join("tokens"))?;
-    let text = gather_text(args, &files, terminal)?;
+    let text = gather_text(args, machine, &files, terminal)?;
     let train_tokens = tokenize(&text, &files, terminal)?;
     let prepared = Prepared::open(run_file(args, &text, train_tokens, &files))?;
     let Some(trained) = train(&prepared, &engine, terminal, interrupt.flag())? else {
@@ -104,7 +105,12 @@ impl Text {
     }
 }
 
-fn gather_text(args: &UpArgs, files: &RunFiles, terminal: &Terminal) -> anyhow::Result<Text> {
+fn gather_text(
+    args: &UpArgs,
+    machine: &MachineArgs,
+    files: &RunFiles,
+    terminal: &Terminal,
+) -> anyhow::Result<Text> {
     let text = if args.posts.is_empty() {
         let square = Square::generate(args.seed, &SquareConfig::default())?;
         let corpus = square.corpus()?;
@@ -123,16 +129,11 @@ fn gather_text(args: &UpArgs, files: &RunFiles, terminal: &Terminal) -> anyhow::
             described,
         }
     } else {
-        let intake = read_all(&args.posts, &ReadOptions::default())?;
-        let posts = intake.posts.len();
-        let rejected: usize = intake.rejected.values().sum();
-        let corpus = Corpus::from_posts(intake.posts)?;
+        let store = files.directory.join("corpus/store");
+        let mut options = IngestOptions::new(args.posts.clone(), &store);
+        options.threads = posts::threads(machine);
+        let (corpus, described) = posts::corpus(&options, terminal)?;
         let files = args.posts.iter().map(|p| p.display().to_string()).collect();
-        let described = format!(
-            "{posts} posts in {} conversations; {rejected} records rejected, {} posts dropped",
-            corpus.conversations,
-            corpus.dropped.total()
-        );
         Text { source: TextSource::Posts { files }, corpus, square: None, described }
     };
     let documents = files::lines(&text.corpus.documents)?;

@@ -1,48 +1,40 @@
-//! Folders, zip and tar archives: which of their files hold posts, and their bytes.
+//! Folders, zip and tar archives, standard input: which parts hold posts, one stream after the other.
 //!
-//! Of an X archive only the owner's tweets and long notes are opened: never messages, addresses,
-//! likes or deleted tweets. Members of archives are read into memory one archive at a time, within a
-//! limit.
+//! Of an X archive only the owner's tweets, long notes and the identifiers of deleted tweets are
+//! opened: never messages, addresses, likes or contacts. Nothing is unpacked to memory or disk; a tar
+//! is gone through twice, first for its names.
 
+use super::decode::{self, Member};
 use super::framing::extension;
 use super::input::io_error;
+use super::{Format, ReadOptions};
 use crate::error::PostsError;
-use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One thing to read.
-pub(super) enum Source {
-    /// A file of the file system.
-    File(PathBuf),
-    /// A member of an archive, already in memory.
-    Member {
-        /// `archive!member`.
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
+/// What a stream is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// The long notes of an X archive, read before its tweets.
+    Notes,
+    /// Posts.
+    Posts,
+    /// Posts of which only the identifiers may be read.
+    Deleted,
 }
 
-impl Source {
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Source::File(path) | Source::Member { path, .. } => path,
-        }
-    }
-}
-
-/// What a path holds: sources of posts, and the long notes of an X archive, which are read first.
-pub(super) struct Contents {
-    pub(super) posts: Vec<Source>,
-    pub(super) notes: Vec<Source>,
-}
+/// Takes one stream: what for, its name, and whether its bytes were already counted as decoded.
+pub(super) type Visit<'v> =
+    dyn FnMut(Role, &Path, Box<dyn Read + '_>) -> Result<(), PostsError> + 'v;
 
 /// What a file name promises, the better first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Promise {
     XTweets,
     XNotes,
+    XDeleted,
     Records,
     Text,
 }
@@ -59,27 +51,64 @@ fn promise(path: &Path) -> Option<Promise> {
     match stem {
         Some("tweets" | "tweet" | "community-tweet") => return Some(Promise::XTweets),
         Some("note-tweet") => return Some(Promise::XNotes),
+        Some("deleted-tweets" | "deleted-tweet") => return Some(Promise::XDeleted),
         _ => {}
     }
     match extension(path).as_str() {
-        "jsonl" | "ndjson" | "json" | "csv" | "tsv" => Some(Promise::Records),
+        "jsonl" | "ndjson" | "json" | "csv" | "tsv" | "parquet" => Some(Promise::Records),
+        // Pushshift names its dumps `RC_2015-01`, without an ending of their own.
+        "" if name.starts_with("rc_") || name.starts_with("rs_") => Some(Promise::Records),
         "txt" | "md" => Some(Promise::Text),
         _ => None,
     }
 }
 
-/// What the path holds. A plain file is itself, whatever its name.
-pub(super) fn open(path: &Path, member_limit_bytes: u64) -> Result<Contents, PostsError> {
+/// Which members of a container are read, and for what: all of the best promise, with what belongs
+/// to it.
+fn plan(path: &Path, names: Vec<(usize, PathBuf)>) -> Result<Vec<(Role, usize)>, PostsError> {
+    let mut found: Vec<(Promise, usize, PathBuf)> = names
+        .into_iter()
+        .filter_map(|(index, name)| Some((promise(&name)?, index, name)))
+        .collect();
+    let beside = [Promise::XNotes, Promise::XDeleted];
+    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !beside.contains(kind)).min();
+    let deleted = found.iter().any(|(kind, ..)| *kind == Promise::XDeleted);
+    if best.is_none() && !deleted {
+        return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
+    }
+    found.sort_by(|left, right| left.2.cmp(&right.2));
+    let of_x = best.is_none_or(|best| best == Promise::XTweets);
+    let mut plan: Vec<(Role, usize)> = found
+        .into_iter()
+        .filter_map(|(kind, index, _)| match kind {
+            Promise::XNotes => of_x.then_some((Role::Notes, index)),
+            Promise::XDeleted => of_x.then_some((Role::Deleted, index)),
+            kind => (Some(kind) == best).then_some((Role::Posts, index)),
+        })
+        .collect();
+    plan.sort_by_key(|(role, _)| *role);
+    Ok(plan)
+}
+
+/// Goes through everything a path holds. A plain file is itself, whatever its name; `-` is standard
+/// input. `meter` counts the bytes of files as they are read.
+pub(super) fn visit(
+    path: &Path,
+    options: &ReadOptions,
+    meter: &AtomicU64,
+    visit: &mut Visit<'_>,
+) -> Result<(), PostsError> {
+    if path == Path::new("-") {
+        let stdin = Box::new(std::io::stdin().lock());
+        return single(path, Box::new(Metered { inner: stdin, meter }), visit);
+    }
     let io = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::NotFound => PostsError::NotFound { path: path.to_path_buf() },
         _ => PostsError::Io { path: path.to_path_buf(), cause },
     };
     let metadata = std::fs::metadata(path).map_err(io)?;
     if metadata.is_dir() {
-        let mut files = Vec::new();
-        list(path, &mut files)?;
-        let promised = files.into_iter().filter_map(|file| Some((promise(&file)?, file)));
-        return choose(path, promised.map(|(kind, file)| (kind, Source::File(file))).collect());
+        return folder(path, options, meter, visit);
     }
     if metadata.len() == 0 {
         return Err(PostsError::Empty { path: path.to_path_buf() });
@@ -89,44 +118,57 @@ pub(super) fn open(path: &Path, member_limit_bytes: u64) -> Result<Contents, Pos
     file.by_ref().take(4).read_to_end(&mut magic).map_err(io)?;
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     if magic.starts_with(b"PK\x03\x04") {
-        return choose(path, zip_members(path, file, member_limit_bytes)?);
+        return zipped(path, file, options, meter, visit);
     }
-    let compressed = magic.starts_with(&[0x1f, 0x8b]);
-    // The name of the format stands at byte 257 of the first block (POSIX ustar).
-    let mut block = Vec::new();
-    let peek: Box<dyn Read> = if compressed {
-        Box::new(MultiGzDecoder::new(BufReader::new(&file)))
-    } else {
-        Box::new(&file)
+    if is_tar(&file) {
+        return tarred(path, meter, options, visit);
+    }
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    let role = match promise(path) {
+        Some(Promise::XDeleted) => Role::Deleted,
+        _ => Role::Posts,
     };
-    // A stream damaged this early is reported by whoever reads it as a file.
-    let peeked = peek.take(512).read_to_end(&mut block);
-    if peeked.is_ok() && block.len() == 512 && &block[257..262] == b"ustar" {
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        return choose(path, tar_members(path, file, compressed, member_limit_bytes)?);
-    }
-    Ok(Contents { posts: vec![Source::File(path.to_path_buf())], notes: Vec::new() })
+    visit(role, path, Box::new(Metered { inner: file, meter }))
 }
 
-/// Keeps the sources of the best promise.
-fn choose(path: &Path, found: Vec<(Promise, Source)>) -> Result<Contents, PostsError> {
-    let (mut notes, mut posts) = (Vec::new(), Vec::new());
-    let best = found.iter().map(|(kind, _)| *kind).filter(|kind| *kind != Promise::XNotes).min();
-    for (kind, source) in found {
-        if kind == Promise::XNotes {
-            notes.push(source);
-        } else if Some(kind) == best {
-            posts.push(source);
+/// One file as a source of its own, whether it stands in a folder or was named.
+fn folder(
+    path: &Path,
+    options: &ReadOptions,
+    meter: &AtomicU64,
+    visit: &mut Visit<'_>,
+) -> Result<(), PostsError> {
+    let mut files = Vec::new();
+    list(path, &mut files)?;
+    let names = files.iter().cloned().enumerate().collect();
+    let chosen = match plan(path, names) {
+        Ok(chosen) => chosen,
+        // Archives and dumps in a folder are opened each for itself.
+        Err(error) => {
+            let archives: Vec<&PathBuf> = files.iter().filter(|file| is_archive(file)).collect();
+            if archives.is_empty() {
+                return Err(error);
+            }
+            return archives
+                .into_iter()
+                .try_for_each(|file| self::visit(file, options, meter, visit));
         }
+    };
+    for (role, index) in chosen {
+        let path = &files[index];
+        let file =
+            File::open(path).map_err(|cause| PostsError::Io { path: path.clone(), cause })?;
+        visit(role, path, Box::new(Metered { inner: file, meter }))?;
     }
-    if posts.is_empty() {
-        return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
-    }
-    posts.sort_by(|left, right| left.path().cmp(right.path()));
-    if best != Some(Promise::XTweets) {
-        notes.clear();
-    }
-    Ok(Contents { posts, notes })
+    Ok(())
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let name = name.unwrap_or_default();
+    [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.zst"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 /// Files below a folder, in order of name; links are not followed, so that no loop can occur.
@@ -152,72 +194,184 @@ fn member_path(archive: &Path, member: &Path) -> PathBuf {
     PathBuf::from(format!("{}!{}", archive.display(), member.display()))
 }
 
-/// Reads a member, at most what is left of the limit.
-fn read_member(
-    path: PathBuf,
-    member: impl Read,
-    left: &mut u64,
-    limit_bytes: u64,
-) -> Result<Source, PostsError> {
-    let mut bytes = Vec::new();
-    member
-        .take(*left + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|cause| io_error(&path, true, bytes.len() as u64, cause))?;
-    if bytes.len() as u64 > *left {
-        return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
-    }
-    *left -= bytes.len() as u64;
-    Ok(Source::Member { path, bytes })
+fn damaged(path: &Path, cause: &impl ToString) -> PostsError {
+    let (path, cause) = (path.to_path_buf(), cause.to_string());
+    PostsError::Truncated { path, decoded_bytes: 0, posts: 0, cause }
 }
 
-fn zip_members(
+fn zipped(
     path: &Path,
     file: File,
-    limit_bytes: u64,
-) -> Result<Vec<(Promise, Source)>, PostsError> {
-    let damaged = |error: zip::result::ZipError| PostsError::Truncated {
-        path: path.to_path_buf(),
-        decoded_bytes: 0,
-        posts: 0,
-        cause: error.to_string(),
-    };
-    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
-    let mut left = limit_bytes;
-    let mut found = Vec::new();
+    options: &ReadOptions,
+    meter: &AtomicU64,
+    visit: &mut Visit<'_>,
+) -> Result<(), PostsError> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e))?;
+    let mut names = Vec::new();
     for index in 0..archive.len() {
-        let member = archive.by_index(index).map_err(damaged)?;
-        let name = PathBuf::from(member.name().map_err(damaged)?.into_owned());
-        if let Some(kind) = promise(&name).filter(|_| member.is_file()) {
-            let path = member_path(path, &name);
-            found.push((kind, read_member(path, member, &mut left, limit_bytes)?));
+        let member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
+        if member.is_file() {
+            let name = member.name().map_err(|e| damaged(path, &e))?;
+            names.push((index, PathBuf::from(name.into_owned())));
         }
     }
-    Ok(found)
+    let mut left = options.archive_limit_bytes;
+    for (role, index) in plan(path, names)? {
+        let member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
+        let name = member.name().map_err(|e| damaged(path, &e))?.into_owned();
+        let packed = member.compressed_size();
+        meter.fetch_add(packed, Ordering::Relaxed);
+        let name = member_path(path, Path::new(&name));
+        let mut limited = Limited { inner: Member::new(member, packed), left: &mut left };
+        match visit(role, &name, Box::new(&mut limited)) {
+            Err(PostsError::Io { path, cause }) if Limited::<File>::is_passed(&cause) => {
+                let limit_bytes = options.archive_limit_bytes;
+                return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
+            }
+            done => done?,
+        }
+    }
+    Ok(())
 }
 
-fn tar_members(
+/// Whether a file is a tar, compressed or not: the name of the format stands at byte 257 of the first
+/// block (POSIX ustar).
+fn is_tar(file: &File) -> bool {
+    // A stream damaged this early is reported by whoever reads it as a file.
+    let Ok((stream, _)) = decode::decoded(Box::new(file)) else { return false };
+    let mut block = Vec::new();
+    let peeked = stream.take(512).read_to_end(&mut block);
+    peeked.is_ok() && is_tar_block(&block)
+}
+
+fn is_tar_block(block: &[u8]) -> bool {
+    block.len() >= 512 && &block[257..262] == b"ustar"
+}
+
+fn tarred(
     path: &Path,
-    file: File,
-    compressed: bool,
-    limit_bytes: u64,
-) -> Result<Vec<(Promise, Source)>, PostsError> {
-    let damaged = |cause| io_error(path, true, 0, cause);
-    let stream: Box<dyn Read> = if compressed {
-        Box::new(MultiGzDecoder::new(BufReader::new(file)))
-    } else {
-        Box::new(BufReader::new(file))
+    meter: &AtomicU64,
+    options: &ReadOptions,
+    visit: &mut Visit<'_>,
+) -> Result<(), PostsError> {
+    let io = |cause| PostsError::Io { path: path.to_path_buf(), cause };
+    let open = |counted: bool| -> Result<Box<dyn Read + '_>, PostsError> {
+        let file = File::open(path).map_err(io)?;
+        let stream: Box<dyn Read + '_> =
+            if counted { Box::new(Metered { inner: file, meter }) } else { Box::new(file) };
+        Ok(decode::decoded(stream).map_err(|cause| io_error(path, true, 0, cause))?.0)
     };
-    let mut archive = tar::Archive::new(stream);
-    let mut left = limit_bytes;
-    let mut found = Vec::new();
-    for member in archive.entries().map_err(damaged)? {
-        let member = member.map_err(damaged)?;
-        let name = member.path().map_err(damaged)?.into_owned();
-        if let Some(kind) = promise(&name).filter(|_| member.header().entry_type().is_file()) {
-            let path = member_path(path, &name);
-            found.push((kind, read_member(path, member, &mut left, limit_bytes)?));
+    let wrong = |cause| io_error(path, true, 0, cause);
+    let mut names = Vec::new();
+    let mut archive = tar::Archive::new(open(false)?);
+    for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
+        let member = match member {
+            Ok(member) => member,
+            // What stood before the cut is read, and the cut is met again there.
+            Err(_) if !names.is_empty() => break,
+            Err(cause) => return Err(wrong(cause)),
+        };
+        if member.header().entry_type().is_file() {
+            names.push((index, member.path().map_err(wrong)?.into_owned()));
         }
     }
-    Ok(found)
+    let chosen = plan(path, names)?;
+    let mut left = options.archive_limit_bytes;
+    for wanted in [Role::Notes, Role::Posts, Role::Deleted] {
+        if !chosen.iter().any(|(role, _)| *role == wanted) {
+            continue;
+        }
+        let mut archive = tar::Archive::new(open(wanted == Role::Posts)?);
+        for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
+            let member = member.map_err(wrong)?;
+            if !chosen.contains(&(wanted, index)) {
+                continue;
+            }
+            let name = member_path(path, &member.path().map_err(wrong)?);
+            let mut limited = Limited { inner: member, left: &mut left };
+            match visit(wanted, &name, Box::new(&mut limited)) {
+                Err(PostsError::Io { path, cause }) if Limited::<File>::is_passed(&cause) => {
+                    let limit_bytes = options.archive_limit_bytes;
+                    return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
+                }
+                done => done?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A stream that cannot be gone through twice: a tar's members of records are read as they come.
+fn single(
+    path: &Path,
+    stream: Box<dyn Read + '_>,
+    visit: &mut Visit<'_>,
+) -> Result<(), PostsError> {
+    let wrong = |cause| io_error(path, true, 0, cause);
+    let (stream, _) = decode::decoded(stream).map_err(wrong)?;
+    let (head, stream) = decode::peek(stream, 512);
+    if !is_tar_block(&head) {
+        return visit(Role::Posts, path, Box::new(stream));
+    }
+    let mut archive = tar::Archive::new(stream);
+    for member in archive.entries().map_err(wrong)? {
+        let member = member.map_err(wrong)?;
+        let name = member.path().map_err(wrong)?.into_owned();
+        let role = match promise(&name).filter(|_| member.header().entry_type().is_file()) {
+            None | Some(Promise::XNotes) => continue,
+            Some(Promise::XDeleted) => Role::Deleted,
+            Some(_) => Role::Posts,
+        };
+        visit(role, &member_path(path, &name), Box::new(member))?;
+    }
+    Ok(())
+}
+
+/// Whether a file is Parquet, which is read from its end.
+pub(super) fn is_parquet(path: &Path, options: &ReadOptions) -> bool {
+    let mut magic = [0; 4];
+    options.format == Format::Parquet
+        || File::open(path)
+            .is_ok_and(|mut file| file.read_exact(&mut magic).is_ok() && &magic == b"PAR1")
+}
+
+/// Counts the bytes of a file as they are read.
+struct Metered<'m, R> {
+    inner: R,
+    meter: &'m AtomicU64,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.meter.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Fails when an archive gave more than its limit.
+struct Limited<'l, R> {
+    inner: R,
+    left: &'l mut u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the archive holds more than is allowed")]
+struct Passed;
+
+impl<R> Limited<'_, R> {
+    fn is_passed(cause: &std::io::Error) -> bool {
+        cause.get_ref().is_some_and(|inner| inner.is::<Passed>())
+    }
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => *self.left = left,
+            None => return Err(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, Passed)),
+        }
+        Ok(read)
+    }
 }

@@ -5,8 +5,10 @@
 //! X archive), tables, plain text by paragraph or by line.
 
 use super::input::{Framed, Input};
+use super::record::{Found, Part, Record};
+use super::shape::{Shaping, found};
 use super::table::Table;
-use super::tweet::{Part, Record, records};
+use super::{Format, ReadOptions};
 use crate::error::{PostsError, RejectReason};
 use serde_json::Value;
 use std::path::Path;
@@ -15,20 +17,23 @@ use std::path::Path;
 pub(super) struct Frame {
     pub(super) line: u64,
     pub(super) byte_offset: u64,
-    pub(super) content: Result<Vec<Record>, RejectReason>,
+    pub(super) content: Result<Vec<Found>, RejectReason>,
 }
 
 /// A source cut into frames.
-pub(super) enum Frames {
-    Lines(Input),
-    Values(Values),
-    Table(Box<Table>),
-    Text(Text),
+pub(super) enum Frames<'a> {
+    Lines(Input<'a>),
+    Values(Values<'a>),
+    Table(Box<Table<'a>>),
+    Text(Text<'a>),
 }
 
-impl Frames {
-    /// Tells the format; `None` for a source without anything in it.
-    pub(super) fn open(mut input: Input) -> Result<Option<Frames>, PostsError> {
+impl<'a> Frames<'a> {
+    /// Tells the format, or takes the one that is told; `None` for a source without anything in it.
+    pub(super) fn open(
+        mut input: Input<'a>,
+        options: &ReadOptions,
+    ) -> Result<Option<Frames<'a>>, PostsError> {
         let head = input.head()?;
         let Some(first) = head.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
             return Ok(None);
@@ -36,15 +41,26 @@ impl Frames {
         let extension = extension(input.path());
         let solid = head.trim_ascii_start();
         let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
-        if solid.starts_with(b"window.YTD") {
+        if solid.starts_with(b"window.") || solid.starts_with(b"YTD.") {
             return Values::open(input, true).map(|values| Some(Frames::Values(values)));
         }
-        let wordy = matches!(extension.as_str(), "txt" | "md");
+        match options.format {
+            Format::JsonLines => return Ok(Some(Frames::Lines(input))),
+            Format::Text => return Ok(Some(Frames::Text(Text::new(input, &head)))),
+            Format::Csv | Format::Tsv => {
+                let separator = if options.format == Format::Csv { None } else { Some(b'\t') };
+                let table = Table::open(input, first_line, separator, &options.map)?;
+                return Ok(Some(Frames::Table(Box::new(table))));
+            }
+            _ => {}
+        }
+        let by_network = options.format.is_json();
+        let wordy = !by_network && matches!(extension.as_str(), "txt" | "md");
         if first == b'{' && !wordy {
             let ends =
                 first_line.len() == solid.len() || first_line.trim_ascii_end().ends_with(b"}");
             let by_line = ends || matches!(extension.as_str(), "jsonl" | "ndjson");
-            return if by_line {
+            return if by_line && options.format != Format::Json {
                 Ok(Some(Frames::Lines(input)))
             } else {
                 Values::open(input, false).map(|values| Some(Frames::Values(values)))
@@ -56,29 +72,29 @@ impl Frames {
                 return Values::open(input, false).map(|values| Some(Frames::Values(values)));
             }
         }
-        if matches!(extension.as_str(), "json" | "jsonl" | "ndjson") {
+        if by_network || matches!(extension.as_str(), "json" | "jsonl" | "ndjson") {
             return Ok(Some(Frames::Lines(input)));
         }
-        let tabular =
-            matches!(extension.as_str(), "csv" | "tsv") || (!wordy && Table::is_header(first_line));
+        let tabular = matches!(extension.as_str(), "csv" | "tsv")
+            || (!wordy && Table::is_header(first_line, &options.map));
         if tabular {
-            return Table::open(input, first_line)
+            return Table::open(input, first_line, None, &options.map)
                 .map(|table| Some(Frames::Table(Box::new(table))));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))
     }
 
     /// The next frame, or `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, PostsError> {
+    pub(super) fn next(&mut self, shaping: &Shaping) -> Result<Option<Frame>, PostsError> {
         match self {
             Frames::Lines(input) => loop {
                 match input.line()? {
                     None => return Ok(None),
-                    Some(line) if line.text.trim().is_empty() => {}
-                    Some(line) => return Ok(Some(json_line(&line))),
+                    Some(line) if line.text.as_ref().is_ok_and(|t| t.trim().is_empty()) => {}
+                    Some(line) => return Ok(Some(json_frame(line, shaping))),
                 }
             },
-            Frames::Values(values) => values.next(),
+            Frames::Values(values) => values.next(shaping),
             Frames::Table(table) => table.next(),
             Frames::Text(text) => text.next(),
         }
@@ -94,33 +110,42 @@ impl Frames {
 pub(super) fn extension(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
     let name = name.unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let name = [".gz", ".bz2", ".zst", ".zstd"]
+        .iter()
+        .find_map(|packed| name.strip_suffix(packed))
+        .unwrap_or(&name);
     name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_string())
 }
 
-fn json_line(line: &Framed) -> Frame {
-    let content = match serde_json::from_str::<Value>(line.text.trim()) {
-        Ok(value) => Ok(records(&value)),
-        Err(error) => Err(RejectReason::WrongJson(error.to_string())),
-    };
-    Frame { line: line.line, byte_offset: line.byte_offset, content }
+fn json_frame(framed: Framed, shaping: &Shaping) -> Frame {
+    let content = framed.text.and_then(|text| {
+        let text = text.trim();
+        // Streams of HTTP and of Kafka tools mark records by a control character (RFC 7464).
+        let text = text.strip_prefix('\u{1e}').unwrap_or(text);
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) => Ok(found(&value, shaping)),
+            Err(error) => Err(RejectReason::WrongJson(error.to_string())),
+        }
+    });
+    Frame { line: framed.line, byte_offset: framed.byte_offset, content }
 }
 
 /// JSON values one at a time out of an array or a sequence, without reading the whole.
-pub(super) struct Values {
-    input: Input,
+pub(super) struct Values<'a> {
+    input: Input<'a>,
     archive: bool,
     in_array: bool,
 }
 
-impl Values {
-    fn open(mut input: Input, archive: bool) -> Result<Values, PostsError> {
+impl<'a> Values<'a> {
+    fn open(mut input: Input<'a>, archive: bool) -> Result<Values<'a>, PostsError> {
         if archive {
             input.peek_solid()?;
             // `window.YTD.tweets.part0 = [`
             let assigned = input.until(|byte| byte == b'=')?.map(|framed| framed.text);
-            let kind = assigned.as_deref().and_then(|name| name.split('.').nth(2)).unwrap_or("");
-            if !matches!(kind, "tweets" | "tweet" | "community_tweet") {
+            let name = assigned.and_then(Result::ok).unwrap_or_default();
+            let kind = name.trim_start_matches("window.").split('.').nth(1).unwrap_or("");
+            if !matches!(kind, "tweets" | "tweet" | "community_tweet" | "deleted_tweets") {
                 let path = input.path().to_path_buf();
                 return Err(PostsError::NotTweets { path, kind: kind.to_string() });
             }
@@ -141,7 +166,7 @@ impl Values {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Frame>, PostsError> {
+    fn next(&mut self, shaping: &Shaping) -> Result<Option<Frame>, PostsError> {
         let framed = loop {
             match self.input.peek_solid()? {
                 None if self.in_array => {
@@ -166,14 +191,7 @@ impl Values {
                 }
             }
         };
-        match serde_json::from_str::<Value>(&framed.text) {
-            Ok(value) => Ok(Some(Frame {
-                line: framed.line,
-                byte_offset: framed.byte_offset,
-                content: Ok(records(&value)),
-            })),
-            Err(error) => Err(self.wrong((framed.line, framed.byte_offset), &error.to_string())),
-        }
+        Ok(Some(json_frame(framed, shaping)))
     }
 
     fn bracketed(&mut self) -> Result<Framed, PostsError> {
@@ -224,17 +242,19 @@ impl Balance {
 
 /// Paragraphs that follow each other belong together; so many make a thread.
 const PARAGRAPHS_PER_THREAD: u64 = 16;
+/// Where a paragraph that never ends is cut, so that memory stays bounded.
+const LONGEST_PARAGRAPH_BYTES: usize = 1 << 20;
 
 /// Plain text: a post per paragraph when blank lines part paragraphs, else a post per line.
-pub(super) struct Text {
-    input: Input,
+pub(super) struct Text<'a> {
+    input: Input<'a>,
     by_paragraph: bool,
     given: u64,
     name: String,
 }
 
-impl Text {
-    fn new(input: Input, head: &[u8]) -> Text {
+impl<'a> Text<'a> {
+    fn new(input: Input<'a>, head: &[u8]) -> Text<'a> {
         let by_paragraph =
             head.trim_ascii().split(|&byte| byte == b'\n').any(|line| line.trim_ascii().is_empty());
         let name = input.path().display().to_string();
@@ -242,36 +262,43 @@ impl Text {
     }
 
     fn next(&mut self) -> Result<Option<Frame>, PostsError> {
-        let mut paragraph: Option<Framed> = None;
+        let mut paragraph: Option<(u64, u64, String)> = None;
         while let Some(line) = self.input.line()? {
-            let blank = line.text.trim().is_empty();
+            let text = match line.text {
+                Ok(text) => text,
+                Err(reason) => {
+                    let (line, byte_offset) = (line.line, line.byte_offset);
+                    return Ok(Some(Frame { line, byte_offset, content: Err(reason) }));
+                }
+            };
+            let blank = text.trim().is_empty();
             match (&mut paragraph, blank) {
                 (None, true) => {}
                 (Some(_), true) => break,
                 (None, false) => {
-                    paragraph = Some(line);
+                    paragraph = Some((line.line, line.byte_offset, text));
                     if !self.by_paragraph {
                         break;
                     }
                 }
-                (Some(begun), false) => {
-                    begun.text.push('\n');
-                    begun.text.push_str(&line.text);
+                (Some((_, _, begun)), false) => {
+                    begun.push('\n');
+                    begun.push_str(&text);
+                    if begun.len() > LONGEST_PARAGRAPH_BYTES {
+                        break;
+                    }
                 }
             }
         }
-        let Some(framed) = paragraph else { return Ok(None) };
+        let Some((line, byte_offset, text)) = paragraph else { return Ok(None) };
         let mut record = Record::default();
-        record.set(Part::Text, Some(framed.text));
+        record.set(Part::Text, Some(text));
         if self.by_paragraph {
             let thread = self.given / PARAGRAPHS_PER_THREAD;
             record.set(Part::Thread, Some(format!("{}#{thread}", self.name)));
         }
         self.given += 1;
-        Ok(Some(Frame {
-            line: framed.line,
-            byte_offset: framed.byte_offset,
-            content: Ok(vec![record]),
-        }))
+        let content = Ok(vec![Found::Post(Box::new(record))]);
+        Ok(Some(Frame { line, byte_offset, content }))
     }
 }

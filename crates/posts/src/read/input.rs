@@ -1,21 +1,19 @@
-//! Bytes of one source: opened, decompressed when gzip, and read a line or a JSON value at a time.
+//! Bytes of one source, read a line or a JSON value at a time.
 //!
-//! It keeps count of lines and bytes for messages, bounds what one record may take, and checks UTF-8.
-//! What the records mean is the business of the other files.
+//! It keeps count of lines and bytes for messages, bounds what one record may take (what is longer is
+//! skipped, not collected), and checks UTF-8. What the records mean is the business of other files.
 
-use crate::error::PostsError;
-use flate2::read::MultiGzDecoder;
-use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
+use super::decode::{self, Bomb};
+use crate::error::{PostsError, RejectReason};
+use std::io::{BufRead, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The two bytes gzip data starts with (RFC 1952, section 2.3.1).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// How much is looked at to tell the format.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// A source being read.
-pub(super) struct Input {
-    reader: Box<dyn BufRead>,
+pub(super) struct Input<'a> {
+    reader: Box<dyn BufRead + 'a>,
     path: PathBuf,
     compressed: bool,
     /// Lines ended so far.
@@ -27,88 +25,47 @@ pub(super) struct Input {
 
 /// A record's bytes and place.
 pub(super) struct Framed {
-    pub(super) text: String,
+    /// Its text, or why it has none.
+    pub(super) text: Result<String, RejectReason>,
     /// From 1.
     pub(super) line: u64,
     pub(super) byte_offset: u64,
 }
 
-impl Input {
-    /// Wraps a stream of bytes; `path` names it in errors.
-    pub(super) fn open(
-        stream: Box<dyn Read>,
+impl<'a> Input<'a> {
+    /// Wraps a decoded stream of bytes; `path` names it in errors.
+    pub(super) fn new(
+        stream: Box<dyn Read + 'a>,
         path: &Path,
+        compressed: bool,
         record_limit_bytes: usize,
-    ) -> Result<Input, PostsError> {
-        let mut input = Input {
-            reader: Box::new(BufReader::new(stream)),
+    ) -> Input<'a> {
+        Input {
+            reader: decode::buffered(stream),
             path: path.to_path_buf(),
-            compressed: false,
+            compressed,
             lines: 0,
             bytes: 0,
             record_limit_bytes,
-        };
-        let mut magic = [0; 2];
-        let found = input.fill_prefix(&mut magic)?;
-        let start = Cursor::new(magic[..found].to_vec());
-        let rest = std::mem::replace(&mut input.reader, Box::new(Cursor::new(Vec::new())));
-        let whole = start.chain(rest);
-        if found == 2 && magic == GZIP_MAGIC {
-            input.compressed = true;
-            input.reader =
-                Box::new(BufReader::with_capacity(HEAD_BYTES, MultiGzDecoder::new(whole)));
-        } else {
-            input.reader = Box::new(BufReader::with_capacity(HEAD_BYTES, whole));
         }
-        Ok(input)
-    }
-
-    /// Reads the first bytes, as many as there are, up to the length of `head`.
-    fn fill_prefix(&mut self, head: &mut [u8]) -> Result<usize, PostsError> {
-        let mut filled = 0;
-        while filled < head.len() {
-            match self.reader.read(&mut head[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) => return Err(self.failed(cause)),
-            }
-        }
-        Ok(filled)
     }
 
     /// The first bytes (up to 64 KiB) without consuming them; a byte order mark is consumed.
     pub(super) fn head(&mut self) -> Result<Vec<u8>, PostsError> {
-        let mut head = vec![0; HEAD_BYTES];
-        let mut filled = 0;
-        let mut failure = None;
-        while filled < head.len() {
-            match self.reader.read(&mut head[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) => {
-                    failure = Some(cause);
-                    break;
-                }
-            }
-        }
-        head.truncate(filled);
-        if let (0, Some(cause)) = (filled, &failure) {
-            let copy = std::io::Error::new(cause.kind(), cause.to_string());
-            return Err(self.failed(copy));
+        let rest = std::mem::replace(&mut self.reader, Box::new(Cursor::new(Vec::new())));
+        let (mut head, mut stream) = decode::peek(Box::new(rest), HEAD_BYTES);
+        if head.is_empty() {
+            // Nothing came: at the end, or failed.
+            let mut byte = [0];
+            stream.read(&mut byte).map_err(|cause| self.failed(cause))?;
         }
         if head.starts_with(&[0xef, 0xbb, 0xbf]) {
             head.drain(..3);
             self.bytes += 3;
+            let mut mark = [0; 3];
+            stream.read_exact(&mut mark).map_err(|cause| self.failed(cause))?;
         }
-        // The decoder would not fail again where it failed once, so the failure is put back too.
-        let rest = std::mem::replace(&mut self.reader, Box::new(Cursor::new(Vec::new())));
-        let start = Cursor::new(head.clone());
-        self.reader = match failure {
-            Some(cause) => Box::new(BufReader::new(start.chain(Failing(Some(cause))))),
-            None => Box::new(BufReader::with_capacity(HEAD_BYTES, start.chain(rest))),
-        };
+        self.reader = decode::buffered(Box::new(stream));
         Ok(head)
     }
 
@@ -117,8 +74,12 @@ impl Input {
     }
 
     /// Gives the reader away to a parser with its own framing, with the bytes consumed before it.
-    pub(super) fn into_reader(self) -> (Box<dyn BufRead>, u64) {
+    pub(super) fn into_reader(self) -> (Box<dyn BufRead + 'a>, u64) {
         (self.reader, self.bytes)
+    }
+
+    pub(super) fn record_limit_bytes(&self) -> usize {
+        self.record_limit_bytes
     }
 
     pub(super) fn is_compressed(&self) -> bool {
@@ -132,18 +93,18 @@ impl Input {
     /// The next line without its end, or `None` after the last.
     pub(super) fn line(&mut self) -> Result<Option<Framed>, PostsError> {
         let (line, byte_offset) = (self.lines + 1, self.bytes);
-        let mut collected = Vec::new();
+        let mut collected = Collected::new(self.record_limit_bytes);
         let mut ended = false;
         while !ended {
             let (taken, found) = match self.reader.fill_buf() {
                 Ok([]) => break,
                 Ok(buffer) => match buffer.iter().position(|&byte| byte == b'\n') {
                     Some(end) => {
-                        collected.extend_from_slice(&buffer[..end]);
+                        collected.extend(&buffer[..end]);
                         (end + 1, true)
                     }
                     None => {
-                        collected.extend_from_slice(buffer);
+                        collected.extend(buffer);
                         (buffer.len(), false)
                     }
                 },
@@ -154,15 +115,14 @@ impl Input {
             self.bytes += taken as u64;
             self.lines += u64::from(found);
             ended = found;
-            self.check_length(collected.len(), line, byte_offset)?;
         }
-        if !ended && collected.is_empty() {
+        if !ended && collected.length == 0 {
             return Ok(None);
         }
-        if collected.last() == Some(&b'\r') {
-            collected.pop();
+        if collected.bytes.last() == Some(&b'\r') {
+            collected.bytes.pop();
         }
-        self.framed(collected, line, byte_offset).map(Some)
+        Ok(Some(collected.framed(line, byte_offset)))
     }
 
     /// The next byte that is not white space, not consumed; `None` at the end.
@@ -200,26 +160,25 @@ impl Input {
         mut stop: impl FnMut(u8) -> bool,
     ) -> Result<Option<Framed>, PostsError> {
         let (line, byte_offset) = self.place();
-        let mut collected = Vec::new();
+        let mut collected = Collected::new(self.record_limit_bytes);
         loop {
             let (taken, found) = match self.reader.fill_buf() {
                 Ok([]) => return Ok(None),
                 Ok(buffer) => {
                     let end = buffer.iter().position(|&byte| stop(byte));
                     let taken = end.map_or(buffer.len(), |end| end + 1);
-                    collected.extend_from_slice(&buffer[..taken]);
+                    let new = &buffer[..taken];
+                    self.lines += new.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    collected.extend(new);
                     (taken, end.is_some())
                 }
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
                 Err(cause) => return Err(self.failed(cause)),
             };
-            let new = &collected[collected.len() - taken..];
-            self.lines += new.iter().filter(|&&byte| byte == b'\n').count() as u64;
             self.reader.consume(taken);
             self.bytes += taken as u64;
-            self.check_length(collected.len(), line, byte_offset)?;
             if found {
-                return self.framed(collected, line, byte_offset).map(Some);
+                return Ok(Some(collected.framed(line, byte_offset)));
             }
         }
     }
@@ -227,7 +186,7 @@ impl Input {
     /// The bytes up to the next comma, bracket or white space: a number, `true`, `false` or `null`.
     pub(super) fn scalar(&mut self) -> Result<Framed, PostsError> {
         let (line, byte_offset) = self.place();
-        let mut collected = Vec::new();
+        let mut collected = Collected::new(self.record_limit_bytes);
         loop {
             let next = match self.reader.fill_buf() {
                 Ok([]) => break,
@@ -239,38 +198,41 @@ impl Input {
                 break;
             }
             self.skip_byte(next);
-            collected.push(next);
-            self.check_length(collected.len(), line, byte_offset)?;
+            collected.extend(&[next]);
         }
-        self.framed(collected, line, byte_offset)
+        Ok(collected.framed(line, byte_offset))
+    }
+}
+
+/// Bytes of a record up to the limit; beyond it they are only counted.
+struct Collected {
+    bytes: Vec<u8>,
+    length: usize,
+    limit: usize,
+}
+
+impl Collected {
+    fn new(limit: usize) -> Collected {
+        Collected { bytes: Vec::new(), length: 0, limit }
     }
 
-    fn check_length(&self, length: usize, line: u64, byte_offset: u64) -> Result<(), PostsError> {
-        if length <= self.record_limit_bytes {
-            return Ok(());
+    fn extend(&mut self, bytes: &[u8]) {
+        self.length += bytes.len();
+        if self.length <= self.limit {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            self.bytes = Vec::new();
         }
-        Err(PostsError::RecordTooLong {
-            path: self.path.clone(),
-            line,
-            byte_offset,
-            limit_bytes: self.record_limit_bytes,
-        })
     }
 
-    fn framed(&self, bytes: Vec<u8>, line: u64, byte_offset: u64) -> Result<Framed, PostsError> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Framed { text, line, byte_offset }),
-            Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                let lines_before =
-                    error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() as u64;
-                Err(PostsError::InvalidUtf8 {
-                    path: self.path.clone(),
-                    line: line + lines_before,
-                    byte_offset: byte_offset + valid as u64,
-                })
-            }
-        }
+    fn framed(self, line: u64, byte_offset: u64) -> Framed {
+        let text = if self.length > self.limit {
+            Err(RejectReason::TooLong { bytes: self.length, limit_bytes: self.limit })
+        } else {
+            String::from_utf8(self.bytes)
+                .map_err(|error| RejectReason::InvalidUtf8 { at: error.utf8_error().valid_up_to() })
+        };
+        Framed { text, line, byte_offset }
     }
 }
 
@@ -281,9 +243,15 @@ pub(super) fn io_error(
     decoded_bytes: u64,
     cause: std::io::Error,
 ) -> PostsError {
+    if let Some(bomb) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Bomb>()) {
+        return PostsError::Bomb { path: path.to_path_buf(), decoded_bytes, ratio: bomb.ratio };
+    }
     let damage = matches!(
         cause.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+        ErrorKind::UnexpectedEof
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::Other
     );
     if compressed && damage {
         return PostsError::Truncated {
@@ -294,13 +262,4 @@ pub(super) fn io_error(
         };
     }
     PostsError::Io { path: path.to_path_buf(), cause }
-}
-
-/// A stream that fails once and is then at its end.
-struct Failing(Option<std::io::Error>);
-
-impl Read for Failing {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
-    }
 }

@@ -1,232 +1,365 @@
-//! Readers: any usual file of posts to `Post`s, one after the other.
+//! Readers: any usual source of posts to posts and notices, one after the other, in constant memory.
 //!
-//! Formats are told by content (`framing`): JSON lines, JSON arrays, CSV and TSV, plain text, files of
-//! X archives, all of them gzipped or not, in folders, zip or tar archives. A record that is no post
-//! is a `Reject::Record` and reading goes on; damage to a source is a `Reject::Fatal` and ends it.
+//! Containers (`container`), compression (`decode`) and formats (`framing`) are told by content;
+//! what the fields of a network mean stands in a file of its own (`x`, `gnip`, `bluesky`,
+//! `fediverse`, `forum`). A record that is no post is rejected with its place and reading goes on;
+//! damage to a source ends it.
 
+mod bluesky;
 mod container;
+mod decode;
+mod fediverse;
+mod forum;
 mod framing;
+mod gnip;
 mod input;
 mod moment;
+mod notes;
+mod record;
+mod rows;
+mod shape;
 mod table;
-mod tweet;
 mod wording;
+mod x;
 
-use crate::error::{PostsError, Reject, Rejected};
-use crate::post::{Origin, Post};
-use container::{Contents, Source};
+use crate::error::{PostsError, RejectReason, Rejected};
+use crate::post::{About, Notice, Origin, Post, Removal, Tombstone};
+use container::Role;
 use framing::{Frame, Frames};
 use input::Input;
-use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs::File;
-use std::io::{Cursor, Read};
+use notes::Notes;
+use record::{Found, Part};
+use shape::{Network, Shaping};
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// A format, when it is told instead of found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Told by content.
+    #[default]
+    Auto,
+    /// A JSON value a line.
+    JsonLines,
+    /// JSON values: an array, or one after the other.
+    Json,
+    /// Comma, semicolon or tab separated, with a header.
+    Csv,
+    /// Tab separated, with a header.
+    Tsv,
+    /// A post a paragraph, or a line.
+    Text,
+    /// Parquet.
+    Parquet,
+    /// JSON of X: API v1.1, v2, streams, archives.
+    X,
+    /// JSON of Gnip activity streams.
+    Gnip,
+    /// JSON of Bluesky: Jetstream, API views.
+    Bluesky,
+    /// JSON of Mastodon's API.
+    Mastodon,
+    /// JSON of ActivityPub.
+    ActivityPub,
+    /// JSON of Reddit or Pushshift.
+    Reddit,
+}
+
+impl Format {
+    /// Every format with the name the command line uses.
+    pub const ALL: [(&'static str, Format); 13] = [
+        ("auto", Format::Auto),
+        ("jsonl", Format::JsonLines),
+        ("json", Format::Json),
+        ("csv", Format::Csv),
+        ("tsv", Format::Tsv),
+        ("text", Format::Text),
+        ("parquet", Format::Parquet),
+        ("x", Format::X),
+        ("gnip", Format::Gnip),
+        ("bluesky", Format::Bluesky),
+        ("mastodon", Format::Mastodon),
+        ("activitypub", Format::ActivityPub),
+        ("reddit", Format::Reddit),
+    ];
+
+    /// The format of a name.
+    pub fn from_name(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format)
+    }
+
+    /// The name of the format.
+    pub fn name(self) -> &'static str {
+        Format::ALL.into_iter().find(|(_, format)| *format == self).map_or("auto", |(name, _)| name)
+    }
+
+    fn network(self) -> Option<Network> {
+        match self {
+            Format::X => Some(Network::X),
+            Format::Gnip => Some(Network::Gnip),
+            Format::Bluesky => Some(Network::Bluesky),
+            Format::Mastodon => Some(Network::Mastodon),
+            Format::ActivityPub => Some(Network::ActivityPub),
+            Format::Reddit => Some(Network::Reddit),
+            _ => None,
+        }
+    }
+
+    fn is_json(self) -> bool {
+        self.network().is_some() || self == Format::Json
+    }
+}
 
 /// How to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
+    /// The format, or `Auto`.
+    pub format: Format,
+    /// Columns or keys by part (`text`, `author`, `id`, `created_at`, …), instead of the usual names;
+    /// in JSON a name that starts with `/` is a JSON pointer.
+    pub map: Vec<(String, String)>,
+    /// Whether posts inside posts (quoted, reposted, referenced) are read as posts too.
+    pub embedded: bool,
     /// Keep what was read before compressed data breaks off or a JSON array ends early, instead of
     /// refusing the file.
     pub keep_truncated: bool,
-    /// Longest record, in bytes.
+    /// Longest record, in bytes; longer ones are rejected.
     pub record_limit_bytes: usize,
-    /// Most bytes taken into memory from one archive.
+    /// Most decoded bytes of one archive.
     pub archive_limit_bytes: u64,
 }
 
 impl Default for ReadOptions {
     fn default() -> ReadOptions {
         ReadOptions {
+            format: Format::Auto,
+            map: Vec::new(),
+            embedded: false,
             keep_truncated: false,
             record_limit_bytes: 64 << 20,
-            archive_limit_bytes: 2 << 30,
+            archive_limit_bytes: 1 << 40,
         }
     }
 }
+
+impl ReadOptions {
+    /// Checks the names in `map`.
+    ///
+    /// # Errors
+    /// A name that is no part of a post.
+    pub fn check(&self) -> Result<(), PostsError> {
+        let unknown = self.map.iter().find(|(part, _)| Part::from_mapping(part).is_none());
+        match unknown {
+            None => Ok(()),
+            Some((part, _)) => Err(PostsError::UnknownPart {
+                part: part.clone(),
+                known: Part::ALL.map(Part::mapping).join(", "),
+            }),
+        }
+    }
+}
+
+/// One thing a source holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A post, possibly one that is marked as gone.
+    Post(Box<Post>),
+    /// A notice about posts or authors.
+    Notice(Notice),
+    /// A record that was passed over.
+    Rejected(Rejected),
+}
+
+/// Counts of a scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Records looked at: every one is a post, a notice, an aside or rejected.
+    pub records: u64,
+    /// Posts, marked or not.
+    pub posts: u64,
+    /// Notices.
+    pub notices: u64,
+    /// What streams send beside posts: likes, follows, limits.
+    pub asides: u64,
+    /// Records passed over.
+    pub rejected: u64,
+}
+
+/// Takes what a scan finds; an error ends the scan.
+pub type Sink<'s> = dyn FnMut(Item) -> Result<(), PostsError> + 's;
 
 /// Author given to the posts of an X archive, which do not name it.
 const ARCHIVE_OWNER: &str = "archive_owner";
 
-/// The posts of a file, folder or archive. See `Reject` for what can stand between them.
-pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Reader {
-    let path = path.as_ref().to_path_buf();
-    let mut reader = Reader {
-        path,
-        options: options.clone(),
-        waiting: VecDeque::new(),
-        frames: None,
-        source: Arc::from(""),
+/// Reads a file, folder, archive, or standard input (`-`), and hands over what it holds, in order.
+/// `meter` counts the bytes of files as they are read.
+///
+/// # Errors
+/// See [`PostsError`]: no such file, damage, no usable post, and whatever `sink` says.
+pub fn scan(
+    path: &Path,
+    options: &ReadOptions,
+    meter: &AtomicU64,
+    sink: &mut Sink<'_>,
+) -> Result<Scanned, PostsError> {
+    options.check()?;
+    let map = options
+        .map
+        .iter()
+        .filter_map(|(part, name)| Part::from_mapping(part).map(|part| (part, name.clone())));
+    let mut scan = Scan {
+        shaping: Shaping {
+            map: map.collect(),
+            embedded: options.embedded,
+            network: options.format.network(),
+        },
+        options,
         notes: Notes::default(),
-        ready: VecDeque::new(),
-        records: 0,
-        records_of_source: 0,
-        posts: 0,
+        counts: Scanned::default(),
         first_reason: None,
-        ended: false,
+        sink,
     };
-    if let Err(error) = reader.open() {
-        reader.end_with(error);
-    }
-    reader
-}
-
-/// What was read of one or more paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Intake {
-    /// The posts.
-    pub posts: Vec<Post>,
-    /// Rejected records by reason.
-    pub rejected: BTreeMap<String, usize>,
-}
-
-/// Reads several paths; rejected records are counted, damage is an error.
-pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<Intake, PostsError> {
-    let mut intake = Intake::default();
-    for path in paths {
-        for item in read(path, options) {
-            match item {
-                Ok(post) => intake.posts.push(post),
-                Err(Reject::Fatal(error)) => return Err(error),
-                Err(Reject::Record(rejected)) => {
-                    *intake.rejected.entry(rejected.reason.to_string()).or_insert(0) += 1;
-                }
-            }
+    let done = if path.is_file() && container::is_parquet(path, options) {
+        scan.rows(path)
+    } else {
+        container::visit(path, options, meter, &mut |role, name, stream| {
+            scan.stream(role, name, stream)
+        })
+    };
+    done.map_err(|error| match error {
+        PostsError::Truncated { path, decoded_bytes, cause, .. } => {
+            PostsError::Truncated { path, decoded_bytes, cause, posts: scan.counts.posts }
         }
-    }
-    Ok(intake)
+        other => other,
+    })?;
+    scan.check_total(path)?;
+    Ok(scan.counts)
 }
 
-/// Iterator over the posts of a path.
-pub struct Reader {
-    path: PathBuf,
-    options: ReadOptions,
-    waiting: VecDeque<Source>,
-    frames: Option<Frames>,
-    source: Arc<str>,
+struct Scan<'s> {
+    options: &'s ReadOptions,
+    shaping: Shaping,
     notes: Notes,
-    ready: VecDeque<Result<Post, Reject>>,
-    records: u64,
-    records_of_source: u64,
-    posts: u64,
+    counts: Scanned,
     first_reason: Option<String>,
-    ended: bool,
+    sink: &'s mut Sink<'s>,
 }
 
-impl Reader {
-    fn open(&mut self) -> Result<(), PostsError> {
-        let Contents { posts, notes } =
-            container::open(&self.path, self.options.archive_limit_bytes)?;
-        for source in notes {
-            self.notes.read(source, &self.options)?;
-        }
-        self.waiting = posts.into();
-        Ok(())
-    }
-
-    fn end_with(&mut self, error: PostsError) {
-        self.ended = true;
-        self.waiting.clear();
-        self.frames = None;
-        let error = match error {
-            PostsError::Truncated { path, decoded_bytes, cause, .. } => {
-                PostsError::Truncated { path, decoded_bytes, cause, posts: self.posts }
-            }
-            other => other,
-        };
-        self.ready.push_back(Err(Reject::Fatal(error)));
-    }
-
-    /// Reads until something is ready or everything is read.
-    fn advance(&mut self) -> Result<(), PostsError> {
-        while self.ready.is_empty() && !self.ended {
-            let Some(frames) = &mut self.frames else {
-                match self.waiting.pop_front() {
-                    Some(source) => {
-                        self.source = Arc::from(source.path().display().to_string());
-                        self.records_of_source = 0;
-                        self.frames = Frames::open(input(source, &self.options)?)?;
-                    }
-                    None => {
-                        self.ended = true;
-                        self.check_total()?;
-                    }
-                }
-                continue;
-            };
-            match frames.next() {
-                Ok(Some(frame)) => self.take(frame),
-                Ok(None) => self.frames = None,
-                Err(error) if self.options.keep_truncated && is_cut(&error) => self.frames = None,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reading that ends without a post is an error, which says why.
-    fn check_total(&self) -> Result<(), PostsError> {
-        let path = self.path.clone();
-        match (&self.first_reason, self.posts) {
-            (_, 1..) => Ok(()),
-            (None, 0) => Err(PostsError::Empty { path }),
-            (Some(reason), 0) => Err(PostsError::NoUsablePosts {
+impl Scan<'_> {
+    /// Reading that ends without anything is an error, which says why.
+    fn check_total(&self, path: &Path) -> Result<(), PostsError> {
+        let path = path.to_path_buf();
+        match &self.first_reason {
+            _ if self.counts.records > self.counts.rejected => Ok(()),
+            None => Err(PostsError::Empty { path }),
+            Some(reason) => Err(PostsError::NoUsablePosts {
                 path,
-                records: self.records,
+                records: self.counts.records,
                 first_reason: reason.clone(),
             }),
         }
     }
 
-    fn take(&mut self, frame: Frame) {
-        let archive = self.frames.as_ref().is_some_and(Frames::is_archive);
-        let records = match frame.content {
-            Ok(records) => records.into_iter().map(Ok).collect(),
-            Err(reason) => vec![Err(reason)],
-        };
-        for record in records {
-            let origin = Origin {
-                source: self.source.clone(),
-                record: self.records_of_source,
-                byte_offset: frame.byte_offset,
-            };
-            self.records += 1;
-            self.records_of_source += 1;
-            let judged = record.and_then(|mut record| {
-                self.notes.complete(&mut record);
-                record.into_post(origin)
-            });
-            self.ready.push_back(match judged {
-                Ok(mut post) => {
-                    if archive && post.author.is_empty() {
-                        post.author = ARCHIVE_OWNER.to_string();
-                    }
-                    self.posts += u64::from(post.tombstone.is_none());
-                    Ok(post)
+    fn stream(
+        &mut self,
+        role: Role,
+        name: &Path,
+        stream: Box<dyn Read + '_>,
+    ) -> Result<(), PostsError> {
+        let failed = |cause| input::io_error(name, true, 0, cause);
+        let (stream, compressed) = decode::decoded(stream).map_err(failed)?;
+        if role == Role::Notes {
+            return self.notes.read(name, stream);
+        }
+        let source: Arc<str> = Arc::from(name.display().to_string());
+        let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
+        let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
+        let archive = frames.is_archive();
+        let mut record = 0;
+        loop {
+            match frames.next(&self.shaping) {
+                Ok(Some(frame)) => self.take(role, &source, archive, &mut record, frame)?,
+                Ok(None) => return Ok(()),
+                Err(error) if self.options.keep_truncated && is_cut(&error) => {
+                    let content = Err(RejectReason::Broken(error.to_string()));
+                    let frame = Frame { line: 0, byte_offset: 0, content };
+                    return self.take(role, &source, archive, &mut record, frame);
                 }
-                Err(reason) => {
-                    self.first_reason.get_or_insert_with(|| reason.to_string());
-                    Err(Reject::Record(Rejected {
-                        source: self.source.clone(),
-                        line: frame.line,
-                        byte_offset: frame.byte_offset,
-                        reason,
-                    }))
-                }
-            });
+                Err(error) => return Err(error),
+            }
         }
     }
-}
 
-impl Iterator for Reader {
-    type Item = Result<Post, Reject>;
+    /// The rows of a Parquet file.
+    fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
+        let source: Arc<str> = Arc::from(path.display().to_string());
+        let mut record = 0;
+        rows::read(path, &mut |value, row| {
+            let content = Ok(shape::found(&value, &self.shaping));
+            let frame = Frame { line: row + 1, byte_offset: 0, content };
+            self.take(Role::Posts, &source, false, &mut record, frame)
+        })
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Err(error) = self.advance() {
-            self.end_with(error);
+    fn take(
+        &mut self,
+        role: Role,
+        source: &Arc<str>,
+        archive: bool,
+        record: &mut u64,
+        frame: Frame,
+    ) -> Result<(), PostsError> {
+        let found = match frame.content {
+            Ok(found) => found,
+            Err(reason) => vec![Found::Wrong(reason)],
+        };
+        for found in found {
+            let origin =
+                Origin { source: source.clone(), record: *record, byte_offset: frame.byte_offset };
+            self.counts.records += 1;
+            *record += 1;
+            let reason = match found {
+                Found::Aside => {
+                    self.counts.asides += 1;
+                    continue;
+                }
+                Found::Notice(notice) => {
+                    self.counts.notices += 1;
+                    (self.sink)(Item::Notice(notice))?;
+                    continue;
+                }
+                Found::Post(mut record) => {
+                    self.notes.complete(&mut record);
+                    if role == Role::Deleted {
+                        record.removal = Some(Removal::Deleted);
+                    }
+                    match record.into_post(origin) {
+                        Ok(mut post) => {
+                            if archive && post.author.is_empty() {
+                                post.author = ARCHIVE_OWNER.to_string();
+                            }
+                            self.counts.posts += 1;
+                            (self.sink)(Item::Post(Box::new(post)))?;
+                            continue;
+                        }
+                        Err(reason) => reason,
+                    }
+                }
+                Found::Wrong(reason) => reason,
+            };
+            self.counts.rejected += 1;
+            self.first_reason.get_or_insert_with(|| reason.to_string());
+            (self.sink)(Item::Rejected(Rejected {
+                source: source.clone(),
+                line: frame.line,
+                byte_offset: frame.byte_offset,
+                reason,
+            }))?;
         }
-        self.ready.pop_front()
+        Ok(())
     }
 }
 
@@ -238,78 +371,66 @@ fn is_cut(error: &PostsError) -> bool {
     }
 }
 
-fn input(source: Source, options: &ReadOptions) -> Result<Input, PostsError> {
-    let (stream, path) = open_source(source)?;
-    Input::open(stream, &path, options.record_limit_bytes)
+/// What was read of one or more paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// The posts; notices have been applied to them.
+    pub posts: Vec<Post>,
+    /// Rejected records by reason; reposts, which say nothing of their own, are among them.
+    pub rejected: BTreeMap<String, usize>,
 }
 
-fn open_source(source: Source) -> Result<(Box<dyn Read>, PathBuf), PostsError> {
-    match source {
-        Source::Member { path, bytes } => Ok((Box::new(Cursor::new(bytes)), path)),
-        Source::File(path) => match File::open(&path) {
-            Ok(file) => Ok((Box::new(file), path)),
-            Err(cause) => Err(PostsError::Io { path, cause }),
-        },
-    }
-}
-
-/// Letters by which a cut tweet is matched with its whole text, where no identifier does it.
-const OPENING_LETTERS: usize = 80;
-
-/// The whole texts of an X archive's long posts, which `tweets.js` holds cut.
-#[derive(Default)]
-struct Notes {
-    by_id: HashMap<String, String>,
-    by_opening: HashMap<String, String>,
-}
-
-impl Notes {
-    fn read(&mut self, source: Source, options: &ReadOptions) -> Result<(), PostsError> {
-        let (stream, path) = open_source(source)?;
-        let mut text = String::new();
-        stream
-            .take(options.archive_limit_bytes)
-            .read_to_string(&mut text)
-            .map_err(|cause| PostsError::Io { path: path.clone(), cause })?;
-        let start = text.find('=').map_or(0, |at| at + 1);
-        let notes: Vec<Value> =
-            serde_json::from_str(&text[start..]).map_err(|error| PostsError::WrongJson {
-                path,
-                line: error.line() as u64,
-                byte_offset: start as u64,
-                cause: error.to_string(),
-            })?;
-        for note in notes {
-            // Real archives have `core.text`; documentation shows `noteTweetResults.text`.
-            let paths = ["/noteTweet/core/text", "/noteTweet/noteTweetResults/text"];
-            let Some(text) = paths.iter().find_map(|path| note.pointer(path)?.as_str()) else {
-                continue;
-            };
-            if let Some(id) = note.pointer("/noteTweet/tweetId").and_then(Value::as_str) {
-                self.by_id.insert(id.to_string(), text.to_string());
+/// Reads several paths into memory; rejected records are counted, damage is an error.
+///
+/// # Errors
+/// As [`scan`].
+pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<Intake, PostsError> {
+    let mut intake = Intake::default();
+    let mut gone_authors: HashSet<String> = HashSet::new();
+    for path in paths {
+        let meter = AtomicU64::new(0);
+        scan(path.as_ref(), options, &meter, &mut |item| {
+            match item {
+                Item::Post(post) if post.repost && post.tombstone.is_none() => {
+                    let reason = RejectReason::Repost.to_string();
+                    *intake.rejected.entry(reason).or_insert(0) += 1;
+                }
+                Item::Post(post) => intake.posts.push(*post),
+                Item::Notice(notice) if notice.reversed => {}
+                Item::Notice(Notice { about, removal, at_unix_seconds, .. }) => match about {
+                    About::Post(id) => {
+                        let tombstone = Some(Tombstone { at_unix_seconds, removal });
+                        intake.posts.push(Post { id, tombstone, ..Post::default() });
+                    }
+                    About::Author(author) => {
+                        gone_authors.insert(author.to_lowercase());
+                    }
+                },
+                Item::Rejected(rejected) => {
+                    *intake.rejected.entry(rejected.reason.to_string()).or_insert(0) += 1;
+                }
             }
-            self.by_opening.insert(opening(text), text.to_string());
-        }
-        Ok(())
-    }
-
-    /// Puts the whole text in the place of a cut one.
-    fn complete(&self, record: &mut tweet::Record) {
-        if self.by_opening.is_empty() {
-            return;
-        }
-        let by_id = record.get(tweet::Part::Id).and_then(|id| self.by_id.get(id));
-        let whole = by_id.or_else(|| {
-            let cut = record.get(tweet::Part::Text)?;
-            // Only texts at the length limit can be cut.
-            (cut.chars().count() > OPENING_LETTERS).then(|| self.by_opening.get(&opening(cut)))?
-        });
-        if let Some(whole) = whole {
-            record.set(tweet::Part::Text, Some(whole.clone()));
+            Ok(())
+        })?;
+        // A file of nothing but reposts holds no post of its own.
+        if let (true, Some((reason, records))) =
+            (intake.posts.is_empty(), intake.rejected.first_key_value())
+        {
+            return Err(PostsError::NoUsablePosts {
+                path: PathBuf::from(path.as_ref()),
+                records: *records as u64,
+                first_reason: reason.clone(),
+            });
         }
     }
-}
-
-fn opening(text: &str) -> String {
-    text.chars().take(OPENING_LETTERS).collect()
+    if !gone_authors.is_empty() {
+        let is_gone = |name: &str| gone_authors.contains(&name.to_lowercase());
+        for post in &mut intake.posts {
+            if is_gone(&post.author) || post.author_id.as_deref().is_some_and(is_gone) {
+                post.tombstone.get_or_insert_default();
+                post.text.clear();
+            }
+        }
+    }
+    Ok(intake)
 }

@@ -5,15 +5,19 @@
 
 use super::framing::Frame;
 use super::input::{Input, io_error};
-use super::tweet::{Part, Record, is_absent};
+use super::record::{Found, Part, Record, is_absent};
 use crate::error::{PostsError, RejectReason};
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use std::io::BufRead;
+use std::cell::Cell;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// A table being read.
-pub(super) struct Table {
-    reader: Reader<Box<dyn BufRead>>,
+pub(super) struct Table<'a> {
+    reader: Reader<Bounded<'a>>,
+    /// Bytes read since the last row.
+    since_row: Rc<Cell<usize>>,
     path: PathBuf,
     compressed: bool,
     /// Bytes before the table: a byte order mark.
@@ -24,20 +28,30 @@ pub(super) struct Table {
     row: ByteRecord,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// Whether a first line reads like a header: several columns, one of which is the text.
-    pub(super) fn is_header(line: &[u8]) -> bool {
+    pub(super) fn is_header(line: &[u8], map: &[(String, String)]) -> bool {
         let names = split_header(line);
-        names.len() > 1 && names.iter().any(|name| Part::Text.names().contains(&name.as_str()))
+        let mapped = |name: &String| map.iter().any(|(_, column)| column.to_lowercase() == *name);
+        let usual = |name: &String| Part::Text.names().contains(&name.as_str());
+        names.len() > 1 && names.iter().any(|name| usual(name) || mapped(name))
     }
 
-    /// Starts reading; `first_line` is the header, as peeked.
-    pub(super) fn open(input: Input, first_line: &[u8]) -> Result<Table, PostsError> {
+    /// Starts reading; `first_line` is the header, as peeked, `map` names columns by part.
+    pub(super) fn open(
+        input: Input<'a>,
+        first_line: &[u8],
+        separator: Option<u8>,
+        map: &[(String, String)],
+    ) -> Result<Table<'a>, PostsError> {
         let path = input.path().to_path_buf();
         let compressed = input.is_compressed();
+        let limit = input.record_limit_bytes();
         let (reader, before) = input.into_reader();
+        let since_row = Rc::new(Cell::new(0));
+        let reader = Bounded { inner: reader, since_row: Rc::clone(&since_row), limit };
         let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter(first_line))
+            .delimiter(separator.unwrap_or_else(|| delimiter(first_line)))
             .flexible(true)
             .from_reader(reader);
         let header = match reader.byte_headers() {
@@ -47,7 +61,11 @@ impl Table {
         let names: Vec<String> =
             header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
         let columns = Part::ALL.map(|part| {
-            let wanted = part.names().iter().map(|name| name.to_lowercase());
+            let own = map.iter().find(|(mapped, _)| mapped == part.mapping());
+            let wanted: Vec<String> = match own {
+                Some((_, column)) => vec![column.to_lowercase()],
+                None => part.names().iter().map(|name| name.to_lowercase()).collect(),
+            };
             wanted.into_iter().find_map(|wanted| names.iter().position(|name| *name == wanted))
         });
         if columns[Part::Text as usize].is_none() {
@@ -61,12 +79,14 @@ impl Table {
             columns,
             width: names.len(),
             row: ByteRecord::new(),
+            since_row,
         })
     }
 
     /// The next row.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, PostsError> {
         let before = self.before;
+        self.since_row.set(0);
         let at = before + self.reader.position().byte();
         match self.reader.read_byte_record(&mut self.row) {
             Ok(true) => {}
@@ -85,13 +105,16 @@ impl Table {
             else {
                 continue;
             };
-            let Ok(text) = std::str::from_utf8(field) else {
-                let path = self.path.clone();
-                return Err(PostsError::InvalidUtf8 { path, line, byte_offset });
+            let text = match std::str::from_utf8(field) {
+                Ok(text) => text,
+                Err(error) => {
+                    let content = Err(RejectReason::InvalidUtf8 { at: error.valid_up_to() });
+                    return Ok(Some(Frame { line, byte_offset, content }));
+                }
             };
             record.set(part, Some(text.to_string()).filter(|text| !is_absent(text)));
         }
-        Ok(Some(Frame { line, byte_offset, content: Ok(vec![record]) }))
+        Ok(Some(Frame { line, byte_offset, content: Ok(vec![Found::Post(Box::new(record))]) }))
     }
 }
 
@@ -114,5 +137,27 @@ fn failed(path: &Path, compressed: bool, bytes: u64, error: csv::Error) -> Posts
     match error.into_kind() {
         csv::ErrorKind::Io(cause) => io_error(path, compressed, bytes, cause),
         _ => PostsError::Io { path: path.to_path_buf(), cause: std::io::Error::other(message) },
+    }
+}
+
+/// A reader that fails when one row goes on beyond the limit: a quote that is never closed would
+/// otherwise take the rest of the file into memory.
+struct Bounded<'a> {
+    inner: Box<dyn BufRead + 'a>,
+    since_row: Rc<Cell<usize>>,
+    limit: usize,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.since_row.get() > self.limit {
+            let limit = self.limit;
+            return Err(std::io::Error::other(format!(
+                "a row is longer than {limit} bytes: a quote is not closed"
+            )));
+        }
+        let read = self.inner.read(buffer)?;
+        self.since_row.set(self.since_row.get() + read);
+        Ok(read)
     }
 }

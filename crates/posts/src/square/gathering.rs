@@ -10,7 +10,7 @@ use super::{Square, Subject, language_index};
 use crate::cleaning::normal_form;
 use crate::corpus::{Split, split_of};
 use crate::draws::Draws;
-use crate::post::{Consent, Language, Origin, Post, Tombstone};
+use crate::post::{Consent, Language, Origin, Post, Removal, Tombstone};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -424,10 +424,12 @@ impl Published {
                 conversation: Some(id(0)),
                 language: draft.language,
                 consent: if refused { Consent::Refused } else { Consent::Granted },
-                tombstone: deleted[index]
-                    .then_some(Tombstone { at_unix_seconds: Some(created + 86_400) }),
-                repost: false,
+                tombstone: deleted[index].then_some(Tombstone {
+                    at_unix_seconds: Some(created + 86_400),
+                    removal: Removal::Deleted,
+                }),
                 origin: Origin { source: source.clone(), record: 0, byte_offset: 0 },
+                ..Post::default()
             });
             self.truth.push(Truth { deleted: deleted[index], refused, ..draft.truth });
         }

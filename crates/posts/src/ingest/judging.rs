@@ -1,0 +1,170 @@
+//! Raw shards to posts and verdicts: what is gone, what may not be used, languages, rules.
+//!
+//! A shard is one task and depends on no other. Gates go one after the other; the rules of a
+//! profile are all asked about what passes the gates, so that each can be audited by itself.
+
+use super::attributes::{self, Mark};
+use super::options::{IngestOptions, Stage};
+use super::settling::{self, Settled};
+use super::tasks::{self, Progress};
+use super::{Shard, Work};
+use crate::decontamination::Evaluations;
+use crate::error::PostsError;
+use crate::identify::identify;
+use crate::post::{Consent, Language, Post, Removal, Tombstone};
+use crate::rules::{Judgement, Rule, RulePost};
+use crate::store::{Column, Store, Values, read_posts, write_posts, write_whole};
+
+/// The gates, in order: a row that one of them drops is not asked by the next.
+pub(super) const GATES: [&str; 4] = ["tombstone", "version", "consent", "repost"];
+/// The attribute with each post's language.
+pub(super) const LANGUAGE: &str = "language";
+/// The attribute of texts that stand in evaluation sets.
+pub(super) const DECONTAMINATION: &str = "decontaminate";
+
+/// What a shard is judged with.
+pub(super) struct Judge<'j> {
+    pub(super) options: &'j IngestOptions,
+    pub(super) work: &'j Work,
+    pub(super) store: &'j Store,
+    pub(super) rules: &'j [Box<dyn Rule>],
+    pub(super) evaluations: &'j Evaluations,
+}
+
+impl Judge<'_> {
+    /// Judges every shard that is not judged.
+    pub(super) fn run(&self, shards: &[Shard], progress: &Progress<'_>) -> Result<(), PostsError> {
+        tasks::run("judge", shards.len(), self.options.threads, progress, &|index| {
+            if self.work.alive(&shards[index].name).exists() {
+                return Ok(());
+            }
+            self.shard(&shards[index], index, shards.len())
+        })
+    }
+
+    fn shard(&self, shard: &Shard, index: usize, shards: usize) -> Result<(), PostsError> {
+        let mut posts = read_posts(&self.work.raw(shard.source, shard.part))?;
+        let settled = settling::of_shard(self.work, index, shards)?;
+        let mut alive = vec![true; posts.len()];
+        self.gates(&shard.name, &mut posts, &settled, &mut alive)?;
+        if self.options.runs(Stage::Language) {
+            self.languages(&shard.name, &mut posts, &alive)?;
+        }
+        let passed = alive.clone();
+        if self.options.runs(Stage::Rules) {
+            for rule in self.rules {
+                let marks = marks(&posts, &passed, |post| match rule.judge(&rule_post(post)) {
+                    Judgement::Keep => Mark::Kept,
+                    Judgement::Drop { reason } => Mark::dropped(reason),
+                });
+                self.apply(rule.name(), &shard.name, &posts, &marks, &mut alive)?;
+            }
+        }
+        if self.options.runs(Stage::Decontaminate) && self.evaluations.items() > 0 {
+            let marks =
+                marks(&posts, &alive, |post| match self.evaluations.contamination(&post.text) {
+                    None => Mark::Kept,
+                    Some(_) => Mark::dropped("stands in an evaluation set"),
+                });
+            self.apply(DECONTAMINATION, &shard.name, &posts, &marks, &mut alive)?;
+        }
+        write_posts(&self.store.posts(&shard.name), &posts)?;
+        let alive: Vec<u8> = alive.into_iter().map(u8::from).collect();
+        write_whole(&self.work.alive(&shard.name), &alive)
+    }
+
+    fn apply(
+        &self,
+        rule: &str,
+        shard: &str,
+        posts: &[Post],
+        marks: &[Mark],
+        alive: &mut [bool],
+    ) -> Result<(), PostsError> {
+        for (alive, mark) in alive.iter_mut().zip(marks) {
+            *alive &= !mark.is_drop();
+        }
+        attributes::write(self.store, rule, shard, posts, marks, Vec::new())
+    }
+
+    fn gates(
+        &self,
+        shard: &str,
+        posts: &mut [Post],
+        settled: &std::collections::HashMap<usize, Settled>,
+        alive: &mut [bool],
+    ) -> Result<(), PostsError> {
+        for (row, decision) in settled {
+            if let (Settled::Gone(removal, at_unix_seconds), Some(post)) =
+                (*decision, posts.get_mut(*row))
+            {
+                post.tombstone = Some(Tombstone { at_unix_seconds, removal });
+                // The words of a deleted post are not carried any further.
+                post.text.clear();
+                if removal == Removal::Refused {
+                    post.consent = Consent::Refused;
+                }
+            }
+        }
+        for gate in GATES {
+            let marks: Vec<Mark> = posts
+                .iter()
+                .enumerate()
+                .map(|(row, post)| {
+                    let superseded = settled.get(&row) == Some(&Settled::Superseded);
+                    let reason = match gate {
+                        "tombstone" => post.tombstone.map(|tombstone| tombstone.removal.name()),
+                        "version" => superseded.then_some("another row holds this post"),
+                        "consent" => {
+                            (post.consent == Consent::Refused).then_some("consent refused")
+                        }
+                        _ => post.repost.then_some("repeats another post"),
+                    };
+                    match (alive[row], reason) {
+                        (false, _) => Mark::Unasked,
+                        (true, None) => Mark::Kept,
+                        (true, Some(reason)) => Mark::dropped(reason),
+                    }
+                })
+                .collect();
+            self.apply(gate, shard, posts, &marks, alive)?;
+        }
+        Ok(())
+    }
+
+    /// Names the languages that sources leave open; what they state stays.
+    fn languages(&self, shard: &str, posts: &mut [Post], alive: &[bool]) -> Result<(), PostsError> {
+        let mut stated = Vec::with_capacity(posts.len());
+        for (post, &alive) in posts.iter_mut().zip(alive) {
+            let open = post.language == Language::Undetermined;
+            stated.push(Some(!open));
+            if open && alive {
+                post.language = Language::from_code(identify(&post.text).language);
+            }
+        }
+        let marks = marks(posts, alive, |_| Mark::Kept);
+        let codes = posts.iter().map(|post| Some(post.language.code().to_string())).collect();
+        let more = vec![
+            Column { name: "language", required: true, values: Values::Text(codes) },
+            Column { name: "stated", required: true, values: Values::Flag(stated) },
+        ];
+        attributes::write(self.store, LANGUAGE, shard, posts, &marks, more)
+    }
+}
+
+fn marks(posts: &[Post], asked: &[bool], judge: impl Fn(&Post) -> Mark) -> Vec<Mark> {
+    let rows = posts.iter().zip(asked);
+    rows.map(|(post, &asked)| if asked { judge(post) } else { Mark::Unasked }).collect()
+}
+
+/// A post as rules see it.
+pub(super) fn rule_post(post: &Post) -> RulePost<'_> {
+    RulePost {
+        text: &post.text,
+        language: post.language.code(),
+        author: &post.author,
+        source_app: post.source_app.as_deref(),
+        is_reply: post.in_reply_to.is_some(),
+        declared_bot: post.declared_bot,
+    }
+}

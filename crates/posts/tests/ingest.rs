@@ -1,0 +1,353 @@
+//! Ingest: counts, removals in any order, stages, rejects, and the same bytes after being killed at
+//! any point.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use stoa_posts::ingest::{
+    IngestOptions, Manifest, RejectBound, Request, Stage, difference, explain, forget, ingest,
+    sample, statistics,
+};
+use stoa_posts::{
+    AuthorKey, PostsError, Removal, Square, SquareConfig, Store, read_columns, read_posts,
+};
+use tempfile::TempDir;
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
+
+fn folder_with(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("author.key"), KEY).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn options(folder: &Path, files: &[&str], out: &str) -> IngestOptions {
+    let sources = files.iter().map(|file| folder.join(file)).collect();
+    let mut options = IngestOptions::new(sources, &folder.join(out));
+    options.author_key = Some(folder.join("author.key"));
+    options.threads = 2;
+    options
+}
+
+fn run(options: &IngestOptions) -> Manifest {
+    ingest(options, &|_, _, _| {}).unwrap()
+}
+
+fn stage<'a>(manifest: &'a Manifest, name: &str) -> &'a BTreeMap<String, u64> {
+    &manifest.stages.iter().find(|stage| stage.stage == name).unwrap().dropped
+}
+
+/// Every file below a folder with its bytes.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_path_buf();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn lines(folder: &Path) -> Vec<serde_json::Value> {
+    let mut lines = Vec::new();
+    for (_, bytes) in tree(folder) {
+        let text = String::from_utf8(bytes).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+    }
+    lines
+}
+
+const THREAD: &str = r#"{"id": "1", "author": "ann", "created_at": "2020-01-01T00:00:00Z", "text": "The market opens on Sunday at nine, @bea says."}
+{"id": "2", "author": "bea", "text": "@ann No, it opens at ten, I was there.", "in_reply_to": "1"}
+{"id": "3", "author": "ann", "text": "@bea Thank you, ten then.", "in_reply_to": "2"}
+{"id": "4", "author": "carl", "text": "Words that will be deleted soon.", "in_reply_to": "1"}
+{"id": "5", "author": "dora", "text": "the market OPENS on Sunday at nine, @bea says"}
+{"id": "6", "author": "eve", "text": "http://only.example/link"}
+{"id": "7", "author": "fred", "text": "My words are not for machines.", "consent": "refused"}
+{"id": "8", "author": "gil", "text": "RT @ann: The market opens on Sunday at nine."}
+{"id": "9", "author": "hal", "text": "Hal leaves and takes all words along."}
+not json
+"#;
+const NOTICES: &str = r#"{"delete": {"status": {"id_str": "4"}, "timestamp_ms": "1600000000000"}}
+{"user_delete": {"id": "hal", "timestamp_ms": "1600000000000"}}
+"#;
+
+#[test]
+fn every_post_has_a_verdict_and_nothing_is_lost() {
+    let folder = folder_with(&[("posts.jsonl", THREAD), ("notices.jsonl", NOTICES)]);
+    let options = options(folder.path(), &["posts.jsonl", "notices.jsonl"], "out");
+    let manifest = run(&options);
+    assert_eq!((manifest.records, manifest.posts, manifest.notices), (12, 9, 2));
+    assert_eq!((manifest.rejected, manifest.kept), (1, 3));
+    assert_eq!(stage(&manifest, "tombstone")["deleted"], 2);
+    assert_eq!(stage(&manifest, "consent")["consent refused"], 1);
+    assert_eq!(stage(&manifest, "repost")["repeats another post"], 1);
+    assert_eq!(stage(&manifest, "posts/no-words")["links only"], 1);
+    assert_eq!(stage(&manifest, "exact")["copy"], 1);
+    let store = Store::new(&options.out);
+    let posts = read_posts(&store.posts("00000-00000")).unwrap();
+    assert_eq!(posts.len(), 9);
+    for post in &posts {
+        assert_eq!(post.author.len(), 32, "authors are hashed");
+        assert_eq!(post.tombstone.is_some(), post.text.is_empty(), "{}", post.id);
+    }
+    let removed = posts[3].tombstone.unwrap();
+    assert_eq!((removed.removal, removed.at_unix_seconds), (Removal::Deleted, Some(1_600_000_000)));
+    let copies = read_columns(&store.attribute("exact", "00000-00000"), &["of"]).unwrap();
+    let copies = copies.into_iter().next().unwrap().unwrap().into_texts().unwrap();
+    assert_eq!(copies[4].as_deref(), Some("1"));
+    // The thread keeps its order, handles are placeholders by author.
+    let documents = lines(&options.out.join("documents"));
+    let text = |id: &str| {
+        documents.iter().filter(|d| d["posts"][0] == id).map(|d| d["text"].as_str().unwrap()).next()
+    };
+    assert_eq!(
+        text("1").unwrap_or_default().lines().next(),
+        Some("The market opens on Sunday at nine, @user2 says.")
+    );
+    let rejects = std::fs::read_to_string(store.rejects()).unwrap();
+    assert!(rejects.contains("wrong JSON") && rejects.contains("\"line\":10"), "{rejects}");
+    assert!(manifest.damaged(&store).unwrap().is_empty());
+    assert!(!store.state().exists());
+    // A finished ingest is found done; another one is not mixed into it.
+    assert_eq!(run(&options), manifest);
+    let mut other = options.clone();
+    other.stages = vec![Stage::Rules];
+    assert!(matches!(ingest(&other, &|_, _, _| {}), Err(PostsError::OtherIngest { .. })));
+    std::fs::write(store.posts("00000-00000"), b"damage").unwrap();
+    assert_eq!(manifest.damaged(&store).unwrap(), ["posts/00000-00000.parquet"]);
+}
+
+#[test]
+fn notices_win_whether_they_come_first_or_last() {
+    let folder = folder_with(&[("posts.jsonl", THREAD), ("notices.jsonl", NOTICES)]);
+    let after = run(&options(folder.path(), &["posts.jsonl", "notices.jsonl"], "after"));
+    let before = run(&options(folder.path(), &["notices.jsonl", "posts.jsonl"], "before"));
+    assert_eq!(before.stages, after.stages);
+    let posts = |out: &str, shard: &str| {
+        read_posts(&Store::new(&folder.path().join(out)).posts(shard)).unwrap()
+    };
+    assert_eq!(posts("before", "00001-00000"), posts("after", "00000-00000"));
+}
+
+#[test]
+fn stages_can_be_left_out_and_rejects_bounded() {
+    let folder = folder_with(&[("posts.jsonl", THREAD)]);
+    let mut some = options(folder.path(), &["posts.jsonl"], "some");
+    some.stages = vec![Stage::Exact];
+    let manifest = run(&some);
+    let names: Vec<&str> = manifest.stages.iter().map(|stage| stage.stage.as_str()).collect();
+    assert_eq!(names, ["tombstone", "version", "consent", "repost", "exact", "verdict"]);
+    assert!(!some.out.join("documents").exists());
+    let mut strict = options(folder.path(), &["posts.jsonl"], "strict");
+    strict.max_rejects = Some(RejectBound::Count(0));
+    let error = ingest(&strict, &|_, _, _| {}).unwrap_err();
+    assert!(matches!(error, PostsError::TooManyRejects { rejected: 1, bound: 0 }), "{error}");
+    strict.max_rejects = Some(RejectBound::Share(0.1));
+    run(&strict);
+    let mut unknown = options(folder.path(), &["posts.jsonl"], "unknown");
+    unknown.profile = "strict".to_string();
+    assert!(matches!(ingest(&unknown, &|_, _, _| {}), Err(PostsError::UnknownProfile { .. })));
+}
+
+#[test]
+fn evaluation_sets_are_kept_out() {
+    let exam = "{\"question\": \"When does the market open on Sunday?\", \"answer\": \"The market opens on Sunday at nine, he says.\"}\n";
+    let posts = "{\"id\": 1, \"author\": \"a\", \"text\": \"oh the market opens on Sunday at nine he says, good\"}\n\
+        {\"id\": 2, \"author\": \"b\", \"text\": \"the market opens on Monday\"}\n";
+    let folder = folder_with(&[("posts.jsonl", posts), ("exam.jsonl", exam)]);
+    let mut options = options(folder.path(), &["posts.jsonl"], "out");
+    options.evaluation_sets = vec![folder.path().join("exam.jsonl")];
+    let manifest = run(&options);
+    assert_eq!(stage(&manifest, "decontaminate")["stands in an evaluation set"], 1);
+}
+
+#[test]
+fn a_store_can_be_asked() {
+    let folder = folder_with(&[("posts.jsonl", THREAD), ("notices.jsonl", NOTICES)]);
+    let options = options(folder.path(), &["posts.jsonl", "notices.jsonl"], "out");
+    run(&options);
+    let store = Store::new(&options.out);
+    let explained = explain(&store, "5").unwrap();
+    let exact = explained[0].verdicts.iter().find(|verdict| verdict.rule == "exact").unwrap();
+    assert_eq!((exact.kept, exact.of.as_deref()), (Some(false), Some("1")));
+    let near = explained[0].verdicts.iter().find(|verdict| verdict.rule == "near").unwrap();
+    assert_eq!(near.kept, None);
+    assert_eq!(explain(&store, "nobody").unwrap(), []);
+    let statistics = statistics(&store).unwrap();
+    assert_eq!((statistics.all.posts, statistics.all.kept), (9, 3));
+    assert_eq!((statistics.authors.posts, statistics.authors.kept), (8, 2));
+    assert_eq!((statistics.largest_cluster, statistics.removed["deleted"]), (2, 2));
+    let kept = sample(&store, 10, 1, Some("kept")).unwrap();
+    assert_eq!(kept.len(), 3);
+    assert_eq!(sample(&store, 2, 7, None).unwrap(), sample(&store, 2, 7, None).unwrap());
+    assert!(sample(&store, 10, 1, Some("exact")).unwrap().iter().all(|s| s.post.id == "5"));
+    let mut fewer = options.clone();
+    fewer.out = folder.path().join("fewer");
+    fewer.stages = vec![Stage::Rules];
+    run(&fewer);
+    let difference = difference(&store, &Store::new(&fewer.out)).unwrap();
+    assert_eq!((difference.kept_in_both, difference.now_kept["exact"]), (3, 1));
+    assert_eq!((difference.only_before, difference.other_text), (0, 0));
+}
+
+#[test]
+fn forgotten_words_are_nowhere_and_the_rest_stays() {
+    let folder = folder_with(&[("posts.jsonl", THREAD)]);
+    let options = options(folder.path(), &["posts.jsonl"], "out");
+    let before = run(&options);
+    let store = Store::new(&options.out);
+    let key = AuthorKey::open_or_create(&folder.path().join("author.key")).unwrap();
+    let request = Request {
+        ids: ["9".to_string()].into(),
+        authors: [key.hash("@Bea")].into(),
+        at_unix_seconds: 5,
+    };
+    let forgotten = forget(&store, &key, &request).unwrap();
+    assert_eq!((forgotten.posts, forgotten.ids.len()), (2, 2));
+    let found = |word: &str| {
+        let posts = read_posts(&store.posts("00000-00000")).unwrap();
+        let in_posts = posts.iter().any(|post| post.text.contains(word));
+        let text = tree(&options.out);
+        let in_lines = text.iter().any(|(path, bytes)| {
+            path.extension().is_some_and(|e| e == "jsonl")
+                && String::from_utf8_lossy(bytes).contains(word)
+        });
+        (in_posts, in_lines)
+    };
+    assert_eq!(found("it opens at ten"), (false, false));
+    assert_eq!(found("takes all words along"), (false, false));
+    assert_eq!(found("ten then"), (true, true));
+    let after = Manifest::read(&store).unwrap();
+    assert_eq!(after.kept, before.kept - 2);
+    assert!(after.damaged(&store).unwrap().is_empty());
+    let posts = read_posts(&store.posts("00000-00000")).unwrap();
+    assert_eq!(posts[1].tombstone.unwrap().removal, Removal::Forgotten);
+    // Asking again changes nothing more, and the store is still found done.
+    let marks = tree(&options.out);
+    forget(&store, &key, &request).unwrap();
+    assert_eq!(tree(&options.out), marks);
+    assert_eq!(run(&options), after);
+}
+
+/// The square's posts as JSON lines.
+fn square(folder: &Path) -> Square {
+    let square = Square::generate(3, &SquareConfig::default()).unwrap();
+    let mut text = String::new();
+    for post in &square.posts {
+        text.push_str(&serde_json::to_string(post).unwrap());
+        text.push('\n');
+    }
+    std::fs::write(folder.join("square.jsonl"), text).unwrap();
+    square
+}
+
+#[test]
+fn the_square_loses_what_its_truth_says_and_little_else() {
+    let folder = folder_with(&[]);
+    let square = square(folder.path());
+    let mut options = options(folder.path(), &["square.jsonl"], "out");
+    options.shard_posts = 1000;
+    let manifest = run(&options);
+    let store = Store::new(&options.out);
+    let mut kept = BTreeMap::new();
+    for shard in store.shards().unwrap() {
+        let path = store.attribute("verdict", &shard);
+        let mut columns = read_columns(&path, &["id", "kept"]).unwrap().into_iter();
+        let ids = columns.next().flatten().unwrap().into_texts().unwrap();
+        let flags = columns.next().flatten().unwrap().into_flags().unwrap();
+        kept.extend(ids.into_iter().flatten().zip(flags.into_iter().flatten()));
+    }
+    assert_eq!(kept.len(), square.posts.len());
+    let (mut copies, mut found, mut honest, mut lost) = (0, 0, 0, 0);
+    for (post, truth) in square.posts.iter().zip(&square.truth) {
+        let kept = kept[&post.id];
+        if truth.refused || post.tombstone.is_some() {
+            assert!(!kept, "a post that may not be used is kept");
+        } else if truth.duplicate_of.is_some() {
+            copies += 1;
+            found += usize::from(!kept);
+        } else if !truth.spam {
+            honest += 1;
+            lost += usize::from(!kept);
+        }
+    }
+    println!(
+        "{found} of {copies} copies found; {lost} of {honest} honest posts lost; {} kept",
+        manifest.kept
+    );
+    assert!(found as f64 >= 0.95 * f64::from(copies), "{found} of {copies}");
+    assert!((lost as f64) < 0.01 * f64::from(honest), "{lost} of {honest}");
+    let gathered = manifest.gathered.unwrap();
+    assert!(gathered.dialogues > 1000 && gathered.held_out > 100, "{gathered:?}");
+}
+
+/// Not a test of its own: the process that the next test kills. It ends itself, as a power cut would,
+/// at the call of progress that `STOA_END_AT` names.
+#[test]
+fn a_child_that_is_killed() {
+    let Ok(folder) = std::env::var("STOA_INGEST_IN") else { return };
+    let end_at: u64 = std::env::var("STOA_END_AT").unwrap().parse().unwrap();
+    let mut options = options(Path::new(&folder), &["square.jsonl", "notices.jsonl"], "out");
+    options.shard_posts = 2500;
+    let calls = AtomicU64::new(0);
+    ingest(&options, &|_, _, _| {
+        if calls.fetch_add(1, Ordering::SeqCst) == end_at {
+            std::process::abort();
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_killed_ingest_goes_on_to_the_same_bytes() {
+    let folder = folder_with(&[("notices.jsonl", NOTICES)]);
+    square(folder.path());
+    let child = |end_at: u64| {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_child_that_is_killed"])
+            .env("STOA_INGEST_IN", folder.path())
+            .env("STOA_END_AT", end_at.to_string())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let out = folder.path().join("out");
+    assert!(child(u64::MAX).wait().unwrap().success());
+    let whole = tree(&out);
+    std::fs::remove_dir_all(&out).unwrap();
+    // Ended after every so many steps, each time going on from what the last one left.
+    let mut ended = 0;
+    for end_at in (0..).step_by(23) {
+        if child(end_at).wait().unwrap().success() {
+            break;
+        }
+        ended += 1;
+        assert!(ended < 1000, "the ingest never ends");
+    }
+    assert!(ended > 5, "only {ended} ends");
+    assert_eq!(tree(&out), whole);
+    // Killed from outside at any moment.
+    std::fs::remove_dir_all(&out).unwrap();
+    for millis in [5, 20, 45, 80, 130, 200, 300] {
+        let mut process = child(u64::MAX);
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert!(child(u64::MAX).wait().unwrap().success());
+    assert_eq!(tree(&out), whole);
+}

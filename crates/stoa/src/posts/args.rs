@@ -1,0 +1,128 @@
+//! Options of the commands on stores of posts, declared once with the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Options of `stoa posts ingest`.
+#[derive(Args, Debug)]
+pub struct IngestArgs {
+    /// Files, folders, archives, or `-` for standard input: X archives, API and stream JSON of X,
+    /// Gnip, Bluesky, Mastodon, ActivityPub, Reddit; JSONL, CSV, TSV, Parquet, text; .gz, .bz2, .zst,
+    /// .zip and .tar are opened.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// Directory of the store. A run that was stopped goes on there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Format, when content does not tell it: jsonl, json, csv, tsv, text, parquet, x, gnip, bluesky,
+    /// mastodon, activitypub, reddit.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub format: String,
+    /// Columns or keys by part of a post: `--map text=body,author=writer,id=nr`. In JSON a name that
+    /// starts with `/` is a JSON pointer.
+    #[arg(long, value_name = "PART=NAME", value_delimiter = ',')]
+    pub map: Vec<String>,
+    /// Stages to run: normalise, language, rules, decontaminate, exact, near, pii, threads
+    /// [default: all].
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub stages: Vec<String>,
+    /// Profile of rules: posts, gopher, c4, dialogpt.
+    #[arg(long, value_name = "NAME", default_value = "posts")]
+    pub rules: String,
+    /// Why these posts may be used, where the source does not say: own-archive, opt-in, licence,
+    /// public-sector, …
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub basis: String,
+    /// Their licence, where the source does not say.
+    #[arg(long, value_name = "NAME")]
+    pub licence: Option<String>,
+    /// Evaluation sets (JSONL or text): posts that repeat their texts are dropped.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub decontaminate: Vec<PathBuf>,
+    /// Fail when more records than this are rejected: a number, or a share such as 1%.
+    #[arg(long, value_name = "N|P%")]
+    pub max_rejects: Option<String>,
+    /// Keep what stands before the place where a damaged source breaks off.
+    #[arg(long)]
+    pub keep_truncated: bool,
+    /// Read quoted, reposted and referenced posts only as part of the post that holds them.
+    #[arg(long)]
+    pub no_embedded: bool,
+    /// Key of author hashes, for stores that must agree [default: made in the store].
+    #[arg(long, value_name = "FILE")]
+    pub author_key: Option<PathBuf>,
+    /// Posts in a shard; a shard is what a thread of this program holds in memory.
+    #[arg(long, value_name = "N", default_value_t = 1 << 16)]
+    pub shard_posts: usize,
+}
+
+/// Options of `stoa posts explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Identifier of the post.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Directory of the store.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Options of `stoa posts forget`.
+#[derive(Args, Debug)]
+pub struct ForgetArgs {
+    /// Directory of the store.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Identifiers of posts.
+    #[arg(long, value_name = "ID", num_args = 1.., required_unless_present = "author")]
+    pub id: Vec<String>,
+    /// Authors, by handle, identifier, or the hash that stands in the store.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub author: Vec<String>,
+    /// Key of author hashes, where it does not lie in the store.
+    #[arg(long, value_name = "FILE")]
+    pub author_key: Option<PathBuf>,
+    /// Directories of runs to look through for token shards made from this store.
+    #[arg(long, value_name = "DIR", num_args = 1.., default_value = "runs")]
+    pub runs: Vec<PathBuf>,
+}
+
+/// Options of `stoa posts stats`.
+#[derive(Args, Debug)]
+pub struct StatsArgs {
+    /// Directory of the store.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Compare every file with its checksum.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// Options of `stoa posts sample`.
+#[derive(Args, Debug)]
+pub struct SampleArgs {
+    /// Directory of the store.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How many posts.
+    #[arg(long, short, value_name = "N", default_value_t = 20)]
+    pub n: usize,
+    /// Seed that draws them. Same seed, same posts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Only posts that this rule dropped; `kept` for those that every rule kept.
+    #[arg(long, value_name = "RULE")]
+    pub dropped_by: Option<String>,
+}
+
+/// Options of `stoa posts diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// Directory of a store.
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// Directory of another store.
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+}

@@ -1,0 +1,162 @@
+//! `stoa posts ingest`: sources to a store, with progress and a summary that scripts can read.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use stoa_posts::Format;
+use stoa_posts::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
+
+use super::IngestArgs;
+use crate::cli::MachineArgs;
+use crate::terminal::{Bar, Terminal};
+
+/// Runs the command.
+///
+/// # Errors
+/// Options without sense, and what an ingest says.
+pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let options = options(args, machine)?;
+    let started = Instant::now();
+    let bytes: u64 = args.sources.iter().map(|path| size(path)).sum();
+    let manifest = run_ingest(&options, terminal)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let summary = summary(&manifest, &options.out, bytes, seconds);
+    terminal.result(&summary, || told(&manifest, &options.out, bytes, seconds))
+}
+
+/// Ingests with a bar for every step.
+///
+/// # Errors
+/// What an ingest says.
+pub fn run_ingest(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<Manifest> {
+    let shown: Mutex<Option<(&'static str, Bar)>> = Mutex::new(None);
+    let progress = |step: &'static str, done: u64, total: u64| {
+        let mut shown = shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if shown.as_ref().is_none_or(|(before, _)| *before != step) {
+            let unit = if step == "read" { "bytes" } else { "parts" };
+            *shown = Some((step, terminal.bar(step, total.max(1), unit)));
+        }
+        if let Some((_, bar)) = shown.as_mut() {
+            bar.update(done, "");
+        }
+    };
+    Ok(ingest::ingest(options, &progress)?)
+}
+
+fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Result<IngestOptions> {
+    let mut options = IngestOptions::new(args.sources.clone(), &args.out);
+    options.read.format = Format::from_name(&args.format).with_context(|| {
+        let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+        format!("--format {} is unknown; use one of {}", args.format, known.join(", "))
+    })?;
+    for pair in &args.map {
+        let (part, name) = pair
+            .split_once('=')
+            .with_context(|| format!("--map {pair}: write PART=NAME, such as text=body"))?;
+        options.read.map.push((part.trim().to_owned(), name.trim().to_owned()));
+    }
+    if !args.stages.is_empty() {
+        options.stages = args
+            .stages
+            .iter()
+            .map(|name| {
+                Stage::from_name(name.trim()).with_context(|| {
+                    let known: Vec<&str> = Stage::ALL.iter().map(|(name, _)| *name).collect();
+                    format!("--stages {name} is unknown; use some of {}", known.join(", "))
+                })
+            })
+            .collect::<anyhow::Result<_>>()?;
+    }
+    options.read.keep_truncated = args.keep_truncated;
+    options.read.embedded = !args.no_embedded;
+    options.profile.clone_from(&args.rules);
+    options.basis.clone_from(&args.basis);
+    options.licence.clone_from(&args.licence);
+    options.evaluation_sets.clone_from(&args.decontaminate);
+    options.author_key.clone_from(&args.author_key);
+    options.max_rejects = args.max_rejects.as_deref().map(bound).transpose()?;
+    anyhow::ensure!(args.shard_posts > 0, "--shard-posts 0 holds nothing; give for example 65536");
+    options.shard_posts = args.shard_posts;
+    options.threads = threads(machine);
+    Ok(options)
+}
+
+/// Threads as asked for, or one a core.
+pub fn threads(machine: &MachineArgs) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    machine.threads.unwrap_or_else(cores).max(1)
+}
+
+fn bound(text: &str) -> anyhow::Result<RejectBound> {
+    let wrong = || format!("--max-rejects {text}: write a number, or a share such as 1%");
+    if let Some(percent) = text.trim().strip_suffix('%') {
+        let percent: f64 = percent.trim().parse().with_context(wrong)?;
+        anyhow::ensure!((0.0..=100.0).contains(&percent), wrong());
+        return Ok(RejectBound::Share(percent / 100.0));
+    }
+    Ok(RejectBound::Count(text.trim().parse().with_context(wrong)?))
+}
+
+/// Bytes of a file, or of the files in a folder.
+fn size(path: &Path) -> u64 {
+    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size(&entry.path())).sum()
+}
+
+fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
+    json!({
+        "directory": out,
+        "records": manifest.records,
+        "posts": manifest.posts,
+        "notices": manifest.notices,
+        "asides": manifest.asides,
+        "rejected": manifest.rejected,
+        "reject_reasons": manifest.reject_reasons,
+        "kept": manifest.kept,
+        "stages": manifest.stages,
+        "gathered": manifest.gathered,
+        "shards": manifest.shards.len(),
+        "seconds": seconds,
+        "posts_per_second": manifest.posts as f64 / seconds,
+        "source_megabytes_per_second": bytes as f64 / 1e6 / seconds,
+    })
+}
+
+fn told(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
+    let mut lines = vec![format!(
+        "{} records: {} posts, {} notices, {} asides, {} rejected",
+        manifest.records, manifest.posts, manifest.notices, manifest.asides, manifest.rejected
+    )];
+    for (reason, count) in &manifest.reject_reasons {
+        lines.push(format!("  rejected {count}: {reason}"));
+    }
+    for stage in &manifest.stages {
+        for (reason, count) in stage.dropped.iter().filter(|_| stage.stage != "verdict") {
+            lines.push(format!(
+                "  {:<24} dropped {count} of {}: {reason}",
+                stage.stage, stage.asked
+            ));
+        }
+    }
+    lines.push(format!("{} posts kept of {}", manifest.kept, manifest.posts));
+    if let Some(gathered) = &manifest.gathered {
+        lines.push(format!(
+            "{} threads ({} held out), {} dialogues, {} bytes of documents",
+            gathered.threads, gathered.held_out, gathered.dialogues, gathered.bytes
+        ));
+    }
+    lines.push(format!(
+        "{seconds:.1} s, {:.0} posts/s, {:.1} MB/s of sources; in {}",
+        manifest.posts as f64 / seconds,
+        bytes as f64 / 1e6 / seconds,
+        out.display()
+    ));
+    lines.join("\n")
+}
