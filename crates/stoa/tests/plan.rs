@@ -24,7 +24,7 @@ fn folder() -> tempfile::TempDir {
 fn a_plan_is_one_object_and_the_same_bytes_each_time() {
     let place = folder();
     let args =
-        ["plan", "--model", "llama-405b", "--gpus", "16384:h100", "--tokens", "15T", "--json"];
+        ["plan", "--model", "llama-405b", "--gpus", "16384:h100", "--tokens", "15.6T", "--json"];
     let first = stoa(place.path(), &args);
     assert!(first.status.success());
     assert_eq!(first.stdout, stoa(place.path(), &args).stdout);
@@ -34,7 +34,8 @@ fn a_plan_is_one_object_and_the_same_bytes_each_time() {
     assert_eq!(size("tp") * size("pp") * size("cp") * size("dp"), 16_384);
     let days = plan["days"].as_array().expect("an interval");
     assert!(days[0].as_f64() < days[1].as_f64() && days[1].as_f64() < days[2].as_f64());
-    // Llama 3 405B took 30.84 million device-hours (its model card); the interval must hold that.
+    // Llama 3 405B took 30.84 million device-hours for its 15.6T tokens (its model card); the interval
+    // must hold that.
     let hours = &plan["bill"]["gpu_hours"];
     let low = hours["low"].as_f64().expect("a number");
     let high = hours["high"].as_f64().expect("a number");

@@ -142,7 +142,11 @@ fn tokens(asked: &Resolved) -> f64 {
 /// The number of devices a deadline or budget asks for.
 fn choose_size(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     let deadline = asked.deadline.unwrap_or(Seconds::days(90.0));
-    if asked.tokens.is_none() {
+    // With a budget the tokens are what it affords on the cluster chosen here.
+    let settled_by_budget = asked.tokens.is_none() && asked.budget.is_some();
+    if settled_by_budget {
+        asked.tokens = Some(known.learning.optimal_tokens(asked.model.active_params()));
+    } else if asked.tokens.is_none() {
         asked.tokens = Some(known.learning.optimal_tokens(asked.model.active_params()));
         asked.assumptions.push(format!(
             "tokens not given: {:.3}T, twenty for each active parameter (compute-optimal)",
@@ -160,6 +164,9 @@ fn choose_size(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
         let plan = plan_for(asked, gpus, known, false)?;
         Ok(Seconds::days(plan.days[1]))
     })?;
+    if settled_by_budget {
+        asked.tokens = None;
+    }
     asked.assumptions.push(match asked.deadline {
         Some(_) => format!("{gpus} devices: the fewest looked at that meet the deadline"),
         None => format!("number of devices not given: {gpus}, which take under 90 days"),

@@ -109,7 +109,7 @@ pub fn resolve(
     model.check()?;
     let tokens = match (tokens, budget) {
         (Some(tokens), _) => Some(tokens),
-        (None, Some(_)) if gpus.is_some() || deadline.is_some() => None,
+        (None, Some(_)) => None,
         (None, _) => {
             let tokens = known.learning.optimal_tokens(model.active_params());
             assumptions.push(format!(
