@@ -17,7 +17,7 @@ pub const TORCH_PACKAGES: &[&str] =
 /// Environment for checks in CI: seconds to install.
 const LIGHT_ENVIRONMENT: &str = "oracle-light";
 /// Its packages.
-const LIGHT_PACKAGES: &[&str] = &["numpy==2.4.6", "safetensors==0.8.0"];
+const LIGHT_PACKAGES: &[&str] = &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1"];
 
 /// Options of `oracle`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ enum Oracle {
     },
     /// Make all golden outputs anew (needs PyTorch).
     Golden,
-    /// Check that committed golden outputs are what their light scripts give (numpy only).
+    /// Check that committed golden outputs are what their light scripts give (numpy and scipy only).
     Check,
 }
 
@@ -67,10 +67,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         Oracle::Golden => make_golden(&root),
         Oracle::Check => {
-            let python = python_env::ensure(LIGHT_ENVIRONMENT, LIGHT_PACKAGES)?;
-            let mut script = Command::new(python);
-            script.arg(root.join("xtask/oracle/models/golden_optimizers.py")).arg("--check");
-            workspace::check(script.arg(root.join(MODELS_GOLDEN)))
+            for (script, folder) in LIGHT_GOLDEN {
+                let mut script = light_script(&root, script)?;
+                workspace::check(script.arg("--check").arg(root.join(folder)))?;
+            }
+            Ok(())
         }
     }
 }
@@ -87,8 +88,13 @@ const GOLDEN: &[(&str, &[&str])] = &[
     ("assistant/golden_generation.py", &[ASSISTANT_GOLDEN]),
 ];
 
+/// Scripts of the light environment whose outputs are checked anew, and the folders of those outputs.
+const LIGHT_GOLDEN: &[(&str, &str)] =
+    &[("models/golden_optimizers.py", MODELS_GOLDEN), ("posts/golden_audit.py", POSTS_GOLDEN)];
+
 const MODELS_GOLDEN: &str = "crates/models/tests/golden";
 const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
+const POSTS_GOLDEN: &str = "crates/posts/tests/golden";
 
 /// Makes every golden output anew.
 pub fn make_golden(root: &Path) -> anyhow::Result<()> {
@@ -96,7 +102,14 @@ pub fn make_golden(root: &Path) -> anyhow::Result<()> {
         let mut command = torch_script(root, script)?;
         workspace::check(command.args(arguments.iter().map(|path| root.join(path))))?;
     }
-    Ok(())
+    let mut audit = light_script(root, "posts/golden_audit.py")?;
+    workspace::check(audit.arg(root.join(POSTS_GOLDEN)))
+}
+
+fn light_script(root: &Path, name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(python_env::ensure(LIGHT_ENVIRONMENT, LIGHT_PACKAGES)?);
+    command.arg(root.join("xtask/oracle").join(name));
+    Ok(command)
 }
 
 fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {

@@ -99,6 +99,15 @@ pub enum PostsError {
         /// The header found.
         columns: String,
     },
+    /// Neither lines of JSON nor a table.
+    #[error(
+        "{path}: rows are read from JSON lines (one object a line), CSV and TSV with a header, and \
+         Parquet; make other formats one of these, or ingest them first"
+    )]
+    NotRows {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of an X archive that holds something else than its owner's tweets.
     #[error("{path}: this part of an X archive holds `{kind}`, not posts; give tweets.js")]
     NotTweets {

@@ -3,6 +3,7 @@
 //! Everything that follows a source (`read`) or a seed (`Square`) is a pure function; only `read`
 //! touches files. Tokens, models and training are other rooms.
 
+pub mod audit;
 mod cleaning;
 mod conversations;
 mod corpus;
@@ -30,7 +31,7 @@ pub use corpus::{
 };
 pub use error::{PostsError, RejectReason, Rejected};
 pub use post::{About, Consent, Language, Notice, Origin, Post, Removal, Tombstone};
-pub use read::{Format, Intake, Item, ReadOptions, Scanned, Sink, read_all, scan};
+pub use read::{Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, read_all, scan};
 pub use square::{
     Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
     majority_baseline, mark,

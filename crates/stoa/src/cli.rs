@@ -132,6 +132,12 @@ pub enum PostsCommand {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Does a cleaning rule drop one side's posts more than another's? Rates by side, language and
+    /// length with author-clustered intervals, and a verdict on every rule.
+    ///
+    /// Exit status: 0 every rule is within the margin, 3 a rule leans, 4 undetermined (too few authors
+    /// to tell), 1 an error.
+    Audit(crate::posts::AuditArgs),
 }
 
 /// `stoa tokens …`

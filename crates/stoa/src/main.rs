@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(&cli.machine);
     match run(&cli, &terminal) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             terminal.error(&error);
             ExitCode::FAILURE
@@ -38,10 +38,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
+/// Runs a command. A status other than success is a finding (of `posts audit`), not an error.
+fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Up(args) => up::run(args, &cli.machine, terminal),
-        Command::Posts(command) => posts_command::run(command, &cli.machine, terminal),
+        Command::Posts(command) => return posts_command::run(command, &cli.machine, terminal),
         Command::Tokens(command) => tokens_command::run(command, terminal),
         Command::Train(command) => stages::run(command, &cli.machine, terminal),
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),
@@ -53,5 +54,6 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<()> {
             clap_complete::generate(*shell, &mut Cli::command(), "stoa", &mut script);
             Ok(std::io::stdout().write_all(&script)?)
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `stoa posts …`: the sample square, and what a reader makes of files, as JSONL.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -20,7 +21,7 @@ pub fn run(
     command: &PostsCommand,
     machine: &MachineArgs,
     terminal: &Terminal,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     match command {
         PostsCommand::Ingest(args) => posts::ingest(args, machine, terminal),
         PostsCommand::Explain(args) => posts::explain(args, terminal),
@@ -30,7 +31,9 @@ pub fn run(
         PostsCommand::Diff(args) => posts::diff(args, terminal),
         PostsCommand::Square { seed, out } => square(*seed, out, terminal),
         PostsCommand::Read { files, out } => read(files, out.as_deref(), terminal),
-    }
+        PostsCommand::Audit(args) => return posts::audit(args, machine, terminal),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use stoa_assistant::{Conversation, Message, Settings, silent};
 use stoa_native::NativeEngine;
-use stoa_training::{
-    Checkpoints, Metric, StageKind, read_metrics,
-    report::{Content, Figure, Report, Sample, Section},
-};
+use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
+use stoa_training::{Checkpoints, Metric, StageKind, read_metrics, report};
 
 use crate::exam::Exam;
 use crate::files::{self, RunFiles};
@@ -96,6 +94,7 @@ pub fn write(
     let speed = format!("{:.0}", trained.tokens_per_second);
     figures.push(Figure::new("training tokens a second", speed, ""));
     let mut sections = Vec::new();
+    sections.extend(report::curves(&read_metrics(&files.directory)?));
     if let Some(exam) = exam {
         sections.push(exam_section(exam));
     }
@@ -116,13 +115,13 @@ pub fn write(
         content: Content::Verbatim(files::read_text(&files.run())?),
     });
     let report = Report {
+        language: Language::English,
         title: "Stoa run".into(),
         summary: format!("A language model trained on {described}."),
         figures,
-        metrics: read_metrics(&files.directory)?,
         sections,
     };
-    Ok(report.write(&files.report())?)
+    files::write(&files.report(), report.to_html().as_bytes())
 }
 
 fn exam_section(exam: &Exam) -> Section {
@@ -141,9 +140,9 @@ fn exam_section(exam: &Exam) -> Section {
             "Questions that do not stand in the training text, marked by exact truth. {}.",
             by_language.join("; ")
         ),
-        content: Content::Table {
+        content: Content::Table(Table {
             header: ["question", "answer", "truth", "mark"].map(str::to_owned).to_vec(),
             rows: exam.answers.iter().map(row).collect(),
-        },
+        }),
     }
 }

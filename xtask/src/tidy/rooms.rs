@@ -33,12 +33,13 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.
     Room { package: "stoa-planner", may_know: &["stoa-graph"], may_test_with: &[] },
+    Room { package: "stoa-report", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-native", may_know: &["stoa-graph"], may_test_with: &[] },
     Room { package: "stoa-models", may_know: &["stoa-graph"], may_test_with: &["stoa-native"] },
     // Engines come through the `Engine` trait of graph.
     Room {
         package: "stoa-training",
-        may_know: &["stoa-models", "stoa-tokens", "stoa-graph"],
+        may_know: &["stoa-models", "stoa-tokens", "stoa-graph", "stoa-report"],
         may_test_with: &["stoa-native"],
     },
     Room {

@@ -6,6 +6,7 @@
 //! damage to a source ends it.
 
 mod bluesky;
+mod columns;
 mod container;
 mod decode;
 mod fediverse;
@@ -24,6 +25,7 @@ mod x;
 
 use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Origin, Post, Removal, Tombstone};
+pub use columns::{Row, Rows};
 use container::Role;
 use framing::{Frame, Frames};
 use input::Input;

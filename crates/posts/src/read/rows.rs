@@ -28,7 +28,7 @@ pub(super) fn read(
     Ok(())
 }
 
-fn object(row: &Row) -> Value {
+pub(super) fn object(row: &Row) -> Value {
     let mut object = Map::new();
     for (name, field) in row.get_column_iter() {
         object.insert(name.clone(), value(field));

@@ -119,7 +119,7 @@ impl<'a> Table<'a> {
 }
 
 /// The separator the header uses most.
-fn delimiter(line: &[u8]) -> u8 {
+pub(super) fn delimiter(line: &[u8]) -> u8 {
     let uses = |separator: u8| line.iter().filter(|&&byte| byte == separator).count();
     // Ties go to the comma, which is last.
     [b';', b'\t', b','].into_iter().max_by_key(|&separator| uses(separator)).unwrap_or(b',')
@@ -132,7 +132,7 @@ fn split_header(line: &[u8]) -> Vec<String> {
         .collect()
 }
 
-fn failed(path: &Path, compressed: bool, bytes: u64, error: csv::Error) -> PostsError {
+pub(super) fn failed(path: &Path, compressed: bool, bytes: u64, error: csv::Error) -> PostsError {
     let message = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(cause) => io_error(path, compressed, bytes, cause),

@@ -2,36 +2,54 @@
 
 use std::fmt::Write;
 
-use super::chart::{Chart, Series, number};
-use super::{Content, Figure, Report, Sample, Section};
-use crate::metrics::Metric;
-use crate::run::StageKind;
+use super::axis::number;
+use super::{Content, Figure, Language, LineChart, Plot, Report, Sample, Section, Table};
 
 /// Rows of a table that are shown without unfolding it.
 const SHORT_TABLE: usize = 30;
 /// Rows of numbers beside each curve.
 const CURVE_ROWS: usize = 12;
 
+/// The page's own words.
+struct Words {
+    code: &'static str,
+    numbers: &'static str,
+    rows: &'static str,
+}
+
+impl Words {
+    fn of(language: Language) -> Words {
+        match language {
+            Language::English => Words { code: "en", numbers: "Numbers", rows: "rows" },
+            Language::French => Words { code: "fr", numbers: "Les chiffres", rows: "lignes" },
+        }
+    }
+}
+
+/// A page in the making.
+struct Page {
+    html: String,
+    words: Words,
+    /// Drawings so far: their titles need distinct names.
+    drawings: usize,
+}
+
 pub(super) fn render(report: &Report) -> String {
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+    let words = Words::of(report.language);
+    let html = format!(
+        "<!DOCTYPE html>\n<html lang=\"{code}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n<p>{summary}</p>\n",
+        code = words.code,
         title = escape(&report.title),
         summary = escape(&report.summary)
     );
-    figures(&mut html, &report.figures);
-    let mut id = 0;
-    let charts = curves(&report.metrics);
-    if !charts.is_empty() {
-        html.push_str("<section>\n<h2>Training</h2>\n<div class=\"charts\">\n");
-        charts.iter().for_each(|chart| add_chart(&mut html, chart, &mut id));
-        html.push_str("</div>\n</section>\n");
-    }
-    report.sections.iter().for_each(|section| add_section(&mut html, section, &mut id));
-    html.push_str("</main>\n</body>\n</html>\n");
-    html
+    let mut page = Page { html, words, drawings: 0 };
+    figures(&mut page.html, &report.figures);
+    report.sections.iter().for_each(|section| page.section(section));
+    page.html.push_str("</main>\n</body>\n</html>\n");
+    page.html
 }
 
 /// Text as it may stand in HTML, in attributes too.
@@ -69,103 +87,93 @@ fn figures(html: &mut String, figures: &[Figure]) {
     html.push_str("</dl>\n");
 }
 
-/// A line per stage of what `pick` finds in the metrics.
-fn by_stage(metrics: &[Metric], pick: impl Fn(&Metric) -> Option<(StageKind, f64)>) -> Vec<Series> {
-    [StageKind::Pretrain, StageKind::Chat]
-        .into_iter()
-        .map(|stage| {
-            let point = |metric: &Metric| {
-                let (of, y) = pick(metric)?;
-                (of == stage).then_some((metric.step() as f64, y))
-            };
-            Series::new(stage.name(), metrics.iter().filter_map(point).collect())
-        })
-        .filter(|series| !series.points.is_empty())
-        .collect()
-}
-
-fn curves(metrics: &[Metric]) -> Vec<Chart> {
-    let step = |pick: fn(&crate::StepMetrics) -> Option<f64>| {
-        by_stage(metrics, |metric| match metric {
-            Metric::Step(m) => pick(m).map(|y| (m.stage, y)),
-            Metric::Evaluation(_) => None,
-        })
-    };
-    let held_out = by_stage(metrics, |metric| match metric {
-        Metric::Evaluation(m) => Some((m.stage, m.bits_per_byte)),
-        Metric::Step(_) => None,
-    });
-    [
-        ("Training loss", "nats per token", step(|m| m.loss.map(f64::from))),
-        ("Held-out text", "bits per byte", held_out),
-        ("Learning rate of the matrices", "", step(|m| Some(f64::from(m.lr)))),
-        ("Gradient norm", "", step(|m| m.grad_norm.map(f64::from))),
-        ("Speed", "tokens per second", step(|m| Some(m.tokens_per_second))),
-        ("Share of the peak (MFU)", "", step(|m| m.mfu)),
-    ]
-    .into_iter()
-    .filter(|(_, _, series)| !series.is_empty())
-    .map(|(title, unit, series)| Chart {
-        title: title.into(),
-        x_label: "step".into(),
-        y_label: unit.into(),
-        series,
-    })
-    .collect()
-}
-
-fn add_chart(html: &mut String, chart: &Chart, id: &mut usize) {
-    *id += 1;
-    let Some(svg) = chart.to_svg(*id) else { return };
-    let _ = write!(html, "<figure>\n<figcaption>{}</figcaption>\n{svg}\n", escape(&chart.title));
-    if chart.series.len() > 1 {
-        html.push_str("<p class=\"legend\">");
-        for (color, series) in chart.series.iter().enumerate() {
-            let _ = write!(html, "<span class=\"c{}\">{}</span> ", color % 4, escape(&series.name));
+impl Page {
+    fn section(&mut self, section: &Section) {
+        let _ = writeln!(self.html, "<section>\n<h2>{}</h2>", escape(&section.title));
+        if !section.text.is_empty() {
+            let _ = writeln!(self.html, "<p>{}</p>", escape(&section.text));
         }
-        html.push_str("</p>\n");
+        match &section.content {
+            Content::Table(content) if content.rows.len() <= SHORT_TABLE => {
+                table(&mut self.html, &section.title, content);
+            }
+            Content::Table(content) => {
+                let (count, rows) = (content.rows.len(), self.words.rows);
+                let _ = writeln!(self.html, "<details><summary>{count} {rows}</summary>");
+                table(&mut self.html, &section.title, content);
+                self.html.push_str("</details>\n");
+            }
+            Content::Samples(samples) => samples.iter().for_each(|s| sample(&mut self.html, s)),
+            Content::Verbatim(text) => {
+                let _ = writeln!(self.html, "<pre>{}</pre>", escape(text));
+            }
+            Content::Plots(plots) => {
+                let curves = plots.iter().all(|plot| matches!(plot, Plot::Lines(_)));
+                let class = if curves { "charts" } else { "charts wide" };
+                let _ = writeln!(self.html, "<div class=\"{class}\">");
+                plots.iter().for_each(|plot| self.plot(plot));
+                self.html.push_str("</div>\n");
+            }
+        }
+        self.html.push_str("</section>\n");
     }
+
+    fn plot(&mut self, plot: &Plot) {
+        self.drawings += 1;
+        let id = self.drawings;
+        let (title, svg, keys, numbers) = match plot {
+            Plot::Lines(chart) => {
+                (&chart.title, chart.to_svg(id), chart.keys(), curve_table(chart))
+            }
+            Plot::Forest(plot) => (&plot.title, plot.to_svg(id), plot.keys(), plot.table.clone()),
+            Plot::Dots(plot) => (&plot.title, plot.to_svg(id), plot.keys(), plot.table.clone()),
+        };
+        let Some(svg) = svg else { return };
+        let title = title.as_str();
+        let _ = write!(self.html, "<figure>\n<figcaption>{}</figcaption>\n{svg}\n", escape(title));
+        if !keys.is_empty() {
+            self.html.push_str("<p class=\"legend\">");
+            for (sign, class, name) in keys {
+                let _ =
+                    write!(self.html, "<span class=\"{class}\">{sign} {}</span> ", escape(name));
+            }
+            self.html.push_str("</p>\n");
+        }
+        if !numbers.rows.is_empty() {
+            let word = self.words.numbers;
+            let _ = writeln!(self.html, "<details><summary>{word}</summary>");
+            table(&mut self.html, title, &numbers);
+            self.html.push_str("</details>\n");
+        }
+        self.html.push_str("</figure>\n");
+    }
+}
+
+/// Some of the points of a chart.
+fn curve_table(chart: &LineChart) -> Table {
     let header = [&chart.x_label, &chart.y_label]
         .map(|label| if label.is_empty() { chart.title.clone() } else { label.clone() });
-    let rows: Vec<Vec<String>> = chart
+    let rows = chart
         .series
         .iter()
         .flat_map(|series| series.sampled(CURVE_ROWS))
         .map(|(x, y)| vec![number(x), number(y)])
         .collect();
-    html.push_str("<details><summary>Numbers</summary>\n");
-    table(html, &header, &rows);
-    html.push_str("</details>\n</figure>\n");
+    Table { header: header.to_vec(), rows }
 }
 
-fn add_section(html: &mut String, section: &Section, id: &mut usize) {
-    let _ = writeln!(html, "<section>\n<h2>{}</h2>", escape(&section.title));
-    if !section.text.is_empty() {
-        let _ = writeln!(html, "<p>{}</p>", escape(&section.text));
-    }
-    match &section.content {
-        Content::Table { header, rows } if rows.len() <= SHORT_TABLE => table(html, header, rows),
-        Content::Table { header, rows } => {
-            let _ = writeln!(html, "<details><summary>{} rows</summary>", rows.len());
-            table(html, header, rows);
-            html.push_str("</details>\n");
-        }
-        Content::Samples(samples) => samples.iter().for_each(|s| sample(html, s)),
-        Content::Verbatim(text) => {
-            let _ = writeln!(html, "<pre>{}</pre>", escape(text));
-        }
-        Content::Chart(chart) => add_chart(html, chart, id),
-    }
-    html.push_str("</section>\n");
-}
-
-fn table(html: &mut String, header: &[String], rows: &[Vec<String>]) {
-    html.push_str("<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>");
-    for cell in header {
+/// A table that can be scrolled by keyboard, and says what it holds to those who do not see it.
+fn table(html: &mut String, name: &str, content: &Table) {
+    let _ = write!(
+        html,
+        "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\"><table>\n<thead><tr>",
+        escape(name)
+    );
+    for cell in &content.header {
         let _ = write!(html, "<th scope=\"col\">{}</th>", escape(cell));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
-    for row in rows {
+    for row in &content.rows {
         html.push_str("<tr>");
         for cell in row {
             let _ = write!(html, "<td>{}</td>", escape(cell));
@@ -202,14 +210,19 @@ min-width: 9rem; }
 .figures .value { color: var(--ink); font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); \
 gap: 1.5rem; }
-figure { margin: 0; } figcaption { font-weight: 600; }
+.wide { grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
+figure { margin: 0; max-width: 46rem; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--faint); }
 .grid { stroke: var(--rule); } .axis { stroke: var(--faint); }
 .line { fill: none; stroke-width: 1.6; }
 polyline.c0 { stroke: var(--c0); } polyline.c1 { stroke: var(--c1); }
 polyline.c2 { stroke: var(--c2); } polyline.c3 { stroke: var(--c3); }
-circle.c0 { fill: var(--c0); } circle.c1 { fill: var(--c1); }
-circle.c2 { fill: var(--c2); } circle.c3 { fill: var(--c3); }
+line.c0, path.c0 { stroke: var(--c0); } line.c1, path.c1 { stroke: var(--c1); }
+line.c2, path.c2 { stroke: var(--c2); } line.c3, path.c3 { stroke: var(--c3); }
+circle.c0, rect.c0, path.c0 { fill: var(--c0); } circle.c1, rect.c1, path.c1 { fill: var(--c1); }
+circle.c2, rect.c2, path.c2 { fill: var(--c2); } circle.c3, rect.c3, path.c3 { fill: var(--c3); }
+path.hollow { fill: var(--ground); stroke-width: 1.6; }
+.band { fill: var(--c2); fill-opacity: .14; } svg text.ink { fill: var(--ink); }
 .legend { margin: 0; font-size: .85rem; }
 .legend .c0 { color: var(--c0); } .legend .c1 { color: var(--c1); }
 .legend .c2 { color: var(--c2); } .legend .c3 { color: var(--c3); }
@@ -227,49 +240,25 @@ pre { background: var(--card); padding: .75rem 1rem; overflow-x: auto; border-ra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EvaluationMetrics, StepMetrics};
+    use crate::{DotPlot, DotRow, ForestPlot, ForestRow, Mark, Series};
 
     fn report() -> Report {
-        let step = |i: u64, stage| {
-            Metric::Step(StepMetrics {
-                step: i,
-                stage,
-                loss: (i != 3).then_some(5.0 / i as f32),
-                lr: 0.02,
-                grad_norm: Some(1.0),
-                skipped: i == 3,
-                tokens: 100 * i,
-                tokens_per_second: 1234.5,
-                mfu: None,
-            })
-        };
-        let evaluation = Metric::Evaluation(EvaluationMetrics {
-            step: 0,
-            stage: StageKind::Pretrain,
-            bits_per_byte: 7.9,
-            loss: 5.0,
-            tokens: 10,
-            bytes: 30,
-        });
-        let mut metrics = vec![evaluation];
-        metrics.extend((1..=5).map(|i| step(i, StageKind::Pretrain)));
-        metrics.extend((6..=9).map(|i| step(i, StageKind::Chat)));
         Report {
+            language: Language::English,
             title: "A <run>".into(),
             summary: "Two & three".into(),
             figures: vec![Figure::new("Exam", "91 %", "200 questions")],
-            metrics,
             sections: vec![
                 Section {
                     title: "Examination".into(),
                     text: String::new(),
-                    content: Content::Table {
+                    content: Content::Table(Table {
                         header: vec!["Question".into(), "Answer".into()],
                         rows: vec![
                             vec!["<script>alert(1)</script>".into(), "\u{0}\"x\"".into()];
                             40
                         ],
-                    },
+                    }),
                 },
                 Section {
                     title: "Samples".into(),
@@ -283,12 +272,52 @@ mod tests {
                     }]),
                 },
                 Section {
+                    title: "Plots".into(),
+                    text: String::new(),
+                    content: Content::Plots(plots()),
+                },
+                Section {
                     title: "run.toml".into(),
                     text: String::new(),
                     content: Content::Verbatim("seed = 1\n".into()),
                 },
             ],
         }
+    }
+
+    /// One plot of each kind.
+    fn plots() -> Vec<Plot> {
+        let table = Table { header: vec!["rule".into()], rows: vec![vec!["<r>".into()]] };
+        let series = |name: &str| Series::new(name, vec![(1.0, 5.0), (5.0, 1.0)]);
+        vec![
+            Plot::Lines(LineChart {
+                title: "Loss".into(),
+                x_label: "step".into(),
+                y_label: String::new(),
+                series: vec![series("a"), series("b")],
+            }),
+            Plot::Forest(ForestPlot {
+                title: "Differences".into(),
+                x_label: "points".into(),
+                margin: 2.0,
+                margin_label: "±2".into(),
+                rows: vec![ForestRow {
+                    label: "<r>".into(),
+                    estimate: 1.0,
+                    interval: [-1.0, 3.0],
+                    mark: Mark::Open,
+                }],
+                legend: ["in", "open", "out"].map(str::to_owned),
+                table: table.clone(),
+            }),
+            Plot::Dots(DotPlot {
+                title: "Rates".into(),
+                x_label: "%".into(),
+                groups: vec!["left".into()],
+                rows: vec![DotRow { label: "<r>".into(), values: vec![Some(0.0)] }],
+                table,
+            }),
+        ]
     }
 
     /// Opening and closing tags pair up.
@@ -317,11 +346,18 @@ mod tests {
         {
             assert!(html.contains(part), "{part}");
         }
-        // Loss, held-out, rate, norm and speed; no MFU was given.
-        assert_eq!(html.matches("<svg").count(), 5);
-        assert_eq!(html.matches("<desc").count(), 5);
-        assert!(html.contains("pretrain: from 5 at step 1 to 1 at step 5"));
-        assert!(html.contains("class=\"legend\""), "two stages have a legend");
+        assert_eq!(html.matches("<svg").count(), 3);
+        assert_eq!(html.matches("<desc").count(), 3);
+        assert_eq!(html.matches("<summary>Numbers</summary>").count(), 3);
+        assert!(html.contains("◇ open") && html.contains("● left") && html.contains("— b"));
+    }
+
+    #[test]
+    fn the_page_speaks_french_too() {
+        let html = Report { language: Language::French, ..report() }.to_html();
+        for part in ["<html lang=\"fr\">", "40 lignes", "Les chiffres"] {
+            assert!(html.contains(part), "{part}");
+        }
     }
 
     #[test]

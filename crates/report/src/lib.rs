@@ -1,29 +1,40 @@
-//! `report.html`: a run on one page that needs nothing else: curves, figures, tables, samples. Light
-//! and dark, readable without its pictures. Pure: all data are arguments, the page is a string.
+//! A report on one page that needs nothing else: figures, plots, tables, samples. Light and dark,
+//! readable without its pictures, in English or French. Pure: all data are arguments, the page is a
+//! string. It knows nothing of what is reported, and writes no file.
 
-mod chart;
+mod axis;
+mod dots;
+mod forest;
+mod lines;
 mod page;
 
-use std::path::Path;
-
-use crate::metrics::Metric;
-use crate::{TrainingError, atomic};
-
-pub use chart::{Chart, Series};
+pub use dots::{DotPlot, DotRow};
+pub use forest::{ForestPlot, ForestRow, Mark};
+pub use lines::{LineChart, Series};
 
 /// What a report shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
+    /// Language of the page.
+    pub language: Language,
     /// Heading of the page.
     pub title: String,
     /// A sentence or two below it.
     pub summary: String,
     /// The numbers that matter, large.
     pub figures: Vec<Figure>,
-    /// Curves are drawn from these.
-    pub metrics: Vec<Metric>,
     /// Everything else, in this order.
     pub sections: Vec<Section>,
+}
+
+/// Language of a page. What is reported comes in it; the page adds its few own words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// French.
+    French,
 }
 
 /// A number with its name.
@@ -63,21 +74,36 @@ pub struct Section {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// Rows and columns; long ones are folded.
-    Table {
-        /// Column headings.
-        header: Vec<String>,
-        /// Cells, as many in each row as headings.
-        rows: Vec<Vec<String>>,
-    },
+    Table(Table),
     /// Conversations, each with a title.
     Samples(Vec<Sample>),
     /// Text as it is, such as a `run.toml`.
     Verbatim(String),
-    /// A further chart.
-    Chart(Chart),
+    /// Plots, each with its numbers in a table.
+    Plots(Vec<Plot>),
 }
 
-/// A conversation or text that the model wrote.
+/// Rows and columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Column headings.
+    pub header: Vec<String>,
+    /// Cells, as many in each row as headings.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A drawing with its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plot {
+    /// Curves.
+    Lines(LineChart),
+    /// Estimates with their intervals, and a band of what does not matter.
+    Forest(ForestPlot),
+    /// Shares of several groups, row by row.
+    Dots(DotPlot),
+}
+
+/// A conversation or text that the model or a person wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// What it shows.
@@ -90,13 +116,5 @@ impl Report {
     /// The page.
     pub fn to_html(&self) -> String {
         page::render(self)
-    }
-
-    /// Writes the page atomically.
-    ///
-    /// # Errors
-    /// [`TrainingError::File`].
-    pub fn write(&self, path: &Path) -> Result<(), TrainingError> {
-        atomic::write(path, self.to_html().as_bytes())
     }
 }

@@ -1,0 +1,106 @@
+//! What training has to say in a report: the curves of a run. The page is made by `stoa-report`.
+
+use stoa_report::{Content, LineChart, Plot, Section, Series};
+
+use crate::metrics::Metric;
+use crate::run::StageKind;
+
+/// The curves of a run as a part of its report; nothing before the first step.
+pub fn curves(metrics: &[Metric]) -> Option<Section> {
+    let charts = charts(metrics);
+    (!charts.is_empty()).then(|| Section {
+        title: "Training".into(),
+        text: String::new(),
+        content: Content::Plots(charts.into_iter().map(Plot::Lines).collect()),
+    })
+}
+
+/// A line per stage of what `pick` finds in the metrics.
+fn by_stage(metrics: &[Metric], pick: impl Fn(&Metric) -> Option<(StageKind, f64)>) -> Vec<Series> {
+    [StageKind::Pretrain, StageKind::Chat]
+        .into_iter()
+        .map(|stage| {
+            let point = |metric: &Metric| {
+                let (of, y) = pick(metric)?;
+                (of == stage).then_some((metric.step() as f64, y))
+            };
+            Series::new(stage.name(), metrics.iter().filter_map(point).collect())
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect()
+}
+
+fn charts(metrics: &[Metric]) -> Vec<LineChart> {
+    let step = |pick: fn(&crate::StepMetrics) -> Option<f64>| {
+        by_stage(metrics, |metric| match metric {
+            Metric::Step(m) => pick(m).map(|y| (m.stage, y)),
+            Metric::Evaluation(_) => None,
+        })
+    };
+    let held_out = by_stage(metrics, |metric| match metric {
+        Metric::Evaluation(m) => Some((m.stage, m.bits_per_byte)),
+        Metric::Step(_) => None,
+    });
+    [
+        ("Training loss", "nats per token", step(|m| m.loss.map(f64::from))),
+        ("Held-out text", "bits per byte", held_out),
+        ("Learning rate of the matrices", "", step(|m| Some(f64::from(m.lr)))),
+        ("Gradient norm", "", step(|m| m.grad_norm.map(f64::from))),
+        ("Speed", "tokens per second", step(|m| Some(m.tokens_per_second))),
+        ("Share of the peak (MFU)", "", step(|m| m.mfu)),
+    ]
+    .into_iter()
+    .filter(|(_, _, series)| !series.is_empty())
+    .map(|(title, unit, series)| LineChart {
+        title: title.into(),
+        x_label: "step".into(),
+        y_label: unit.into(),
+        series,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EvaluationMetrics, StepMetrics};
+
+    #[test]
+    fn curves_are_drawn_of_what_was_measured() {
+        let step = |i: u64, stage| {
+            Metric::Step(StepMetrics {
+                step: i,
+                stage,
+                loss: (i != 3).then_some(5.0 / i as f32),
+                lr: 0.02,
+                grad_norm: Some(1.0),
+                skipped: i == 3,
+                tokens: 100 * i,
+                tokens_per_second: 1234.5,
+                mfu: None,
+            })
+        };
+        let evaluation = Metric::Evaluation(EvaluationMetrics {
+            step: 0,
+            stage: StageKind::Pretrain,
+            bits_per_byte: 7.9,
+            loss: 5.0,
+            tokens: 10,
+            bytes: 30,
+        });
+        let mut metrics = vec![evaluation];
+        metrics.extend((1..=5).map(|i| step(i, StageKind::Pretrain)));
+        metrics.extend((6..=9).map(|i| step(i, StageKind::Chat)));
+        let report = stoa_report::Report {
+            sections: curves(&metrics).into_iter().collect(),
+            ..Default::default()
+        };
+        let html = report.to_html();
+        // Loss, held-out, rate, norm and speed; no MFU was given.
+        assert_eq!(html.matches("<svg").count(), 5);
+        assert_eq!(html.matches("<desc").count(), 5);
+        assert!(html.contains("pretrain: from 5 at step 1 to 1 at step 5"));
+        assert!(html.contains("class=\"legend\""), "two stages have a legend");
+        assert_eq!(curves(&[]), None);
+    }
+}
