@@ -11,7 +11,7 @@ use serde::Serialize;
 use stoa_models::initialize;
 use stoa_native::NativeEngine;
 use stoa_posts::ingest::IngestOptions;
-use stoa_posts::{Corpus, Document, Split, Square, SquareConfig};
+use stoa_posts::{Corpus, Document, PostsError, Split, Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
 use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
 
@@ -132,7 +132,12 @@ fn gather_text(
         let store = files.directory.join("corpus/store");
         let mut options = IngestOptions::new(args.posts.clone(), &store);
         options.threads = posts::threads(machine);
-        let (corpus, described) = posts::corpus(&options, terminal)?;
+        let (corpus, described) = posts::corpus(&options, terminal).map_err(|error| {
+            match error.downcast_ref::<PostsError>() {
+                Some(PostsError::OtherIngest { .. }) => other_text(files),
+                _ => error,
+            }
+        })?;
         let files = args.posts.iter().map(|p| p.display().to_string()).collect();
         Text { source: TextSource::Posts { files }, corpus, square: None, described }
     };
@@ -168,12 +173,14 @@ fn same_text(
         // A file that is gone is made again.
         std::fs::read(path).is_ok_and(|there| there == *bytes) || !path.exists()
     };
-    anyhow::ensure!(
-        before == *source && made.iter().all(same),
+    if before == *source && made.iter().all(same) { Ok(()) } else { Err(other_text(files)) }
+}
+
+fn other_text(files: &RunFiles) -> anyhow::Error {
+    anyhow::anyhow!(
         "{} holds a run of other text or another seed; give another --dir or remove it",
         files.directory.display()
-    );
-    Ok(())
+    )
 }
 
 /// Bytes of text per token of vocabulary: less, and tokens are too rare to be learned.
