@@ -63,7 +63,7 @@ pub struct QuestionArgs {
     /// Parallel sizes to take instead of searching: tp=8,pp=16,dp=128.
     #[arg(long, value_name = "SIZES", help_heading = "Run")]
     pub layout: Option<String>,
-    /// A plan file, or a run file with a [plan] table; options override it.
+    /// A plan file, or a run file with a `[plan]` table; options override it.
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
     /// Most that may be spent on rent, as 100M$.
