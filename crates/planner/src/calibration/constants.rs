@@ -1,6 +1,6 @@
 //! The fitted constants: what share of a specification real runs attain. Few, each with the
 //! physical bounds it may not leave and the value expected before any run was seen.
-//! Finding them is the work of [`super::fit`].
+//! Finding them is the work of [`super::fit()`].
 
 use serde::{Deserialize, Serialize};
 
