@@ -143,3 +143,24 @@ fn validation_prints_its_contract() {
     assert_eq!(report["memory"]["false_fits"], 0);
     assert_eq!(report["memory"]["judged"], 4);
 }
+
+#[test]
+fn the_model_of_a_run_file_is_planned() {
+    let place = folder();
+    // 12 × 768 with a head of its own: 85M in the blocks and 2 × 39M in embedding and head.
+    let run = "[model]\ndepth = 12\nvocab = 50304\n\
+               [pretrain]\nrows = 8\ntime = 512\nlength = { steps = 100000 }\n\
+               [plan]\ngpus = \"8:h100\"\n";
+    std::fs::write(place.path().join("run.toml"), run).expect("written");
+    let planned = stoa(place.path(), &["plan", "--config", "run.toml", "--json"]);
+    let told = String::from_utf8_lossy(&planned.stderr).into_owned();
+    assert!(planned.status.success(), "{told}");
+    assert!(told.contains("FLOP for 4096 tokens"), "{told}");
+    let plan = last_line(&planned);
+    assert_eq!(plan["model"]["layers"], 12);
+    assert_eq!(plan["tokens"].as_f64(), Some(4096.0 * 100_000.0));
+    // A table for the planner does not keep the file from training: only its data are missing.
+    let trained = stoa(place.path(), &["train", "pretrain", "--config", "run.toml"]);
+    let told = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(told.contains("data.tokenizer"), "{told}");
+}

@@ -28,6 +28,9 @@ pub struct RunFile {
     pub pretrain: StageFile,
     /// Learning to answer.
     pub chat: StageFile,
+    /// What `stoa plan --config` is asked; training does not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<toml::Table>,
 }
 
 /// A model: a depth, from which everything follows, and any size given by itself.

@@ -55,11 +55,14 @@ impl Question {
         #[derive(Deserialize)]
         struct Run {
             plan: Option<Question>,
+            model: Option<toml::Value>,
         }
         let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let run: Run = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         match run.plan {
             Some(question) => Ok(question),
+            // A run file, whose model is a table, asks nothing by itself.
+            None if run.model.is_some_and(|model| model.is_table()) => Ok(Question::default()),
             None => toml::from_str(text).map_err(|error| malformed(error.to_string())),
         }
     }

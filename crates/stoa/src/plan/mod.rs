@@ -2,6 +2,7 @@
 //! answer. What is computed is in the planner.
 
 mod args;
+mod run_file;
 mod text;
 mod validate;
 mod what_if;
@@ -36,8 +37,8 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
         None => {}
     }
     let known = Knowledge::published();
-    let question = read_question(args)?;
-    let plan = make(&question, &known)?;
+    let (question, given) = read_question(args, terminal)?;
+    let plan = make(&question, given.as_ref(), &known)?;
     if let Some(path) = &args.output.report {
         files::write(path, report::html(&plan).as_bytes())?;
         terminal.note(format!("report       {}", path.display()));
@@ -52,27 +53,40 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
     }
     terminal.result(&plan, || text::plan(&plan))?;
     if args.output.what_if {
-        what_if::run(question, plan, &known)?;
+        what_if::run(question, given.as_ref(), plan, &known)?;
     }
     Ok(())
 }
 
-fn read_question(args: &PlanArgs) -> anyhow::Result<Question> {
+/// What is asked, and the model of a run file where one is given and no other asked for.
+fn read_question(
+    args: &PlanArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<(Question, Option<ModelShape>)> {
     let asked = args.question.question();
-    match &args.question.config {
-        Some(path) => {
-            let text = files::read_text(path)?;
-            let base = Question::from_toml(&text, &path.display().to_string())?;
-            Ok(base.overridden_by(asked))
-        }
-        None => Ok(asked),
+    let Some(path) = &args.question.config else { return Ok((asked, None)) };
+    let text = files::read_text(path)?;
+    let base = Question::from_toml(&text, &path.display().to_string())?;
+    let question = base.overridden_by(asked);
+    if question.model.is_none()
+        && let Some((shape, question)) = run_file::read(path, question.clone(), terminal)?
+    {
+        return Ok((question, Some(shape)));
     }
+    Ok((question, None))
 }
 
 /// Answers a question, reading the model's file where it names one.
-fn make(question: &Question, known: &Knowledge) -> anyhow::Result<Plan> {
-    let given = question.model.as_deref().map(model_file).transpose()?.flatten();
-    Ok(answer(&resolve(question, given, known)?, known)?)
+fn make(
+    question: &Question,
+    given: Option<&ModelShape>,
+    known: &Knowledge,
+) -> anyhow::Result<Plan> {
+    let shape = match question.model.as_deref() {
+        Some(name) => model_file(name)?,
+        None => given.cloned(),
+    };
+    Ok(answer(&resolve(question, shape, known)?, known)?)
 }
 
 /// The shape in a `config.json`, or in the directory that holds one; `None` for a name.

@@ -3,13 +3,19 @@
 
 use std::io::{BufRead, Write};
 
+use stoa_planner::model::ModelShape;
 use stoa_planner::plan::{Knowledge, Plan, Question};
 
-/// Asks for changes until there are none.
+/// Asks for changes until there are none; `given` is the model of a run file, until another is named.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn run(mut question: Question, mut plan: Plan, known: &Knowledge) -> anyhow::Result<()> {
+pub fn run(
+    mut question: Question,
+    given: Option<&ModelShape>,
+    mut plan: Plan,
+    known: &Knowledge,
+) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -21,7 +27,7 @@ pub fn run(mut question: Question, mut plan: Plan, known: &Knowledge) -> anyhow:
         if line.is_empty() {
             break;
         }
-        match changed(&question, line).and_then(|q| Ok((super::make(&q, known)?, q))) {
+        match changed(&question, line).and_then(|q| Ok((super::make(&q, given, known)?, q))) {
             Ok((next, asked)) => {
                 writeln!(out, "{}", compare(&plan, &next))?;
                 (question, plan) = (asked, next);
