@@ -253,7 +253,9 @@ pub enum RejectReason {
     #[error("not public")]
     NotPublic,
     /// Bytes that are not UTF-8.
-    #[error("not valid UTF-8 at byte {at} of the record")]
+    #[error(
+        "not valid UTF-8 at byte {at} of the record; convert the file to UTF-8, for instance with iconv"
+    )]
     InvalidUtf8 {
         /// Offset of the first bad byte in the record.
         at: usize,

@@ -132,7 +132,13 @@ fn gather_text(
         let store = files.directory.join("corpus/store");
         let mut options = IngestOptions::new(args.posts.clone(), &store);
         options.threads = posts::threads(machine);
+        let begun_before = store.exists();
         let (corpus, described) = posts::corpus(&options, terminal).map_err(|error| {
+            if !begun_before {
+                // Files that cannot be used begin no run: the directory stays free for others.
+                // What cannot be removed is refused by name at the next call.
+                let _ = std::fs::remove_dir_all(&store);
+            }
             match error.downcast_ref::<PostsError>() {
                 Some(PostsError::OtherIngest { .. }) => other_text(files),
                 _ => error,

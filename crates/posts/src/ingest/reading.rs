@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What reading a source gave; its file says that the source is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub(super) fn run(
     let read_before = AtomicU64::new(0);
     let records = AtomicU64::new(0);
     let rejects = AtomicU64::new(0);
+    // Place and reason of the first record of a source without posts, for the error if all are so.
+    let unusable: Mutex<Option<String>> = Mutex::new(None);
     let quiet = |_: &'static str, _: u64, _: u64| {};
     tasks::run("read", options.sources.len(), options.threads, &quiet, &|index| {
         let done = work.source_counts(index);
@@ -92,7 +95,9 @@ pub(super) fn run(
         let scanned = match scanned {
             Ok(scanned) => scanned,
             // One source of many that holds nothing is counted; the run judges the whole.
-            Err(PostsError::NoUsablePosts { records, .. }) => {
+            Err(PostsError::NoUsablePosts { records, first_reason, .. }) => {
+                let mut unusable = unusable.lock().unwrap_or_else(PoisonError::into_inner);
+                unusable.get_or_insert(first_reason);
                 Scanned { records, rejected: records, ..Scanned::default() }
             }
             Err(PostsError::Empty { .. }) if options.sources.len() > 1 => Scanned::default(),
@@ -117,7 +122,9 @@ pub(super) fn run(
     let notices: u64 = counts.iter().map(|counts| counts.notices).sum();
     if posts + notices == 0 {
         let path = options.sources.first().cloned().unwrap_or_default();
-        let first = counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
+        // What was read before a kill is remembered by kind alone.
+        let kind = || counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
+        let first = unusable.into_inner().unwrap_or_else(PoisonError::into_inner).or_else(kind);
         return Err(match first {
             Some(first_reason) => PostsError::NoUsablePosts { path, records, first_reason },
             None => PostsError::Empty { path },

@@ -353,7 +353,7 @@ impl Scan<'_> {
                 Found::Wrong(reason) => reason,
             };
             self.counts.rejected += 1;
-            self.first_reason.get_or_insert_with(|| reason.to_string());
+            self.first_reason.get_or_insert_with(|| format!("line {}: {reason}", frame.line));
             (self.sink)(Item::Rejected(Rejected {
                 source: source.clone(),
                 line: frame.line,
