@@ -308,32 +308,61 @@ fn elements_start(tensor: &Tensor) -> *mut u8 {
 /// An index tensor to be checked before a run touches anything.
 struct IndexCheck {
     op: &'static str,
-    input: usize,
+    indices: Indices,
     limit: usize,
     /// −1 stands for "none".
     optional: bool,
+    /// Where these are −1, the index beside them is not read.
+    unless: Option<Indices>,
 }
 
-/// Index tensors are always inputs: no op makes integers.
+/// Where indices come from.
+#[derive(Clone, Copy)]
+enum Indices {
+    /// This input of the program.
+    Input(usize),
+    /// The same index everywhere.
+    Filled(i32),
+}
+
+impl Indices {
+    /// The source of a value: an input or a fill, reshaped or not. No other op makes integers.
+    fn of(program: &Program, value: ValueId) -> Option<Self> {
+        if let Some(input) = program.inputs().iter().position(|i| i.value == value) {
+            return Some(Indices::Input(input));
+        }
+        let node = program.nodes().iter().find(|node| node.outputs.contains(&value))?;
+        match node.op {
+            Op::Reshape { .. } => Self::of(program, node.inputs[0]),
+            Op::Fill { value, .. } => Some(Indices::Filled(value as i32)),
+            _ => None,
+        }
+    }
+}
+
 fn index_checks(program: &Program, steps: &[Step]) -> Vec<IndexCheck> {
     let mut checks = Vec::new();
     for step in steps {
         let Kernel::Op(op) = &step.kernel else { continue };
         let shape = |i: usize| &program.ty(step.inputs[i]).shape;
-        let indices: Vec<(usize, usize, bool)> = match op {
-            Op::Gather => vec![(1, shape(0)[0], false)],
-            Op::GatherBackward { rows, .. } => vec![(0, *rows, false)],
+        // Role of the indices, their limit, whether −1 is allowed, role of what may switch them off.
+        let indices: Vec<(usize, usize, bool, Option<usize>)> = match op {
+            Op::Gather => vec![(1, shape(0)[0], false, None)],
+            Op::GatherBackward { rows, .. } => vec![(0, *rows, false, None)],
             Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => {
-                vec![(2, shape(1)[0], true)]
+                vec![(2, shape(1)[0], true, None)]
             }
-            Op::KvAppend => vec![(2, shape(0)[0], true), (3, shape(0)[1], false)],
-            Op::CachedAttention(_) => vec![(3, shape(1)[0], true), (4, shape(1)[1], false)],
+            Op::KvAppend => vec![(2, shape(0)[0], true, None), (3, shape(0)[1], false, Some(2))],
+            Op::CachedAttention(_) => {
+                vec![(3, shape(1)[0], true, None), (4, shape(1)[1], false, Some(3))]
+            }
             _ => vec![],
         };
-        for (role, limit, optional) in indices {
-            let value = step.inputs[role];
-            if let Some(input) = program.inputs().iter().position(|i| i.value == value) {
-                checks.push(IndexCheck { op: op.name(), input, limit, optional });
+        for (role, limit, optional, switch) in indices {
+            let source = |role: usize| Indices::of(program, step.inputs[role]);
+            if let Some(indices) = source(role) {
+                let unless = switch.and_then(source);
+                checks.push(IndexCheck { op: op.name(), indices, limit, optional, unless });
             }
         }
     }
@@ -341,13 +370,30 @@ fn index_checks(program: &Program, steps: &[Step]) -> Vec<IndexCheck> {
 }
 
 impl IndexCheck {
-    fn check(&self, indices: &[i32]) -> Result<(), GraphError> {
+    /// Checks the indices; `given` has the elements of an input.
+    fn check<'a>(&self, given: impl Fn(usize) -> &'a [i32]) -> Result<(), GraphError> {
+        let at = |indices: Indices, position: usize| match indices {
+            Indices::Input(input) => given(input)[position],
+            Indices::Filled(index) => index,
+        };
+        let count = match self.indices {
+            Indices::Input(input) => given(input).len(),
+            // All are alike, unless what switches them off is not.
+            Indices::Filled(_) => match self.unless {
+                Some(Indices::Input(input)) => given(input).len(),
+                _ => 1,
+            },
+        };
         let lowest = if self.optional { -1 } else { 0 };
-        let bad = indices.iter().position(|&i| i < lowest || i64::from(i) >= self.limit as i64);
-        bad.map_or(Ok(()), |position| {
-            let index = i64::from(indices[position]);
-            Err(GraphError::Index { op: self.op, index, position, limit: self.limit })
-        })
+        for position in 0..count {
+            let index = at(self.indices, position);
+            let outside = index < lowest || i64::from(index) >= self.limit as i64;
+            if outside && self.unless.is_none_or(|unless| at(unless, position) != -1) {
+                let (index, limit) = (i64::from(index), self.limit);
+                return Err(GraphError::Index { op: self.op, index, position, limit });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -367,8 +413,7 @@ impl Executable for NativeExecutable {
     ) -> Result<Outputs, EngineError> {
         let inputs = self.bind(state, data)?;
         for check in &self.checks {
-            let value = self.program.inputs()[check.input].value;
-            check.check(self.view(&inputs, value).i32())?;
+            check.check(|input| self.view(&inputs, self.program.inputs()[input].value).i32())?;
         }
         let mut caches = std::mem::take(&mut self.caches);
         let mut profile = self.profile.take();

@@ -53,8 +53,8 @@ impl Step {
                 (Op::KvAppend, 0) => &[0],
                 _ => &[],
             },
-            Kernel::MatMulActivationBackward { .. } => &[2],
-            Kernel::MatMulActivation { .. } => &[],
+            // A product writes its sums before its epilogue reads the third input.
+            Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => &[],
         }
     }
 }
