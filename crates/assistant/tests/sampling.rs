@@ -29,7 +29,9 @@ fn slow_draw(s: &Sampling, prompt: &[u32], answer: &[u32], logits: &[f32]) -> Op
             *logit -= s.frequency_penalty * count as f32 + s.presence_penalty;
         }
     }
-    let mut ranked: Vec<(u32, f64)> = (0..).zip(adjusted.iter().map(|&l| f64::from(l))).collect();
+    // + 0.0 makes −0 rank as 0.
+    let mut ranked: Vec<(u32, f64)> =
+        (0..).zip(adjusted.iter().map(|&l| f64::from(l) + 0.0)).collect();
     ranked.retain(|&(_, l)| l > f64::NEG_INFINITY);
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let highest = ranked.first()?.1;
