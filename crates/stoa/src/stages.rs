@@ -263,8 +263,9 @@ impl Prepared {
     }
 }
 
-/// Loops of pure multiply-adds that measure the peak behind MFU; each is some milliseconds.
-const PEAK_RUNS: usize = 5;
+/// Loops of pure multiply-adds that measure the peak behind MFU; each is some milliseconds. Enough of them
+/// that a busy moment does not make the peak too low.
+const PEAK_RUNS: usize = 25;
 
 /// Last figures seen, for the line after the bar.
 #[derive(Default)]
