@@ -9,7 +9,13 @@ use crate::{LanguageConfig, Mlp, Parameter, ParameterGroup, Weights, parameters}
 /// 64 uniform bits for element `index` of the stream `name` of `seed`: SplitMix64 (Steele, Lea and
 /// Flood, OOPSLA 2014, fig. 17), whose state is a counter, keyed by seed and name.
 pub fn uniform_bits(seed: u64, name: &str, index: u64) -> u64 {
-    mix(stream_key(seed, name).wrapping_add(index.wrapping_mul(GOLDEN_GAMMA)))
+    uniform_stream(seed, name)(index)
+}
+
+/// [`uniform_bits`] of one stream, by index: what many elements share is computed once.
+pub fn uniform_stream(seed: u64, name: &str) -> impl Fn(u64) -> u64 {
+    let key = stream_key(seed, name);
+    move |index| mix(key.wrapping_add(index.wrapping_mul(GOLDEN_GAMMA)))
 }
 
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -67,8 +73,7 @@ impl Distribution {
 
     fn draw(self, seed: u64, parameter: &Parameter) -> Vec<f32> {
         let elements = parameter.shape.iter().product::<usize>();
-        let key = stream_key(seed, &parameter.name);
-        let bits = |index: u64| mix(key.wrapping_add(index.wrapping_mul(GOLDEN_GAMMA)));
+        let bits = uniform_stream(seed, &parameter.name);
         // The 53 high bits, in [0, 1).
         let unit = |index: u64| (bits(index) >> 11) as f64 * (-53f64).exp2();
         let indices = 0..elements as u64;

@@ -1,5 +1,6 @@
-//! Speed of every kernel at the sizes of the benchmarks' models: GB/s of memory touched for those
-//! bound by memory, GFLOP/s for those bound by arithmetic. Prints medians; checks no results.
+//! Speed of attention, forward and backward, at the sizes of the benchmarks' models and around them.
+//! Prints the median and the best of many calls; checks no results. `gemm_rates` is the same for
+//! products, `stoa bench ops` for whole training steps.
 //!
 //! `cargo run --release -p stoa-native --example kernel_rates [-- FILTER]`
 
@@ -8,7 +9,7 @@
 use std::time::Instant;
 
 use stoa_native::isa::{Isa, Kernel, Simd};
-use stoa_native::kernels::attention::{Heads, Mask, attention, key_ranges};
+use stoa_native::kernels::attention::{Heads, Mask, attention, attention_backward, key_ranges};
 use stoa_native::pool::Pool;
 
 fn main() {
@@ -52,9 +53,9 @@ impl Bench {
         let begun = Instant::now();
         let mut times = Vec::new();
         while begun.elapsed().as_secs_f64() < 0.4 || times.len() < 5 {
-            let start = cpu_now();
+            let start = Instant::now();
             call();
-            times.push(cpu_now() - start);
+            times.push(start.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
         (times[times.len() / 2], times[0])
@@ -89,6 +90,7 @@ impl Bench {
     fn attention(&self) {
         for (batch, time, heads, kv_heads, head_dim) in [
             (16, 256, 6, 6, 64),
+            (96, 256, 1, 1, 64),
             (4, 512, 12, 12, 64),
             (1, 2048, 6, 6, 64),
             (4, 512, 12, 12, 32),
@@ -118,11 +120,16 @@ impl Bench {
             // Two products of time²/2 visible pairs each.
             let flops = 2.0 * (batch * heads * time * time * head_dim) as f64;
             self.report(&format!("{name} forward"), seconds, flops, "GFLOP/s");
+            let dout = fill(q.len());
+            let (mut dq, mut dk, mut dv) =
+                (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; k.len()]);
+            let seconds = self.seconds(|| {
+                let inputs = [&q[..], &k, &v, &out, &lse, &dout];
+                let gradients = (&mut dq[..], &mut dk[..], &mut dv[..]);
+                attention_backward(&self.pool, self.isa, h, &ranges, inputs, gradients);
+            });
+            // Five such products.
+            self.report(&format!("{name} backward"), seconds, 2.5 * flops, "GFLOP/s");
         }
     }
-}
-
-fn cpu_now() -> f64 {
-    let s = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    s.split(' ').next().unwrap().parse::<f64>().unwrap() * 1e-9
 }

@@ -14,7 +14,7 @@ use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
-use crate::pool::Pool;
+use crate::pool::{AlignedBuffer, Pool};
 use crate::step::{Kernel, Step};
 
 /// A value's elements in memory.
@@ -109,9 +109,9 @@ pub(crate) struct Caches {
     /// By (base of the frequencies as bits, features of a chunk).
     rope: BTreeMap<(u32, usize), rope::RopeTable>,
     /// Logits of a chunk of rows.
-    logits: Vec<f32>,
+    logits: AlignedBuffer,
     /// The matrices of Muon.
-    muon: Vec<f32>,
+    muon: AlignedBuffer,
 }
 
 /// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
@@ -469,7 +469,7 @@ fn muon(
     spec: &MuonSpec,
     ins: &[View<'_>],
     outs: &[View<'_>],
-    scratch: &mut Vec<f32>,
+    scratch: &mut AlignedBuffer,
 ) {
     let (p, buffer) = (moved(&ins[0], &outs[0]), moved(&ins[2], &outs[1]));
     let coefficients: Vec<_> =
@@ -486,8 +486,7 @@ fn muon(
     let shape = (ins[0].shape()[0], ins[0].shape()[1]);
     let g = ins[1].f32();
     let floats = optimizer::muon_scratch(shape.0, shape.1);
-    scratch.resize(scratch.len().max(floats), 0.0);
-    optimizer::muon(pool, isa, constants, shape, p, g, buffer, &mut scratch[..floats]);
+    optimizer::muon(pool, isa, constants, shape, p, g, buffer, scratch.slice(floats));
 }
 
 fn kv_append(ins: &[View<'_>], cache: &View<'_>) {

@@ -12,6 +12,11 @@ use crate::plan::ALIGNMENT;
 /// pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
+/// Blocks from this size on begin at the border of a huge page, which costs up to one page each.
+/// Smaller ones do not: a model has hundreds of matrices of a few megabytes, and gaps between
+/// them, backed by huge pages too, came to 60 MB of a model of 160 million parameters.
+const WORTH_ALIGNING: usize = 16 * HUGE_PAGE;
+
 /// Asks the system to back the whole huge pages inside a fresh, untouched range by single pages.
 /// Matrices are read with strides of many kilobytes: with pages of 4 KiB each row is on another
 /// page, and looking pages up limits packing and the writing of tiles. Only advice: where it is not
@@ -48,7 +53,7 @@ impl Block {
     /// [`EngineError::OutOfMemory`] when the system refuses.
     pub fn zeroed(bytes: usize, what: &str) -> Result<Block, EngineError> {
         let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
-        let alignment = if bytes >= HUGE_PAGE { HUGE_PAGE } else { ALIGNMENT };
+        let alignment = if bytes >= WORTH_ALIGNING { HUGE_PAGE } else { ALIGNMENT };
         let layout =
             Layout::from_size_align(bytes.max(ALIGNMENT), alignment).map_err(|_| refused())?;
         // SAFETY: the layout has a size above zero.

@@ -6,7 +6,7 @@
 
 use super::blocking::{Target, multiply_tile};
 use super::micro::Tiling;
-use super::pack::{Operand, Span};
+use super::pack::{Operand, Span, Strips};
 use super::view::MatMut;
 use super::{TiledKernel, with_tiling};
 use crate::isa::Isa;
@@ -90,10 +90,15 @@ impl TiledKernel for PackWhole<'_, '_> {
     fn run<S: Tiling>(self, s: S) {
         let whole = |len| Span { at: 0, len };
         let (outer, inner) = (whole(self.operand.rows()), whole(self.operand.cols()));
-        if self.left {
-            s.pack_a(self.operand, outer, inner, self.to);
-        } else {
-            s.pack_b(self.operand, outer, inner, self.to);
+        let width = if self.left { S::MR } else { S::NR };
+        let to = Strips::in_buffer(self.to, width, outer.len, inner.len);
+        // SAFETY: the strips fit into the buffer, which is borrowed.
+        unsafe {
+            if self.left {
+                s.pack_a(self.operand, outer, inner, to);
+            } else {
+                s.pack_b(self.operand, outer, inner, to);
+            }
         }
     }
 }

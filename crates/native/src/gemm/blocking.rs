@@ -11,7 +11,7 @@
 
 use super::epilogue::Tile;
 use super::micro::Tiling;
-use super::pack::{Operand, Span};
+use super::pack::{Operand, Span, Strips};
 use super::view::MatMut;
 use crate::pool::Pool;
 use std::marker::PhantomData;
@@ -73,8 +73,10 @@ impl Blocks {
     }
 }
 
-/// Strips of B packed by one task.
+/// Strips of B packed by one task where packing transposes.
 const PACK_STRIPS: usize = 4;
+/// Inner indices packed by one task where packing copies: each is one run through memory.
+const PACK_RUNS: usize = 64;
 
 /// Hands disjoint parts of one buffer to several tasks.
 #[derive(Clone, Copy)]
@@ -90,12 +92,10 @@ impl Parts {
         Parts(buffer.as_mut_ptr(), buffer.len())
     }
 
-    /// # Safety
-    /// No other live reference may overlap `at..at + len`.
-    unsafe fn part<'a>(self, at: usize, len: usize) -> &'a mut [f32] {
+    /// Address of element `at`, where `len` elements follow.
+    fn address(self, at: usize, len: usize) -> *mut f32 {
         assert!(at + len <= self.1, "part {at}..{} of {}", at + len, self.1);
-        // SAFETY: inside the buffer; exclusive by the caller's word.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
+        self.0.wrapping_add(at)
     }
 
     /// # Safety
@@ -173,18 +173,44 @@ impl<S: Tiling> Step<'_, S> {
         Span { at: 0, len: self.product.c.rows }
     }
 
-    /// Columns of B packed by one task.
-    const PIECE: usize = S::NR * PACK_STRIPS;
-
+    /// Number of tasks that pack the panel of B.
     fn b_tasks(&self) -> usize {
-        self.columns.len.div_ceil(Self::PIECE)
+        self.pieces(&self.product.b_t, self.columns, S::NR * PACK_STRIPS)
     }
 
     /// Number of tasks that pack the panel of B, and A if it is shared.
     fn pack_tasks(&self) -> usize {
-        let a_tasks =
-            if self.blocks.joint_a { self.rows().len.div_ceil(self.blocks.mc) } else { 0 };
-        self.b_tasks() + a_tasks
+        let a = if self.blocks.joint_a { self.rows() } else { Span { at: 0, len: 0 } };
+        self.b_tasks() + self.pieces(&self.product.a, a, self.blocks.mc)
+    }
+
+    /// Number of tasks that pack `outer` indices of an operand: `size` outer indices each, or
+    /// [`PACK_RUNS`] inner ones, whichever follows memory.
+    fn pieces(&self, operand: &Operand<'_>, outer: Span, size: usize) -> usize {
+        if outer.len > 0 && operand.is_outer_adjacent() {
+            self.inner.len.div_ceil(PACK_RUNS)
+        } else {
+            outer.len.div_ceil(size)
+        }
+    }
+
+    /// What packing task `task` of [`Step::pieces`] packs: outer and inner indices, and the place of
+    /// the first of its strips among those of `outer`, which are `width` wide.
+    fn piece(
+        &self,
+        operand: &Operand<'_>,
+        outer: Span,
+        size: usize,
+        width: usize,
+        task: usize,
+    ) -> (Span, Span, usize) {
+        if operand.is_outer_adjacent() {
+            let inner = self.inner.piece(PACK_RUNS, task);
+            (outer, inner, (inner.at - self.inner.at) * width)
+        } else {
+            let piece = outer.piece(size, task);
+            (piece, self.inner, (piece.at - outer.at) * self.inner.len)
+        }
     }
 
     /// One packing task; the panel of B comes first in `panels`, A follows at `a_at`.
@@ -192,20 +218,24 @@ impl<S: Tiling> Step<'_, S> {
     /// # Safety
     /// No one else may use `panels`, except other packing tasks of this step.
     unsafe fn pack(&self, task: usize, panels: Parts, a_at: usize) {
-        let (s, inner, blocks) = (self.s, self.inner, self.blocks);
-        if task < self.b_tasks() {
-            let piece = self.columns.piece(Self::PIECE, task);
-            let at = (piece.at - self.columns.at) * inner.len;
-            let len = piece.len.next_multiple_of(S::NR) * inner.len;
-            // SAFETY: pieces are disjoint, and each is one task.
-            let to = unsafe { panels.part(at, len) };
-            s.pack_b(&self.product.b_t, piece, inner, to);
+        let (s, blocks, product) = (self.s, self.blocks, self.product);
+        let left = task >= self.b_tasks();
+        let (operand, outer, size, width, at, task) = if left {
+            (&product.a, self.rows(), blocks.mc, S::MR, a_at, task - self.b_tasks())
         } else {
-            let piece = self.rows().piece(blocks.mc, task - self.b_tasks());
-            let len = piece.len.next_multiple_of(S::MR) * inner.len;
-            // SAFETY: pieces are disjoint, and each is one task.
-            let to = unsafe { panels.part(a_at + piece.at * inner.len, len) };
-            s.pack_a(&self.product.a, piece, inner, to);
+            (&product.b_t, self.columns, S::NR * PACK_STRIPS, S::NR, 0, task)
+        };
+        let (outer, inner, first) = self.piece(operand, outer, size, width, task);
+        let len = width * self.inner.len;
+        let end = (outer.len.div_ceil(width) - 1) * len + width * inner.len;
+        let to = Strips { start: panels.address(at + first, end), len };
+        // SAFETY: strips inside the panels; pieces are disjoint, and each is one task.
+        unsafe {
+            if left {
+                s.pack_a(operand, outer, inner, to);
+            } else {
+                s.pack_b(operand, outer, inner, to);
+            }
         }
     }
 
@@ -236,7 +266,9 @@ impl<S: Tiling> Step<'_, S> {
             self.block(rows, columns, a, b);
         } else {
             self.pool.with_scratch(worker, a_len, |a| {
-                s.pack_a(&self.product.a, rows, inner, a);
+                let to = Strips::in_buffer(a, S::MR, rows.len, inner.len);
+                // SAFETY: the strips fit into the buffer, which is borrowed.
+                unsafe { s.pack_a(&self.product.a, rows, inner, to) };
                 self.block(rows, columns, a, b);
             });
         }

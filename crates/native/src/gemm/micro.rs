@@ -7,7 +7,7 @@
 //! of 32 registers, AVX2 6 × 2 of 16, NEON 8 × 3 of 32. A tile with fewer rows than MR has its own
 //! copy of the loop, so a ragged edge costs no wasted arithmetic along m.
 
-use super::pack::{Operand, Span};
+use super::pack::{Operand, Span, Strips};
 use crate::isa::{Kernel, Portable, Simd};
 
 /// The loop for one number of rows: `(s, k, a, b, c, c_row_stride, alpha, beta)` computes
@@ -26,10 +26,17 @@ pub trait Tiling: Simd {
     fn micro(rows: usize) -> MicroFn<Self>;
     /// A tile-sized buffer.
     fn tile() -> Self::Tile;
-    /// [`Operand::pack`] into strips of A.
-    fn pack_a(self, a: &Operand<'_>, rows: Span, inner: Span, to: &mut [f32]);
-    /// [`Operand::pack`] into strips of B; the operand must be B transposed, `[columns, inner]`.
-    fn pack_b(self, b_t: &Operand<'_>, columns: Span, inner: Span, to: &mut [f32]);
+    /// [`Operand::pack`] into strips of A, MR wide.
+    ///
+    /// # Safety
+    /// As for [`Operand::pack`].
+    unsafe fn pack_a(self, a: &Operand<'_>, rows: Span, inner: Span, to: Strips);
+    /// [`Operand::pack`] into strips of B, NR wide; the operand must be B transposed,
+    /// `[columns, inner]`.
+    ///
+    /// # Safety
+    /// As for [`Operand::pack`].
+    unsafe fn pack_b(self, b_t: &Operand<'_>, columns: Span, inner: Span, to: Strips);
 }
 
 struct Micro<const ROWS: usize, const VECTORS: usize> {
@@ -126,11 +133,13 @@ macro_rules! tiling {
             fn tile() -> Self::Tile {
                 [0.0; $mr * $vectors * $lanes]
             }
-            fn pack_a(self, a: &Operand<'_>, rows: Span, inner: Span, to: &mut [f32]) {
-                a.pack::<Self, $mr>(self, rows, inner, to);
+            unsafe fn pack_a(self, a: &Operand<'_>, rows: Span, inner: Span, to: Strips) {
+                // SAFETY: passed on to the caller.
+                unsafe { a.pack::<Self, $mr>(self, rows, inner, to) }
             }
-            fn pack_b(self, b_t: &Operand<'_>, columns: Span, inner: Span, to: &mut [f32]) {
-                b_t.pack::<Self, { $vectors * $lanes }>(self, columns, inner, to);
+            unsafe fn pack_b(self, b_t: &Operand<'_>, columns: Span, inner: Span, to: Strips) {
+                // SAFETY: passed on to the caller.
+                unsafe { b_t.pack::<Self, { $vectors * $lanes }>(self, columns, inner, to) }
             }
         }
     };

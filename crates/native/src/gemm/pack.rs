@@ -30,6 +30,31 @@ impl Span {
     }
 }
 
+/// Where strips are packed to: strip i starts at `start[i·len]`.
+#[derive(Clone, Copy)]
+pub struct Strips {
+    /// First element of the first strip.
+    pub start: *mut f32,
+    /// Elements from one strip to the next.
+    pub len: usize,
+}
+
+impl Strips {
+    /// Strips for `outer` × `inner` elements, `width` wide and one after the other, in `buffer`.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub(super) fn in_buffer(
+        buffer: &mut [f32],
+        width: usize,
+        outer: usize,
+        inner: usize,
+    ) -> Strips {
+        assert!(buffer.len() >= outer.next_multiple_of(width) * inner, "packing space");
+        Strips { start: buffer.as_mut_ptr(), len: width * inner }
+    }
+}
+
 /// What to do to an operand on its way into the product. *Outer* are the rows of A or the columns
 /// of B, *inner* is the index summed over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,16 +156,30 @@ impl<'a> Operand<'a> {
         );
     }
 
-    /// Packs a block into `to`, strip after strip; the matrix must be `[outer, inner]`.
+    /// Whether neighbours along the outer index are neighbours in memory, so that packing copies runs
+    /// of them and transposes nothing.
+    pub(super) fn is_outer_adjacent(&self) -> bool {
+        match self.matrix {
+            Matrix::F32(m) => m.is_row_adjacent(),
+            Matrix::F16(m) => m.is_row_adjacent(),
+            Matrix::Bf16(m) => m.is_row_adjacent(),
+        }
+    }
+
+    /// Packs a block, strip after strip; the matrix must be `[outer, inner]`.
+    ///
+    /// # Safety
+    /// `to` must have a strip of WIDTH · `inner.len` elements, used by no one else, for each WIDTH
+    /// outer indices begun.
     ///
     /// # Panics
-    /// If the range leaves the matrix or `to` is too short.
-    pub(super) fn pack<S: Simd, const WIDTH: usize>(
+    /// If the range leaves the matrix.
+    pub(super) unsafe fn pack<S: Simd, const WIDTH: usize>(
         &self,
         s: S,
         outer: Span,
         inner: Span,
-        to: &mut [f32],
+        to: Strips,
     ) {
         let prologue = self.prologue;
         match self.matrix {
@@ -151,34 +190,34 @@ impl<'a> Operand<'a> {
     }
 }
 
-struct Pack<'a, 'b, T, const WIDTH: usize> {
+/// Made by [`Operand::pack`] alone, whose caller vouches for `to`.
+struct Pack<'a, T, const WIDTH: usize> {
     from: MatRef<'a, T>,
     prologue: Prologue<'a>,
     outer: Span,
     inner: Span,
-    to: &'b mut [f32],
+    to: Strips,
 }
 
-impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, '_, T, WIDTH> {
+impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, T, WIDTH> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Pack { from, prologue, outer, inner, to } = self;
-        assert!(to.len() >= outer.len.next_multiple_of(WIDTH) * inner.len, "packing space");
         if inner.len == 0 {
             return;
         }
-        let strip_len = WIDTH * inner.len;
-        let adjacent = from.row_stride == 1 && from.col_stride != 1;
-        let copied = if adjacent { outer.len / WIDTH } else { 0 };
+        let copied = if from.is_row_adjacent() { outer.len / WIDTH } else { 0 };
         if copied > 0 {
             let block = from.block(outer.at, inner.at, copied * WIDTH, inner.len);
-            // SAFETY: `to` holds `copied` strips, checked above.
-            unsafe { pack_copying::<S, T, WIDTH>(s, block, to.as_mut_ptr()) };
+            // SAFETY: `to` has `copied` strips.
+            unsafe { pack_copying::<S, T, WIDTH>(s, block, to) };
         }
-        for (i, strip) in to.chunks_exact_mut(strip_len).take(outer.len.div_ceil(WIDTH)).enumerate()
-        {
-            let span = outer.piece(WIDTH, i);
+        for (i, span) in outer.pieces(WIDTH).enumerate() {
+            // SAFETY: strip i of `to`, used by no one else.
+            let strip = unsafe {
+                std::slice::from_raw_parts_mut(to.start.add(i * to.len), WIDTH * inner.len)
+            };
             if i >= copied {
                 let block = from.block(span.at, inner.at, span.len, inner.len);
                 pack_strip::<S, T, WIDTH>(s, block, strip);
@@ -228,20 +267,21 @@ const PREFETCH_AHEAD: usize = 8;
 unsafe fn pack_copying<S: Simd, T: Element, const WIDTH: usize>(
     s: S,
     from: MatRef<'_, T>,
-    to: *mut f32,
+    to: Strips,
 ) {
     let strips = from.rows / WIDTH;
-    let strip_len = WIDTH * from.cols;
+    // Where runs follow one another the hardware sees them coming.
+    let lines = if from.col_stride > from.rows { from.rows * size_of::<T>() } else { 0 };
     for k in 0..from.cols {
         let run = from.ptr.wrapping_add(k * from.col_stride);
         let ahead = run.wrapping_add(PREFETCH_AHEAD * from.col_stride).cast::<u8>();
-        for line in (0..from.rows * size_of::<T>()).step_by(64) {
+        for line in (0..lines).step_by(64) {
             s.prefetch(ahead.wrapping_add(line).cast());
         }
         for strip in 0..strips {
             // SAFETY: WIDTH elements per strip lie at each k of the view.
             unsafe {
-                let (p, to) = (run.add(strip * WIDTH), to.add(strip * strip_len + k * WIDTH));
+                let (p, to) = (run.add(strip * WIDTH), to.start.add(strip * to.len + k * WIDTH));
                 if WIDTH >= S::LANES {
                     // The last vector is moved back to end with the strip, overlapping another.
                     for at in (0..WIDTH).step_by(S::LANES) {

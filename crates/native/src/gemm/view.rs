@@ -152,6 +152,11 @@ impl<'a, T: Element> MatRef<'a, T> {
         self.cols
     }
 
+    /// Whether elements of neighbouring rows, and not those of a row, are neighbours in memory.
+    pub(super) fn is_row_adjacent(&self) -> bool {
+        self.row_stride == 1 && self.col_stride != 1
+    }
+
     /// The transpose, of the same memory.
     #[inline(always)]
     pub fn t(self) -> Self {

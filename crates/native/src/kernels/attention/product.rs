@@ -4,10 +4,11 @@
 
 use crate::isa::Simd;
 
-/// Rows of C computed together. Four rows by up to four vectors keep every multiply-add unit of
-/// the known machines busy (≥ 8 sums in flight) and divide the lanes of every instruction set, so
+/// The least rows of C worth computing together. They divide the lanes of every instruction set, so
 /// that a block of rows never straddles two vectors of queries.
 pub(super) const ROWS: usize = 4;
+/// Rows of C computed together where registers are few (see [`shape`]).
+const TALL: usize = 6;
 
 /// The left factor: element (i, k) lies at `start[i·row + k·column]`.
 #[derive(Clone, Copy)]
@@ -33,11 +34,11 @@ pub(super) struct Target {
     pub accumulate: bool,
 }
 
-/// Vectors of a row of C computed together: as many as registers allow.
-#[inline(always)]
-const fn panel_width<S: Simd>() -> usize {
-    // 4 × 3 sums + 3 vectors + 1 element fill the 16 registers of AVX2.
-    if S::LANES == 8 { 3 } else { 4 }
+/// Rows and vectors of C computed together: as many sums as registers allow beside the vectors of B
+/// and one element of A, and one register to spare, or the compiler spills a sum in the inner loop.
+/// 6 × 2 of the 16 registers of AVX2, 4 × 4 of the 32 of AVX-512 and NEON.
+const fn shape<S: Simd>() -> (usize, usize) {
+    if S::LANES == 8 { (TALL, 2) } else { (ROWS, 4) }
 }
 
 /// C[0..rows, 0..columns] (+)= A[0..rows, 0..inner]·B[0..inner, 0..columns].
@@ -57,7 +58,7 @@ pub(super) unsafe fn multiply<S: Simd>(
 ) {
     let mut column = 0;
     while column < columns {
-        let vectors = (columns - column).div_ceil(S::LANES).min(panel_width::<S>());
+        let vectors = (columns - column).div_ceil(S::LANES).min(shape::<S>().1);
         let width = (columns - column).min(vectors * S::LANES);
         // SAFETY: the panel lies inside the blocks the caller vouches for.
         unsafe {
@@ -87,19 +88,25 @@ unsafe fn panel<S: Simd, const N: usize>(
 ) {
     let mut row = 0;
     while row < rows {
+        let left = rows - row;
         // SAFETY: rows row.. of the blocks the caller vouches for.
         unsafe {
             let a = Left { start: a.start.add(row * a.row), ..a };
             let c = Target { start: c.start.add(row * c.row), ..c };
-            block::<S, N>(s, (rows - row).min(ROWS), inner, columns, a, b, c);
+            if shape::<S>().0 == TALL && left > ROWS {
+                block::<S, TALL, N>(s, left.min(TALL), inner, columns, a, b, c);
+                row += TALL;
+            } else {
+                block::<S, ROWS, N>(s, left.min(ROWS), inner, columns, a, b, c);
+                row += ROWS;
+            }
         }
-        row += ROWS;
     }
 }
 
-/// As [`panel`], for at most [`ROWS`] rows.
+/// As [`panel`], for at most `M` rows.
 #[inline(always)]
-unsafe fn block<S: Simd, const N: usize>(
+unsafe fn block<S: Simd, const M: usize, const N: usize>(
     s: S,
     rows: usize,
     inner: usize,
@@ -109,15 +116,15 @@ unsafe fn block<S: Simd, const N: usize>(
     c: Target,
 ) {
     // Missing rows repeat the last one: they are computed and not stored.
-    let offset: [usize; ROWS] = std::array::from_fn(|i| i.min(rows - 1) * a.row);
-    let mut sums = [[s.zero(); N]; ROWS];
+    let offset: [usize; M] = std::array::from_fn(|i| i.min(rows - 1) * a.row);
+    let mut sums = [[s.zero(); N]; M];
     let (mut left, mut right) = (a.start, b.start);
     for _ in 0..inner {
         // SAFETY: element (i, k) of A and row k of B, vouched for by the caller. The addresses
         // after the last row are formed with wrapping arithmetic and not read.
         unsafe {
             let vectors: [S::F32; N] = std::array::from_fn(|j| s.load_ptr(right.add(j * S::LANES)));
-            for i in 0..ROWS {
+            for i in 0..M {
                 let element = s.splat(*left.add(offset[i]));
                 for j in 0..N {
                     sums[i][j] = s.mul_add(element, vectors[j], sums[i][j]);
@@ -128,19 +135,13 @@ unsafe fn block<S: Simd, const N: usize>(
         right = right.wrapping_add(b.row);
     }
     let whole = columns == N * S::LANES;
-    for i in 0..ROWS {
-        if i >= rows {
-            break;
-        }
-        for j in 0..N {
+    for (i, sums) in sums.iter().enumerate().take(rows) {
+        for (j, &sum) in sums.iter().enumerate() {
             // SAFETY: row i < rows and at most `columns` of it.
             unsafe {
                 let at = c.start.add(i * c.row + j * S::LANES);
                 let count = if whole { S::LANES } else { columns - j * S::LANES };
-                let mut sum = sums[i][j];
-                if c.accumulate {
-                    sum = s.add(sum, load(s, at, count));
-                }
+                let sum = if c.accumulate { s.add(sum, load(s, at, count)) } else { sum };
                 store(s, sum, at, count);
             }
         }

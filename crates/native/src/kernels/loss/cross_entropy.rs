@@ -8,11 +8,11 @@ use super::softmax::Row;
 use crate::gemm::{MatMut, MatRef, Operand, gemm};
 use crate::isa::Isa;
 use crate::kernels::disjoint::Disjoint;
-use crate::pool::Pool;
+use crate::pool::{AlignedBuffer, Pool};
 
-/// Bytes of logits held at a time. The weight is read three times per chunk, so chunks should be
-/// many tokens; the logits should stay near the last level of cache.
-const LOGIT_BYTES: usize = 32 << 20;
+/// Bytes of logits held at a time. Each chunk reads the weight twice and adds to its gradient once,
+/// so chunks should be many tokens: 333 of them with a vocabulary of 50 thousand.
+const LOGIT_BYTES: usize = 64 << 20;
 /// Fewest tokens of a chunk, whatever the vocabulary: below that the products are slow.
 const MIN_TOKENS: usize = 64;
 /// The target of a token that does not count.
@@ -41,11 +41,8 @@ fn chunk(n: usize, vocab: usize) -> (usize, usize) {
 /// features and their gradient when some targets are ignored.
 pub fn scratch_floats(n: usize, d: usize, vocab: usize) -> usize {
     let (tokens, stride) = chunk(n, vocab);
-    tokens * (stride + 2 * d) + ALIGN
+    tokens * (stride + 2 * d)
 }
-
-/// f32 in a cache line.
-const ALIGN: usize = 16;
 
 /// Σ weights·nll for x [n, d]; `nll_i = logsumexp(logits_i) − logits_i[target_i]`, 0 where the
 /// target is −1, whatever stands in such a row. `scratch` grows to [`scratch_floats`].
@@ -60,7 +57,7 @@ pub fn cross_entropy(
     targets: &[i32],
     weights: &[f32],
     nll: &mut [f32],
-    scratch: &mut Vec<f32>,
+    scratch: &mut AlignedBuffer,
 ) -> f32 {
     let pass = Pass::new(pool, isa, head, x, targets, weights, None);
     let mut blocks = pass.blocks(scratch);
@@ -88,7 +85,7 @@ pub fn cross_entropy_backward(
     dx: &mut [f32],
     dw: &mut [f32],
     nll: &mut [f32],
-    scratch: &mut Vec<f32>,
+    scratch: &mut AlignedBuffer,
 ) -> f32 {
     let pass = Pass::new(pool, isa, head, x, targets, weights, Some(dloss));
     assert_eq!(dx.len(), x.len(), "cross_entropy: dx has the shape of x");
@@ -168,14 +165,10 @@ impl<'a> Pass<'a> {
         (0..count).step_by(size.max(1)).map(move |start| start..(start + size).min(count))
     }
 
-    fn blocks<'s>(&self, scratch: &'s mut Vec<f32>) -> Blocks<'s> {
+    fn blocks<'s>(&self, scratch: &'s mut AlignedBuffer) -> Blocks<'s> {
         let (size, stride) = chunk(self.targets.len(), self.vocab);
-        let floats = scratch_floats(self.targets.len(), self.d, self.vocab);
-        if scratch.len() < floats {
-            scratch.resize(floats, 0.0);
-        }
-        let skew = scratch.as_ptr().align_offset(ALIGN * size_of::<f32>()).min(ALIGN);
-        let (logits, rest) = scratch[skew..].split_at_mut(size * stride);
+        let scratch = scratch.slice(scratch_floats(self.targets.len(), self.d, self.vocab));
+        let (logits, rest) = scratch.split_at_mut(size * stride);
         let (x, rest) = rest.split_at_mut(size * self.d);
         Blocks { logits, stride, x, dx: &mut rest[..size * self.d] }
     }
