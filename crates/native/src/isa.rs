@@ -302,11 +302,34 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F32 {
         // SAFETY: never more than the slice holds.
+        unsafe { self.load_first_ptr(from.as_ptr(), from.len()) }
+    }
+
+    /// [`Simd::load_partial_ptr`], by a whole load where there is a whole vector: masked loads and
+    /// above all masked stores take many cycles on some machines.
+    ///
+    /// # Safety
+    /// `min(count, LANES)` f32 must be readable at `p`.
+    #[inline(always)]
+    unsafe fn load_first_ptr(self, p: *const f32, count: usize) -> Self::F32 {
+        // SAFETY: as the caller promises.
         unsafe {
-            if from.len() >= Self::LANES {
-                self.load_ptr(from.as_ptr())
+            if count >= Self::LANES { self.load_ptr(p) } else { self.load_partial_ptr(p, count) }
+        }
+    }
+
+    /// [`Simd::store_partial_ptr`], by a whole store where there is a whole vector.
+    ///
+    /// # Safety
+    /// `min(count, LANES)` f32 must be writable at `p`.
+    #[inline(always)]
+    unsafe fn store_first_ptr(self, v: Self::F32, p: *mut f32, count: usize) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            if count >= Self::LANES {
+                self.store_ptr(v, p);
             } else {
-                self.load_partial_ptr(from.as_ptr(), from.len())
+                self.store_partial_ptr(v, p, count);
             }
         }
     }
@@ -315,13 +338,7 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     #[inline(always)]
     fn store_partial(self, v: Self::F32, to: &mut [f32]) {
         // SAFETY: never more than the slice holds.
-        unsafe {
-            if to.len() >= Self::LANES {
-                self.store_ptr(v, to.as_mut_ptr())
-            } else {
-                self.store_partial_ptr(v, to.as_mut_ptr(), to.len())
-            }
-        }
+        unsafe { self.store_first_ptr(v, to.as_mut_ptr(), to.len()) }
     }
 
     /// e^x with a relative error below 2e-7 where the result is a normal number; 0 below

@@ -173,12 +173,12 @@ unsafe fn turn_chunk<S: Simd>(s: S, row: &[f32], backwards: bool, from: *const f
         // SAFETY: `count` elements of each half, as the caller promises; both are read before
         // either is written.
         unsafe {
-            let a = s.load_partial_ptr(from.add(i), count);
-            let b = s.load_partial_ptr(from.add(half + i), count);
+            let a = s.load_first_ptr(from.add(i), count);
+            let b = s.load_first_ptr(from.add(half + i), count);
             let first = s.neg_mul_add(b, sin, s.mul(a, cos));
             let second = s.mul_add(a, sin, s.mul(b, cos));
-            s.store_partial_ptr(first, to.add(i), count);
-            s.store_partial_ptr(second, to.add(half + i), count);
+            s.store_first_ptr(first, to.add(i), count);
+            s.store_first_ptr(second, to.add(half + i), count);
         }
     }
 }

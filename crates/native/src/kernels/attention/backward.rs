@@ -4,7 +4,7 @@
 //! every sum has one order.
 
 use super::forward::gather_rows;
-use super::product::{Left, Right, Target, store, transpose};
+use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, Window, padded};
 use super::{Heads, Rows};
@@ -402,7 +402,7 @@ impl<'a> Blocks<'a> {
             for f in (0..d).step_by(S::LANES) {
                 let vector = s.load(&self.dq[i * padded(d) + f..]);
                 // SAFETY: feature f < head_dim of query i < count.
-                unsafe { store(s, vector, to.add(i * row + f), d - f) }
+                unsafe { s.store_first_ptr(vector, to.add(i * row + f), d - f) }
             }
         }
     }

@@ -2,7 +2,7 @@
 //! maximum and sum (FlashAttention-2, arXiv 2307.08691 §3.1). The result depends on the tile
 //! sizes, never on who computes which tile.
 
-use super::product::{Left, Right, Target, store, transpose};
+use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, padded};
 use super::{Heads, Rows};
@@ -262,7 +262,7 @@ impl<'a> Running<'a> {
                 // SAFETY: feature f < head_dim of query i.
                 unsafe {
                     let value = s.mul(s.load(&row[f..]), factor);
-                    store(s, value, out(i).add(f), self.head_dim - f);
+                    s.store_first_ptr(value, out(i).add(f), self.head_dim - f);
                 }
             }
             // Scores are in units of log2; the sum is between 1 and the number of keys.

@@ -141,31 +141,11 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
             unsafe {
                 let at = c.start.add(i * c.row + j * S::LANES);
                 let count = if whole { S::LANES } else { columns - j * S::LANES };
-                let sum = if c.accumulate { s.add(sum, load(s, at, count)) } else { sum };
-                store(s, sum, at, count);
+                let sum = if c.accumulate { s.add(sum, s.load_first_ptr(at, count)) } else { sum };
+                s.store_first_ptr(sum, at, count);
             }
         }
     }
-}
-
-/// Loads up to `LANES` elements, fewer when `count` is less; the others are zero.
-///
-/// # Safety
-/// `min(count, LANES)` f32 must be readable at `p`.
-#[inline(always)]
-pub(super) unsafe fn load<S: Simd>(s: S, p: *const f32, count: usize) -> S::F32 {
-    // SAFETY: as the caller promises.
-    unsafe { if count >= S::LANES { s.load_ptr(p) } else { s.load_partial_ptr(p, count) } }
-}
-
-/// Stores up to `LANES` elements, fewer when `count` is less.
-///
-/// # Safety
-/// `min(count, LANES)` f32 must be writable at `p`.
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, count: usize) {
-    // SAFETY: as the caller promises.
-    unsafe { if count >= S::LANES { s.store_ptr(v, p) } else { s.store_partial_ptr(v, p, count) } }
 }
 
 /// Writes the transpose of up to `into_columns` rows of `columns` elements, times `factor`:
@@ -194,7 +174,7 @@ pub(super) unsafe fn transpose<S: Simd>(
             for (i, vector) in square.as_mut().iter_mut().enumerate() {
                 if first + i < count {
                     // SAFETY: row first + i < count, `width` elements from k.
-                    *vector = unsafe { load(s, row(first + i).add(k), width) };
+                    *vector = unsafe { s.load_first_ptr(row(first + i).add(k), width) };
                 }
             }
             let turned = s.transpose(square);
