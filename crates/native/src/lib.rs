@@ -16,3 +16,4 @@ pub mod pool;
 mod step;
 
 pub use engine::{NativeEngine, NativeExecutable, NativeOptions, OpProfile};
+pub use memory::return_large_blocks;

@@ -20,6 +20,7 @@ pub fn native(machine: &MachineArgs) -> anyhow::Result<NativeEngine> {
         anyhow::bail!("--threads {n} is out of range; give 1 to {MOST_THREADS}");
     }
     let isa = machine.isa.as_deref().map(str::parse).transpose().context("--isa")?;
+    stoa_native::return_large_blocks();
     let memory_limit_bytes = machine.memory_limit.or_else(machine_memory);
     Ok(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?)
 }
