@@ -2,29 +2,25 @@
 //! with a second argument, every row's error and where its time goes, for whoever works on the
 //! model: `cargo run -p stoa-planner --example calibrate -- training-runs.csv [rows]`.
 
-use stoa_planner::calibration::{Calibration, Case, Constants, fit, read_rows, validate};
+use stoa_planner::calibration::{calibrate, read_rows, validate};
 use stoa_planner::memory::memory;
 use stoa_planner::time::step_time;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("give a table of runs")?;
-    let cases = read_rows(&std::fs::read_to_string(&path)?, &path)?;
-    let prior = Calibration {
-        date: String::new(),
-        rows: 0,
-        sources: 0,
-        half_width_dense: 0.3,
-        half_width_moe: 0.5,
-        constants: Constants::PRIOR,
-    };
-    let report = validate(&cases, &prior, true);
-    println!("{}", toml::to_string(&report.calibration("2026-11"))?);
+    let table = read_rows(&std::fs::read_to_string(&path)?, &path)?;
+    for refused in &table.refused {
+        eprintln!("line {} ({}) left out: {}", refused.line, refused.id, refused.reason);
+    }
+    let found = calibrate(&table, "2026-11");
+    println!("{}", toml::to_string(&found)?);
     if std::env::args().nth(2).is_none() {
         return Ok(());
     }
-    let seen = fit(&cases.iter().collect::<Vec<&Case>>()).constants;
-    let fitted = Calibration { constants: seen, ..prior };
-    let insample = validate(&cases, &fitted, false);
+    let seen = found.constants;
+    let report = validate(&table, &found, true);
+    let insample = validate(&table, &found, false);
+    let cases = &table.cases;
     for (unseen, seen_row) in report.predictions.iter().zip(&insample.predictions) {
         let Some(case) = cases.iter().find(|case| case.row.id == unseen.id) else { continue };
         let parts = step_time(&case.job(), &seen);
@@ -36,13 +32,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|part| format!("{} {:.0}", part.0, 100.0 * (part.1 / total)))
             .collect();
         println!(
-            "{} {:22.22} {:18.18} {:5} {:?} ratio {:.2} (seen {:.2}) mfu {:.3} {} | {}",
+            "{} {:22.22} {:18.18} {:5} {:?} ratio {:.2} ({:.2} to {:.2}; seen {:.2}) mfu {:.3} {} | {}",
             unseen.id,
             unseen.source,
             case.row.model,
             unseen.gpus,
             case.precision,
             unseen.ratio,
+            unseen.step_time_interval_s[0] / unseen.measured_step_time_s,
+            unseen.step_time_interval_s[1] / unseen.measured_step_time_s,
             seen_row.ratio,
             unseen.measured_mfu,
             unseen.layout,

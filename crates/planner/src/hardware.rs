@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result, nearest};
+use crate::fabric::{self, Fabric};
 use crate::units::{ByteRate, Bytes, FlopRate, Watts};
 
 /// The data file, as text: every number in it names its source.
@@ -74,6 +75,8 @@ pub struct Gpu {
     pub node: usize,
     /// Network of one device, one way.
     pub nic: ByteRate,
+    /// The network beyond the machine.
+    pub fabric: Fabric,
     /// Multiprocessors, over which the tiles of a product are dealt.
     pub multiprocessors: usize,
     /// Board power.
@@ -159,7 +162,7 @@ impl GpuEntry {
         .collect()
     }
 
-    fn to_gpu(&self, name: &str) -> Gpu {
+    fn to_gpu(&self, name: &str, fabric: &Fabric) -> Gpu {
         let tera = |s: &Sourced| FlopRate::tera(s.v);
         Gpu {
             name: name.to_owned(),
@@ -174,6 +177,7 @@ impl GpuEntry {
             domain: self.domain.v as usize,
             node: self.node.v as usize,
             nic: ByteRate::gigabits(self.nic_gbit_s.v),
+            fabric: fabric.clone(),
             multiprocessors: self.multiprocessors.v as usize,
             power: Watts(self.watts.v),
             price: (self.price_low.v, self.price_high.v),
@@ -190,6 +194,8 @@ pub struct Source {
     pub title: String,
     /// Year and month.
     pub date: String,
+    /// How its numbers were verified: read, secondary, recalled or derived.
+    pub checked: String,
 }
 
 #[derive(Deserialize)]
@@ -221,6 +227,8 @@ impl Accelerators {
         let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         let mut gpus = Vec::new();
+        let fabrics = fabric::published();
+        let usual = fabrics.first().cloned().unwrap_or_else(Fabric::flat);
         for (name, entry) in &file.gpu {
             for number in entry.numbers() {
                 if !file.sources.contains_key(&number.s) {
@@ -234,7 +242,7 @@ impl Accelerators {
                 }
             }
             let names = std::iter::once(name).chain(&entry.aliases).cloned().collect();
-            gpus.push((names, entry.to_gpu(name)));
+            gpus.push((names, entry.to_gpu(name, &usual)));
         }
         Ok(Accelerators { gpus, sources: file.sources })
     }
@@ -245,7 +253,13 @@ impl Accelerators {
     /// With the nearest known name.
     pub fn find(&self, name: &str) -> Result<&Gpu> {
         let asked = name.trim().to_lowercase();
-        let found = self.gpus.iter().find(|(names, _)| names.contains(&asked));
+        let words = distinguishing(&asked);
+        let same = |known: &String| *known == asked || distinguishing(known) == words;
+        let found = self
+            .gpus
+            .iter()
+            .find(|(names, _)| names.contains(&asked))
+            .or_else(|| self.gpus.iter().find(|(names, _)| names.iter().any(same)));
         found.map(|(_, gpu)| gpu).ok_or_else(|| {
             let names = self.gpus.iter().flat_map(|(names, _)| names).map(String::as_str);
             let known: Vec<&str> = self.gpus.iter().map(|(_, gpu)| gpu.name.as_str()).collect();
@@ -263,6 +277,20 @@ impl Accelerators {
     }
 }
 
+/// The words of a device's name that tell it from others: maker, socket and kind of memory do not.
+fn distinguishing(name: &str) -> Vec<String> {
+    const IDLE: &[&str] = &[
+        "nvidia", "amd", "google", "instinct", "cloud", "gpu", "tensor", "core", "hgx", "dgx",
+        "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "hbm2", "hbm2e", "hbm3", "hbm3e", "oam",
+    ];
+    let spaced = name.replace("tpuv", "tpu v").replace(" gb", "gb");
+    let words = spaced.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut words: Vec<String> =
+        words.filter(|word| !IDLE.contains(word)).map(str::to_owned).collect();
+    words.sort_unstable();
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +302,8 @@ mod tests {
         for source in known.sources.values() {
             assert!(!source.title.is_empty());
             assert!(source.date.len() == 7 && source.date.as_bytes()[4] == b'-', "{source:?}");
+            let marks = ["read", "secondary", "recalled", "derived"];
+            assert!(marks.contains(&source.checked.as_str()), "{source:?}");
         }
         for gpu in known.all() {
             assert!(gpu.gemm_bf16 <= gpu.bf16, "{}: measured above the data sheet", gpu.name);
@@ -283,9 +313,45 @@ mod tests {
     }
 
     #[test]
+    fn data_sheets_agree_with_multiprocessors_and_clocks() {
+        // Operations a clock of a multiprocessor's matrix units in 16 bits, by family (white papers of
+        // each), so that the data-sheet rate implies a clock that such chips run at.
+        let each = |generation: Generation| match generation {
+            Generation::Volta => Some(1024.0),
+            Generation::Ampere | Generation::Cdna3 => Some(2048.0),
+            Generation::Hopper => Some(4096.0),
+            Generation::Blackwell => Some(8192.0),
+            Generation::Tpu => None,
+        };
+        for gpu in Accelerators::published().all() {
+            let Some(each) = each(gpu.generation) else { continue };
+            let clock = gpu.bf16.0 / (gpu.multiprocessors as f64 * each) / 1e9;
+            assert!((1.4..2.15).contains(&clock), "{}: {clock} GHz", gpu.name);
+            if let (Some(fp8), Some(fp4)) = (gpu.fp8, gpu.fp4) {
+                assert!(fp8 == gpu.bf16 * 2.0 && fp4 >= fp8 * 2.0, "{}", gpu.name);
+            }
+            // Networks are slower than links, links than memory.
+            assert!(gpu.nic < gpu.nvlink && gpu.nvlink < gpu.hbm, "{}", gpu.name);
+            assert!(gpu.node <= gpu.domain && gpu.domain.is_multiple_of(gpu.node), "{}", gpu.name);
+        }
+    }
+
+    #[test]
     fn names_and_aliases_are_found_and_others_explained() {
         let known = Accelerators::published();
         assert_eq!(known.find("H100-80GB-SXM").unwrap().name, "h100");
+        for (written, meant) in [
+            ("NVIDIA H100 80GB HBM3", "h100"),
+            ("A100-SXM4-80GB", "a100"),
+            ("a100 40GB", "a100-40gb"),
+            ("TPUv4", "tpu-v4"),
+            ("GB300 NVL72", "gb300"),
+            ("AMD Instinct MI300X OAM", "mi300x"),
+        ] {
+            assert_eq!(known.find(written).unwrap().name, meant, "{written}");
+        }
+        // A slower card of the same name is another device.
+        assert!(known.find("H100 PCIe").is_err() && known.find("").is_err());
         let error = known.find("h1000").unwrap_err();
         assert!(matches!(&error, PlanError::UnknownGpu { nearest, .. } if nearest == "h100"));
     }

@@ -102,6 +102,8 @@ pub struct Threshold {
     pub flop: f64,
     /// What applies from there.
     pub what: String,
+    /// The same in French.
+    pub what_fr: String,
     /// Where.
     pub source: String,
     /// When.

@@ -7,6 +7,7 @@
 
 pub mod calibration;
 pub mod error;
+pub mod fabric;
 pub mod failures;
 pub mod hardware;
 pub mod hugging_face;

@@ -99,8 +99,18 @@ pub fn memory(job: &Job) -> Memory {
         // Two blocks gathered at a time (the next is fetched ahead), with their gradients whole.
         let block = (dense + experts) / layout.layers_per_stage(job.model);
         let table = (job.model.vocab * job.model.hidden / layout.tp) as f64;
-        memory.buffers +=
-            Bytes(2.0 * 2.0 * block + 2.0 * block.max(table) + job.software.gradient_bytes * block);
+        memory.buffers += match job.software.gathered_params {
+            None => Bytes(
+                2.0 * 2.0 * block + 2.0 * block.max(table) + job.software.gradient_bytes * block,
+            ),
+            // Gathered and reduced matrix by matrix: never less than the largest one.
+            Some(most) => {
+                let largest = (job.model.hidden * job.model.ffn / layout.tp) as f64;
+                let live = most.min(2.0 * block).max(largest).max(table);
+                let reduced = (most / 2.0).min(block).max(largest).max(table);
+                Bytes(2.0 * live + job.software.gradient_bytes * reduced)
+            }
+        };
     }
     let (kept, running) = activations(job);
     memory.activations = kept;
@@ -165,7 +175,15 @@ fn activations(job: &Job) -> (Bytes, Bytes) {
     let layout = &job.layout;
     let (kept, all) = block_activations(job);
     let running = if layout.recompute == Recompute::None { Bytes::ZERO } else { all };
-    (kept * (layout.layers_per_stage(job.model) * in_flight(layout, job.global_batch)), running)
+    let at_once = in_flight(layout, job.global_batch);
+    let sent = if layout.pp > 1 && job.software.keeps_stage_outputs {
+        let tokens = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
+        let split = if job.software.sequence_parallel { layout.tp as f64 } else { 1.0 };
+        Bytes(2.0 * tokens * job.model.hidden as f64 / split * layout.vpp as f64)
+    } else {
+        Bytes::ZERO
+    };
+    ((kept * layout.layers_per_stage(job.model) + sent) * at_once, running)
 }
 
 /// Micro-batches whose activations the first stage holds at once, under one-forward-one-backward

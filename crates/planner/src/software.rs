@@ -39,6 +39,12 @@ pub struct Software {
     pub data_overlap: bool,
     /// Bytes of a gradient.
     pub gradient_bytes: f64,
+    /// A stage keeps what it sent to the next one until its gradient is back.
+    #[serde(default)]
+    pub keeps_stage_outputs: bool,
+    /// Most parameters gathered at once under full sharding; without, two blocks.
+    #[serde(default)]
+    pub gathered_params: Option<f64>,
     /// Where this is said.
     pub source: String,
     /// When it was true.

@@ -3,14 +3,16 @@
 
 use proptest::prelude::*;
 use stoa_planner::calibration::{Calibration, Constants};
+use stoa_planner::fabric;
 use stoa_planner::hardware::{Accelerators, Gpu, Precision};
 use stoa_planner::layout::{Layout, Recompute, Sharding};
 use stoa_planner::memory::memory;
 use stoa_planner::model::{ModelShape, Models};
 use stoa_planner::plan::{Knowledge, Question, answer, resolve};
+use stoa_planner::report::{Language, html};
 use stoa_planner::search::{Search, search};
 use stoa_planner::software::{self, Software};
-use stoa_planner::time::{Job, step_time};
+use stoa_planner::time::{Job, Totals, step_time, timeline};
 
 const MODELS: &[&str] =
     &["llama-8b", "llama-70b", "llama-405b", "gpt3-175b", "deepseek-v3", "qwen3-235b-a22b"];
@@ -109,6 +111,62 @@ proptest! {
     }
 
     #[test]
+    fn a_better_network_beyond_the_machine_is_never_slower(
+        setting in settings(),
+        which in 0..4_usize,
+        relief in 0.0..1.0_f64,
+    ) {
+        let constants = Calibration::published().constants;
+        let mut gpu = setting.gpu.clone();
+        gpu.fabric = fabric::published().swap_remove(which);
+        let before = step_time(&setting.on(&gpu), &constants).total();
+        prop_assert!(before.0.is_finite() && before.0 > 0.0);
+        let after = |change: &dyn Fn(&mut fabric::Tier)| {
+            let mut better = gpu.clone();
+            better.fabric.tiers.iter_mut().for_each(change);
+            step_time(&setting.on(&better), &constants).total().0
+        };
+        let changes: [(&str, f64); 4] = [
+            ("oversubscription", after(&|tier| {
+                tier.oversubscription = 1.0 + (tier.oversubscription - 1.0) * relief;
+            })),
+            ("latency", after(&|tier| tier.latency_us *= relief)),
+            ("network", {
+                let faster = Gpu { nic: gpu.nic * (1.0 + relief), ..gpu.clone() };
+                step_time(&setting.on(&faster), &constants).total().0
+            }),
+            ("no fabric at all", {
+                let flat = Gpu { fabric: fabric::Fabric::flat(), ..gpu.clone() };
+                step_time(&setting.on(&flat), &constants).total().0
+            }),
+        ];
+        for (what, time) in changes {
+            prop_assert!(time <= before.0 * (1.0 + 1e-12), "{what}: {before:?} {time}");
+        }
+    }
+
+    #[test]
+    fn every_stage_of_the_timeline_ends_with_the_step(setting in settings()) {
+        let constants = Calibration::published().constants;
+        let job = setting.job();
+        let step = step_time(&job, &constants).total().0;
+        let timeline = timeline(&job, &constants);
+        prop_assert!((timeline.totals.total().0 / step - 1.0).abs() < 1e-9, "{timeline:?}");
+        let Totals { forward, backward, .. } = timeline.totals;
+        prop_assert!(forward.0 > 0.0 && backward > forward);
+        prop_assert_eq!(timeline.lanes.len(), setting.layout.pp.min(16));
+        for lane in &timeline.lanes {
+            let mut now = 0.0;
+            for span in &lane.spans {
+                prop_assert!((span.start_seconds.0 - now).abs() < 1e-9 * step);
+                prop_assert!(span.seconds.0 > 0.0);
+                now += span.seconds.0;
+            }
+            prop_assert!((now / step - 1.0).abs() < 1e-9, "stage {}: {now} of {step}", lane.stage);
+        }
+    }
+
+    #[test]
     fn parameters_are_conserved_across_shards(setting in settings()) {
         let (model, layout) = (&setting.model, &setting.layout);
         let layers = model.layers + model.extra_layers;
@@ -185,9 +243,15 @@ fn the_same_question_has_the_same_bytes() {
     };
     let make = || {
         let plan = answer(&resolve(&question, None, &known).unwrap(), &known).unwrap();
-        (serde_json::to_string(&plan).unwrap(), stoa_planner::report::html(&plan))
+        let pages = [Language::English, Language::French].map(|l| html(&plan, l));
+        (serde_json::to_string(&plan).unwrap(), pages)
     };
-    assert_eq!(make(), make());
+    let (json, pages) = make();
+    assert_eq!((json, pages.clone()), make());
+    for (page, word) in pages.iter().zip(["Timeline of a step", "Chronologie d&#39;un pas"]) {
+        assert!(page.contains(word) && !page.contains("<script") && !page.contains("http"));
+        assert_eq!(page.matches("<desc").count(), page.matches("<svg").count());
+    }
 }
 
 #[test]
@@ -205,7 +269,7 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
         made.expect_err("impossible").to_string()
     };
     let text = |t: &str| Some(t.to_owned());
-    let cases: [(String, &str); 9] = [
+    let cases: [(String, &str); 13] = [
         (ask(&|q| q.gpus = text("256:h1000")), "nearest: h100"),
         (ask(&|q| q.model = text("lama-70b")), "nearest: llama-70b"),
         (ask(&|q| q.tokens = text("0")), "above 0"),
@@ -214,6 +278,22 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
         (ask(&|q| q.layout = text("tp=8,pp=4,dp=9")), "nearest possible"),
         (ask(&|q| q.deadline = text("1d")), "nearest possible"),
         (ask(&|q| q.budget = text("1000$")), "tokens on the same cluster"),
+        (ask(&|q| q.tokens = text("9e18")), "tokens in a year"),
+        (ask(&|q| q.fabric = text("meta-roc")), "nearest: meta-roce"),
+        (
+            ask(&|q| {
+                (q.tokens, q.gpus) = (None, None);
+                q.budget = text("50$");
+            }),
+            "a model of about",
+        ),
+        (
+            ask(&|q| {
+                (q.model, q.tokens, q.gpus) = (None, None, None);
+                q.budget = text("0.001$");
+            }),
+            "nearest possible: about $",
+        ),
         (
             ask(&|q| {
                 q.gpus = text("256:a100");
@@ -225,4 +305,61 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
     for (message, word) in cases {
         assert!(message.contains(word), "{message}");
     }
+}
+
+/// What a question with open sizes settles on: parameters, tokens, devices, days, rent.
+fn settled(change: &dyn Fn(&mut Question)) -> stoa_planner::plan::Plan {
+    let known = Knowledge::published();
+    let mut question = Question::default();
+    change(&mut question);
+    let asked = resolve(&question, None, &known).expect("a question");
+    answer(&asked, &known).expect("an answer")
+}
+
+#[test]
+fn a_budget_alone_is_spent_on_what_it_trains_best() {
+    let plan = settled(&|q| q.budget = Some("100M$".to_owned()));
+    let rent = plan.bill.rent.median;
+    assert!((0.9e8..=1.001e8).contains(&rent), "{rent}");
+    assert!((15.0..30.0).contains(&plan.lesson.tokens_per_param), "{:?}", plan.lesson);
+    // Within the usual quarter of a year, but for the rounding of the cluster.
+    assert!((30.0..95.0).contains(&plan.days[1]), "{:?}", plan.days);
+    let said: Vec<String> = plan.assumptions.iter().map(ToString::to_string).collect();
+    for word in ["model not given", "the budget affords", "number of devices not given"] {
+        assert!(said.iter().any(|s| s.contains(word)), "{said:?}");
+    }
+    // Over-trained models are smaller and lose a little; faster devices are offered too.
+    let over = plan.alternatives.iter().find(|a| a.tokens_per_param > 80.0).expect("over-trained");
+    assert!(over.params < 0.6 * plan.params && over.loss[1].1 > plan.lesson.loss[1].1);
+    assert!(plan.alternatives.iter().any(|a| a.gpu == "b200"));
+    let small = settled(&|q| {
+        q.budget = Some("100M$".to_owned());
+        q.over_training = Some(20.0);
+    });
+    assert!((300.0..550.0).contains(&small.lesson.tokens_per_param), "{:?}", small.lesson);
+    assert!(small.params < 0.4 * plan.params);
+}
+
+#[test]
+fn a_deadline_alone_takes_a_usual_cluster_and_shows_others() {
+    let plan = settled(&|q| q.deadline = Some("60d".to_owned()));
+    assert_eq!(plan.gpus, 1024);
+    assert!((50.0..=60.0).contains(&plan.days[1]), "{:?}", plan.days);
+    let sizes: Vec<usize> = plan.alternatives.iter().map(|a| a.gpus).collect();
+    assert!(sizes.contains(&256) && sizes.contains(&16_384), "{sizes:?}");
+    // Four times the devices: twice the model.
+    let larger = plan.alternatives.iter().find(|a| a.gpus == 4096).expect("4,096");
+    assert!((1.5..2.6).contains(&(larger.params / plan.params)), "{larger:?}");
+}
+
+#[test]
+fn a_model_and_a_budget_find_tokens_and_devices() {
+    // A small model on a large budget is trained long, on as many devices as end in time.
+    let plan = settled(&|q| {
+        q.model = Some("llama-8b".to_owned());
+        q.budget = Some("5M$".to_owned());
+    });
+    assert!((4.5e6..=5.005e6).contains(&plan.bill.rent.median), "{:?}", plan.bill.rent);
+    assert!(plan.days[1] < 95.0 && plan.gpus > 256, "{} {:?}", plan.gpus, plan.days);
+    assert!(plan.lesson.tokens_per_param > 100.0);
 }

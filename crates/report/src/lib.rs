@@ -5,12 +5,20 @@
 mod axis;
 mod dots;
 mod forest;
+mod gantt;
 mod lines;
 mod page;
+mod ranges;
+mod scatter;
+mod stack;
 
 pub use dots::{DotPlot, DotRow};
 pub use forest::{ForestPlot, ForestRow, Mark};
+pub use gantt::{GanttChart, GanttLane, GanttSpan};
 pub use lines::{LineChart, Series};
+pub use ranges::RangeChart;
+pub use scatter::{ScatterChart, ScatterSeries};
+pub use stack::{StackBar, StackPart};
 
 /// What a report shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,6 +109,14 @@ pub enum Plot {
     Forest(ForestPlot),
     /// Shares of several groups, row by row.
     Dots(DotPlot),
+    /// A whole and its parts.
+    Stack(StackBar),
+    /// Who does what when.
+    Gantt(GanttChart),
+    /// How far inputs move a result.
+    Ranges(RangeChart),
+    /// Points over two axes.
+    Scatter(ScatterChart),
 }
 
 /// A conversation or text that the model or a person wrote.

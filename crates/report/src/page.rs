@@ -123,10 +123,22 @@ impl Page {
         let id = self.drawings;
         let (title, svg, keys, numbers) = match plot {
             Plot::Lines(chart) => {
-                (&chart.title, chart.to_svg(id), chart.keys(), curve_table(chart))
+                (&chart.title, chart.to_svg(id), owned(chart.keys()), curve_table(chart))
             }
-            Plot::Forest(plot) => (&plot.title, plot.to_svg(id), plot.keys(), plot.table.clone()),
-            Plot::Dots(plot) => (&plot.title, plot.to_svg(id), plot.keys(), plot.table.clone()),
+            Plot::Forest(plot) => {
+                (&plot.title, plot.to_svg(id), owned(plot.keys()), plot.table.clone())
+            }
+            Plot::Dots(plot) => {
+                (&plot.title, plot.to_svg(id), owned(plot.keys()), plot.table.clone())
+            }
+            Plot::Stack(bar) => (&bar.title, bar.to_svg(id), bar.keys(), bar.numbers()),
+            Plot::Gantt(chart) => {
+                (&chart.title, chart.to_svg(id), chart.keys(), chart.table.clone())
+            }
+            Plot::Ranges(chart) => (&chart.title, chart.to_svg(id), Vec::new(), chart.numbers()),
+            Plot::Scatter(chart) => {
+                (&chart.title, chart.to_svg(id), chart.keys(), chart.table.clone())
+            }
         };
         let Some(svg) = svg else { return };
         let title = title.as_str();
@@ -135,7 +147,7 @@ impl Page {
             self.html.push_str("<p class=\"legend\">");
             for (sign, class, name) in keys {
                 let _ =
-                    write!(self.html, "<span class=\"{class}\">{sign} {}</span> ", escape(name));
+                    write!(self.html, "<span class=\"{class}\">{sign} {}</span> ", escape(&name));
             }
             self.html.push_str("</p>\n");
         }
@@ -147,6 +159,11 @@ impl Page {
         }
         self.html.push_str("</figure>\n");
     }
+}
+
+/// Sign, class and name of a legend.
+fn owned(keys: Vec<(char, &'static str, &str)>) -> Vec<(String, &'static str, String)> {
+    keys.into_iter().map(|(sign, class, name)| (sign.to_string(), class, name.to_owned())).collect()
 }
 
 /// Some of the points of a chart.
@@ -195,10 +212,11 @@ fn sample(html: &mut String, sample: &Sample) {
 /// Contrast of text and lines is at least 4.5 : 1 on either ground (WCAG 2.2, 1.4.3 and 1.4.11).
 const STYLE: &str = "\
 :root { color-scheme: light dark; --ground: #ffffff; --ink: #1c1c1e; --faint: #5c5c66; \
---rule: #d8d8de; --card: #f5f5f7; --c0: #0b5cad; --c1: #a3470b; --c2: #1d6b3a; --c3: #7a2e8e; }
+--rule: #d8d8de; --card: #f5f5f7; --c0: #0b5cad; --c1: #a3470b; --c2: #1d6b3a; --c3: #7a2e8e; \
+--c4: #0d6b72; --c5: #94273f; --c6: #6b5a00; --c7: #55555f; }
 @media (prefers-color-scheme: dark) { :root { --ground: #16161a; --ink: #ececf0; \
 --faint: #a6a6b2; --rule: #3a3a44; --card: #202027; --c0: #7ab8ff; --c1: #ffab70; \
---c2: #7fd8a0; --c3: #d9a3ea; } }
+--c2: #7fd8a0; --c3: #d9a3ea; --c4: #6fd3da; --c5: #ff9db0; --c6: #dcc75c; --c7: #b4b4c0; } }
 body { margin: 0; background: var(--ground); color: var(--ink); \
 font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
@@ -226,6 +244,16 @@ path.hollow { fill: var(--ground); stroke-width: 1.6; }
 .legend { margin: 0; font-size: .85rem; }
 .legend .c0 { color: var(--c0); } .legend .c1 { color: var(--c1); }
 .legend .c2 { color: var(--c2); } .legend .c3 { color: var(--c3); }
+.f0 { fill: var(--c0); } .legend .f0 { color: var(--c0); } \
+.f1 { fill: var(--c1); } .legend .f1 { color: var(--c1); } \
+.f2 { fill: var(--c2); } .legend .f2 { color: var(--c2); } \
+.f3 { fill: var(--c3); } .legend .f3 { color: var(--c3); } \
+.f4 { fill: var(--c4); } .legend .f4 { color: var(--c4); } \
+.f5 { fill: var(--c5); } .legend .f5 { color: var(--c5); } \
+.f6 { fill: var(--c6); } .legend .f6 { color: var(--c6); } \
+.f7 { fill: var(--c7); } .legend .f7 { color: var(--c7); } \
+.part { stroke: var(--ground); stroke-width: .6; } .frame { fill: none; stroke: var(--rule); } \
+svg text.on { fill: var(--ground); font-weight: 600; } .legend span { margin-right: .6rem; } \
 details { font-size: .9rem; } summary { cursor: pointer; color: var(--faint); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
@@ -240,7 +268,10 @@ pre { background: var(--card); padding: .75rem 1rem; overflow-x: auto; border-ra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DotPlot, DotRow, ForestPlot, ForestRow, Mark, Series};
+    use crate::{
+        DotPlot, DotRow, ForestPlot, ForestRow, GanttChart, GanttLane, GanttSpan, Mark, RangeChart,
+        ScatterChart, ScatterSeries, Series, StackBar, StackPart,
+    };
 
     fn report() -> Report {
         Report {
@@ -315,6 +346,47 @@ mod tests {
                 x_label: "%".into(),
                 groups: vec!["left".into()],
                 rows: vec![DotRow { label: "<r>".into(), values: vec![Some(0.0)] }],
+                table: table.clone(),
+            }),
+            Plot::Stack(StackBar {
+                title: "Parts".into(),
+                whole: 2.0,
+                parts: vec![StackPart { label: "<r>".into(), value: 1.0, shown: "1 s".into() }],
+                table: Table::default(),
+            }),
+            Plot::Gantt(GanttChart {
+                title: "Timeline".into(),
+                x_label: "s".into(),
+                kinds: vec!["work".into()],
+                lanes: vec![GanttLane {
+                    label: "<r>".into(),
+                    spans: vec![GanttSpan {
+                        start: 0.0,
+                        length: 1.0,
+                        kinds: vec![0],
+                        label: "<r>".into(),
+                    }],
+                }],
+                description: "one".into(),
+                table: table.clone(),
+            }),
+            Plot::Ranges(RangeChart {
+                title: "Ranges".into(),
+                x_label: "M$".into(),
+                middle: 1.0,
+                rows: vec![("<r>".into(), [0.5, 2.0])],
+                header: ["a", "b", "c"].map(str::to_owned),
+            }),
+            Plot::Scatter(ScatterChart {
+                title: "Points".into(),
+                x_label: "days".into(),
+                y_label: "M$".into(),
+                log_x: false,
+                series: vec![ScatterSeries {
+                    name: "<r>".into(),
+                    points: vec![(1.0, 2.0, "<r>".into())],
+                    joined: true,
+                }],
                 table,
             }),
         ]
@@ -346,9 +418,9 @@ mod tests {
         {
             assert!(html.contains(part), "{part}");
         }
-        assert_eq!(html.matches("<svg").count(), 3);
-        assert_eq!(html.matches("<desc").count(), 3);
-        assert_eq!(html.matches("<summary>Numbers</summary>").count(), 3);
+        assert_eq!(html.matches("<svg").count(), 7);
+        assert_eq!(html.matches("<desc").count(), 7);
+        assert_eq!(html.matches("<summary>Numbers</summary>").count(), 7);
         assert!(html.contains("◇ open") && html.contains("● left") && html.contains("— b"));
     }
 

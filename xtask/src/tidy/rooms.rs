@@ -32,7 +32,7 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.
-    Room { package: "stoa-planner", may_know: &["stoa-graph"], may_test_with: &[] },
+    Room { package: "stoa-planner", may_know: &["stoa-graph", "stoa-report"], may_test_with: &[] },
     Room { package: "stoa-report", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-native", may_know: &["stoa-graph"], may_test_with: &[] },
     Room { package: "stoa-models", may_know: &["stoa-graph"], may_test_with: &["stoa-native"] },

@@ -5,16 +5,64 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CONSTANTS, Case, Constants};
-use crate::time::step_time;
+use crate::time::{Job, step_time};
 
 /// A fit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// The constants found.
     pub constants: Constants,
+    /// Covariance of the constants on the whole line (see `to_free`): how well the rows and the priors
+    /// together determine them, by Laplace's approximation at the minimum.
+    pub covariance: Covariance,
     /// Rows it was made from.
     pub rows: usize,
+}
+
+/// Covariance of the constants, in the order of [`CONSTANTS`], each on the logistic scale between its
+/// bounds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Covariance(pub Vec<Vec<f64>>);
+
+impl Covariance {
+    /// Variance of the logarithm of a job's step time that the doubt about the constants brings with it:
+    /// the delta method, J·Σ·Jᵀ. Large where a job rests on constants that few runs have determined.
+    pub fn variance(&self, job: &Job, constants: &Constants) -> f64 {
+        const DELTA: f64 = 1e-4;
+        if self.0.len() != CONSTANTS.len() {
+            return 0.0;
+        }
+        let free = free_of(constants);
+        let base = step_time(job, constants).total();
+        let slopes: Vec<f64> = (0..free.len())
+            .map(|i| {
+                let mut moved = free.clone();
+                moved[i] += DELTA;
+                (step_time(job, &constants_of(&moved)).total() / base).ln() / DELTA
+            })
+            .collect();
+        let rows = self.0.iter().zip(&slopes);
+        let sum: f64 =
+            rows.map(|(row, a)| a * row.iter().zip(&slopes).map(|(c, b)| c * b).sum::<f64>()).sum();
+        sum.max(0.0)
+    }
+}
+
+fn free_of(constants: &Constants) -> Vec<f64> {
+    // A constant on its very bound has no finite place on the line.
+    let inside = |value: f64, low: f64, high: f64| {
+        let margin = 1e-9 * (high - low);
+        value.clamp(low + margin, high - margin)
+    };
+    CONSTANTS
+        .iter()
+        .zip(constants.to_vec())
+        .map(|(c, value)| to_free(inside(value, c.low, c.high), c.low, c.high))
+        .collect()
 }
 
 /// Residual beyond which a row pulls only linearly: typical errors of the model are below it.
@@ -56,7 +104,7 @@ pub fn fit(cases: &[&Case]) -> Fit {
             damping *= 8.0;
         }
     }
-    Fit { constants: constants(&free), rows: timed.len() }
+    Fit { constants: constants_of(&free), covariance: problem.covariance(&free), rows: timed.len() }
 }
 
 /// The logarithm of predicted over measured step time.
@@ -73,7 +121,7 @@ struct Problem<'a> {
 
 impl Problem<'_> {
     fn residuals(&self, free: &[f64]) -> Vec<f64> {
-        let constants = constants(free);
+        let constants = constants_of(free);
         self.timed.iter().map(|case| log_ratio(case, &constants).unwrap_or(0.0)).collect()
     }
 
@@ -87,34 +135,76 @@ impl Problem<'_> {
 
     /// Solves the damped normal equations of the reweighted problem.
     fn step(&self, free: &[f64], damping: f64) -> Vec<f64> {
-        const DELTA: f64 = 1e-4;
-        let n = free.len();
         let base = self.residuals(free);
-        let columns: Vec<Vec<f64>> = (0..n)
+        let columns = self.slopes(free, &base);
+        let mut matrix = self.normal_matrix(&base, &columns);
+        let mut right = vec![0.0; free.len()];
+        for row in 0..base.len() {
+            let weight = self.weight(row, base[row]);
+            for (i, column) in columns.iter().enumerate() {
+                right[i] -= weight * column[row] * base[row];
+            }
+        }
+        for i in 0..free.len() {
+            right[i] -= PRIOR_PULL.powi(2) * (free[i] - self.prior[i]);
+            matrix[i][i] *= 1.0 + damping;
+        }
+        solve(matrix, right)
+    }
+
+    /// Slope of every residual along every constant, on the whole line.
+    fn slopes(&self, free: &[f64], base: &[f64]) -> Vec<Vec<f64>> {
+        const DELTA: f64 = 1e-4;
+        (0..free.len())
             .map(|i| {
                 let mut moved = free.to_vec();
                 moved[i] += DELTA;
                 let after = self.residuals(&moved);
-                after.iter().zip(&base).map(|(a, b)| (a - b) / DELTA).collect()
+                after.iter().zip(base).map(|(a, b)| (a - b) / DELTA).collect()
             })
-            .collect();
+            .collect()
+    }
+
+    fn weight(&self, row: usize, residual: f64) -> f64 {
+        self.weights[row].powi(2) * (HUBER / residual.abs()).min(1.0)
+    }
+
+    /// Second derivatives of half the cost: of the reweighted rows and of the priors.
+    fn normal_matrix(&self, base: &[f64], columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let n = columns.len();
         let mut matrix = vec![vec![0.0; n]; n];
-        let mut right = vec![0.0; n];
         for row in 0..base.len() {
-            let weight = self.weights[row].powi(2) * (HUBER / base[row].abs()).min(1.0);
+            let weight = self.weight(row, base[row]);
             for i in 0..n {
-                right[i] -= weight * columns[i][row] * base[row];
                 for j in 0..n {
                     matrix[i][j] += weight * columns[i][row] * columns[j][row];
                 }
             }
         }
-        for i in 0..n {
-            matrix[i][i] += PRIOR_PULL.powi(2);
-            right[i] -= PRIOR_PULL.powi(2) * (free[i] - self.prior[i]);
-            matrix[i][i] *= 1.0 + damping;
+        for (i, line) in matrix.iter_mut().enumerate() {
+            line[i] += PRIOR_PULL.powi(2);
         }
-        solve(matrix, right)
+        matrix
+    }
+
+    /// Laplace's approximation: the residual variance over the second derivatives.
+    fn covariance(&self, free: &[f64]) -> Covariance {
+        let base = self.residuals(free);
+        let matrix = self.normal_matrix(&base, &self.slopes(free, &base));
+        let weight: f64 = self.weights.iter().map(|w| w * w).sum();
+        let rows: f64 = base.iter().zip(self.weights).map(|(r, w)| w * w * huber(*r)).sum();
+        let scale = if weight > 0.0 { rows / weight } else { HUBER * HUBER };
+        let n = free.len();
+        let columns: Vec<Vec<f64>> = (0..n)
+            .map(|i| {
+                let mut unit = vec![0.0; n];
+                unit[i] = scale;
+                solve(matrix.clone(), unit)
+            })
+            .collect();
+        // The inverse is symmetric but for rounding.
+        let entry = |i: usize, j: usize| f64::midpoint(columns[i][j], columns[j][i]);
+        Covariance((0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect())
     }
 }
 
@@ -130,7 +220,7 @@ fn to_free(value: f64, low: f64, high: f64) -> f64 {
 }
 
 /// From the whole line into the bounds.
-fn constants(free: &[f64]) -> Constants {
+fn constants_of(free: &[f64]) -> Constants {
     let values: Vec<f64> = CONSTANTS
         .iter()
         .zip(free)
@@ -171,6 +261,18 @@ mod tests {
     fn linear_systems_are_solved() {
         let x = solve(vec![vec![4.0, 1.0], vec![1.0, 3.0]], vec![9.0, 5.0]);
         assert!((x[0] - 2.0).abs() < 1e-12 && (x[1] - 1.0).abs() < 1e-12, "{x:?}");
+    }
+
+    #[test]
+    fn without_rows_the_doubt_is_that_of_the_priors() {
+        let found = fit(&[]);
+        assert_eq!(found.rows, 0);
+        for (i, row) in found.covariance.0.iter().enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                let expected = if i == j { (HUBER / PRIOR_PULL).powi(2) } else { 0.0 };
+                assert!((value - expected).abs() < 1e-9, "{i} {j} {value}");
+            }
+        }
     }
 
     #[test]

@@ -1,22 +1,17 @@
-//! Rows of published runs, as a table of `training-runs.csv`'s columns holds them, turned into jobs
-//! the model can time. A field that was not published is filled by what the model itself would
-//! choose, under the prior constants, never by looking at the measurement.
+//! Tables of published runs, in the columns of `training-runs.csv`: every line is read to a case or
+//! refused with its reason, and no line keeps the others from being read. What a case is stands in
+//! [`super::case`].
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::Constants;
+use super::Case;
 use crate::error::{PlanError, Result};
-use crate::hardware::{Accelerators, Generation, Gpu, Precision};
-use crate::layout::{Layout, Recompute, Sharding, divisors};
-use crate::memory::memory;
-use crate::model::{Experts, ModelShape, Models};
-use crate::software::{self, Software};
-use crate::time::{Job, hardware_flops, step_time};
-use crate::units::{ByteRate, Bytes, FlopRate, Flops, Seconds};
+use crate::hardware::Accelerators;
+use crate::model::Models;
+use crate::software;
 
 /// A row as it stands in the file.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct Row {
     /// Identity of the row.
     pub id: String,
@@ -88,422 +83,157 @@ pub struct Row {
     pub peak_tflops_basis: Option<f64>,
     /// Measured memory of a device.
     pub memory_gib: Option<f64>,
-    /// How the row was checked.
-    pub checked: String,
-    /// Where it was read.
-    pub source: String,
     /// What to know.
     pub notes: String,
 }
 
-/// What became of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It ran.
-    Ran,
-    /// It ran out of memory.
-    OutOfMemory,
+/// A line that holds no run that can be predicted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// Its id, or nothing.
+    pub id: String,
+    /// What is wrong with it and what would do.
+    pub reason: String,
 }
 
-/// A row ready to be timed.
+/// A table read.
 #[derive(Clone, Debug)]
-pub struct Case {
-    /// The row.
-    pub row: Row,
-    /// Shape of its model.
-    pub model: ModelShape,
-    /// Its device, with the network the row states.
-    pub gpu: Gpu,
-    /// Its program.
-    pub software: Software,
-    /// Its layout, completed.
-    pub layout: Layout,
-    /// Tokens of a sequence.
-    pub seq: usize,
-    /// Sequences of a step.
-    pub global_batch: usize,
-    /// Number format.
-    pub precision: Precision,
-    /// Whether any part of the layout had to be chosen.
-    pub completed: bool,
-    /// Measured step; `None` where only memory was measured.
-    pub measured: Option<Seconds>,
-    /// What became of it.
-    pub outcome: Outcome,
+pub struct Table {
+    /// Rows that can be predicted.
+    pub cases: Vec<Case>,
+    /// Rows that cannot.
+    pub refused: Vec<Refused>,
 }
 
-/// Reads a table of runs.
+/// Reads a table of runs. Rows that cannot be predicted are named in the answer.
 ///
 /// # Errors
-/// With the line and what is wrong there: not a table, a column that is not a number, an unknown
-/// device, or no size to plan with.
-pub fn read_rows(text: &str, place: &str) -> Result<Vec<Case>> {
+/// When it is no table of runs: without the columns that every row needs, or without rows.
+pub fn read_rows(text: &str, place: &str) -> Result<Table> {
+    let malformed =
+        |reason: String| PlanError::Malformed { place: format!("{place} line 1"), reason };
     let (gpus, models, programs) =
         (Accelerators::published(), Models::published(), software::published());
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|e| malformed(place, 1, &e.to_string()))?.clone();
+    // Spreadsheets write a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|e| malformed(e.to_string()))?.clone();
+    let headers: Vec<String> = headers.iter().map(|h| h.trim().to_lowercase()).collect();
     for needed in ["model", "gpus", "gpu_type"] {
         if !headers.iter().any(|h| h == needed) {
             let reason = format!("no column `{needed}`; the first line must name the columns");
-            return Err(malformed(place, 1, &reason));
+            return Err(malformed(reason));
         }
     }
-    let mut cases = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| malformed(place, 0, &e.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let row: Row = record
-            .deserialize(Some(&headers))
-            .map_err(|e| malformed(place, line, &e.to_string()))?;
-        let case = Case::from_row(row, &gpus, &models, &programs)
-            .map_err(|e| malformed(place, line, &e.to_string()))?;
-        cases.push(case);
-    }
-    Ok(cases)
-}
-
-fn malformed(place: &str, line: u64, reason: &str) -> PlanError {
-    PlanError::Malformed { place: format!("{place} line {line}"), reason: reason.to_owned() }
-}
-
-impl Case {
-    fn from_row(
-        row: Row,
-        gpus: &Accelerators,
-        models: &Models,
-        programs: &[Software],
-    ) -> Result<Case> {
-        let mut gpu = gpus.find(&row.gpu_type)?.clone();
-        if let Some(nic) = stated_network(&row.notes, gpu.node) {
-            gpu.nic = nic;
+    let mut table = Table { cases: Vec::new(), refused: Vec::new() };
+    for (index, record) in reader.records().enumerate() {
+        let mut id = String::new();
+        let (line, read) = match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let cells = Cells { headers: &headers, record: &record };
+                id = cells.text("id");
+                let read = cells.row().and_then(|row| {
+                    Case::from_row(row, &gpus, &models, &programs).map_err(|e| e.to_string())
+                });
+                (line, read)
+            }
+            Err(error) => {
+                let line = error.position().map_or(index as u64 + 2, csv::Position::line);
+                (line, Err(error.to_string()))
+            }
+        };
+        match read {
+            Ok(case) => table.cases.push(case),
+            Err(reason) => table.refused.push(Refused { line, id, reason }),
         }
-        let mut model = shape_of(&row, models)?;
-        let notes = row.notes.to_lowercase();
-        let own_words = notes.contains("parallel block") && row.framework == "MegaScale";
-        model.parallel_block |= own_words;
-        let software = program_of(&row, programs);
-        let precision = precision_of(&row.precision);
-        let seq = row.seq.unwrap_or(2048);
-        let devices = row.gpus.filter(|&n| n > 0).ok_or_else(|| PlanError::Quantity {
-            what: "gpus".to_owned(),
-            value: row.gpus.unwrap_or(0).to_string(),
-            remedy: "give the number of devices, at least 1".to_owned(),
-        })?;
-        let global_batch = row.global_batch_seqs.filter(|&n| n > 0).unwrap_or(devices.max(256));
-        let layouts = possible_layouts(&row, devices, &model, &gpu, &software, global_batch);
-        let completed = layouts.len() > 1;
-        let job = |layout| Job {
-            model: &model,
-            gpu: &gpu,
-            software: &software,
-            layout,
-            seq,
-            global_batch,
-            precision,
-        };
-        let layout = choose(&layouts, job);
-        let measured = measured_step(&row, &job(layout));
-        let failed = ["oom", "out of memory", "did not fit", "does not fit"];
-        let outcome = if failed.iter().any(|word| notes.contains(word)) {
-            Outcome::OutOfMemory
-        } else {
-            Outcome::Ran
-        };
-        Ok(Case {
-            layout,
-            completed,
-            measured,
-            outcome,
-            row,
-            model,
-            gpu,
-            software,
-            seq,
-            global_batch,
-            precision,
+    }
+    if table.cases.is_empty() && table.refused.is_empty() {
+        return Err(malformed("no rows below the first line".to_owned()));
+    }
+    Ok(table)
+}
+
+/// Words for a cell that says nothing.
+const MISSING: &[&str] = &["", "-", "–", "—", "?", "na", "n/a", "nan", "none", "null", "unknown"];
+
+struct Cells<'a> {
+    headers: &'a [String],
+    record: &'a csv::StringRecord,
+}
+
+impl Cells<'_> {
+    fn text(&self, name: &str) -> String {
+        let at = self.headers.iter().position(|h| h == name);
+        at.and_then(|at| self.record.get(at)).unwrap_or_default().to_owned()
+    }
+
+    /// A number above 0; nothing for an empty cell.
+    fn number(&self, name: &str) -> std::result::Result<Option<f64>, String> {
+        let text = self.text(name);
+        if MISSING.contains(&text.to_lowercase().as_str()) {
+            return Ok(None);
+        }
+        let digits = text.replace([',', '_', ' '], "");
+        match digits.trim_end_matches('%').parse::<f64>() {
+            Ok(value) if value.is_finite() && value > 0.0 => Ok(Some(value)),
+            Ok(_) => Err(format!("`{name}` is {text}; give a number above 0 or leave it empty")),
+            Err(_) => Err(format!("`{name}` is `{text}`, not a number; leave it empty if unknown")),
+        }
+    }
+
+    /// A whole number above 0.
+    fn count(&self, name: &str) -> std::result::Result<Option<usize>, String> {
+        match self.number(name)? {
+            Some(value) if value.fract() != 0.0 || value > 1e9 => {
+                Err(format!("`{name}` is {value}; give a whole number up to 1e9"))
+            }
+            value => Ok(value.map(|v| v as usize)),
+        }
+    }
+
+    fn row(&self) -> std::result::Result<Row, String> {
+        let (number, count) = (|name| self.number(name), |name| self.count(name));
+        Ok(Row {
+            id: self.text("id"),
+            group: self.text("group"),
+            model: self.text("model"),
+            arch: self.text("arch"),
+            params_b: number("params_b")?,
+            active_params_b: number("active_params_b")?,
+            layers: count("layers")?,
+            hidden: count("hidden")?,
+            ffn: count("ffn")?,
+            heads: count("heads")?,
+            kv_heads: count("kv_heads")?,
+            vocab: count("vocab")?,
+            seq: count("seq")?,
+            gpus: count("gpus")?,
+            gpu_type: self.text("gpu_type"),
+            tp: count("tp")?,
+            pp: count("pp")?,
+            vpp: count("vpp")?,
+            dp: count("dp")?,
+            cp: count("cp")?,
+            ep: count("ep")?,
+            sharding: self.text("sharding"),
+            micro_batch: count("micro_batch")?,
+            global_batch_seqs: count("global_batch_seqs")?,
+            precision: self.text("precision"),
+            recompute: self.text("recompute"),
+            framework: self.text("framework"),
+            step_time_s: number("step_time_s")?,
+            tokens_per_s_per_gpu: number("tokens_per_s_per_gpu")?,
+            tflops_per_gpu: number("tflops_per_gpu")?,
+            tflops_kind: self.text("tflops_kind"),
+            mfu_pct: number("mfu_pct")?,
+            hfu_pct: number("hfu_pct")?,
+            peak_tflops_basis: number("peak_tflops_basis")?,
+            memory_gib: number("memory_gib")?,
+            notes: self.text("notes"),
         })
     }
-
-    /// The job to be timed.
-    pub fn job(&self) -> Job<'_> {
-        Job {
-            model: &self.model,
-            gpu: &self.gpu,
-            software: &self.software,
-            layout: self.layout,
-            seq: self.seq,
-            global_batch: self.global_batch,
-            precision: self.precision,
-        }
-    }
-
-    /// Whether the model has experts.
-    pub fn is_sparse(&self) -> bool {
-        self.model.experts.is_some()
-    }
-}
-
-fn precision_of(text: &str) -> Precision {
-    let text = text.to_lowercase();
-    if text.contains("fp4") {
-        Precision::Fp4
-    } else if text.contains("rowwise") {
-        Precision::Fp8Rowwise
-    } else if text.contains("fp8") {
-        Precision::Fp8
-    } else if text.contains("fp16") {
-        Precision::Fp16
-    } else {
-        Precision::Bf16
-    }
-}
-
-/// Network of a device where the notes state links of the machine.
-fn stated_network(notes: &str, node: usize) -> Option<ByteRate> {
-    let notes = notes.to_lowercase();
-    if let Some(at) = notes.find("omni-path") {
-        // Omni-Path links carry 100 Gb/s.
-        let links: f64 =
-            notes[at..].split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(1.0);
-        return Some(ByteRate::gigabits(100.0 * links / node as f64));
-    }
-    None
-}
-
-fn program_of(row: &Row, programs: &[Software]) -> Software {
-    let mut program = software::find(programs, &row.framework);
-    let notes = row.notes.to_lowercase();
-    if notes.contains("eager") {
-        program.fused = 0.3;
-    }
-    if notes.contains("async tp") {
-        program.tensor_overlap = true;
-    }
-    let recompute = row.recompute.to_lowercase();
-    let megatron = program.name == "megatron-lm";
-    // Selective recompute and sequence parallelism came together, and with them fused attention
-    // and overlapped gradients soon after (Megatron-LM of 2023).
-    if recompute.contains("sequence-parallel") || (megatron && recompute.is_empty()) {
-        program.sequence_parallel = true;
-    }
-    if megatron && recompute.is_empty() {
-        program.flash_attention = true;
-        program.data_overlap = true;
-        program.fused = program.fused.max(0.8);
-    }
-    program
-}
-
-fn shape_of(row: &Row, models: &Models) -> Result<ModelShape> {
-    let name = row.model.split(" (").next().unwrap_or(&row.model);
-    let known = models.find(name).ok().cloned();
-    let sparse = row.arch.eq_ignore_ascii_case("moe");
-    if let Some(mut known) = known.clone().filter(|k| sparse || row.heads.is_none() && k.layers > 0)
-    {
-        known.layers = row.layers.unwrap_or(known.layers);
-        known.vocab = row.vocab.unwrap_or(known.vocab);
-        return Ok(known);
-    }
-    let needed = |what: &str, value: Option<usize>| {
-        value.ok_or_else(|| PlanError::Quantity {
-            what: format!("{what} of {}", row.model),
-            value: "missing".to_owned(),
-            remedy: "give it, or name a published model".to_owned(),
-        })
-    };
-    let layers = needed("layers", row.layers)?;
-    let hidden = needed("hidden", row.hidden)?;
-    let heads = row.heads.unwrap_or(hidden / 128);
-    let mut shape = ModelShape::dense(
-        &row.model,
-        layers,
-        hidden,
-        row.ffn.unwrap_or(4 * hidden),
-        heads,
-        row.kv_heads.unwrap_or(heads),
-        row.vocab.unwrap_or(51_200),
-    );
-    if let Some(known) = known {
-        shape.head_dim = known.head_dim;
-    }
-    if sparse {
-        shape.experts = guessed_experts(row, &shape);
-    }
-    // Two matrices or three, whichever is nearer the stated size.
-    let stated = row.params_b.unwrap_or(0.0) * 1e9;
-    if !sparse {
-        let miss = |gated: bool, tied: bool| {
-            (ModelShape { gated, tied, ..shape.clone() }.params() - stated).abs()
-        };
-        let choices = [(true, false), (true, true), (false, false), (false, true)];
-        let nearest = choices.into_iter().min_by(|a, b| miss(a.0, a.1).total_cmp(&miss(b.0, b.1)));
-        (shape.gated, shape.tied) = nearest.expect("there are four");
-    }
-    shape.check()?;
-    Ok(shape)
-}
-
-/// Experts that give the stated total and active sizes, 8 of them to a token.
-fn guessed_experts(row: &Row, dense: &ModelShape) -> Option<Experts> {
-    let total = row.params_b? * 1e9;
-    let active = row.active_params_b? * 1e9;
-    let layers = dense.layers as f64;
-    let rest = layers * dense.attention_params() + dense.embedding_params();
-    let visited = ((active - rest) / layers).max(dense.hidden as f64 * 192.0);
-    let all = ((total - rest) / layers).max(visited);
-    let per_token = 8;
-    let ffn = (visited / (per_token * 3 * dense.hidden) as f64 / 64.0).ceil() as usize * 64;
-    let count = (all / visited * per_token as f64 / 8.0).round() as usize * 8;
-    Some(Experts { count: count.max(8), per_token, ffn, shared_ffn: 0, dense_layers: 0 })
-}
-
-fn sharding_of(row: &Row, gpu: &Gpu) -> Sharding {
-    let text = row.sharding.to_lowercase();
-    if text.is_empty() && gpu.generation == Generation::Tpu {
-        // Weights lie split over both axes of a pod (arXiv:2204.02311 section 4).
-        Sharding::Full
-    } else if text.contains("zero-3") || text == "fsdp" || text.contains("fsdp full") {
-        Sharding::Full
-    } else if text.contains("grad+opt") || text.contains("zero-2") {
-        Sharding::Gradients
-    } else if text == "none" {
-        Sharding::None
-    } else if text.is_empty() && row.framework == "Megatron-LM" && row.precision.contains("fp16") {
-        // Megatron-LM before its distributed optimizer.
-        Sharding::None
-    } else {
-        Sharding::Optimizer
-    }
-}
-
-/// Every layout the row allows: one where all was published.
-fn possible_layouts(
-    row: &Row,
-    devices: usize,
-    model: &ModelShape,
-    gpu: &Gpu,
-    software: &Software,
-    global_batch: usize,
-) -> Vec<Layout> {
-    let recompute = row.recompute.to_lowercase();
-    let recomputes: &[Recompute] = if recompute.starts_with("full") {
-        &[Recompute::Full]
-    } else if recompute.starts_with("selective") {
-        &[Recompute::Selective]
-    } else if recompute.starts_with("none") {
-        &[Recompute::None]
-    } else {
-        &[Recompute::None, Recompute::Selective, Recompute::Full]
-    };
-    let tuned = row.notes.contains("tuned");
-    let micro: Vec<usize> = match row.micro_batch {
-        Some(n) => vec![n.max(1)],
-        None if tuned || row.tp.is_none() => vec![1, 2, 4, 8],
-        None => vec![1, 2],
-    };
-    let whole = row.tp.is_some() || row.pp.is_some() || row.dp.is_some();
-    // Its pipeline makes as many micro-batches as stages unless told otherwise (torchtitan,
-    // `pipeline_parallel_microbatches`, 2024).
-    let micro = match (software.name.as_str(), row.pp, row.dp, row.micro_batch) {
-        ("torchtitan", Some(pp), Some(dp), None) if pp > 1 => {
-            vec![(global_batch / (dp.max(1) * pp)).max(1)]
-        }
-        _ => micro,
-    };
-    let sizes: Vec<(usize, usize)> = if whole {
-        vec![(row.tp.unwrap_or(1).max(1), row.pp.unwrap_or(1).max(1))]
-    } else {
-        let tps = [1, 2, 4, 8].into_iter().filter(|tp| *tp <= gpu.domain);
-        let pps = divisors(devices).into_iter().filter(|pp| *pp <= 16);
-        tps.flat_map(|tp| pps.clone().map(move |pp| (tp, pp)))
-            .filter(|(tp, pp)| devices.is_multiple_of(tp * pp) && model.layers.is_multiple_of(*pp))
-            .collect()
-    };
-    let cp = row.cp.unwrap_or(1).max(1);
-    let mut layouts = Vec::new();
-    for &(tp, pp) in &sizes {
-        let dp = row.dp.filter(|_| whole).unwrap_or(devices / (tp * pp * cp)).max(1);
-        let vpps: Vec<usize> = match row.vpp {
-            Some(n) => vec![n.max(1)],
-            None if software.interleaving && pp > 1 && !row.notes.contains("1F1B") => {
-                (1..=8).collect()
-            }
-            None => vec![1],
-        };
-        for vpp in vpps {
-            let even = |layers: usize| layers.is_multiple_of(pp * vpp);
-            if vpp > 1 && !even(model.layers) && !even(model.layers + 2) && row.vpp.is_none() {
-                continue;
-            }
-            for &micro_batch in &micro {
-                if row.micro_batch.is_none() && micro_batch * dp > global_batch {
-                    continue;
-                }
-                layouts.extend(recomputes.iter().map(|&recompute| Layout {
-                    tp,
-                    pp,
-                    vpp,
-                    dp,
-                    cp,
-                    ep: row.ep.unwrap_or(1).max(1),
-                    sharding: sharding_of(row, gpu),
-                    recompute,
-                    micro_batch,
-                }));
-            }
-        }
-    }
-    if layouts.is_empty() {
-        layouts.push(Layout { dp: devices, ..Layout::single() });
-    }
-    layouts
-}
-
-/// The fastest that fits, or the leanest when none does.
-fn choose<'a>(layouts: &[Layout], job: impl Fn(Layout) -> Job<'a>) -> Layout {
-    let key = |layout: &Layout| {
-        let job = job(*layout);
-        let memory = memory(&job);
-        if memory.fits(&job) {
-            (0.0_f64, step_time(&job, &Constants::PRIOR).total().0)
-        } else {
-            (1.0, memory.total().0)
-        }
-    };
-    let best = layouts.iter().min_by(|a, b| {
-        let (a, b) = (key(a), key(b));
-        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-    });
-    *best.expect("there is always one")
-}
-
-/// Step time from whatever was printed.
-fn measured_step(row: &Row, job: &Job) -> Option<Seconds> {
-    if let Some(step) = row.step_time_s.filter(|s| *s > 0.0) {
-        return Some(Seconds(step));
-    }
-    let devices = job.gpus() as f64;
-    if let Some(rate) = row.tokens_per_s_per_gpu.filter(|r| *r > 0.0) {
-        return Some(Seconds(job.tokens() / (rate * devices)));
-    }
-    let causal = row.tflops_kind.contains("causal");
-    let model = job.model.train_flops_per_token(job.seq, causal) * job.tokens();
-    let hardware = hardware_flops(job);
-    let at = |flops: Flops, rate: FlopRate| Some(flops / (rate * devices));
-    let peak = row.peak_tflops_basis.map_or(job.gpu.bf16, FlopRate::tera);
-    match (row.tflops_per_gpu, row.mfu_pct, row.hfu_pct) {
-        (Some(rate), _, _) if row.tflops_kind.starts_with("hardware") => {
-            at(hardware, FlopRate::tera(rate))
-        }
-        (Some(rate), _, _) => at(model, FlopRate::tera(rate)),
-        (None, Some(percent), _) => at(model, peak * (percent / 100.0)),
-        (None, None, Some(percent)) => at(hardware, peak * (percent / 100.0)),
-        (None, None, None) => None,
-    }
-}
-
-/// Memory a row states.
-pub(super) fn stated_memory(row: &Row) -> Option<Bytes> {
-    row.memory_gib.filter(|gib| *gib > 0.0).map(Bytes::gib)
 }

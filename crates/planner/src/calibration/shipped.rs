@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONSTANTS, Constants};
+use super::{CONSTANTS, Constants, Covariance, Widths};
 use crate::error::{PlanError, Result};
+use crate::time::Job;
 
 /// The data file, as text.
 pub const CALIBRATION_DATA: &str = include_str!("../../data/calibration.toml");
@@ -19,13 +20,14 @@ pub struct Calibration {
     pub rows: usize,
     /// Sources of those rows.
     pub sources: usize,
-    /// Half the width of the 90 % interval of a dense model's step time, in the logarithm: the
-    /// quantile of the errors on sources left out.
-    pub half_width_dense: f64,
-    /// The same for models with experts.
-    pub half_width_moe: f64,
+    /// Devices of those rows; on others intervals are wider.
+    pub devices: Vec<String>,
+    /// What makes the width of an interval.
+    pub widths: Widths,
     /// The constants.
     pub constants: Constants,
+    /// How well the rows determine them.
+    pub covariance: Covariance,
 }
 
 impl Calibration {
@@ -42,6 +44,10 @@ impl Calibration {
     pub fn read(text: &str, place: &str) -> Result<Self> {
         let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let read: Calibration = toml::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        let n = CONSTANTS.len();
+        if read.covariance.0.len() != n || read.covariance.0.iter().any(|row| row.len() != n) {
+            return Err(malformed(format!("covariance is not {n} rows of {n} numbers")));
+        }
         for (constant, value) in CONSTANTS.iter().zip(read.constants.to_vec()) {
             if !(constant.low..=constant.high).contains(&value) {
                 return Err(malformed(format!(
@@ -53,9 +59,11 @@ impl Calibration {
         Ok(read)
     }
 
-    /// Half the width of the 90 % interval, in the logarithm.
-    pub fn half_width(&self, sparse: bool) -> f64 {
-        if sparse { self.half_width_moe } else { self.half_width_dense }
+    /// Half the width of the 90 % interval of a job's step time, in the logarithm.
+    pub fn half_width(&self, job: &Job) -> f64 {
+        let variance = self.covariance.variance(job, &self.constants);
+        let seen = self.devices.contains(&job.gpu.name);
+        self.widths.half_width(job.model.experts.is_some(), variance, seen)
     }
 }
 
@@ -67,7 +75,7 @@ mod tests {
     fn the_shipped_constants_are_within_bounds() {
         let shipped = Calibration::published();
         assert!(shipped.rows > 100 && shipped.sources > 10);
-        assert!((0.05..0.4).contains(&shipped.half_width_dense), "{}", shipped.half_width_dense);
+        assert!(shipped.widths.misfit_dense < shipped.widths.misfit_moe, "{:?}", shipped.widths);
         let text = CALIBRATION_DATA.replace("gemm_bf16 = 0.", "gemm_bf16 = 9.");
         assert!(Calibration::read(&text, "x").unwrap_err().to_string().contains("gemm_bf16"));
     }

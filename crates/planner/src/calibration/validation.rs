@@ -1,19 +1,19 @@
 //! How wrong the model is on published runs: by class, source, device and size, with intervals and
-//! memory verdicts, each source predicted by constants that have not seen it when asked. The
-//! intervals come from the errors on other sources (leave-one-source-out, as cross-validation+
-//! of arXiv:1905.02928 does by row).
+//! memory verdicts, each source predicted by constants and interval widths that have not seen it when
+//! asked (leave-one-source-out, as cross-validation+ of arXiv:1905.02928 does by row). The widths are
+//! those of [`super::interval`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::fit::{fit, log_ratio};
-use super::rows::stated_memory;
+use super::case::stated_memory;
+use super::fit::{Fit, fit, log_ratio};
+use super::interval::{NOMINAL, Score, Widths};
+use super::rows::{Refused, Table};
 use super::{Calibration, Case, Constants, Outcome};
 use crate::memory::{memory, usable};
-
-/// Nominal coverage of the stated intervals.
-pub const NOMINAL: f64 = 0.90;
+use crate::time::step_time;
 
 /// Errors over a set of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -30,26 +30,6 @@ pub struct Errors {
     pub step_time_p90_ape_pct: f64,
     /// Median of predicted over measured step time, less 1: the bias.
     pub step_time_bias_pct: f64,
-}
-
-impl Report {
-    /// Calibration from a comparison that left one source out: constants of all rows, and the
-    /// quantiles of the errors on sources not seen.
-    pub fn calibration(&self, date: &str) -> Calibration {
-        let width = |class: &str| {
-            let of_class = self.predictions.iter().filter(|p| p.class == class);
-            let mut errors: Vec<f64> = of_class.map(|p| p.ratio.ln().abs()).collect();
-            quantile(&mut errors, NOMINAL).unwrap_or(0.5)
-        };
-        Calibration {
-            date: date.to_owned(),
-            rows: self.predictions.len(),
-            sources: self.by_source.len(),
-            half_width_dense: width("dense"),
-            half_width_moe: width("moe"),
-            constants: self.constants,
-        }
-    }
 }
 
 /// A row's prediction.
@@ -79,6 +59,19 @@ pub struct Prediction {
     pub measured_mfu: f64,
     /// Predicted over measured step time.
     pub ratio: f64,
+}
+
+/// A row without a measured time: what it would take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unmeasured {
+    /// Row.
+    pub id: String,
+    /// Its source.
+    pub source: String,
+    /// Predicted step.
+    pub step_time_s: f64,
+    /// Interval of the step, low and high.
+    pub step_time_interval_s: [f64; 2],
 }
 
 /// Coverage of intervals.
@@ -137,6 +130,10 @@ pub struct MemoryReport {
 pub struct Report {
     /// Rows of the file.
     pub rows: usize,
+    /// Rows with a measured time, which the errors are over.
+    pub count: usize,
+    /// Rows that cannot be predicted, and why.
+    pub refused: Vec<Refused>,
     /// Whether each source was predicted without having been seen.
     pub leave_one_source_out: bool,
     /// Over all timed rows.
@@ -160,40 +157,40 @@ pub struct Report {
     pub memory: MemoryReport,
     /// Constants of a fit to all rows.
     pub constants: Constants,
-    /// Every row.
+    /// Widths of intervals from the errors on all rows.
+    pub widths: Widths,
+    /// Every row with a measured time.
     pub predictions: Vec<Prediction>,
+    /// Every other row that can be predicted.
+    pub unmeasured: Vec<Unmeasured>,
 }
 
-/// Compares cases with the model under `shipped` constants and intervals, or, leaving one source
+/// Compares a table with the model under `shipped` constants and intervals, or, leaving one source
 /// out, under constants fitted to the other sources and intervals of the errors on them.
-pub fn validate(cases: &[Case], shipped: &Calibration, leave_one_source_out: bool) -> Report {
+pub fn validate(table: &Table, shipped: &Calibration, leave_one_source_out: bool) -> Report {
+    let cases = &table.cases;
     let timed: Vec<&Case> = cases.iter().filter(|case| case.measured.is_some()).collect();
-    let mut by_source: BTreeMap<&str, Constants> = BTreeMap::new();
-    for case in &timed {
-        by_source.entry(&case.row.group).or_insert(shipped.constants);
-    }
-    if leave_one_source_out {
-        for (source, constants) in &mut by_source {
-            let others: Vec<&Case> =
-                timed.iter().copied().filter(|case| case.row.group != *source).collect();
-            *constants = fit(&others).constants;
-        }
-    }
-    let ratios: Vec<f64> = timed
+    let fits = if leave_one_source_out {
+        left_out(&timed, |case| &case.row.group)
+    } else {
+        BTreeMap::new()
+    };
+    let ratio = |case: &Case| match fits.get(case.row.group.as_str()) {
+        Some(fit) => log_ratio(case, &fit.constants).unwrap_or(0.0),
+        None => log_ratio(case, &shipped.constants).unwrap_or(0.0),
+    };
+    let ratios: Vec<f64> = timed.iter().map(|case| ratio(case)).collect();
+    let scores = scores(&timed, &ratios, &fits, |case| &case.row.group);
+    let width = |case: &Case| match fits.get(case.row.group.as_str()) {
+        Some(fit) => left_out_half_width(case, fit, &timed, &scores),
+        None => shipped.half_width(&case.job()),
+    };
+    let predictions: Vec<Prediction> =
+        timed.iter().zip(&ratios).map(|(case, r)| predict(case, *r, width(case))).collect();
+    let unmeasured = cases
         .iter()
-        .map(|case| log_ratio(case, &by_source[case.row.group.as_str()]).unwrap_or(0.0))
-        .collect();
-    let predictions: Vec<Prediction> = timed
-        .iter()
-        .zip(&ratios)
-        .map(|(case, ratio)| {
-            let width = if leave_one_source_out {
-                half_width(&timed, &ratios, case)
-            } else {
-                shipped.half_width(case.is_sparse())
-            };
-            predict(case, *ratio, width)
-        })
+        .filter(|case| case.measured.is_none())
+        .map(|case| unmeasured(case, &shipped.constants, shipped.half_width(&case.job())))
         .collect();
     let constants = if leave_one_source_out { fit(&timed).constants } else { shipped.constants };
     let baseline = baseline(&timed);
@@ -209,7 +206,9 @@ pub fn validate(cases: &[Case], shipped: &Calibration, leave_one_source_out: boo
     let mut baseline_errors = baseline_sources;
     baseline_errors.extend(group(&baseline, |p| p.class.to_owned()));
     Report {
-        rows: cases.len(),
+        rows: cases.len() + table.refused.len(),
+        count: predictions.len(),
+        refused: table.refused.clone(),
         leave_one_source_out,
         all: errors(predictions.iter()),
         by_class: group(&predictions, |p| p.class.to_owned()),
@@ -221,7 +220,88 @@ pub fn validate(cases: &[Case], shipped: &Calibration, leave_one_source_out: boo
         interval_coverage: coverage(&predictions),
         memory: memory_report(cases),
         constants,
+        widths: if leave_one_source_out { Widths::of(&scores) } else { shipped.widths },
         predictions,
+        unmeasured,
+    }
+}
+
+/// Calibration from a table: constants and their doubt from all rows, widths of intervals from the
+/// errors on sources, and on devices, that were left out.
+pub fn calibrate(table: &Table, date: &str) -> Calibration {
+    let timed: Vec<&Case> = table.cases.iter().filter(|case| case.measured.is_some()).collect();
+    let whole = fit(&timed);
+    let by_source = |case: &Case| case.row.group.clone();
+    let by_device = |case: &Case| case.gpu.name.clone();
+    let sources = left_out(&timed, |case| &case.row.group);
+    let devices = left_out(&timed, |case| &case.gpu.name);
+    let errors = |fits: &BTreeMap<String, Fit>, key: &dyn Fn(&Case) -> String| -> Vec<f64> {
+        let ratio = |case: &&Case| log_ratio(case, &fits[&key(case)].constants).unwrap_or(0.0);
+        timed.iter().map(ratio).collect()
+    };
+    let widths = Widths::of(&scores(&timed, &errors(&sources, &by_source), &sources, |case| {
+        &case.row.group
+    }));
+    let unseen = scores(&timed, &errors(&devices, &by_device), &devices, |case| &case.gpu.name);
+    Calibration {
+        date: date.to_owned(),
+        rows: timed.len(),
+        sources: sources.len(),
+        devices: devices.into_keys().collect(),
+        widths: widths.widened_for_devices(&unseen),
+        constants: whole.constants,
+        covariance: whole.covariance,
+    }
+}
+
+/// For each value of a key, the constants fitted to all rows with another.
+fn left_out<'a>(timed: &[&'a Case], key: impl Fn(&'a Case) -> &'a str) -> BTreeMap<String, Fit> {
+    let keys: BTreeSet<&str> = timed.iter().map(|case| key(case)).collect();
+    keys.into_iter()
+        .map(|left| {
+            let others: Vec<&Case> =
+                timed.iter().copied().filter(|case| key(case) != left).collect();
+            (left.to_owned(), fit(&others))
+        })
+        .collect()
+}
+
+/// Errors with what was expected of them; `key` is what was left out.
+fn scores<'a>(
+    timed: &[&'a Case],
+    ratios: &[f64],
+    fits: &BTreeMap<String, Fit>,
+    key: impl Fn(&'a Case) -> &'a str,
+) -> Vec<Score<'a>> {
+    let rows = timed.iter().zip(ratios);
+    rows.map(|(case, error)| {
+        let source = key(case);
+        let variance = fits
+            .get(source)
+            .map_or(0.0, |fit| fit.covariance.variance(&case.job(), &fit.constants));
+        Score { source, model: &case.model.name, sparse: case.is_sparse(), error: *error, variance }
+    })
+    .collect()
+}
+
+/// Half the width of an interval for a case whose source was left out: from the errors on the other
+/// sources, each of them left out in its turn.
+fn left_out_half_width(of: &Case, fit: &Fit, timed: &[&Case], scores: &[Score]) -> f64 {
+    let others: Vec<Score> =
+        scores.iter().copied().filter(|score| score.source != of.row.group).collect();
+    let seen =
+        timed.iter().any(|case| case.row.group != of.row.group && case.gpu.name == of.gpu.name);
+    let variance = fit.covariance.variance(&of.job(), &fit.constants);
+    Widths::of(&others).half_width(of.is_sparse(), variance, seen)
+}
+
+fn unmeasured(case: &Case, constants: &Constants, width: f64) -> Unmeasured {
+    let step = step_time(&case.job(), constants).total().0;
+    Unmeasured {
+        id: case.row.id.clone(),
+        source: case.row.group.clone(),
+        step_time_s: step,
+        step_time_interval_s: [step * (-width).exp(), step * width.exp()],
     }
 }
 
@@ -257,25 +337,6 @@ fn predict(case: &Case, ratio: f64, width: f64) -> Prediction {
         measured_mfu: job.mfu(measured, false),
         ratio: ratio.exp(),
     }
-}
-
-/// Half the width of a case's interval, in the logarithm: the quantile of the absolute errors on
-/// the other sources, of its class where that has been seen in another source often enough.
-fn half_width(cases: &[&Case], ratios: &[f64], of: &Case) -> f64 {
-    let others = |same_class: bool| -> Vec<f64> {
-        cases
-            .iter()
-            .zip(ratios)
-            .filter(|(case, _)| case.row.group != of.row.group)
-            .filter(|(case, _)| !same_class || case.is_sparse() == of.is_sparse())
-            .map(|(_, ratio)| ratio.abs())
-            .collect()
-    };
-    let mut errors = others(true);
-    if errors.len() < 5 {
-        errors = others(false);
-    }
-    quantile(&mut errors, NOMINAL).unwrap_or(0.5)
 }
 
 /// A quantile with linear interpolation.

@@ -23,6 +23,8 @@ pub struct Observation {
     pub source: String,
     /// When.
     pub date: String,
+    /// How it was verified: read, secondary or recalled.
+    pub checked: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -33,6 +35,7 @@ struct Causes {
     software: f64,
     source: String,
     date: String,
+    checked: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -45,6 +48,7 @@ struct Times {
     repair_high_hours: f64,
     source: String,
     date: String,
+    checked: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -54,6 +58,7 @@ struct Storage {
     snapshot_gb_s_per_gpu: f64,
     source: String,
     date: String,
+    checked: String,
 }
 
 /// What is known of failures.
@@ -83,15 +88,22 @@ impl Failures {
         let sourced = read
             .observations
             .iter()
-            .map(|o| (&o.source, &o.date))
+            .map(|o| (&o.source, &o.date, &o.checked))
             .chain([
-                (&read.causes.source, &read.causes.date),
-                (&read.times.source, &read.times.date),
-                (&read.storage.source, &read.storage.date),
+                (&read.causes.source, &read.causes.date, &read.causes.checked),
+                (&read.times.source, &read.times.date, &read.times.checked),
+                (&read.storage.source, &read.storage.date, &read.storage.checked),
             ])
-            .all(|(source, date)| !source.is_empty() && date.len() == 7);
+            .all(|(source, date, checked)| {
+                let marked = ["read", "secondary", "recalled"].contains(&checked.as_str());
+                !source.is_empty() && date.len() == 7 && marked
+            });
         if read.observations.is_empty() || !sourced {
-            return Err(malformed("every entry needs a source and a date like 2024-07".to_owned()));
+            return Err(malformed(
+                "every entry needs a source, a date like 2024-07 and checked = \"read\", \"secondary\" \
+                 or \"recalled\""
+                    .to_owned(),
+            ));
         }
         Ok(read)
     }

@@ -188,6 +188,7 @@ impl Inputs {
             what: what.to_owned(),
             source: "this plan".to_owned(),
             date: "-".to_owned(),
+            checked: "derived".to_owned(),
         };
         let wall = widened(
             run.wall.0 * (-run.wall_half_width).exp(),

@@ -22,6 +22,8 @@ pub struct Range {
     pub source: String,
     /// When.
     pub date: String,
+    /// How the numbers were verified: read, secondary or recalled.
+    pub checked: String,
 }
 
 impl Range {
@@ -33,6 +35,7 @@ impl Range {
             what: what.to_owned(),
             source: "given on the command line".to_owned(),
             date: "-".to_owned(),
+            checked: "given".to_owned(),
         }
     }
 
@@ -98,6 +101,12 @@ impl Prices {
                 let what = &range.what;
                 return Err(malformed(format!("`{what}` needs a source and a date like 2024-07")));
             }
+            if !["read", "secondary", "recalled"].contains(&range.checked.as_str()) {
+                let what = &range.what;
+                return Err(malformed(format!(
+                    "`{what}` needs checked = \"read\", \"secondary\" or \"recalled\""
+                )));
+            }
         }
         Ok(prices)
     }
@@ -121,6 +130,19 @@ impl Prices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_without_source_date_or_mark_are_refused() {
+        for (part, put) in [
+            ("date = \"2024-05\"", "date = \"\""),
+            ("checked = \"read\"", "checked = \"surely\""),
+            ("source = \"arXiv:2405.21015 (Epoch)\"", "source = \"\""),
+            ("low = 1.3", "low = 9.9"),
+        ] {
+            assert!(PRICE_DATA.contains(part), "{part}");
+            assert!(Prices::read(&PRICE_DATA.replace(part, put), "x").is_err(), "{put}");
+        }
+    }
 
     #[test]
     fn draws_fill_the_range_as_stated() {

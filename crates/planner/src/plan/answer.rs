@@ -2,47 +2,20 @@
 
 use serde::Serialize;
 
+use super::demands;
+use super::reliability::{Reliability, reliability};
 use super::resolve::{Knowledge, Resolved};
-use super::size::{sizes, smallest};
+use super::said::Said;
+use super::sizing::{Alternative, alternatives, settle};
 use crate::error::{PlanError, Result};
-use crate::failures::{
-    Checkpoint, Failures, Policy, Scenario, best_interval, goodput, simulate, young_interval,
-};
 use crate::layout::Layout;
 use crate::learning::Lesson;
 use crate::memory::{memory, usable};
 use crate::model::ModelShape;
 use crate::money::{Bill, Run, bill};
 use crate::search::{Candidate, Limit, Rejections, Search, limits, pareto, search};
-use crate::time::Job;
-use crate::units::{Bytes, Dollars, Seconds};
-
-/// Failures of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Reliability {
-    /// Interruptions for 1,000 machine-days: low and high.
-    pub per_1000_node_days: [f64; 2],
-    /// Mean time between interruptions, in hours: worst and best.
-    pub mean_hours_between: [f64; 2],
-    /// Interruptions expected over the run: low and high.
-    pub interruptions: [f64; 2],
-    /// Checkpoint.
-    pub checkpoint: Checkpoint,
-    /// Work between checkpoints, in seconds (Daly, at the middle rate).
-    pub interval_seconds: f64,
-    /// The same by Young.
-    pub young_interval_seconds: f64,
-    /// Useful share by closed form: at the worst and best rate.
-    pub goodput_closed_form: [f64; 2],
-    /// Useful share by simulation with the planned spares: 5 %, 50 %, 95 %.
-    pub goodput_simulated: [f64; 3],
-    /// The same when a lost replica is dropped instead: 5 %, 50 %, 95 %.
-    pub goodput_dropping_replicas: [f64; 3],
-    /// Spare machines planned.
-    pub spare_nodes: usize,
-    /// Useful share by number of devices at the middle rate: restart, dropping replicas.
-    pub curve: Vec<(usize, f64, f64)>,
-}
+use crate::time::{Job, Timeline, timeline};
+use crate::units::{Bytes, Seconds};
 
 /// A cluster size beside the one planned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +56,7 @@ pub struct Plan {
     /// Seed of everything drawn.
     pub seed: u64,
     /// What was filled in.
-    pub assumptions: Vec<String>,
+    pub assumptions: Vec<Said>,
     /// The layout planned, and what a step of it takes.
     pub best: Candidate,
     /// Its 90 % interval of a step, in seconds.
@@ -104,6 +77,12 @@ pub struct Plan {
     pub rejections: Option<Rejections>,
     /// Other cluster sizes.
     pub scales: Vec<Scale>,
+    /// What else could be done with the same means, where a size was left open.
+    pub alternatives: Vec<Alternative>,
+    /// When each stage does what within a step.
+    pub timeline: Option<Timeline>,
+    /// The network beyond the machine.
+    pub fabric: String,
     /// Failures.
     pub reliability: Reliability,
     /// Money and energy.
@@ -121,17 +100,12 @@ pub struct Plan {
 /// # Errors
 /// When nothing fits, a layout is impossible, or demands contradict each other: with the nearest
 /// that is possible.
-pub fn answer(asked: &Resolved, known: &Knowledge) -> Result<Plan> {
-    let mut asked = asked.clone();
-    let gpus = match asked.gpus {
-        Some(gpus) => gpus,
-        None => choose_size(&mut asked, known)?,
-    };
-    if asked.tokens.is_none() {
-        asked.tokens = Some(affordable_tokens(&mut asked, gpus, known)?);
-    }
-    let plan = plan_for(&asked, gpus, known, true)?;
-    check_demands(&asked, &plan)?;
+pub fn answer(question: &Resolved, known: &Knowledge) -> Result<Plan> {
+    let mut asked = question.clone();
+    let gpus = settle(&mut asked, known)?;
+    let mut plan = plan_for(&asked, gpus, known, true)?;
+    demands::check(&asked, &plan)?;
+    plan.alternatives = alternatives(question, known);
     Ok(plan)
 }
 
@@ -139,96 +113,10 @@ fn tokens(asked: &Resolved) -> f64 {
     asked.tokens.expect("tokens are settled before a plan is made")
 }
 
-/// The number of devices a deadline or budget asks for.
-fn choose_size(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
-    let deadline = asked.deadline.unwrap_or(Seconds::days(90.0));
-    // With a budget the tokens are what it affords on the cluster chosen here.
-    let settled_by_budget = asked.tokens.is_none() && asked.budget.is_some();
-    if settled_by_budget {
-        asked.tokens = Some(known.learning.optimal_tokens(asked.model.active_params()));
-    } else if asked.tokens.is_none() {
-        asked.tokens = Some(known.learning.optimal_tokens(asked.model.active_params()));
-        asked.assumptions.push(format!(
-            "tokens not given: {:.3}T, twenty for each active parameter (compute-optimal)",
-            tokens(asked) / 1e12
-        ));
-    }
-    let sizes = sizes(asked.gpu.node);
-    let gpus = smallest(&sizes, deadline, |gpus| {
-        // No cluster is faster than its arithmetic: skip what cannot be.
-        let compute = asked.model.train_flops_per_token(asked.seq, true) * tokens(asked);
-        let floor = compute / (asked.gpu.peak(asked.precision) * gpus as f64);
-        if floor > deadline {
-            return Ok(floor);
-        }
-        let plan = plan_for(asked, gpus, known, false)?;
-        Ok(Seconds::days(plan.days[1]))
-    })?;
-    if settled_by_budget {
-        asked.tokens = None;
-    }
-    asked.assumptions.push(match asked.deadline {
-        Some(_) => format!("{gpus} devices: the fewest looked at that meet the deadline"),
-        None => format!("number of devices not given: {gpus}, which take under 90 days"),
-    });
-    Ok(gpus)
-}
-
-/// Tokens that the budget's rent buys on a cluster.
-fn affordable_tokens(asked: &mut Resolved, gpus: usize, known: &Knowledge) -> Result<f64> {
-    let budget = asked.budget.unwrap_or(Dollars(0.0));
-    let trial = 1e12;
-    asked.tokens = Some(trial);
-    let plan = plan_for(asked, gpus, known, false)?;
-    let mut affordable = trial * budget.0 / plan.bill.rent.median;
-    if let Some(deadline) = asked.deadline {
-        affordable = affordable.min(trial * deadline.as_days() / plan.days[1]);
-    }
-    // A hundredth is left, so that the answer keeps to its own budget.
-    let affordable = affordable * 0.99;
-    asked.assumptions.push(format!(
-        "tokens not given: {:.3}T, what budget and deadline afford on {gpus} devices",
-        affordable / 1e12
-    ));
-    Ok(affordable)
-}
-
-fn check_demands(asked: &Resolved, plan: &Plan) -> Result<()> {
-    if let Some(deadline) = asked.deadline.filter(|d| plan.days[1] > d.as_days()) {
-        let gpus =
-            (plan.gpus as f64 * plan.days[1] / deadline.as_days() / 0.95 / asked.gpu.node as f64)
-                .ceil() as usize
-                * asked.gpu.node;
-        let tokens = plan.tokens * deadline.as_days() / plan.days[1];
-        return Err(PlanError::Contradiction {
-            demands: format!("{} × {} and a deadline of {deadline}", plan.gpus, plan.gpu),
-            reason: format!("the run takes about {:.1} days", plan.days[1]),
-            nearest: format!(
-                "{:.1} days, or about {gpus} devices, or {:.2}T tokens",
-                plan.days[1],
-                tokens / 1e12
-            ),
-        });
-    }
-    if let Some(budget) = asked.budget.filter(|b| plan.bill.rent.median > b.0 * 1.001) {
-        let tokens = plan.tokens * budget.0 / plan.bill.rent.median;
-        return Err(PlanError::Contradiction {
-            demands: format!("{:.2}T tokens and a budget of {budget}", plan.tokens / 1e12),
-            reason: format!("rent is about {}", plan.bill.rent.dollars()),
-            nearest: format!(
-                "{}, or {:.2}T tokens on the same cluster",
-                Dollars(plan.bill.rent.median),
-                tokens / 1e12
-            ),
-        });
-    }
-    Ok(())
-}
-
 /// Sequences of a step: as asked, or by the published rule.
 fn batch(asked: &Resolved, known: &Knowledge) -> (usize, bool) {
     match asked.global_batch {
-        Some(batch) => (batch, false),
+        Some(batch) => (batch, !asked.batch_exact),
         None => {
             let compute = asked.model.train_flops_per_token(asked.seq, true) * tokens(asked);
             let wanted = known.learning.batch_tokens(compute) / asked.seq as f64;
@@ -237,7 +125,12 @@ fn batch(asked: &Resolved, known: &Knowledge) -> (usize, bool) {
     }
 }
 
-fn plan_for(asked: &Resolved, gpus: usize, known: &Knowledge, whole: bool) -> Result<Plan> {
+pub(super) fn plan_for(
+    asked: &Resolved,
+    gpus: usize,
+    known: &Knowledge,
+    whole: bool,
+) -> Result<Plan> {
     let constants = &known.calibration.constants;
     let (global_batch, batch_may_move) = batch(asked, known);
     let (best, front, rejections) = match asked.layout {
@@ -266,7 +159,8 @@ fn plan_for(asked: &Resolved, gpus: usize, known: &Knowledge, whole: bool) -> Re
     let tokens = tokens(asked);
     let steps = tokens / (best.global_batch as f64 * asked.seq as f64);
     let ideal = best.step_seconds * steps;
-    let half_width = known.calibration.half_width(asked.model.experts.is_some());
+    demands::lasting(tokens, gpus, &asked.gpu.name, ideal)?;
+    let half_width = known.calibration.half_width(&job);
     let (reliability, days) = reliability(asked, &best, ideal, half_width, known, whole);
     let spare_gpus = reliability.spare_nodes * asked.gpu.node;
     let run = Run {
@@ -301,6 +195,9 @@ fn plan_for(asked: &Resolved, gpus: usize, known: &Knowledge, whole: bool) -> Re
         front,
         rejections,
         scales,
+        alternatives: Vec::new(),
+        timeline: whole.then(|| timeline(&job, constants)),
+        fabric: asked.gpu.fabric.name.clone(),
         reliability,
         bill: bill(&run, &known.prices, asked.seed),
         lesson: known.learning.lesson(&asked.model, asked.seq, tokens),
@@ -385,129 +282,6 @@ fn fixed(
         });
     }
     Ok(Candidate::of(&job, &known.calibration.constants))
-}
-
-/// Runs simulated for an interval.
-const RUNS: u64 = 60;
-
-fn reliability(
-    asked: &Resolved,
-    best: &Candidate,
-    ideal: Seconds,
-    half_width: f64,
-    known: &Knowledge,
-    whole: bool,
-) -> (Reliability, [f64; 3]) {
-    let failures = &known.failures;
-    let gpus = best.gpus;
-    let (low, high) = match asked.failures {
-        Some(rate) => (rate, rate),
-        None => failures.rate_range(gpus),
-    };
-    let middle = (low * high).sqrt();
-    let params = asked.model.params();
-    let checkpoint = failures.checkpoint(params, gpus, asked.gpu.node, asked.storage);
-    let mean = |rate: f64| Failures::mean_time(rate, gpus);
-    let interval = best_interval(checkpoint.blocking, mean(middle), checkpoint.write);
-    let (restart_low, restart_high) = failures.restart_range();
-    let (repair_low, repair_high) = failures.repair_range();
-    let between = |a: Seconds, b: Seconds| Seconds((a.0 * b.0).sqrt());
-    let nodes = gpus.div_ceil(asked.gpu.node);
-    // Machines in repair on average at the high rate and a long repair, and two deviations more: a
-    // spare is then nearly always there, and costs little beside a cluster that waits.
-    let long_repair = between(between(repair_low, repair_high), repair_high);
-    let in_repair = failures.machine_share() * long_repair.0 / mean(high).0;
-    let spares = asked.spares.unwrap_or((in_repair + 2.0 * in_repair.sqrt()).ceil() as usize);
-    let scenario = |rate: f64, restart: Seconds, repair: Seconds, policy| Scenario {
-        nodes,
-        spares,
-        nodes_per_replica: (best.layout.tp * best.layout.pp * best.layout.cp)
-            .div_ceil(asked.gpu.node),
-        mean_time: mean(rate),
-        machine_share: failures.machine_share(),
-        repair,
-        restart,
-        drop_replica: failures.drop_replica(),
-        interval,
-        checkpoint: checkpoint.blocking,
-        work: ideal.max(Seconds(1.0)),
-        policy,
-    };
-    let runs = if whole { RUNS } else { 12 };
-    let mut random = crate::random::Random::new(asked.seed, 0x5EED);
-    let mut restarting = Vec::new();
-    let mut dropping = Vec::new();
-    let mut walls = Vec::new();
-    for run in 0..runs {
-        let rate = random.log_between(low, high);
-        let restart = Seconds(random.log_between(restart_low.0, restart_high.0));
-        let repair = Seconds(random.log_between(repair_low.0, repair_high.0));
-        let seed = asked.seed.wrapping_add(run);
-        let result = simulate(&scenario(rate, restart, repair, Policy::Restart), seed);
-        let drop = simulate(&scenario(rate, restart, repair, Policy::DropReplica), seed);
-        restarting.push(result.goodput);
-        dropping.push(drop.goodput);
-        // The step's own error: 90 % of a normal lie within 1.645 deviations.
-        let step = (half_width / 1.645 * random.normal()).exp();
-        walls.push(ideal.as_days() * step / result.goodput.max(1e-6));
-    }
-    let spread = |values: &mut Vec<f64>| {
-        [0.05, 0.5, 0.95].map(|share| crate::calibration::quantile(values, share).unwrap_or(0.0))
-    };
-    let days = spread(&mut walls);
-    let restart = between(restart_low, restart_high);
-    let closed = |rate: f64| goodput(interval, checkpoint.blocking, restart, mean(rate));
-    let curve = if whole { curve(asked, known, middle) } else { Vec::new() };
-    let answer = Reliability {
-        per_1000_node_days: [low, high],
-        mean_hours_between: [mean(high).as_hours(), mean(low).as_hours()],
-        interruptions: [ideal / mean(low), ideal / mean(high)],
-        checkpoint,
-        interval_seconds: interval.0,
-        young_interval_seconds: young_interval(checkpoint.blocking, mean(middle)).0,
-        goodput_closed_form: [closed(high), closed(low)],
-        goodput_simulated: spread(&mut restarting),
-        goodput_dropping_replicas: spread(&mut dropping),
-        spare_nodes: spares,
-        curve,
-    };
-    (answer, days)
-}
-
-/// Useful share at 1,024 to 131,072 devices, at one rate, with spares in proportion.
-fn curve(asked: &Resolved, known: &Knowledge, rate: f64) -> Vec<(usize, f64, f64)> {
-    let failures = &known.failures;
-    let (restart_low, restart_high) = failures.restart_range();
-    let (repair_low, repair_high) = failures.repair_range();
-    (10..=17)
-        .map(|power| {
-            let gpus = 1_usize << power;
-            let checkpoint =
-                failures.checkpoint(asked.model.params(), gpus, asked.gpu.node, asked.storage);
-            let mean_time = Failures::mean_time(rate, gpus);
-            let repair = Seconds((repair_low.0 * repair_high.0).sqrt());
-            let in_repair = failures.machine_share() * repair.0 / mean_time.0;
-            let scenario = Scenario {
-                nodes: gpus.div_ceil(asked.gpu.node),
-                spares: (in_repair + 2.0 * in_repair.sqrt()).ceil() as usize,
-                nodes_per_replica: 16,
-                mean_time,
-                machine_share: failures.machine_share(),
-                repair,
-                restart: Seconds((restart_low.0 * restart_high.0).sqrt()),
-                drop_replica: failures.drop_replica(),
-                interval: best_interval(checkpoint.blocking, mean_time, checkpoint.write),
-                checkpoint: checkpoint.blocking,
-                work: Seconds::days(30.0),
-                policy: Policy::Restart,
-            };
-            let mean = |policy| {
-                let case = Scenario { policy, ..scenario };
-                (0..8).map(|run| simulate(&case, asked.seed + run).goodput).sum::<f64>() / 8.0
-            };
-            (gpus, mean(Policy::Restart), mean(Policy::DropReplica))
-        })
-        .collect()
 }
 
 /// The same run on an eighth, a quarter, half and twice the devices.

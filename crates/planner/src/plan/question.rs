@@ -34,6 +34,10 @@ pub struct Question {
     pub budget: Option<String>,
     /// Longest the run may take, as 60d.
     pub deadline: Option<String>,
+    /// Times the compute-optimal number of tokens, where they are not given.
+    pub over_training: Option<f64>,
+    /// Network beyond the machine, as fat-tree or meta-roce.
+    pub fabric: Option<String>,
     /// Rent of a device-hour in dollars.
     pub rent: Option<f64>,
     /// Spare machines beside those that train.
@@ -81,6 +85,8 @@ impl Question {
             layout: over.layout.or(self.layout),
             budget: over.budget.or(self.budget),
             deadline: over.deadline.or(self.deadline),
+            over_training: over.over_training.or(self.over_training),
+            fabric: over.fabric.or(self.fabric),
             rent: over.rent.or(self.rent),
             spares: over.spares.or(self.spares),
             failures: over.failures.or(self.failures),

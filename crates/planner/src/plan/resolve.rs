@@ -2,6 +2,7 @@
 
 use crate::calibration::Calibration;
 use crate::error::{PlanError, Result};
+use crate::fabric::{self, Fabric};
 use crate::failures::Failures;
 use crate::hardware::{Accelerators, Gpu, Precision};
 use crate::layout::Layout;
@@ -9,9 +10,10 @@ use crate::learning::{Learning, shape_of_size};
 use crate::model::{ModelShape, Models};
 use crate::money::Prices;
 use crate::software::{self, Software};
-use crate::units::{ByteRate, Dollars, Flops, Seconds};
+use crate::units::{ByteRate, Dollars, Seconds};
 
 use super::question::{Question, parse_count, parse_days, parse_dollars, parse_layout};
+use super::said::Said;
 
 /// Everything published that a plan rests on.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Knowledge {
     pub failures: Failures,
     /// Prices.
     pub prices: Prices,
+    /// Networks beyond the machine.
+    pub fabrics: Vec<Fabric>,
     /// Laws of learning.
     pub learning: Learning,
     /// Fitted constants and their error.
@@ -41,6 +45,7 @@ impl Knowledge {
             programs: software::published(),
             failures: Failures::published(),
             prices: Prices::published(),
+            fabrics: fabric::published(),
             learning: Learning::published(),
             calibration: Calibration::published(),
         }
@@ -50,18 +55,28 @@ impl Knowledge {
 /// A question ready to be answered.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// Model.
+    /// Model; a placeholder while its size is open.
     pub model: ModelShape,
+    /// The size of the model is to be found from the means.
+    pub model_open: bool,
+    /// Tokens for each active parameter where neither is given.
+    pub tokens_per_param: f64,
+    /// Whether that is the compute-optimal number.
+    pub compute_optimal: bool,
+    /// The number of devices is a guess.
+    pub devices_assumed: bool,
     /// Device.
     pub gpu: Gpu,
     /// Devices that train; `None` to find the number.
     pub gpus: Option<usize>,
-    /// Tokens to train on; `None` for what the budget affords.
+    /// Tokens to train on; `None` for what budget and deadline afford, or the compute-optimal number.
     pub tokens: Option<f64>,
     /// Tokens of a sequence.
     pub seq: usize,
     /// Sequences of a step, and whether they were asked for.
     pub global_batch: Option<usize>,
+    /// The batch was asked for in whole sequences, so it may not be rounded to what a layout divides.
+    pub batch_exact: bool,
     /// Number format.
     pub precision: Precision,
     /// Training program.
@@ -83,7 +98,7 @@ pub struct Resolved {
     /// Seed.
     pub seed: u64,
     /// What was filled in, in words.
-    pub assumptions: Vec<String>,
+    pub assumptions: Vec<Said>,
 }
 
 /// Resolves a question; `given` is the shape of a file the caller read, in place of a name.
@@ -101,24 +116,15 @@ pub fn resolve(
     let (gpus, gpu) = devices(question, known, &mut assumptions)?;
     let precision = precision(question, &gpu, &mut assumptions)?;
     let tokens = question.tokens.as_deref().map(|t| parse_count("tokens", t)).transpose()?;
+    let model_open = given.is_none() && question.model.is_none();
     let model = match (given, question.model.as_deref()) {
         (Some(shape), _) => shape,
         (None, Some(name)) => named_model(name, known, &mut assumptions)?,
-        (None, None) => model_of_budget(budget, &gpu, question, known, &mut assumptions)?,
+        (None, None) => open_model(question, budget, deadline)?,
     };
     model.check()?;
-    let tokens = match (tokens, budget) {
-        (Some(tokens), _) => Some(tokens),
-        (None, Some(_)) => None,
-        (None, _) => {
-            let tokens = known.learning.optimal_tokens(model.active_params());
-            assumptions.push(format!(
-                "tokens not given: {:.3}T, twenty for each active parameter (compute-optimal)",
-                tokens / 1e12
-            ));
-            Some(tokens)
-        }
-    };
+    let times = positive("over_training", question.over_training)?;
+    let tokens_per_param = known.learning.optimal_tokens(1.0) * times.unwrap_or(1.0);
     let seq = match question.seq {
         Some(0) => {
             return Err(PlanError::Quantity {
@@ -129,10 +135,11 @@ pub fn resolve(
         }
         Some(seq) => seq,
         None => {
-            assumptions.push("sequences of 8,192 tokens".to_owned());
+            assumptions.push(Said::new("sequences of 8,192 tokens", "séquences de 8 192 jetons"));
             8192
         }
     };
+    let mut batch_exact = false;
     let global_batch = match question.batch.as_deref() {
         None => None,
         Some(text) => {
@@ -145,6 +152,8 @@ pub fn resolve(
                     remedy: format!("a step holds at least one sequence of {seq} tokens"),
                 });
             }
+            // 16M tokens are 1953.1 sequences of 8,192: meant as about that many.
+            batch_exact = sequences * seq as f64 == batch;
             Some(sequences as usize)
         }
     };
@@ -153,9 +162,14 @@ pub fn resolve(
         gpus,
         gpu,
         model,
+        model_open,
+        tokens_per_param,
+        compute_optimal: times.is_none_or(|times| times == 1.0),
+        devices_assumed: false,
         tokens,
         seq,
         global_batch,
+        batch_exact,
         precision,
         software,
         layout: question.layout.as_deref().map(parse_layout).transpose()?,
@@ -184,18 +198,18 @@ fn positive(what: &str, value: Option<f64>) -> Result<Option<f64>> {
 fn devices(
     question: &Question,
     known: &Knowledge,
-    assumptions: &mut Vec<String>,
+    assumptions: &mut Vec<Said>,
 ) -> Result<(Option<usize>, Gpu)> {
     let Some(text) = question.gpus.as_deref() else {
-        assumptions.push("devices not given: h100".to_owned());
-        return Ok((None, known.accelerators.find("h100")?.clone()));
+        assumptions.push(Said::new("devices not given: h100", "accélérateurs non donnés : h100"));
+        return Ok((None, on_fabric(known.accelerators.find("h100")?.clone(), question, known)?));
     };
     let (count, name) = match text.split_once(':') {
         Some((count, name)) => (Some(count), name),
         None if text.trim().starts_with(|c: char| c.is_ascii_digit()) => (Some(text), "h100"),
         None => (None, text),
     };
-    let gpu = known.accelerators.find(name)?.clone();
+    let gpu = on_fabric(known.accelerators.find(name)?.clone(), question, known)?;
     let count = count.map(|c| parse_count("gpus", c)).transpose()?;
     match count {
         Some(n) if n.fract() != 0.0 || n > 4e6 => Err(PlanError::Quantity {
@@ -207,10 +221,18 @@ fn devices(
     }
 }
 
-fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<String>) -> Result<Precision> {
+/// The device on the network that is asked for.
+fn on_fabric(gpu: Gpu, question: &Question, known: &Knowledge) -> Result<Gpu> {
+    match question.fabric.as_deref() {
+        Some(name) => Ok(Gpu { fabric: fabric::find(&known.fabrics, name)?.clone(), ..gpu }),
+        None => Ok(gpu),
+    }
+}
+
+fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<Said>) -> Result<Precision> {
     let asked = match question.precision.as_deref().map(str::to_lowercase).as_deref() {
         None => {
-            assumptions.push("bf16".to_owned());
+            assumptions.push(Said::new("bf16", "bf16"));
             Precision::Bf16
         }
         Some("bf16") => Precision::Bf16,
@@ -238,43 +260,36 @@ fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<String>) -> R
 }
 
 /// A published model, or a dense one of a size such as 70b.
-fn named_model(name: &str, known: &Knowledge, assumptions: &mut Vec<String>) -> Result<ModelShape> {
+fn named_model(name: &str, known: &Knowledge, assumptions: &mut Vec<Said>) -> Result<ModelShape> {
     let found = known.models.find(name);
     match parse_count("model", name) {
         Ok(params) if found.is_err() && (1e6..1e14).contains(&params) => {
             let shape = shape_of_size(params, 128_256);
-            assumptions.push(format!("a dense model of {:.1}B parameters", shape.params() / 1e9));
+            let size = shape.params() / 1e9;
+            assumptions.push(Said::new(
+                format!("a dense model of {size:.1}B parameters"),
+                format!("un modèle dense de {size:.1} milliards de paramètres"),
+            ));
             Ok(shape)
         }
         _ => found.cloned(),
     }
 }
 
-/// A compute-optimal dense model for a budget, at rent in the middle of the range and the
-/// utilisation usual for dense models in 16 bits (0.4; the plan then computes its own).
-fn model_of_budget(
-    budget: Option<Dollars>,
-    gpu: &Gpu,
+/// A placeholder for a model whose size is found from the means.
+fn open_model(
     question: &Question,
-    known: &Knowledge,
-    assumptions: &mut Vec<String>,
+    budget: Option<Dollars>,
+    deadline: Option<Seconds>,
 ) -> Result<ModelShape> {
-    const USUAL_MFU: f64 = 0.4;
-    let Some(budget) = budget else {
-        return Err(PlanError::Quantity {
-            what: "model".to_owned(),
-            value: "missing".to_owned(),
-            remedy: "name one (llama-405b, a size such as 70b, or a config.json), or give a budget"
-                .to_owned(),
-        });
-    };
-    let rent = question.rent.unwrap_or((gpu.rent.0 * gpu.rent.1).sqrt());
-    let compute = Flops(budget.0 / rent * 3600.0 * gpu.bf16.0 * USUAL_MFU);
-    let (params, _) = known.learning.optimum(compute);
-    let shape = shape_of_size(params, 128_256);
-    assumptions.push(format!(
-        "model not given: a dense one of {:.1}B parameters, compute-optimal for the budget",
-        shape.params() / 1e9
-    ));
-    Ok(shape)
+    if budget.is_some() || deadline.is_some() || question.gpus.is_some() {
+        return Ok(shape_of_size(1e9, 128_256));
+    }
+    Err(PlanError::Quantity {
+        what: "model".to_owned(),
+        value: "missing".to_owned(),
+        remedy: "name one (llama-405b, a size such as 70b, or a config.json), or give a budget, a \
+                 deadline or devices, for which one is found"
+            .to_owned(),
+    })
 }

@@ -1,6 +1,7 @@
-//! A plan as one HTML file that needs nothing else: numbers, tables, and charts as inline SVG.
+//! A plan as one HTML file that needs nothing else: numbers, tables and charts, in English or French.
 
-mod chart;
 mod page;
+mod words;
 
 pub use page::html;
+pub use stoa_report::Language;

@@ -1,338 +1,597 @@
-//! The page: answer, step, memory, layouts, failures, money, learning, assumptions and sources.
+//! The page of a plan: answer, step, memory, layouts, failures, money, learning, assumptions and
+//! sources, in English or French. Charts and page are those of the house's room for reports.
 
-use std::fmt::Write as _;
+use stoa_report::{
+    Content, Figure, GanttChart, GanttLane, GanttSpan, Language, Plot, RangeChart, Report,
+    ScatterChart, ScatterSeries, Section, StackBar, StackPart, Table,
+};
 
-use super::chart::{Series, escape, plot, stack, tornado};
+use super::words::Words;
 use crate::calibration::CONSTANTS;
+use crate::money::Interval;
 use crate::plan::Plan;
-use crate::search::Candidate;
+use crate::time::{Timeline, Work};
 use crate::units::Seconds;
 
-const STYLE: &str = "\
-:root{--ink:#1c2430;--soft:#5b6675;--line:#d9dee5;--paper:#fff;--wash:#f5f7fa}\
-@media(prefers-color-scheme:dark){:root{--ink:#e7ebf0;--soft:#9aa6b5;--line:#36404d;--paper:#12161c;--wash:#1b212a}}\
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\
-main{max-width:800px;margin:0 auto;padding:28px 20px 60px}h1{font-size:25px;line-height:1.25;margin:0 0 4px}\
-h2{font-size:18px;margin:38px 0 8px}p{margin:6px 0}.soft{color:var(--soft)}\
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:10px;margin:18px 0}\
-.tile{background:var(--wash);border-radius:8px;padding:10px 14px}.tile b{display:block;font-size:21px}\
-.tile span{color:var(--soft);font-size:13px}table{border-collapse:collapse;width:100%;font-size:13.5px}\
-td,th{text-align:left;padding:4px 8px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}\
-th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;white-space:nowrap}\
-.scroll{overflow-x:auto}svg{width:100%;height:auto;display:block;margin:8px 0}\
-svg text{font:12.5px system-ui,sans-serif;fill:var(--ink)}svg text.small{font-size:11.5px;fill:var(--soft)}\
-.grid{stroke:var(--line)}.axis{stroke:var(--ink);stroke-dasharray:3 3}.frame{fill:none;stroke:var(--line)}\
-.c0{fill:#2f6fde}.c1{fill:#e07b39}.c2{fill:#3f9d6b}.c3{fill:#a4acb8}.c4{fill:#8d5fd3}.c5{fill:#c94f7c}\
-.c6{fill:#d0a215}.c7{fill:#4fb3bf}.c8{fill:#b6543e}.c9{fill:#6c8ebf}.c10{fill:#7f9b3a}.c11{fill:#77808c}\
-polyline{fill:none;stroke-width:2}.l0{stroke:#2f6fde}.l1{stroke:#e07b39}.l2{stroke:#3f9d6b}";
-
 /// The report of a plan.
-pub fn html(plan: &Plan) -> String {
-    let title = format!("{} on {} × {}", plan.model.name, plan.gpus, plan.gpu);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{0}</title><style>{STYLE}</style></head><body><main><h1>{0}</h1>\
-         <p class=\"soft\">{1:.1}B parameters{2}, {3:.3}T tokens, sequences of {4}, {5:?}. \
-         Intervals hold 90 %. Calibrated {6}.</p>",
-        escape(&title),
-        plan.params / 1e9,
-        if plan.model.experts.is_some() {
-            format!(" ({:.1}B active)", plan.active_params / 1e9)
-        } else {
-            String::new()
-        },
-        plan.tokens / 1e12,
-        plan.seq,
-        plan.precision,
-        escape(&plan.calibrated)
-    );
-    tiles(&mut page, plan);
-    step(&mut page, plan);
-    memory(&mut page, plan);
-    layouts(&mut page, plan);
-    failures(&mut page, plan);
-    money(&mut page, plan);
-    learning(&mut page, plan);
-    grounds(&mut page, plan);
-    page + "</main></body></html>\n"
+pub fn html(plan: &Plan, language: Language) -> String {
+    report(plan, language).to_html()
 }
 
-fn tiles(page: &mut String, plan: &Plan) {
-    let [low, middle, high] = plan.days;
-    let energy = &plan.bill.energy_mwh;
-    let millions = |i: &crate::money::Interval| {
-        (format!("{:.1}M$", i.median / 1e6), format!("{:.1} to {:.1}", i.low / 1e6, i.high / 1e6))
-    };
-    let (rent, rent_range) = millions(&plan.bill.rent);
-    let (owned, owned_range) = millions(&plan.bill.owned);
-    let [few, many] = plan.reliability.interruptions;
-    let tiles = [
-        (format!("{middle:.1} days"), format!("time, {low:.1} to {high:.1}")),
-        (rent, format!("rented, {rent_range}")),
-        (owned, format!("owned, {owned_range}")),
-        (
-            format!("{:.1} GWh", energy.median / 1e3),
-            format!(
-                "energy, {:.1} to {:.1}; {:.1} MW",
-                energy.low / 1e3,
-                energy.high / 1e3,
-                plan.bill.power_mw.median
-            ),
+fn report(plan: &Plan, language: Language) -> Report {
+    let w = Words(language);
+    let mut sections = vec![step(plan, w), memory(plan, w)];
+    sections.extend(layouts(plan, w));
+    sections.extend(scales(plan, w));
+    sections.extend(alternatives(plan, w));
+    sections.push(failures(plan, w));
+    sections.push(money(plan, w));
+    sections.push(learning(plan, w));
+    sections.push(grounds(plan, w));
+    Report {
+        language,
+        title: w.say(
+            format!("{} on {} × {}", plan.model.name, plan.gpus, plan.gpu),
+            format!("{} sur {} × {}", plan.model.name, plan.gpus, plan.gpu),
         ),
-        (format!("{:.1} %", 100.0 * plan.best.mfu), "of the arithmetic used (MFU)".to_owned()),
-        (format!("{few:.0} to {many:.0}"), "interruptions".to_owned()),
-    ];
-    page.push_str("<div class=\"tiles\">");
-    for (value, name) in tiles {
-        let _ = write!(
-            page,
-            "<div class=\"tile\"><b>{}</b><span>{}</span></div>",
-            escape(&value),
-            escape(&name)
-        );
+        summary: summary(plan, w),
+        figures: figures(plan, w),
+        sections,
     }
-    page.push_str("</div>");
-    let _ = write!(page, "<p>Layout: <b>{}</b>.</p>", escape(&plan.best.layout.to_string()));
 }
 
-fn step(page: &mut String, plan: &Plan) {
+fn summary(plan: &Plan, w: Words) -> String {
+    let (size, active) = (w.number(plan.params / 1e9, 1), w.number(plan.active_params / 1e9, 1));
+    let sparse = plan.model.experts.is_some();
+    let tokens = w.number(plan.tokens / 1e12, 3);
+    let format = format!("{:?}", plan.precision).to_lowercase();
+    let (layout, fabric) = (w.layout(&plan.best.layout), &plan.fabric);
+    w.say(
+        format!(
+            "{size}B parameters{}, {tokens}T tokens, sequences of {}, {format}, network {fabric}. \
+             Layout: {layout}. Intervals hold 90 %; calibrated {}.",
+            if sparse { format!(" ({active}B active)") } else { String::new() },
+            plan.seq,
+            plan.calibrated
+        ),
+        format!(
+            "{size} milliards de paramètres{}, {tokens} T jetons, séquences de {}, {format}, réseau \
+             {fabric}. Disposition : {layout}. Les intervalles tiennent 90 % ; étalonné en {}.",
+            if sparse { format!(" ({active} actifs)") } else { String::new() },
+            plan.seq,
+            plan.calibrated
+        ),
+    )
+}
+
+fn span(w: Words, interval: &Interval, show: impl Fn(f64) -> String) -> (String, String) {
+    let (low, high) = (show(interval.low), show(interval.high));
+    (show(interval.median), w.say(format!("{low} to {high}"), format!("{low} à {high}")))
+}
+
+fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
+    let [low, middle, high] = plan.days.map(|days| w.number(days, 1));
+    let bill = &plan.bill;
+    let (rent, rent_range) = span(w, &bill.rent, |v| w.dollars(v));
+    let (owned, owned_range) = span(w, &bill.owned, |v| w.dollars(v));
+    let (energy, energy_range) =
+        span(w, &bill.energy_mwh, |v| format!("{} GWh", w.number(v / 1e3, 2)));
+    let power = w.number(bill.power_mw.median, 1);
+    let [few, many] = plan.reliability.interruptions.map(|n| w.number(n, 0));
+    vec![
+        Figure::new(
+            w.say("Time", "Durée"),
+            w.say(format!("{middle} days"), format!("{middle} jours")),
+            w.say(format!("{low} to {high}"), format!("{low} à {high}")),
+        ),
+        Figure::new(w.say("Rented", "En location"), rent, rent_range),
+        Figure::new(w.say("Owned", "En propre"), owned, owned_range),
+        Figure::new(
+            w.say("Energy", "Énergie"),
+            energy,
+            w.say(format!("{energy_range}; {power} MW"), format!("{energy_range} ; {power} MW")),
+        ),
+        Figure::new(
+            "MFU",
+            w.percent(plan.best.mfu),
+            w.say("of the arithmetic used", "du calcul employé"),
+        ),
+        Figure::new(
+            w.say("Interruptions", "Interruptions"),
+            w.say(format!("{few} to {many}"), format!("{few} à {many}")),
+            w.say("over the run", "pendant l'entraînement"),
+        ),
+    ]
+}
+
+fn step(plan: &Plan, w: Words) -> Section {
     let total = plan.best.step_seconds;
-    let parts: Vec<(String, f64, String)> = plan
-        .best
-        .step
-        .parts()
-        .iter()
-        .map(|(name, time)| {
-            ((*name).to_owned(), time.0, format!("{:.1} %", 100.0 * (*time / total)))
-        })
-        .collect();
-    let _ = write!(
-        page,
-        "<h2>A step: {} ({} to {})</h2>{}",
-        total,
-        Seconds(plan.step_interval_seconds[0]),
-        Seconds(plan.step_interval_seconds[1]),
-        stack("where the time of a step goes", &parts, total.0)
-    );
+    let parts = plan.best.step.parts();
+    let part = |(name, time): &(&str, Seconds)| StackPart {
+        label: w.term(name),
+        value: time.0,
+        shown: format!("{} · {}", w.time(*time), w.percent(*time / total)),
+    };
+    let bar = StackBar {
+        title: w.say("Where the time of a step goes", "Où va le temps d'un pas"),
+        whole: total.0,
+        parts: parts.iter().map(part).collect(),
+        table: Table::default(),
+    };
     let worth: Vec<String> = plan
         .limits
         .iter()
-        .map(|l| format!("{} {:.0} %", l.resource, 100.0 * l.saved_by_doubling))
+        .map(|l| format!("{} {}", w.term(l.resource), w.percent(l.saved_by_doubling)))
         .collect();
-    let _ = write!(page, "<p class=\"soft\">Twice as fast would save: {}.</p>", worth.join(", "));
+    let [low, high] = plan.step_interval_seconds.map(|s| w.time(Seconds(s)));
+    let took = w.between(&w.time(total), &low, &high);
+    let mut plots = vec![Plot::Stack(bar)];
+    plots.extend(plan.timeline.as_ref().map(|timeline| Plot::Gantt(gantt(timeline, w))));
+    Section {
+        title: w.say("A step", "Un pas"),
+        text: w.say(
+            format!("{took}. Twice as fast would save: {}.", worth.join(", ")),
+            format!("{took}. Deux fois plus rapide épargnerait : {}.", worth.join(", ")),
+        ),
+        content: Content::Plots(plots),
+    }
 }
 
-fn memory(page: &mut String, plan: &Plan) {
+/// Kinds of spans in the order of the legend.
+const KINDS: [Work; 5] =
+    [Work::Forward, Work::Backward, Work::DataExchange, Work::Optimizer, Work::Waiting];
+
+fn kinds_of(work: Work) -> Vec<usize> {
+    match work {
+        Work::Alternating => vec![0, 1],
+        Work::Idle => Vec::new(),
+        other => KINDS.iter().position(|kind| *kind == other).into_iter().collect(),
+    }
+}
+
+fn work_name(work: Work, w: Words) -> String {
+    match work {
+        Work::Alternating => w.say("forward and backward in turn", "aller et retour en alternance"),
+        Work::Forward => w.term("forward"),
+        Work::Backward => w.term("backward"),
+        Work::Idle => w.term("idle"),
+        Work::DataExchange => w.term("data exchange"),
+        Work::Optimizer => w.term("optimizer"),
+        Work::Waiting => w.term("waiting"),
+    }
+}
+
+fn gantt(timeline: &Timeline, w: Words) -> GanttChart {
+    let lanes = timeline
+        .lanes
+        .iter()
+        .map(|lane| GanttLane {
+            label: w.say(format!("stage {}", lane.stage + 1), format!("étage {}", lane.stage + 1)),
+            spans: lane
+                .spans
+                .iter()
+                .map(|span| GanttSpan {
+                    start: span.start_seconds.0,
+                    length: span.seconds.0,
+                    kinds: kinds_of(span.work),
+                    label: match span.passes {
+                        0 | 1 => format!("{} · {}", work_name(span.work, w), w.time(span.seconds)),
+                        n => format!("{} ×{n} · {}", work_name(span.work, w), w.time(span.seconds)),
+                    },
+                })
+                .collect(),
+        })
+        .collect();
+    let parts = timeline.totals.parts();
+    let row = |(name, time): &(&str, Seconds)| {
+        vec![w.term(name), w.time(*time), w.percent(*time / timeline.step_seconds)]
+    };
+    let told: Vec<String> =
+        parts.iter().map(|(name, time)| format!("{} {}", w.term(name), w.time(*time))).collect();
+    GanttChart {
+        title: w.say("Timeline of a step", "Chronologie d'un pas"),
+        x_label: w.say("seconds", "secondes"),
+        kinds: KINDS.iter().map(|work| work_name(*work, w)).collect(),
+        lanes,
+        description: w.say(
+            format!(
+                "{} stages, {} micro-batches; each stage: {}.",
+                timeline.stages,
+                timeline.micro_batches,
+                told.join(", ")
+            ),
+            format!(
+                "{} étages, {} micro-lots ; chaque étage : {}.",
+                timeline.stages,
+                timeline.micro_batches,
+                told.join(", ")
+            ),
+        ),
+        table: Table {
+            header: vec![
+                w.say("time of a stage", "temps d'un étage"),
+                w.say("seconds", "secondes"),
+                w.say("share", "part"),
+            ],
+            rows: parts.iter().map(row).collect(),
+        },
+    }
+}
+
+fn memory(plan: &Plan, w: Words) -> Section {
     let memory = &plan.best.memory;
-    let mut parts: Vec<(String, f64, String)> = memory
+    let mut parts: Vec<StackPart> = memory
         .parts()
         .iter()
-        .map(|(name, size)| ((*name).to_owned(), size.0, size.to_string()))
+        .map(|(name, size)| StackPart { label: w.term(name), value: size.0, shown: w.bytes(*size) })
         .collect();
     let left = plan.usable_memory - memory.total();
-    parts.extend((0..4).map(|_| (String::new(), 0.0, String::new())));
-    parts.push(("left".to_owned(), left.0.max(0.0), left.to_string()));
-    let _ = write!(
-        page,
-        "<h2>Memory of the fullest device: {} of {}</h2>{}",
-        memory.total(),
-        plan.usable_memory,
-        stack("memory of the fullest device", &parts, plan.usable_memory.0)
+    parts.push(StackPart {
+        label: w.say("left", "reste"),
+        value: left.0.max(0.0),
+        shown: w.bytes(left),
+    });
+    let (used, all) = (w.bytes(memory.total()), w.bytes(plan.usable_memory));
+    Section {
+        title: w.say("Memory of the fullest device", "Mémoire de l'accélérateur le plus plein"),
+        text: w.say(format!("{used} of {all}."), format!("{used} sur {all}.")),
+        content: Content::Plots(vec![Plot::Stack(StackBar {
+            title: w.say("What fills it", "Ce qui la remplit"),
+            whole: plan.usable_memory.0,
+            parts,
+            table: Table::default(),
+        })]),
+    }
+}
+
+fn layouts(plan: &Plan, w: Words) -> Option<Section> {
+    let rejections = plan.rejections.as_ref()?;
+    let days =
+        |step: f64, batch: usize| step * plan.tokens / (batch as f64 * plan.seq as f64) / 86_400.0;
+    // Layouts many times slower would squeeze the rest together.
+    let slowest = 2.0 * plan.best.gpu_seconds_per_token();
+    let shown = || plan.front.iter().filter(|c| c.gpu_seconds_per_token() <= slowest);
+    let points = shown()
+        .map(|c| (days(c.step_seconds.0, c.global_batch), c.headroom.as_gib(), w.layout(&c.layout)))
+        .collect();
+    let rows = shown()
+        .take(12)
+        .map(|c| {
+            vec![
+                w.layout(&c.layout),
+                w.time(c.step_seconds),
+                w.percent(c.mfu),
+                w.bytes(c.headroom),
+                w.number(c.joules_per_token, 2),
+            ]
+        })
+        .collect();
+    let reasons: Vec<String> =
+        rejections.reasons.iter().map(|(reason, n)| format!("{n} {}", w.term(reason))).collect();
+    let (seen, kept) = (rejections.considered, rejections.kept);
+    Some(Section {
+        title: w.say("Layouts that no other beats", "Dispositions qu'aucune autre ne bat"),
+        text: w.say(
+            format!("{seen} layouts looked at, {kept} kept. Refused: {}.", reasons.join("; ")),
+            format!(
+                "{seen} dispositions vues, {kept} gardées. Refusées : {}.",
+                reasons.join(" ; ")
+            ),
+        ),
+        content: Content::Plots(vec![Plot::Scatter(ScatterChart {
+            title: w.say("Time against memory left", "Durée et mémoire restante"),
+            x_label: w.say("days without failures", "jours sans panne"),
+            y_label: w.say("GiB left on the fullest device", "Gio restants"),
+            log_x: false,
+            series: vec![ScatterSeries {
+                name: w.say("layouts", "dispositions"),
+                points,
+                joined: false,
+            }],
+            table: Table {
+                header: vec![
+                    w.say("layout", "disposition"),
+                    w.say("step", "pas"),
+                    "MFU".to_owned(),
+                    w.say("left", "reste"),
+                    w.say("J a token", "J par jeton"),
+                ],
+                rows,
+            },
+        })]),
+    })
+}
+
+fn scales(plan: &Plan, w: Words) -> Option<Section> {
+    if plan.scales.is_empty() {
+        return None;
+    }
+    let points = plan
+        .scales
+        .iter()
+        .map(|s| (s.days, s.rent / 1e6, format!("{} : {}", s.gpus, w.layout(&s.layout))))
+        .collect();
+    let rows = plan
+        .scales
+        .iter()
+        .map(|s| {
+            vec![
+                s.gpus.to_string(),
+                w.number(s.days, 1),
+                w.dollars(s.rent),
+                w.percent(s.mfu),
+                w.layout(&s.layout),
+            ]
+        })
+        .collect();
+    Some(Section {
+        title: w.say("Other sizes of the cluster", "Autres tailles de parc"),
+        text: w.say(
+            "The same run on fewer and more devices.",
+            "Le même entraînement sur moins et plus d'accélérateurs.",
+        ),
+        content: Content::Plots(vec![Plot::Scatter(ScatterChart {
+            title: w.say("Time against money", "Durée et argent"),
+            x_label: w.say("days", "jours"),
+            y_label: w.say("rent, M$", "location, M$"),
+            log_x: false,
+            series: vec![ScatterSeries { name: w.say("sizes", "tailles"), points, joined: true }],
+            table: Table {
+                header: vec![
+                    w.say("devices", "accélérateurs"),
+                    w.say("days", "jours"),
+                    w.say("rent", "location"),
+                    "MFU".to_owned(),
+                    w.say("layout", "disposition"),
+                ],
+                rows,
+            },
+        })]),
+    })
+}
+
+fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
+    if plan.alternatives.is_empty() {
+        return None;
+    }
+    let mut header = vec![
+        w.say("instead", "au lieu"),
+        w.say("parameters", "paramètres"),
+        w.say("tokens", "jetons"),
+        w.say("devices", "accélérateurs"),
+        w.say("days", "jours"),
+        w.say("rent", "location"),
+    ];
+    let loss = |name: &str| w.say(format!("loss, {name}"), format!("perte, {name}"));
+    header.extend(plan.lesson.loss.iter().map(|(name, _)| loss(name)));
+    let row = |what: String, params: f64, tokens: f64, devices: String, days: f64, rent: f64| {
+        vec![
+            what,
+            format!("{} G", w.number(params / 1e9, 1)),
+            format!("{} T", w.number(tokens / 1e12, 3)),
+            devices,
+            w.number(days, 1),
+            w.dollars(rent),
+        ]
+    };
+    let mut first = row(
+        w.say("this plan", "ce plan"),
+        plan.params,
+        plan.tokens,
+        format!("{} × {}", plan.gpus, plan.gpu),
+        plan.days[1],
+        plan.bill.rent.median,
     );
+    first.extend(plan.lesson.loss.iter().map(|(_, loss)| w.number(*loss, 3)));
+    let mut rows = vec![first];
+    for a in &plan.alternatives {
+        let devices = format!("{} × {}", a.gpus, a.gpu);
+        let mut cells = row(w.said(&a.what), a.params, a.tokens, devices, a.days, a.rent);
+        cells.extend(a.loss.iter().map(|(_, loss)| w.number(*loss, 3)));
+        rows.push(cells);
+    }
+    Some(Section {
+        title: w.say("What else the same means would give", "Ce que donneraient les mêmes moyens"),
+        text: w.say(
+            "Losses compare sizes; they promise nothing about any data.",
+            "Les pertes comparent des tailles ; elles ne promettent rien d'aucunes données.",
+        ),
+        content: Content::Table(Table { header, rows }),
+    })
 }
 
-fn layouts(page: &mut String, plan: &Plan) {
-    page.push_str("<h2>Layouts and sizes</h2>");
-    if plan.front.len() > 1 {
-        // Layouts many times slower would squeeze the rest together.
-        let slowest = 2.0 * plan.best.gpu_seconds_per_token();
-        let points = plan
-            .front
-            .iter()
-            .filter(|c| c.gpu_seconds_per_token() <= slowest)
-            .map(|c| {
-                let days = c.step_seconds.0 * plan.tokens
-                    / (c.global_batch as f64 * plan.seq as f64)
-                    / 86_400.0;
-                (days, c.headroom.as_gib(), c.layout.to_string())
-            })
-            .collect();
-        let series = [Series { name: "layouts no other beats".to_owned(), points, joined: false }];
-        page.push_str(&plot(
-            "time against memory left",
-            "days without failures",
-            "GiB left on the fullest device",
-            &series,
-            false,
-        ));
-        page.push_str("<div class=\"scroll\"><table><tr><th>layout</th><th class=\"n\">step</th><th class=\"n\">MFU</th><th class=\"n\">left</th></tr>");
-        for c in plan.front.iter().take(8) {
-            candidate_row(page, c);
-        }
-        page.push_str("</table></div>");
-    }
-    if !plan.scales.is_empty() {
-        let points = plan
-            .scales
-            .iter()
-            .map(|s| (s.days, s.rent / 1e6, format!("{} devices: {}", s.gpus, s.layout)))
-            .collect();
-        let series = [Series { name: "cluster sizes".to_owned(), points, joined: true }];
-        page.push_str(&plot("time against money", "days", "rent, M$", &series, false));
-        page.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">devices</th><th class=\"n\">days</th><th class=\"n\">rent</th><th class=\"n\">MFU</th><th>layout</th></tr>");
-        for s in &plan.scales {
-            let _ = write!(
-                page,
-                "<tr><td class=\"n\">{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{:.1}M$</td><td class=\"n\">{:.1} %</td><td>{}</td></tr>",
-                s.gpus,
-                s.days,
-                s.rent / 1e6,
-                100.0 * s.mfu,
-                escape(&s.layout.to_string())
-            );
-        }
-        page.push_str("</table></div>");
-    }
-    if let Some(rejections) = &plan.rejections {
-        let _ = write!(
-            page,
-            "<p class=\"soft\">{} layouts looked at, {} kept. Refused: ",
-            rejections.considered, rejections.kept
-        );
-        let reasons: Vec<String> =
-            rejections.reasons.iter().map(|(r, n)| format!("{n} {}", escape(r))).collect();
-        let _ = write!(page, "{}.</p>", reasons.join("; "));
-    }
-}
-
-fn candidate_row(page: &mut String, c: &Candidate) {
-    let _ = write!(
-        page,
-        "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1} %</td><td class=\"n\">{}</td></tr>",
-        escape(&c.layout.to_string()),
-        c.step_seconds,
-        100.0 * c.mfu,
-        c.headroom
-    );
-}
-
-fn failures(page: &mut String, plan: &Plan) {
+fn failures(plan: &Plan, w: Words) -> Section {
     let r = &plan.reliability;
-    let _ = write!(
-        page,
-        "<h2>Failures</h2><p>One interruption in {:.1} to {:.1} hours. A checkpoint of {} every {} \
-         ({} standing still, {} to storage); {} spare machines. Useful share of the time, simulated: \
-         {:.1} % ({:.1} to {:.1}); dropping replicas instead: {:.1} %; by Daly's closed form: {:.1} to {:.1} %.</p>",
-        r.mean_hours_between[0],
-        r.mean_hours_between[1],
-        r.checkpoint.bytes,
-        Seconds(r.interval_seconds),
-        r.checkpoint.blocking,
-        r.checkpoint.write,
-        r.spare_nodes,
-        100.0 * r.goodput_simulated[1],
-        100.0 * r.goodput_simulated[0],
-        100.0 * r.goodput_simulated[2],
-        100.0 * r.goodput_dropping_replicas[1],
-        100.0 * r.goodput_closed_form[0],
-        100.0 * r.goodput_closed_form[1]
-    );
-    let line = |name: &str, value: &dyn Fn(&(usize, f64, f64)) -> f64| Series {
-        name: name.to_owned(),
+    let [worst, best] = r.mean_hours_between.map(|hours| w.number(hours, 1));
+    let useful = r.goodput_simulated.map(|share| w.percent(share));
+    let useful = w.between(&useful[1], &useful[0], &useful[2]);
+    let dropping = w.percent(r.goodput_dropping_replicas[1]);
+    let [low, high] = r.goodput_closed_form.map(|share| w.percent(share));
+    let (bytes, every) = (w.bytes(r.checkpoint.bytes), w.time(Seconds(r.interval_seconds)));
+    let (blocking, write) = (w.time(r.checkpoint.blocking), w.time(r.checkpoint.write));
+    let spares = r.spare_nodes;
+    let series = |name: String, value: &dyn Fn(&(usize, f64, f64)) -> f64| ScatterSeries {
         points: r
             .curve
             .iter()
-            .map(|c| {
-                let share = 100.0 * value(c);
-                (c.0 as f64, share, format!("{} devices: {share:.1} %", c.0))
-            })
+            .map(|c| (c.0 as f64, 100.0 * value(c), format!("{} : {}", c.0, w.percent(value(c)))))
             .collect(),
+        name,
         joined: true,
     };
-    let series = [line("restart with spares", &|c| c.1), line("drop replicas", &|c| c.2)];
-    page.push_str(&plot("useful share by size", "devices", "useful share, %", &series, true));
+    let (restart, drop) = (
+        w.say("restart with spares", "redémarrer avec réserve"),
+        w.say("drop replicas", "laisser tomber des répliques"),
+    );
+    let rows =
+        r.curve.iter().map(|c| vec![c.0.to_string(), w.percent(c.1), w.percent(c.2)]).collect();
+    Section {
+        title: w.say("Failures", "Pannes"),
+        text: w.say(
+            format!(
+                "One interruption in {worst} to {best} hours. A checkpoint of {bytes} every {every} \
+                 ({blocking} standing still, {write} to storage); {spares} spare machines. Useful \
+                 share of the time, simulated: {useful}; dropping replicas instead: {dropping}; by \
+                 Daly's closed form: {low} to {high}."
+            ),
+            format!(
+                "Une interruption toutes les {worst} à {best} heures. Une sauvegarde de {bytes} toutes \
+                 les {every} ({blocking} d'arrêt, {write} d'écriture) ; {spares} machines de réserve. \
+                 Part utile du temps, simulée : {useful} ; en laissant tomber des répliques : \
+                 {dropping} ; par la forme close de Daly : {low} à {high}."
+            ),
+        ),
+        content: Content::Plots(vec![Plot::Scatter(ScatterChart {
+            title: w.say("Useful share by size", "Part utile selon la taille"),
+            x_label: w.say("devices", "accélérateurs"),
+            y_label: w.say("useful share, %", "part utile, %"),
+            log_x: true,
+            series: vec![series(restart.clone(), &|c| c.1), series(drop.clone(), &|c| c.2)],
+            table: Table { header: vec![w.say("devices", "accélérateurs"), restart, drop], rows },
+        })]),
+    }
 }
 
-fn money(page: &mut String, plan: &Plan) {
+fn money(plan: &Plan, w: Words) -> Section {
     let bill = &plan.bill;
-    let total: f64 = bill.parts.iter().map(|p| p.1).sum();
-    let parts: Vec<(String, f64, String)> = bill
+    let total: f64 = bill.parts.iter().map(|part| part.1).sum();
+    let of = |interval: &Interval| {
+        let (middle, range) = span(w, interval, |v| w.dollars(v));
+        format!("{middle} ({range})")
+    };
+    let parts = bill
         .parts
         .iter()
-        .map(|(name, v)| (name.clone(), *v, format!("{:.1}M$", v / 1e6)))
+        .map(|(name, value)| StackPart {
+            label: w.term(name),
+            value: *value,
+            shown: w.dollars(*value),
+        })
         .collect();
-    let _ = write!(
-        page,
-        "<h2>Money</h2><p>Rented for the run: {}. Owned, the share of the cluster's life it uses: {}. \
-         The cluster itself: {}.</p>{}<h3>What moves the owner's bill (M$)</h3>{}",
-        bill.rent.dollars(),
-        bill.owned.dollars(),
-        bill.cluster_price.dollars(),
-        stack("owner's cost at middle prices", &parts, total),
-        tornado(
-            "what moves the bill",
-            &bill
-                .moves_owned
-                .iter()
-                .map(|s| (s.input.clone(), s.at_low / 1e6, s.at_high / 1e6))
-                .collect::<Vec<_>>(),
-            total / 1e6,
-            "M$"
-        )
-    );
+    let moves = bill
+        .moves_owned
+        .iter()
+        .map(|s| (w.term(&s.input), [s.at_low / 1e6, s.at_high / 1e6]))
+        .collect();
+    let (rent, owned, cluster) = (of(&bill.rent), of(&bill.owned), of(&bill.cluster_price));
+    Section {
+        title: w.say("Money", "Argent"),
+        text: w.say(
+            format!(
+                "Rented for the run: {rent}. Owned, the share of the cluster's life it uses: {owned}. \
+                 The cluster itself: {cluster}."
+            ),
+            format!(
+                "En location : {rent}. En propre, la part de vie du parc employée : {owned}. Le parc \
+                 lui-même : {cluster}."
+            ),
+        ),
+        content: Content::Plots(vec![
+            Plot::Stack(StackBar {
+                title: w.say("Owner's cost at middle prices", "Coût en propre aux prix moyens"),
+                whole: total,
+                parts,
+                table: Table::default(),
+            }),
+            Plot::Ranges(RangeChart {
+                title: w.say("What moves the owner's bill", "Ce qui fait bouger la facture"),
+                x_label: "M$".to_owned(),
+                middle: total / 1e6,
+                rows: moves,
+                header: [
+                    w.say("input", "donnée"),
+                    w.say("at its low end, M$", "en bas, M$"),
+                    w.say("at its high end, M$", "en haut, M$"),
+                ],
+            }),
+        ]),
+    }
 }
 
-fn learning(page: &mut String, plan: &Plan) {
+fn learning(plan: &Plan, w: Words) -> Section {
     let l = &plan.lesson;
-    let _ = write!(
-        page,
-        "<h2>Learning</h2><p>{:.2e} FLOP, {:.0} tokens for each active parameter. Compute-optimal for \
-         this size: {:.2}T tokens ({:.2} to {:.2}). Rules of thumb: batch of {:.1}M tokens, learning \
-         rate {:.1e}.</p><table><tr><th>law</th><th class=\"n\">loss, nats</th><th class=\"n\">compute the best size would need</th><th class=\"n\">best size for this compute</th></tr>",
-        l.train_flop,
-        l.tokens_per_param,
-        l.optimal_tokens[1] / 1e12,
-        l.optimal_tokens[0] / 1e12,
-        l.optimal_tokens[2] / 1e12,
-        l.batch_tokens / 1e6,
-        l.learning_rate
-    );
-    for (i, (name, loss)) in l.loss.iter().enumerate() {
-        let (_, params, tokens) = &l.optimum[i];
-        let _ = write!(
-            page,
-            "<tr><td>{}</td><td class=\"n\">{loss:.3}</td><td class=\"n\">{:.0} %</td><td class=\"n\">{:.0}B on {:.1}T</td></tr>",
-            escape(name),
-            100.0 * l.compute_efficiency[i].1,
-            params / 1e9,
-            tokens / 1e12
-        );
-    }
-    page.push_str("</table>");
-    for t in &l.thresholds_passed {
-        let _ = write!(
-            page,
-            "<p>Above {:.0e} FLOP: {} <span class=\"soft\">({}, {})</span></p>",
-            t.flop,
-            escape(&t.what),
-            escape(&t.source),
-            t.date
-        );
+    let ratio = w.number(l.tokens_per_param, 0);
+    let [low, middle, high] = l.optimal_tokens.map(|t| w.number(t / 1e12, 2));
+    let (batch, rate) = (w.number(l.batch_tokens / 1e6, 1), format!("{:.1e}", l.learning_rate));
+    let passed: Vec<String> = l
+        .thresholds_passed
+        .iter()
+        .map(|t| {
+            let what = w.say(t.what.clone(), t.what_fr.clone());
+            format!("{:.0e} FLOP: {what} ({}, {})", t.flop, t.source, t.date)
+        })
+        .collect();
+    let beyond = if passed.is_empty() {
+        String::new()
+    } else {
+        let list = passed.join("; ");
+        w.say(format!(" Above {list}."), format!(" Au-delà de {list}."))
+    };
+    let rows = l
+        .loss
+        .iter()
+        .enumerate()
+        .map(|(i, (name, loss))| {
+            let (_, params, tokens) = &l.optimum[i];
+            let (params, tokens) = (w.number(params / 1e9, 0), w.number(tokens / 1e12, 1));
+            vec![
+                name.clone(),
+                w.number(*loss, 3),
+                w.percent(l.compute_efficiency[i].1),
+                w.say(format!("{params}B on {tokens}T"), format!("{params} G sur {tokens} T")),
+            ]
+        })
+        .collect();
+    Section {
+        title: w.say("Learning", "Apprentissage"),
+        text: w.say(
+            format!(
+                "{:.2e} FLOP, {ratio} tokens for each active parameter. Compute-optimal for this size: \
+                 {middle}T tokens ({low} to {high}). Rules of thumb: batch of {batch}M tokens, learning \
+                 rate {rate}.{beyond}",
+                l.train_flop
+            ),
+            format!(
+                "{:.2e} FLOP, {ratio} jetons par paramètre actif. Optimum de calcul à cette taille : \
+                 {middle} T jetons ({low} à {high}). Règles : lot de {batch} M jetons, taux \
+                 d'apprentissage {rate}.{beyond}",
+                l.train_flop
+            ),
+        ),
+        content: Content::Table(Table {
+            header: vec![
+                w.say("law", "loi"),
+                w.say("loss, nats", "perte, nats"),
+                w.say("compute the best size would need", "calcul qu'exigerait la taille optimale"),
+                w.say("best size for this compute", "taille optimale pour ce calcul"),
+            ],
+            rows,
+        }),
     }
 }
 
-fn grounds(page: &mut String, plan: &Plan) {
-    page.push_str("<h2>What this rests on</h2>");
-    if !plan.assumptions.is_empty() {
-        let _ = write!(page, "<p>Assumed: {}.</p>", escape(&plan.assumptions.join("; ")));
+fn grounds(plan: &Plan, w: Words) -> Section {
+    let mut rows: Vec<Vec<String>> =
+        plan.assumptions.iter().map(|said| vec![w.said(said)]).collect();
+    if rows.is_empty() {
+        rows.push(vec![w.say("nothing", "rien")]);
     }
-    let _ = write!(
-        page,
-        "<p class=\"soft\">Step times come from a roofline with {} constants fitted to published \
-         runs; prices, failure rates and specifications from dated data files. Half the width of a \
-         step's interval is {:.0} %.</p>",
-        CONSTANTS.len(),
-        100.0 * (plan.step_half_width.exp() - 1.0)
-    );
+    let wide = w.percent(plan.step_half_width.exp() - 1.0);
+    let constants = CONSTANTS.len();
+    Section {
+        title: w.say("What this rests on", "Sur quoi cela repose"),
+        text: w.say(
+            format!(
+                "Step times come from a roofline with {constants} constants fitted to published runs; \
+                 prices, failure rates and specifications from dated data files. Half the width of a \
+                 step's interval is {wide}."
+            ),
+            format!(
+                "Les temps viennent d'un modèle en toit à {constants} constantes ajustées à des \
+                 entraînements publiés ; prix, pannes et caractéristiques de fichiers datés. La \
+                 demi-largeur de l'intervalle d'un pas est de {wide}."
+            ),
+        ),
+        content: Content::Table(Table { header: vec![w.say("assumed", "supposé")], rows }),
+    }
 }

@@ -127,60 +127,128 @@ const OPTIMIZER_BYTES: f64 = 30.0;
 /// Passes over the logits, in 32 bits: maximum and sum, loss, gradient.
 const LOGIT_BYTES: f64 = 16.0;
 
-/// Time of a step.
-pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
-    let (model, layout) = (job.model, &job.layout);
-    let (sparse, dense) = model.sparse_and_dense_layers();
-    let per_stage = layout.layers_per_stage(model);
-    let mean_layers = (sparse + dense) as f64 / layout.pp as f64;
-    let mut block = LayerTime::default();
-    let mut forward_only = Seconds::ZERO;
-    for (count, of_experts) in [(sparse, model.experts.is_some()), (dense, false)] {
-        if count > 0 {
-            let (forward, backward) = layer_times(job, constants, of_experts);
-            let share = count as f64 / (sparse + dense) as f64;
-            block.add(&forward, share);
-            block.add(&backward, share);
-            forward_only += (forward.compute() + forward.context) * share;
+/// What one micro-batch takes on the mean stage of a pipeline, and how the stages wait for each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stage {
+    /// Forward through the stage's layers.
+    pub(super) forward: LayerTime,
+    /// Backward.
+    pub(super) backward: LayerTime,
+    /// Layers of the mean stage.
+    layers: f64,
+    /// Products of the head, forward and backward, of the mean stage.
+    head_products: Seconds,
+    /// Losses, likewise.
+    head_pointwise: Seconds,
+    /// Exposed sending to the neighbours.
+    pub(super) exchange: Seconds,
+    /// What the fullest stage takes longer than the mean one.
+    pub(super) slack: Seconds,
+    /// Micro-batches of a step.
+    pub(super) micro_batches: f64,
+    /// Waiting for the first and last micro-batch.
+    pub(super) fill: Seconds,
+}
+
+impl Stage {
+    pub(super) fn of(job: &Job, constants: &Constants) -> Self {
+        let (model, layout) = (job.model, &job.layout);
+        let (sparse, dense) = model.sparse_and_dense_layers();
+        let per_stage = layout.layers_per_stage(model);
+        let stages = layout.pp as f64;
+        let layers = (sparse + dense) as f64 / stages;
+        let (mut forward, mut backward) = (LayerTime::default(), LayerTime::default());
+        for (count, of_experts) in [(sparse, model.experts.is_some()), (dense, false)] {
+            if count > 0 {
+                let (one, back) = layer_times(job, constants, of_experts);
+                let share = count as f64 / (sparse + dense) as f64;
+                forward.add(&one, share);
+                backward.add(&back, share);
+            }
+        }
+        let (head_products, head_pointwise) = head_time(job, constants);
+        let head = head_products + head_pointwise;
+        let block = forward.total() + backward.total();
+        // The fullest stage sets the pace; what the mean stage does not do is waiting.
+        let mean = block * layers + head / stages;
+        let even = per_stage < layers;
+        let pace = if layout.pp == 1 {
+            mean
+        } else if even
+            || (model.layers + 2).is_multiple_of(layout.pp)
+                && !model.layers.is_multiple_of(layout.pp)
+        {
+            mean.max(block * per_stage)
+        } else {
+            // The last stage has the head beside its layers.
+            block * per_stage.max(layers) + head
+        };
+        let bubbles = job.software.bubble * (layout.pp - 1) as f64 / layout.vpp as f64;
+        Stage {
+            forward,
+            backward,
+            layers,
+            head_products: head_products / stages,
+            head_pointwise: head_pointwise / stages,
+            exchange: stage_exchange(job, constants),
+            slack: pace - mean,
+            micro_batches: layout.micro_batches(job.global_batch) as f64,
+            fill: mean * bubbles,
         }
     }
-    let micro_batches = layout.micro_batches(job.global_batch) as f64;
-    let (head_products, head_pointwise) = head_time(job, constants);
-    let head = head_products + head_pointwise;
 
-    // The fullest stage sets the pace; what the mean stage does not do is waiting.
-    let mean = block.total() * mean_layers + head / layout.pp as f64;
-    let even = per_stage < mean_layers;
-    let pace = if layout.pp == 1 {
-        mean
-    } else if even
-        || (model.layers + 2).is_multiple_of(layout.pp) && !model.layers.is_multiple_of(layout.pp)
-    {
-        mean.max(block.total() * per_stage)
-    } else {
-        // The last stage has the head beside its layers.
-        block.total() * per_stage.max(mean_layers) + head
-    };
-    let bubbles = job.software.bubble * (layout.pp - 1) as f64 / layout.vpp as f64;
+    /// Forward of a micro-batch: work, and exposed exchange within the blocks.
+    pub(super) fn forward_seconds(&self) -> (Seconds, Seconds) {
+        self.pass(&self.forward, 1.0 / 3.0)
+    }
+
+    /// Backward of a micro-batch, likewise.
+    pub(super) fn backward_seconds(&self) -> (Seconds, Seconds) {
+        self.pass(&self.backward, 2.0 / 3.0)
+    }
+
+    /// A third of the head's work is forward.
+    fn pass(&self, block: &LayerTime, head: f64) -> (Seconds, Seconds) {
+        let work =
+            block.compute() * self.layers + (self.head_products + self.head_pointwise) * head;
+        (work, (block.total() - block.compute()) * self.layers)
+    }
+}
+
+/// Time of a step.
+pub fn step_time(job: &Job, constants: &Constants) -> Breakdown {
+    step_of(&Stage::of(job, constants), job, constants)
+}
+
+pub(super) fn step_of(stage: &Stage, job: &Job, constants: &Constants) -> Breakdown {
+    let mut block = stage.forward;
+    block.add(&stage.backward, 1.0);
+    let (layers, micro_batches) = (stage.layers, stage.micro_batches);
+    let times = layers * micro_batches;
     let mut parts = Breakdown {
-        products: (block.products * mean_layers + head_products / layout.pp as f64) * micro_batches,
-        attention: block.attention * mean_layers * micro_batches,
-        pointwise: (block.pointwise * mean_layers + head_pointwise / layout.pp as f64)
-            * micro_batches,
-        gaps: block.gaps * mean_layers * micro_batches,
-        tensor: block.tensor * mean_layers * micro_batches,
-        context: block.context * mean_layers * micro_batches,
-        expert: block.expert * mean_layers * micro_batches,
-        pipeline: stage_exchange(job, constants) * micro_batches,
-        bubble: (pace - mean) * micro_batches + mean * bubbles,
+        products: block.products * times + stage.head_products * micro_batches,
+        attention: block.attention * times,
+        pointwise: block.pointwise * times + stage.head_pointwise * micro_batches,
+        gaps: block.gaps * times,
+        tensor: block.tensor * times,
+        context: block.context * times,
+        expert: block.expert * times,
+        pipeline: stage.exchange * micro_batches,
+        bubble: stage.slack * micro_batches + stage.fill,
         optimizer: optimizer_time(job, constants),
         ..Breakdown::default()
     };
-    let forward = forward_only * per_stage;
     // Context exchange already hides behind attention: what is left of it counts with it, or the same
     // attention would hide two exchanges and a faster device could be slower.
-    let backward = (block.compute() + block.context) * per_stage - forward;
-    parts.data = data_exchange(job, constants, forward, backward, micro_batches);
+    let per_stage = job.layout.layers_per_stage(job.model);
+    let beside = |pass: &LayerTime| (pass.compute() + pass.context) * per_stage;
+    parts.data = data_exchange(
+        job,
+        constants,
+        beside(&stage.forward),
+        beside(&stage.backward),
+        micro_batches,
+    );
     let machines = (job.gpus() as f64 / job.gpu.node as f64).max(1.0);
     parts.waiting =
         parts.total() * (constants.straggling * machines.log2()) + Seconds(constants.step_overhead);
@@ -210,10 +278,17 @@ fn stage_exchange(job: &Job, constants: &Constants) -> Seconds {
     let tokens = (layout.micro_batch * job.seq).div_ceil(layout.cp) as f64;
     // Each tensor-parallel rank sends its part (arXiv:2104.04473 section 4.1).
     let bytes = Bytes(tokens * job.model.hidden as f64 * 2.0 / layout.tp as f64);
-    let local = layout.gpus() <= job.gpu.domain;
-    let rate =
-        if local { job.gpu.nvlink * constants.nvlink } else { job.gpu.nic * constants.network };
-    let once = bytes / rate + Seconds(constants.hop_us * 1e-6);
+    let (gpu, reach) = (job.gpu, layout.gpus());
+    // Devices of a stage send to those of the next: where a unit of the network holds several stages,
+    // only the last one's leave it.
+    let stage = reach / layout.pp;
+    let (rate, farther) = if reach <= gpu.domain {
+        (gpu.nvlink * constants.nvlink, Seconds::ZERO)
+    } else {
+        let share = gpu.fabric.share(reach, stage);
+        (gpu.nic * (constants.network * share), gpu.fabric.farthest(2 * stage))
+    };
+    let once = bytes / rate + Seconds(constants.hop_us * 1e-6) + farther;
     // Forward and backward of every chunk; half is hidden where exchange overlaps.
     let shown = if job.software.data_overlap { 0.5 } else { 1.0 };
     once * (2.0 * layout.vpp as f64 * shown)

@@ -39,13 +39,15 @@ pub enum PlanCommand {
 /// What is asked. What is left out is chosen, and said.
 #[derive(Args, Clone, Debug)]
 pub struct QuestionArgs {
-    /// A published model (llama-405b, deepseek-v3, …), a size (70b), or a Hugging Face config.json.
+    /// A published model (llama-405b, deepseek-v3, …), a size (70b), or a Hugging Face config.json;
+    /// without, the compute-optimal one for budget, deadline or devices.
     #[arg(long, value_name = "MODEL", help_heading = "Run")]
     pub model: Option<String>,
-    /// Devices, as 16384:h100; without the number, as many as the deadline asks for.
+    /// Devices, as 16384:h100; without the number, as many as budget or deadline ask for.
     #[arg(long, value_name = "N:TYPE", help_heading = "Run")]
     pub gpus: Option<String>,
-    /// Tokens to train on, as 15T or 300B [default: compute-optimal].
+    /// Tokens to train on, as 15T or 300B [default: what budget or deadline afford, else
+    /// compute-optimal].
     #[arg(long, value_name = "T", help_heading = "Run")]
     pub tokens: Option<String>,
     /// Tokens of a sequence [default: 8192].
@@ -72,6 +74,13 @@ pub struct QuestionArgs {
     /// Longest the run may take, as 60d, 12h or 8w.
     #[arg(long, value_name = "TIME", help_heading = "Demands")]
     pub deadline: Option<String>,
+    /// Times the compute-optimal number of tokens, where tokens are not given [default: 1].
+    #[arg(long, value_name = "TIMES", help_heading = "Run")]
+    pub over_training: Option<f64>,
+    /// Network beyond the machine: fat-tree, meta-roce, alibaba-hpn, leaf-spine-4to1, flat
+    /// [default: fat-tree].
+    #[arg(long, value_name = "NAME", help_heading = "Circumstances")]
+    pub fabric: Option<String>,
     /// Rent of a device-hour in dollars [default: a dated range].
     #[arg(long, value_name = "DOLLARS", help_heading = "Circumstances")]
     pub rent: Option<f64>,
@@ -95,6 +104,9 @@ pub struct OutputArgs {
     /// Write a self-contained HTML report with charts.
     #[arg(long, value_name = "FILE.html", help_heading = "Output")]
     pub report: Option<PathBuf>,
+    /// Language of the report.
+    #[arg(long, value_enum, default_value = "en", help_heading = "Output")]
+    pub report_language: ReportLanguage,
     /// Write a launch file for the layout.
     #[arg(
         long,
@@ -110,6 +122,15 @@ pub struct OutputArgs {
     /// After the plan, change one thing at a time and see what it does.
     #[arg(long, help_heading = "Output")]
     pub what_if: bool,
+}
+
+/// Language of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportLanguage {
+    /// English.
+    En,
+    /// French.
+    Fr,
 }
 
 /// Kinds of launch files.
@@ -135,6 +156,8 @@ impl QuestionArgs {
             layout: self.layout.clone(),
             budget: self.budget.clone(),
             deadline: self.deadline.clone(),
+            over_training: self.over_training,
+            fabric: self.fabric.clone(),
             rent: self.rent,
             spares: self.spares,
             failures: self.failures,

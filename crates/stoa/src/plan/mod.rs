@@ -17,7 +17,7 @@ use stoa_planner::plan::{Knowledge, Plan, Question, answer, resolve};
 use stoa_planner::report;
 
 pub use args::PlanArgs;
-use args::{LaunchKind, PlanCommand};
+use args::{LaunchKind, PlanCommand, ReportLanguage};
 
 use crate::files;
 use crate::terminal::Terminal;
@@ -36,11 +36,19 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
         }
         None => {}
     }
+    anyhow::ensure!(
+        !(args.output.what_if && terminal.json()),
+        "--what-if talks and --json prints one object; give one of them"
+    );
     let known = Knowledge::published();
     let (question, given) = read_question(args, terminal)?;
     let plan = make(&question, given.as_ref(), &known)?;
     if let Some(path) = &args.output.report {
-        files::write(path, report::html(&plan).as_bytes())?;
+        let language = match args.output.report_language {
+            ReportLanguage::En => report::Language::English,
+            ReportLanguage::Fr => report::Language::French,
+        };
+        files::write(path, report::html(&plan, language).as_bytes())?;
         terminal.note(format!("report       {}", path.display()));
     }
     if let (Some(kind), Some(path)) = (args.output.launch, &args.output.launch_file) {
@@ -119,6 +127,8 @@ software = "megatron-core"
 # layout = "tp=8,pp=16,vpp=4,dp=128,recompute=none"
 # budget = "300M$"
 # deadline = "90d"
+# over_training = 5        # times the compute-optimal tokens, where tokens are not given
+# fabric = "meta-roce"     # network beyond the machine: fat-tree, alibaba-hpn, leaf-spine-4to1, flat
 # rent = 2.5               # dollars for a device-hour
 # spares = 64              # machines
 # failures = 3.8           # interruptions for 1,000 machine-days

@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 use stoa_planner::plan::Plan;
 use stoa_planner::units::{Bytes, Seconds};
 
+/// The law that compares alternatives: the last, most careful one.
+fn law(plan: &Plan) -> &str {
+    plan.lesson.loss.last().map_or("none", |law| law.0.as_str())
+}
+
 /// The plan for people.
 pub fn plan(plan: &Plan) -> String {
     let mut text = String::new();
@@ -23,9 +28,10 @@ fn line(text: &mut String, name: &str, value: impl AsRef<str>) {
 }
 
 fn headline(text: &mut String, plan: &Plan) {
+    let precision = format!("{:?}", plan.precision).to_lowercase();
     let _ = writeln!(
         text,
-        "{} ({:.1}B parameters{}) on {} × {}, {:.3}T tokens of {:?}",
+        "{} ({:.1}B parameters{}) on {} × {}, {:.3}T tokens, {}",
         plan.model.name,
         plan.params / 1e9,
         if plan.model.experts.is_some() {
@@ -36,7 +42,7 @@ fn headline(text: &mut String, plan: &Plan) {
         plan.gpus,
         plan.gpu,
         plan.tokens / 1e12,
-        plan.precision
+        precision
     );
     let [low, middle, high] = plan.days;
     line(text, "time", format!("{middle:.1} days ({low:.1} to {high:.1})"));
@@ -54,6 +60,7 @@ fn headline(text: &mut String, plan: &Plan) {
     let [few, many] = plan.reliability.interruptions;
     line(text, "interruptions", format!("{few:.0} to {many:.0}"));
     line(text, "layout", plan.best.layout.to_string());
+    line(text, "network", &plan.fabric);
     line(text, "batch", format!("{} sequences of {}", plan.best.global_batch, plan.seq));
     let _ = writeln!(text, "  (90 % intervals; calibrated {})", plan.calibrated);
 }
@@ -186,6 +193,40 @@ fn learning(text: &mut String, plan: &Plan) {
 }
 
 fn choices(text: &mut String, plan: &Plan) {
+    if !plan.alternatives.is_empty() {
+        let _ = writeln!(text, "\nThe same means otherwise (loss by {}):", law(plan));
+        let loss = |losses: &[(String, f64)]| losses.last().map_or(f64::NAN, |law| law.1);
+        line(
+            text,
+            "this plan",
+            format!(
+                "{:.1}B on {:.3}T tokens, {} × {}, {:.0} days, {:.1}M$, loss {:.3}",
+                plan.params / 1e9,
+                plan.tokens / 1e12,
+                plan.gpus,
+                plan.gpu,
+                plan.days[1],
+                plan.bill.rent.median / 1e6,
+                loss(&plan.lesson.loss)
+            ),
+        );
+        for a in &plan.alternatives {
+            line(
+                text,
+                &a.what.english,
+                format!(
+                    "{:.1}B on {:.3}T tokens, {} × {}, {:.0} days, {:.1}M$, loss {:.3}",
+                    a.params / 1e9,
+                    a.tokens / 1e12,
+                    a.gpus,
+                    a.gpu,
+                    a.days,
+                    a.rent / 1e6,
+                    loss(&a.loss)
+                ),
+            );
+        }
+    }
     if !plan.scales.is_empty() {
         let _ = writeln!(text, "\nOther sizes");
         for s in &plan.scales {
@@ -222,6 +263,9 @@ fn choices(text: &mut String, plan: &Plan) {
         }
     }
     if !plan.assumptions.is_empty() {
-        let _ = writeln!(text, "\nAssumed: {}", plan.assumptions.join("; "));
+        let _ = writeln!(text, "\nAssumed");
+        for said in &plan.assumptions {
+            let _ = writeln!(text, "  {said}");
+        }
     }
 }

@@ -14,9 +14,12 @@ use crate::terminal::Terminal;
 /// When the file cannot be read or a row is not understood.
 pub fn run(rows: &Path, leave_one_source_out: bool, terminal: &Terminal) -> anyhow::Result<()> {
     let text = files::read_text(rows)?;
-    let cases = read_rows(&text, &rows.display().to_string())?;
-    anyhow::ensure!(!cases.is_empty(), "{} has no rows below its first line", rows.display());
-    let report = validate(&cases, &Calibration::published(), leave_one_source_out);
+    let runs = read_rows(&text, &rows.display().to_string())?;
+    for refused in &runs.refused {
+        let id = if refused.id.is_empty() { String::new() } else { format!(" ({})", refused.id) };
+        terminal.note(format!("line {}{id} left out: {}", refused.line, refused.reason));
+    }
+    let report = validate(&runs, &Calibration::published(), leave_one_source_out);
     terminal.result(&report, || table(&report))
 }
 
@@ -27,7 +30,13 @@ fn table(report: &Report) -> String {
     } else {
         "shipped constants"
     };
-    let _ = writeln!(text, "{} rows, {how}. Errors of MFU in percent.\n", report.rows);
+    let _ = writeln!(
+        text,
+        "{} rows, {} of them timed, {} left out; {how}. Errors of MFU in percent.\n",
+        report.rows,
+        report.count,
+        report.refused.len()
+    );
     let _ = writeln!(
         text,
         "{:<30} {:>5} {:>8} {:>8} {:>8}   constant MFU",

@@ -7,6 +7,7 @@ mod bad_input;
 mod chat;
 mod documentation;
 mod interruption;
+mod plan;
 mod program;
 mod runs;
 mod tokens;

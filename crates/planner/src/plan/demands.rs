@@ -1,0 +1,65 @@
+//! Whether a plan keeps to what was demanded, and the nearest that would. Changes nothing.
+
+use super::Plan;
+use super::resolve::Resolved;
+use crate::error::{PlanError, Result};
+use crate::units::{Dollars, Seconds};
+
+/// Days beyond which a run is no plan: nobody's machines last that long.
+const LONGEST_DAYS: f64 = 36_525.0;
+
+/// Refuses a run that outlives its machines, before its failures are simulated one by one.
+///
+/// # Errors
+/// With tokens for a year, and devices that end within one.
+pub(super) fn lasting(tokens: f64, gpus: usize, gpu: &str, ideal: Seconds) -> Result<()> {
+    let days = ideal.as_days();
+    if days <= LONGEST_DAYS {
+        return Ok(());
+    }
+    Err(PlanError::Contradiction {
+        demands: format!("{tokens:.2e} tokens on {gpus} × {gpu}"),
+        reason: format!("the run takes {:.0} years", days / 365.25),
+        nearest: format!(
+            "{:.3}T tokens in a year, or a year on about {:.0} devices",
+            tokens * 365.0 / days / 1e12,
+            (gpus as f64 * days / 365.0).ceil()
+        ),
+    })
+}
+
+/// Compares a plan with deadline, budget and reason.
+///
+/// # Errors
+/// Naming the demands that contradict each other, and what could be had.
+pub(super) fn check(asked: &Resolved, plan: &Plan) -> Result<()> {
+    if let Some(deadline) = asked.deadline.filter(|d| plan.days[1] > d.as_days()) {
+        let gpus =
+            (plan.gpus as f64 * plan.days[1] / deadline.as_days() / 0.95 / asked.gpu.node as f64)
+                .ceil() as usize
+                * asked.gpu.node;
+        let tokens = plan.tokens * deadline.as_days() / plan.days[1];
+        return Err(PlanError::Contradiction {
+            demands: format!("{} × {} and a deadline of {deadline}", plan.gpus, plan.gpu),
+            reason: format!("the run takes about {:.1} days", plan.days[1]),
+            nearest: format!(
+                "{:.1} days, or about {gpus} devices, or {:.2}T tokens",
+                plan.days[1],
+                tokens / 1e12
+            ),
+        });
+    }
+    if let Some(budget) = asked.budget.filter(|b| plan.bill.rent.median > b.0 * 1.001) {
+        let tokens = plan.tokens * budget.0 / plan.bill.rent.median;
+        return Err(PlanError::Contradiction {
+            demands: format!("{:.2}T tokens and a budget of {budget}", plan.tokens / 1e12),
+            reason: format!("rent is about {}", plan.bill.rent.dollars()),
+            nearest: format!(
+                "{}, or {:.2}T tokens on the same cluster",
+                Dollars(plan.bill.rent.median),
+                tokens / 1e12
+            ),
+        });
+    }
+    Ok(())
+}
