@@ -187,6 +187,32 @@ pub enum PostsError {
         /// The directory.
         path: PathBuf,
     },
+    /// A share of an ingest whose earlier phase others have not done.
+    #[error(
+        "phase `{phase}` is not complete: {missing} of {tasks} tasks are missing, of shards {shards}; run \
+         them again with `--phase {phase} --shard i/n` (what is done is kept), or wait for them with --wait"
+    )]
+    PhaseIncomplete {
+        /// The phase.
+        phase: &'static str,
+        /// Tasks that are missing.
+        missing: usize,
+        /// All tasks of it.
+        tasks: usize,
+        /// Whose they are, as `i/n`.
+        shards: String,
+    },
+    /// A phase that does not exist.
+    #[error("there is no phase called `{name}`; use one of {known}")]
+    UnknownPhase {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Standard input, which only one machine has.
+    #[error("standard input cannot be shared by several machines; write it to a file they all see")]
+    SharedStdin,
     /// A directory without a finished ingest.
     #[error("{path}: holds no finished ingest; run `stoa posts ingest SOURCE… --out {path}` first")]
     NoStore {

@@ -7,6 +7,7 @@ pub mod audit;
 mod cleaning;
 mod conversations;
 mod corpus;
+mod crew;
 pub mod decontamination;
 mod draws;
 mod error;

@@ -103,7 +103,12 @@ pub struct UpArgs {
 #[derive(Debug, Subcommand)]
 pub enum PostsCommand {
     /// Ingest sources into a store: posts with verdicts as Parquet, documents, dialogues, a manifest.
-    Ingest(crate::posts::IngestArgs),
+    Ingest(Box<crate::posts::IngestArgs>),
+    /// Write job files for an ingest on many machines: Slurm arrays and Kubernetes indexed Jobs.
+    ///
+    /// `stoa posts jobs --shards 16 --to jobs -- dump/*.jsonl.gz --out /shared/corpus`, then
+    /// `jobs/slurm/submit.sh` or `jobs/kubernetes/run.sh`.
+    Jobs(crate::posts::JobsArgs),
     /// Show one post's path through the rules.
     Explain(crate::posts::ExplainArgs),
     /// Remove posts or people from a store; list the token shards and runs that saw them.

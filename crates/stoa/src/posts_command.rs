@@ -24,6 +24,7 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         PostsCommand::Ingest(args) => posts::ingest(args, machine, terminal),
+        PostsCommand::Jobs(args) => posts::jobs(args, terminal),
         PostsCommand::Explain(args) => posts::explain(args, terminal),
         PostsCommand::Forget(args) => posts::forget(args, terminal),
         PostsCommand::Stats(args) => posts::stats(args, terminal),

@@ -4,6 +4,7 @@
 
 mod machine;
 mod peak_memory;
+mod pipeline;
 mod posts;
 mod tokens;
 mod train;
@@ -25,7 +26,7 @@ enum Bench {
     Train(train::TrainArgs),
     /// Speed of the tokenizer, with ids and trained tokens compared.
     Tokens(tokens::TokensArgs),
-    /// Speed of the rule stages on posts, beside datatrove, datasketch, lingua and ftfy.
+    /// Speed of rule stages and of the whole pipeline on posts, beside datatrove, datasketch, lingua, ftfy.
     Posts(posts::PostsArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),

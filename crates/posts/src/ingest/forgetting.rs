@@ -253,10 +253,9 @@ impl Manifest {
     fn recount(&mut self, store: &Store) -> Result<(), PostsError> {
         let names: Vec<String> = self.stages.iter().map(|stage| stage.stage.clone()).collect();
         let shards: Vec<String> = self.shards.keys().cloned().collect();
-        let quiet = |_: &'static str, _: u64, _: u64| {};
-        self.stages = manifest::count(store, &shards, &names, 1, &quiet)?;
+        self.stages = manifest::count(store, &shards, &names)?;
         self.kept = self.stages.last().map_or(0, |verdict| verdict.kept);
-        self.files = manifest::checksums(store, 1, &quiet)?;
+        self.files = manifest::checksums(store)?;
         Ok(())
     }
 }

@@ -1,17 +1,15 @@
 //! Posts that every rule kept to threads, threads to documents and dialogues.
 //!
-//! The verdict of all rules together is an attribute of its own. Kept posts are spilled by thread;
-//! a bucket of threads is one task. The held-out split is a function of the thread's name; only a
+//! Kept posts are spilled by thread; a bucket of threads is one task, sorted on disk. The held-out split is a function of the thread's name; only a
 //! corpus whose threads all fall on one side is cut otherwise, as in `corpus`.
 
 use super::attributes::{self, Mark};
-use super::copies::{EXACT, NEAR, spam_rule};
 use super::judging::{DECONTAMINATION, GATES};
-use super::options::{IngestOptions, Stage};
+use super::options::Stage;
 use super::settling::{bucket_of, key_of};
-use super::tasks::{self, Progress};
-use super::threading;
-use super::{BUCKETS, Shard, Work};
+use super::verdicts::{EXACT, NEAR};
+use super::work::place;
+use super::{BUCKETS, Ingest, SORT_BYTES, manifest, templates, threading};
 use crate::conversations::reading_order;
 use crate::corpus::{Split, document, split_of, thread_dialogues};
 use crate::draws::stable_hash;
@@ -20,11 +18,14 @@ use crate::pii;
 use crate::post::Post;
 use crate::rules::Rule;
 use crate::store::{
-    AuthorKey, Buckets, Column, Fields, Store, Values, put_bytes, put_u32, read_posts, write_whole,
+    Buckets, Column, Fields, Keyed, Sorter, Store, Values, at, put_bytes, read_posts, write_whole,
+    write_whole_with,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 /// The attribute with the kinds of personal data that were masked.
 pub(super) const PII: &str = "pii";
@@ -36,7 +37,7 @@ pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<Stri
     let names = GATES.iter().map(|gate| (*gate).to_string());
     let names = names.chain(rules.iter().map(|rule| rule.name().to_string())).chain([
         DECONTAMINATION.to_string(),
-        spam_rule(),
+        templates::rule_name().to_string(),
         EXACT.to_string(),
         NEAR.to_string(),
     ]);
@@ -44,35 +45,9 @@ pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<Stri
     names.filter(|name| there.contains(&attributes::directory(name))).collect()
 }
 
-/// Writes the verdict of each row of each shard.
-pub(super) fn verdicts(
-    store: &Store,
-    shards: &[Shard],
-    rules: &[String],
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<(), PostsError> {
-    tasks::run("verdicts", shards.len(), threads, progress, &|index| {
-        let shard = &shards[index].name;
-        if store.attribute(VERDICT, shard).exists() {
-            return Ok(());
-        }
-        let posts = read_posts(&store.posts(shard))?;
-        let mut verdicts = vec![Mark::Kept; posts.len()];
-        for rule in rules {
-            for (verdict, mark) in verdicts.iter_mut().zip(attributes::read(store, rule, shard)?) {
-                if let (Mark::Kept, Mark::Dropped { of, .. }) = (&verdict, &mark) {
-                    *verdict = Mark::Dropped { reason: rule.clone(), of: of.clone() };
-                }
-            }
-        }
-        attributes::write(store, VERDICT, shard, &posts, &verdicts, Vec::new())
-    })
-}
-
 /// On which sides the threads of a shard fall.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sides {
+pub(super) struct Sides {
     train: bool,
     held_out: bool,
     /// The thread of lowest hash, and whether it is the only one.
@@ -130,76 +105,131 @@ pub struct Gathered {
     pub bytes: u64,
 }
 
-/// Gathers kept posts by thread and writes documents and dialogues.
-pub(super) fn run(
-    options: &IngestOptions,
-    work: &Work,
-    store: &Store,
-    key: &AuthorKey,
-    shards: &[Shard],
-    progress: &Progress<'_>,
-) -> Result<Gathered, PostsError> {
-    let (threads, masks) = (options.threads, options.runs(Stage::Pii));
-    tasks::run("gather", shards.len(), threads, progress, &|index| {
-        spill(work, store, shards, index, masks)
-    })?;
-    let mut sides = Sides::default();
-    for shard in shards {
-        let path = work.sides(&shard.name);
-        let text = std::fs::read(&path).map_err(|cause| PostsError::Io { path, cause })?;
-        sides.merge(&serde_json::from_slice(&text).unwrap_or_default());
+impl Gathered {
+    /// Adds what came of other threads.
+    pub(super) fn add(&mut self, other: Gathered) {
+        self.threads += other.threads;
+        self.held_out += other.held_out;
+        self.missing_parents += other.missing_parents;
+        self.dialogues += other.dialogues;
+        self.bytes += other.bytes;
     }
-    let files: Vec<_> = shards.iter().map(|shard| work.by_thread(&shard.name)).collect();
-    let all = std::sync::Mutex::new(Gathered::default());
-    tasks::run("write", BUCKETS, threads, progress, &|bucket| {
-        let records = Buckets::read(&files, bucket, BUCKETS)?;
-        let gathered = bucket_of_threads(store, key, &sides, bucket, &records)?;
-        let mut all = all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        all.threads += gathered.threads;
-        all.held_out += gathered.held_out;
-        all.missing_parents += gathered.missing_parents;
-        all.dialogues += gathered.dialogues;
-        all.bytes += gathered.bytes;
-        Ok(())
-    })?;
-    Ok(all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
-fn spill(
-    work: &Work,
-    store: &Store,
-    shards: &[Shard],
-    index: usize,
-    masks: bool,
-) -> Result<(), PostsError> {
-    let shard = &shards[index].name;
-    let (path, sides_path) = (work.by_thread(shard), work.sides(shard));
-    if sides_path.exists() {
-        return Ok(());
+/// Writes and reads a small file of JSON.
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PostsError> {
+    let text = serde_json::to_vec(value)
+        .map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause: cause.into() })?;
+    write_whole(path, &text)
+}
+
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PostsError> {
+    let io = |cause| PostsError::Io { path: path.to_path_buf(), cause };
+    let text = std::fs::read(path).map_err(io)?;
+    serde_json::from_slice(&text).map_err(|cause| io(cause.into()))
+}
+
+/// A kept post: hash of its thread in two halves, its place. It carries the thread's name and itself.
+type KeptRecord = Keyed<3>;
+
+/// Spills a shard's kept posts by thread.
+pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), PostsError> {
+    let Ingest { work, store, readings, options, .. } = ingest;
+    let shard = &readings.shards[index];
+    let mut posts = read_posts(&store.posts(&shard.name))?;
+    let verdicts = attributes::read(store, VERDICT, &shard.name)?;
+    if options.runs(Stage::Pii) {
+        mask(store, &shard.name, &mut posts, &verdicts)?;
     }
-    let mut posts = read_posts(&store.posts(shard))?;
-    let verdicts = attributes::read(store, VERDICT, shard)?;
-    if masks {
-        mask(store, shard, &mut posts, &verdicts)?;
-    }
-    let threads = threading::of_shard(work, index, shards.len(), posts.len())?;
+    let threads = threading::of_shard(ingest, index, posts.len())?;
+    let path = work.of_shard("by-thread", shard);
     let mut buckets = Buckets::new(BUCKETS);
     let mut sides = Sides::default();
     let rows = posts.iter().zip(threads).zip(verdicts).enumerate();
     for (row, ((post, thread), _)) in rows.filter(|(_, (_, verdict))| *verdict == Mark::Kept) {
         sides.add(&thread);
-        let part = buckets.part(bucket_of(key_of(&thread)));
-        put_bytes(part, thread.as_bytes());
-        put_u32(part, index as u32);
-        put_u32(part, row as u32);
         let text = serde_json::to_vec(post)
             .map_err(|cause| PostsError::Io { path: path.clone(), cause: cause.into() })?;
-        put_bytes(part, &text);
+        let mut body = Vec::with_capacity(8 + thread.len() + text.len());
+        put_bytes(&mut body, thread.as_bytes());
+        put_bytes(&mut body, &text);
+        let key = key_of(&thread);
+        let words = [(key >> 64) as u64, key as u64, place(index, row)];
+        let record: KeptRecord = Keyed { words, body: body.into_boxed_slice() };
+        buckets.push(bucket_of(key), &record);
     }
     buckets.write(&path)?;
-    let text = serde_json::to_vec(&sides)
-        .map_err(|cause| PostsError::Io { path: sides_path.clone(), cause: cause.into() })?;
-    write_whole(&sides_path, &text)
+    write_json(&work.of_shard("sides", shard), &sides)
+}
+
+/// On which sides the threads of all shards fall.
+pub(super) fn sides(ingest: &Ingest<'_>) -> Result<Sides, PostsError> {
+    let mut sides = Sides::default();
+    for path in ingest.work.of_shards("sides", &ingest.readings.shards) {
+        sides.merge(&read_json(&path)?);
+    }
+    Ok(sides)
+}
+
+/// What is written of a thread, by its place: that of its first post. It carries the lines of its
+/// documents, then those of its dialogues.
+type ThreadRecord = Keyed<1>;
+
+/// Writes the documents and dialogues of a bucket, threads in the order of their first post read.
+pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), PostsError> {
+    let Ingest { work, store, readings, .. } = ingest;
+    let files = work.of_shards("by-thread", &readings.shards);
+    let folder = work.sorting("write", bucket);
+    let mut kept = Sorter::new(&folder, "kept", SORT_BYTES);
+    Buckets::each(&files, bucket, BUCKETS, |record: KeptRecord| kept.push(record))?;
+    let mut threads = Sorter::new(&folder, "threads", SORT_BYTES);
+    let mut gathered = Gathered::default();
+    let mut thread: Vec<KeptRecord> = Vec::new();
+    for record in kept.sorted()? {
+        let record = record?;
+        if thread.first().is_some_and(|first| first.words[..2] != record.words[..2]) {
+            gathered.add(told(ingest, &thread, &mut threads)?);
+            thread.clear();
+        }
+        thread.push(record);
+    }
+    gathered.add(told(ingest, &thread, &mut threads)?);
+    let (documents, dialogues) = (store.documents(bucket), store.dialogues(bucket));
+    if gathered.threads > 0 {
+        let dialogues_too = gathered.dialogues > 0;
+        write_whole_with(&documents, |documents_file| {
+            let mut documents_out = BufWriter::new(documents_file);
+            let both = |dialogues_out: &mut dyn Write| {
+                for record in threads.sorted()? {
+                    let record: ThreadRecord = record?;
+                    let mut fields = Fields::new(&record.body);
+                    documents_out.write_all(fields.bytes()).map_err(at(&documents))?;
+                    dialogues_out.write_all(fields.bytes()).map_err(at(&dialogues))?;
+                }
+                dialogues_out.flush().map_err(at(&dialogues))
+            };
+            if dialogues_too {
+                write_whole_with(&dialogues, |file| both(&mut BufWriter::new(file)))?;
+            } else {
+                both(&mut std::io::sink())?;
+            }
+            documents_out.flush().map_err(at(&documents))
+        })?;
+    }
+    let mut written = Written { gathered, files: BTreeMap::new() };
+    for path in [documents, dialogues].into_iter().filter(|path| path.exists()) {
+        let (name, sum) = manifest::named_checksum(store, &path)?;
+        written.files.insert(name, sum);
+    }
+    write_json(&work.of_bucket("written", bucket), &written)
+}
+
+/// What a bucket of threads came to.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Written {
+    pub(super) gathered: Gathered,
+    /// Checksums by name.
+    pub(super) files: BTreeMap<String, String>,
 }
 
 /// Puts placeholders in the place of personal data in what is trained on; the attribute says how many
@@ -226,79 +256,76 @@ fn mask(
     attributes::write(store, PII, shard, posts, &marks, more)
 }
 
-fn bucket_of_threads(
-    store: &Store,
-    key: &AuthorKey,
-    sides: &Sides,
-    bucket: usize,
-    records: &[u8],
+/// Puts the lines of a thread in the order of its place; its posts come in the order of reading.
+fn told(
+    ingest: &Ingest<'_>,
+    records: &[KeptRecord],
+    threads: &mut Sorter<ThreadRecord>,
 ) -> Result<Gathered, PostsError> {
-    let mut fields = Fields::new(records);
-    let mut threads: HashMap<&str, Vec<((u32, u32), &[u8])>> = HashMap::new();
-    while !fields.is_empty() {
-        let thread = fields.text();
-        let place = (fields.u32(), fields.u32());
-        threads.entry(thread).or_default().push((place, fields.bytes()));
-    }
-    let mut threads: Vec<_> = threads.into_iter().collect();
-    threads.iter_mut().for_each(|(_, posts)| posts.sort_unstable());
-    // Threads stand in the order of their first post read.
-    threads.sort_by_key(|(_, posts)| posts.first().map(|(place, _)| *place));
-    let identify = |handle: &str| key.hash(handle);
-    let mut gathered = Gathered::default();
+    let Some(first) = records.first() else { return Ok(Gathered::default()) };
+    let sides = &ingest.sides;
+    let identify = |handle: &str| ingest.key.hash(handle);
+    let name = Fields::new(&first.body).text();
+    let posts: Vec<Post> = records
+        .iter()
+        .filter_map(|record| {
+            let mut fields = Fields::new(&record.body);
+            fields.bytes();
+            serde_json::from_slice(fields.bytes()).ok()
+        })
+        .collect();
+    let count = posts.len();
+    let thread = reading_order(name.to_string(), posts);
+    let mut gathered = Gathered {
+        threads: 1,
+        missing_parents: thread.missing_parents as u64,
+        ..Gathered::default()
+    };
     let (mut documents, mut dialogues) = (Vec::new(), Vec::new());
-    for (name, posts) in threads {
-        let posts: Vec<Post> =
-            posts.iter().filter_map(|(_, text)| serde_json::from_slice(text).ok()).collect();
-        let count = posts.len();
-        let thread = reading_order(name.to_string(), posts);
-        gathered.threads += 1;
-        gathered.missing_parents += thread.missing_parents as u64;
-        // A corpus of one thread is cut before its last post.
-        let cut = if sides.alone { count.saturating_sub(1) } else { count };
-        let (body, rest) = thread.replies.split_at(cut);
-        let split = if sides.alone { Split::Train } else { sides.split(name) };
-        for (replies, split) in [(body, split), (rest, Split::HeldOut)] {
-            if replies.is_empty() {
-                continue;
-            }
-            let document = document(&thread, replies, split, &identify);
-            gathered.held_out += u64::from(split == Split::HeldOut);
-            gathered.bytes += document.text.len() as u64;
-            let line = json!({
-                "id": document.id,
-                "text": document.text,
-                "language": document.language,
-                "split": document.split,
-                "posts": replies.iter().map(|reply| reply.post.id.as_str()).collect::<Vec<_>>(),
-            });
-            documents.extend_from_slice(line.to_string().as_bytes());
-            documents.push(b'\n');
-        }
-        if split == Split::HeldOut {
+    // A corpus of one thread is cut before its last post.
+    let cut = if sides.alone { count.saturating_sub(1) } else { count };
+    let (body, rest) = thread.replies.split_at(cut);
+    let split = if sides.alone { Split::Train } else { sides.split(name) };
+    for (replies, split) in [(body, split), (rest, Split::HeldOut)] {
+        if replies.is_empty() {
             continue;
         }
-        for dialogue in thread_dialogues(&thread, body, &identify) {
-            let messages: Vec<_> = dialogue
-                .turns
-                .iter()
-                .map(|turn| json!({"role": turn.role, "content": turn.text}))
-                .collect();
-            let line = json!({
-                "messages": messages,
-                "language": dialogue.language,
-                "thread": name,
-            });
-            dialogues.extend_from_slice(line.to_string().as_bytes());
-            dialogues.push(b'\n');
-            gathered.dialogues += 1;
-        }
+        let document = document(&thread, replies, split, &identify);
+        gathered.held_out += u64::from(split == Split::HeldOut);
+        gathered.bytes += document.text.len() as u64;
+        let line = json!({
+            "id": document.id,
+            "text": document.text,
+            "language": document.language,
+            "split": document.split,
+            "posts": replies.iter().map(|reply| reply.post.id.as_str()).collect::<Vec<_>>(),
+        });
+        documents.extend_from_slice(line.to_string().as_bytes());
+        documents.push(b'\n');
     }
-    if !documents.is_empty() {
-        write_whole(&store.documents(bucket), &documents)?;
+    let told = if split == Split::HeldOut {
+        Vec::new()
+    } else {
+        thread_dialogues(&thread, body, &identify)
+    };
+    for dialogue in told {
+        let messages: Vec<_> = dialogue
+            .turns
+            .iter()
+            .map(|turn| json!({"role": turn.role, "content": turn.text}))
+            .collect();
+        let line = json!({
+            "messages": messages,
+            "language": dialogue.language,
+            "thread": name,
+        });
+        dialogues.extend_from_slice(line.to_string().as_bytes());
+        dialogues.push(b'\n');
+        gathered.dialogues += 1;
     }
-    if !dialogues.is_empty() {
-        write_whole(&store.dialogues(bucket), &dialogues)?;
-    }
+    let mut lines = Vec::with_capacity(8 + documents.len() + dialogues.len());
+    put_bytes(&mut lines, &documents);
+    put_bytes(&mut lines, &dialogues);
+    threads.push(Keyed { words: [first.words[2]], body: lines.into_boxed_slice() })?;
     Ok(gathered)
 }

@@ -4,16 +4,14 @@
 //! profile are all asked about what passes the gates, so that each can be audited by itself.
 
 use super::attributes::{self, Mark};
-use super::options::{IngestOptions, Stage};
+use super::options::Stage;
 use super::settling::{self, Settled};
-use super::tasks::{self, Progress};
-use super::{Shard, Work};
-use crate::decontamination::Evaluations;
+use super::{Ingest, templates};
 use crate::error::PostsError;
 use crate::identify::identify;
 use crate::post::{Consent, Language, Post, Removal, Tombstone};
-use crate::rules::{Judgement, Rule, RulePost};
-use crate::store::{Column, Store, Values, read_posts, write_posts, write_whole};
+use crate::rules::{Judgement, RulePost};
+use crate::store::{Column, Values, read_posts, write_posts, write_whole};
 
 /// The gates, in order: a row that one of them drops is not asked by the next.
 pub(super) const GATES: [&str; 4] = ["tombstone", "version", "consent", "repost"];
@@ -22,29 +20,12 @@ pub(super) const LANGUAGE: &str = "language";
 /// The attribute of texts that stand in evaluation sets.
 pub(super) const DECONTAMINATION: &str = "decontaminate";
 
-/// What a shard is judged with.
-pub(super) struct Judge<'j> {
-    pub(super) options: &'j IngestOptions,
-    pub(super) work: &'j Work,
-    pub(super) store: &'j Store,
-    pub(super) rules: &'j [Box<dyn Rule>],
-    pub(super) evaluations: &'j Evaluations,
-}
-
-impl Judge<'_> {
-    /// Judges every shard that is not judged.
-    pub(super) fn run(&self, shards: &[Shard], progress: &Progress<'_>) -> Result<(), PostsError> {
-        tasks::run("judge", shards.len(), self.options.threads, progress, &|index| {
-            if self.work.alive(&shards[index].name).exists() {
-                return Ok(());
-            }
-            self.shard(&shards[index], index, shards.len())
-        })
-    }
-
-    fn shard(&self, shard: &Shard, index: usize, shards: usize) -> Result<(), PostsError> {
+impl Ingest<'_> {
+    /// Judges a shard.
+    pub(super) fn judge(&self, index: usize) -> Result<(), PostsError> {
+        let shard = &self.readings.shards[index];
         let mut posts = read_posts(&self.work.raw(shard.source, shard.part))?;
-        let settled = settling::of_shard(self.work, index, shards)?;
+        let settled = settling::of_shard(self, index)?;
         let mut alive = vec![true; posts.len()];
         self.gates(&shard.name, &mut posts, &settled, &mut alive)?;
         if self.options.runs(Stage::Language) {
@@ -52,7 +33,7 @@ impl Judge<'_> {
         }
         let passed = alive.clone();
         if self.options.runs(Stage::Rules) {
-            for rule in self.rules {
+            for rule in &self.rules {
                 let marks = marks(&posts, &passed, |post| match rule.judge(&rule_post(post)) {
                     Judgement::Keep => Mark::Kept,
                     Judgement::Drop { reason } => Mark::dropped(reason),
@@ -69,8 +50,11 @@ impl Judge<'_> {
             self.apply(DECONTAMINATION, &shard.name, &posts, &marks, &mut alive)?;
         }
         write_posts(&self.store.posts(&shard.name), &posts)?;
+        if templates::asked(self.options) {
+            templates::spill(self, index, &posts, &alive)?;
+        }
         let alive: Vec<u8> = alive.into_iter().map(u8::from).collect();
-        write_whole(&self.work.alive(&shard.name), &alive)
+        write_whole(&self.work.of_shard("alive", shard), &alive)
     }
 
     fn apply(
@@ -84,7 +68,7 @@ impl Judge<'_> {
         for (alive, mark) in alive.iter_mut().zip(marks) {
             *alive &= !mark.is_drop();
         }
-        attributes::write(self.store, rule, shard, posts, marks, Vec::new())
+        attributes::write(&self.store, rule, shard, posts, marks, Vec::new())
     }
 
     fn gates(
@@ -148,7 +132,7 @@ impl Judge<'_> {
             Column { name: "language", required: true, values: Values::Text(codes) },
             Column { name: "stated", required: true, values: Values::Flag(stated) },
         ];
-        attributes::write(self.store, LANGUAGE, shard, posts, &marks, more)
+        attributes::write(&self.store, LANGUAGE, shard, posts, &marks, more)
     }
 }
 

@@ -2,22 +2,22 @@
 //!
 //! It holds no time and no path of the store, so equal sources, options and key give equal bytes.
 
-use super::Shard;
+use super::Ingest;
 use super::attributes::{self, Mark};
-use super::gathering::{Gathered, PII, VERDICT};
+use super::gathering::{self, Gathered, PII, VERDICT, Written};
 use super::judging::LANGUAGE;
-use super::options::Plan;
+use super::options::{Plan, Stage};
 use super::reading::SourceCounts;
-use super::tasks::{self, Progress};
+use super::work::Work;
 use crate::error::PostsError;
-use crate::store::{Store, write_whole};
+use crate::store::{Store, at, write_whole, write_whole_with};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// Posts into and out of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,33 +116,73 @@ impl Manifest {
     }
 }
 
-/// Counts and checksums what was written; the manifest comes last.
-pub(super) fn write(
-    store: &Store,
-    plan: &Plan,
-    sources: &[SourceCounts],
-    shards: &[Shard],
-    rules: &[String],
-    gathered: Option<Gathered>,
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<Manifest, PostsError> {
-    let there = store.rules()?;
+/// What a shard came to.
+#[derive(Default, Serialize, Deserialize)]
+struct Sealed {
+    /// Counts of each stage that has an attribute.
+    stages: Vec<StageCounts>,
+    /// Checksums by name.
+    files: BTreeMap<String, String>,
+}
+
+/// The stages with an attribute, in order.
+fn stage_names(ingest: &Ingest<'_>) -> Result<Vec<String>, PostsError> {
+    let there = ingest.store.rules()?;
     let silent = [LANGUAGE, PII].into_iter().filter(|name| there.iter().any(|rule| rule == name));
-    let names = silent.map(str::to_string);
-    let names: Vec<String> =
-        rules.iter().cloned().chain(names).chain([VERDICT.to_string()]).collect();
-    let shard_names: Vec<String> = shards.iter().map(|shard| shard.name.clone()).collect();
-    let stages = count(store, &shard_names, &names, threads, progress)?;
-    let verdict = stages.last().map_or(0, |verdict| verdict.kept);
+    let rules = gathering::rules_in_order(&ingest.store, &ingest.rules).into_iter();
+    Ok(rules.chain(silent.map(str::to_string)).chain([VERDICT.to_string()]).collect())
+}
+
+/// Counts the marks of a shard and takes the checksums of its files.
+pub(super) fn seal(ingest: &Ingest<'_>, index: usize) -> Result<(), PostsError> {
+    let Ingest { store, readings, work, .. } = ingest;
+    let shard = &readings.shards[index];
+    let mut sealed = Sealed::default();
+    let mut paths = vec![store.posts(&shard.name)];
+    for name in stage_names(ingest)? {
+        sealed.stages.push(count_shard(store, &name, &shard.name)?);
+        paths.push(store.attribute(&attributes::directory(&name), &shard.name));
+    }
+    for path in paths {
+        let (name, sum) = named_checksum(store, &path)?;
+        sealed.files.insert(name, sum);
+    }
+    gathering::write_json(&work.of_shard("sealed", shard), &sealed)
+}
+
+/// Puts everything together; the manifest comes last.
+pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), PostsError> {
+    let Ingest { store, readings, work, options, .. } = ingest;
+    let sources = &readings.counts;
+    write_rejects(store, work, sources.len())?;
+    let mut stages: Vec<StageCounts> = stage_names(ingest)?
+        .into_iter()
+        .map(|stage| StageCounts { stage, ..StageCounts::default() })
+        .collect();
+    let mut files = BTreeMap::from([named_checksum(store, &store.rejects())?]);
+    for path in work.of_shards("sealed", &readings.shards) {
+        let sealed: Sealed = gathering::read_json(&path)?;
+        files.extend(sealed.files);
+        stages.iter_mut().zip(sealed.stages).for_each(|(all, one)| all.add(one));
+    }
+    let mut gathered = None;
+    if options.runs(Stage::Threads) {
+        let all: &mut Gathered = gathered.get_or_insert_default();
+        for path in work.of_buckets("written") {
+            let written: Written = gathering::read_json(&path)?;
+            files.extend(written.files);
+            all.add(written.gathered);
+        }
+    }
     let mut reject_reasons = BTreeMap::new();
     for (reason, count) in sources.iter().flat_map(|source| &source.reasons) {
         *reject_reasons.entry(reason.clone()).or_insert(0) += count;
     }
     let sum = |get: fn(&SourceCounts) -> u64| sources.iter().map(get).sum();
+    let shards = readings.shards.iter().map(|shard| (shard.name.clone(), shard.posts));
     let manifest = Manifest {
         code: concat!("stoa ", env!("CARGO_PKG_VERSION")).to_string(),
-        plan: plan.clone().without_times(),
+        plan: work.plan.clone().without_times(),
         seeds: BTreeMap::new(),
         records: sum(|source| source.records),
         posts: sum(|source| source.posts),
@@ -150,14 +190,47 @@ pub(super) fn write(
         asides: sum(|source| source.asides),
         rejected: sum(|source| source.rejected),
         reject_reasons,
-        kept: verdict,
+        kept: stages.last().map_or(0, |verdict| verdict.kept),
         stages,
         gathered,
-        shards: shards.iter().map(|shard| (shard.name.clone(), shard.posts)).collect(),
-        files: checksums(store, threads, progress)?,
+        shards: shards.collect(),
+        files,
     };
-    manifest.write(store)?;
-    Ok(manifest)
+    manifest.write(store)
+}
+
+fn write_rejects(store: &Store, work: &Work, sources: usize) -> Result<(), PostsError> {
+    let path = store.rejects();
+    write_whole_with(&path, |all| {
+        for source in 0..sources {
+            let mut one = File::open(work.source_rejects(source)).map_err(at(&path))?;
+            std::io::copy(&mut one, all).map_err(at(&path))?;
+        }
+        Ok(())
+    })
+}
+
+impl StageCounts {
+    fn add(&mut self, other: StageCounts) {
+        self.asked += other.asked;
+        self.kept += other.kept;
+        for (reason, count) in other.dropped {
+            *self.dropped.entry(reason).or_insert(0) += count;
+        }
+    }
+}
+
+/// Counts the marks of a rule on a shard.
+fn count_shard(store: &Store, rule: &str, shard: &str) -> Result<StageCounts, PostsError> {
+    let mut counts = StageCounts { stage: rule.to_string(), ..StageCounts::default() };
+    for mark in attributes::read(store, rule, shard)? {
+        counts.asked += u64::from(mark != Mark::Unasked);
+        counts.kept += u64::from(mark == Mark::Kept);
+        if let Mark::Dropped { reason, .. } = mark {
+            *counts.dropped.entry(reason).or_insert(0) += 1;
+        }
+    }
+    Ok(counts)
 }
 
 /// Counts the marks of each of some rules.
@@ -165,51 +238,31 @@ pub(super) fn count(
     store: &Store,
     shards: &[String],
     names: &[String],
-    threads: usize,
-    progress: &Progress<'_>,
 ) -> Result<Vec<StageCounts>, PostsError> {
-    let counted: Vec<Mutex<StageCounts>> = names
-        .iter()
-        .map(|name| Mutex::new(StageCounts { stage: name.clone(), ..StageCounts::default() }))
-        .collect();
-    tasks::run("count", names.len(), threads, progress, &|index| {
-        let mut counts = counted[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let of_rule = |name: &String| {
+        let mut all = StageCounts { stage: name.clone(), ..StageCounts::default() };
         for shard in shards {
-            for mark in attributes::read(store, &names[index], shard)? {
-                counts.asked += u64::from(mark != Mark::Unasked);
-                counts.kept += u64::from(mark == Mark::Kept);
-                if let Mark::Dropped { reason, .. } = mark {
-                    *counts.dropped.entry(reason).or_insert(0) += 1;
-                }
-            }
+            all.add(count_shard(store, name, shard)?);
         }
-        Ok(())
-    })?;
-    let counted = counted.into_iter();
-    Ok(counted.map(|c| c.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect())
+        Ok(all)
+    };
+    names.iter().map(of_rule).collect()
 }
 
 /// SHA-256 of every file of the store but its key, its manifest and work in progress.
-pub(crate) fn checksums(
-    store: &Store,
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<BTreeMap<String, String>, PostsError> {
+pub(crate) fn checksums(store: &Store) -> Result<BTreeMap<String, String>, PostsError> {
     let mut files = vec![store.rejects()];
     for folder in ["posts", "attrs", "documents", "dialogues"] {
         list(&store.root().join(folder), &mut files)?;
     }
-    let sums = Mutex::new(BTreeMap::new());
-    tasks::run("checksums", files.len(), threads, progress, &|index| {
-        let path = &files[index];
-        let sum = checksum(path)?;
-        let name = path.strip_prefix(store.root()).unwrap_or(path);
-        let name = name.components().map(|part| part.as_os_str().to_string_lossy());
-        let name = name.collect::<Vec<_>>().join("/");
-        sums.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(name, sum);
-        Ok(())
-    })?;
-    Ok(sums.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    files.iter().map(|path| named_checksum(store, path)).collect()
+}
+
+/// A file's name in the store and its SHA-256.
+pub(super) fn named_checksum(store: &Store, path: &Path) -> Result<(String, String), PostsError> {
+    let name = path.strip_prefix(store.root()).unwrap_or(path);
+    let name = name.components().map(|part| part.as_os_str().to_string_lossy());
+    Ok((name.collect::<Vec<_>>().join("/"), checksum(path)?))
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PostsError> {
@@ -231,7 +284,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PostsError> {
 /// SHA-256 of a file, in hexadecimal.
 fn checksum(path: &Path) -> Result<String, PostsError> {
     let io = |cause| PostsError::Io { path: path.to_path_buf(), cause };
-    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut file = File::open(path).map_err(io)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -1,9 +1,9 @@
 //! Sources to a store: posts with verdicts, documents, dialogues, and a manifest that proves them.
 //!
-//! Steps are made of independent tasks whose outputs appear whole: read each source to raw shards,
-//! settle removals and versions by identifier, judge each shard, find copies over the corpus, thread,
-//! write. Work in progress lies under `state/`; a run that was killed goes on with what is there and
-//! ends with the same bytes. Nothing is dropped silently: every verdict stands in `attrs/`.
+//! An ingest is a row of phases ([`PHASES`]), a phase a number of tasks, and a task reads what earlier
+//! phases left and writes its output whole. Work in progress lies under `state/`; a run that was killed
+//! goes on with what is there and ends with the same bytes. Nothing is dropped silently: every verdict
+//! stands in `attrs/`. How several machines share the tasks is told in `phases`.
 
 mod asking;
 mod attributes;
@@ -12,12 +12,18 @@ mod decontamination;
 mod forgetting;
 mod gathering;
 mod judging;
+mod locks;
 mod manifest;
+mod near_copies;
 mod options;
+mod phases;
 mod reading;
 mod settling;
 mod tasks;
+mod templates;
 mod threading;
+mod verdicts;
+mod work;
 
 pub use asking::{
     Difference, Explained, RuleVerdict, Sampled, Statistics, Survival, difference, explain, sample,
@@ -27,94 +33,39 @@ pub use forgetting::{Forgotten, Request, forget};
 pub use gathering::Gathered;
 pub use manifest::{Manifest, StageCounts};
 pub use options::{IngestOptions, RejectBound, SourceFile, Stage};
+pub use phases::{PHASES, Patience, Share, Waiting, phases_of};
 pub use tasks::Progress;
 
+use crate::decontamination::Evaluations;
 use crate::error::PostsError;
-use crate::rules::{self, PROFILES};
-use crate::store::{AuthorKey, Store, write_whole};
-use judging::Judge;
+use crate::rules::{self, PROFILES, Rule};
+use crate::store::{AuthorKey, Store};
+use gathering::Sides;
 use options::Plan;
-use reading::SourceCounts;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use phases::Phase;
+use reading::Readings;
+use work::Work;
 
-/// Parts that identifiers and threads are divided into: what one task holds in memory is a 64th of
-/// the keys of the corpus.
+/// Parts that identifiers, texts and threads are divided into. A part is one task; it is sorted on disk,
+/// so their number bounds how many machines help, not how large a corpus may be.
 pub(crate) const BUCKETS: usize = 64;
 
-/// A shard of posts: its place in the order of reading and its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Shard {
-    source: usize,
-    part: usize,
-    name: String,
-    posts: u64,
-}
+/// Memory of a sort, in bytes; a task has at most two at work. Beyond it sorts go to disk.
+const SORT_BYTES: usize = 64 << 20;
 
-/// Where work in progress lies.
-struct Work {
-    root: PathBuf,
-    plan: Plan,
-}
-
-impl Work {
-    fn folder(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    fn source_counts(&self, source: usize) -> PathBuf {
-        self.root.join("sources").join(format!("{source:05}.json"))
-    }
-
-    fn source_rejects(&self, source: usize) -> PathBuf {
-        self.root.join("rejects").join(format!("{source:05}.jsonl"))
-    }
-
-    fn raw(&self, source: usize, part: usize) -> PathBuf {
-        self.root.join("raw").join(format!("{}.parquet", shard_name(source, part)))
-    }
-
-    fn keys(&self, source: usize, part: usize) -> PathBuf {
-        self.root.join("keys").join(shard_name(source, part))
-    }
-
-    fn settled(&self, bucket: usize) -> PathBuf {
-        self.root.join("settled").join(format!("{bucket:02}"))
-    }
-
-    fn alive(&self, shard: &str) -> PathBuf {
-        self.root.join("alive").join(shard)
-    }
-
-    fn read_alive(&self, shard: &str) -> Result<Vec<bool>, PostsError> {
-        let path = self.alive(shard);
-        let bytes = std::fs::read(&path).map_err(|cause| PostsError::Io { path, cause })?;
-        Ok(bytes.into_iter().map(|byte| byte == 1).collect())
-    }
-
-    fn copies_done(&self) -> PathBuf {
-        self.root.join("copies.done")
-    }
-
-    fn threads(&self, bucket: usize) -> PathBuf {
-        self.root.join("threads").join(format!("{bucket:02}"))
-    }
-
-    fn threads_done(&self) -> PathBuf {
-        self.root.join("threads.done")
-    }
-
-    fn by_thread(&self, shard: &str) -> PathBuf {
-        self.root.join("by-thread").join(shard)
-    }
-
-    fn sides(&self, shard: &str) -> PathBuf {
-        self.root.join("sides").join(format!("{shard}.json"))
-    }
-}
-
-fn shard_name(source: usize, part: usize) -> String {
-    format!("{source:05}-{part:05}")
+/// An ingest at work.
+struct Ingest<'i> {
+    options: &'i IngestOptions,
+    work: Work,
+    store: Store,
+    key: AuthorKey,
+    rules: Vec<Box<dyn Rule>>,
+    evaluations: Evaluations,
+    progress: &'i Progress<'i>,
+    /// What reading gave, once all of it is done.
+    readings: Readings,
+    /// On which sides threads fall, once that is known.
+    sides: Sides,
 }
 
 /// Ingests, or goes on with an ingest that was stopped, or finds it done.
@@ -123,7 +74,29 @@ fn shard_name(source: usize, part: usize) -> String {
 /// See [`PostsError`]: sources that cannot be read, too many rejects, a directory that holds another
 /// ingest.
 pub fn ingest(options: &IngestOptions, progress: &Progress<'_>) -> Result<Manifest, PostsError> {
+    let never = |_: &Waiting| false;
+    let done = ingest_share(options, Share::WHOLE, None, progress, &never)?;
+    done.ok_or_else(|| PostsError::NoStore { path: options.out.clone() })
+}
+
+/// Does one machine's share of an ingest: of every phase, or of the phase of one name. At the end of a
+/// phase whose other shares are not done, `patience` is asked whether to look again; it sleeps. The
+/// manifest is returned when the whole ingest is done.
+///
+/// # Errors
+/// As [`ingest`]; a phase before the one asked for that is not complete, and no patience.
+pub fn ingest_share(
+    options: &IngestOptions,
+    share: Share,
+    phase: Option<&str>,
+    progress: &Progress<'_>,
+    patience: &Patience<'_>,
+) -> Result<Option<Manifest>, PostsError> {
     options.read.check()?;
+    let only = phase.map(Phase::from_name).transpose()?;
+    if share != Share::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
+        return Err(PostsError::SharedStdin);
+    }
     let rules = rules::profile(&options.profile).ok_or_else(|| PostsError::UnknownProfile {
         name: options.profile.clone(),
         known: PROFILES.join(", "),
@@ -131,97 +104,30 @@ pub fn ingest(options: &IngestOptions, progress: &Progress<'_>) -> Result<Manife
     let plan = Plan::of(options)?;
     let store = Store::new(&options.out);
     let work = Work { root: store.state(), plan };
-    if store.manifest().exists() {
-        let manifest = Manifest::read(&store)?;
-        if !manifest.is_of(&work.plan) {
-            return Err(PostsError::OtherIngest { path: options.out.clone() });
-        }
-        std::fs::remove_dir_all(&work.root).ok();
-        return Ok(manifest);
+    if let Some(manifest) = finished(&store, &work)? {
+        return Ok(Some(manifest));
     }
-    let _lock = begin(&store, &work)?;
-    let key_path = options.author_key.clone().unwrap_or_else(|| store.author_key());
-    let key = AuthorKey::open_or_create(&key_path)?;
+    let (_locks, key) = locks::begin(&store, &work, share, || {
+        let path = options.author_key.clone().unwrap_or_else(|| store.author_key());
+        AuthorKey::open_or_create(&path)
+    })?;
     let evaluations = decontamination::read(&options.evaluation_sets)?;
+    let readings = Readings::default();
+    let sides = Sides::default();
+    let mut ingest =
+        Ingest { options, work, store, key, rules, evaluations, progress, readings, sides };
+    ingest.run(share, only, patience)
+}
 
-    let counts = reading::run(options, &work, &key, progress)?;
-    let shards = shards(&counts);
-    let places: Vec<(usize, usize)> = shards.iter().map(|s| (s.source, s.part)).collect();
-    let authors: Vec<_> = counts.iter().flat_map(|counts| counts.authors.clone()).collect();
-    settling::run(&work, &places, &authors, options.threads, progress)?;
-    let judge =
-        Judge { options, work: &work, store: &store, rules: &rules, evaluations: &evaluations };
-    judge.run(&shards, progress)?;
-    copies::run(options, &work, &store, &shards, progress)?;
-    let names = gathering::rules_in_order(&store, &rules);
-    gathering::verdicts(&store, &shards, &names, options.threads, progress)?;
-    let gathered = if options.runs(Stage::Threads) {
-        threading::run(&work, &store, &shards, options.threads, progress)?;
-        Some(gathering::run(options, &work, &store, &key, &shards, progress)?)
-    } else {
-        None
-    };
-    write_rejects(&store, &work, counts.len())?;
-    let manifest = manifest::write(
-        &store,
-        &work.plan,
-        &counts,
-        &shards,
-        &names,
-        gathered,
-        options.threads,
-        progress,
-    )?;
+/// The manifest of a finished ingest of this plan; what is left of work in progress goes.
+fn finished(store: &Store, work: &Work) -> Result<Option<Manifest>, PostsError> {
+    if !store.manifest().exists() {
+        return Ok(None);
+    }
+    let manifest = Manifest::read(store)?;
+    if !manifest.is_of(&work.plan) {
+        return Err(PostsError::OtherIngest { path: store.root().to_path_buf() });
+    }
     std::fs::remove_dir_all(&work.root).ok();
-    Ok(manifest)
-}
-
-/// Opens the directory for this plan alone; the lock is held as long as what is returned.
-fn begin(store: &Store, work: &Work) -> Result<File, PostsError> {
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |cause| PostsError::Io { path, cause }
-    };
-    for folder in ["sources", "rejects"] {
-        let folder = work.folder(folder);
-        std::fs::create_dir_all(&folder).map_err(io(&folder))?;
-    }
-    let path = work.folder("lock");
-    let lock = File::create(&path).map_err(io(&path))?;
-    if lock.try_lock().is_err() {
-        return Err(PostsError::Busy { path: store.root().to_path_buf() });
-    }
-    let path = work.folder("plan.json");
-    let text = serde_json::to_vec_pretty(&work.plan)
-        .map_err(|cause| PostsError::Io { path: path.clone(), cause: cause.into() })?;
-    match std::fs::read(&path) {
-        Ok(before) if before == text => {}
-        Ok(_) => return Err(PostsError::OtherIngest { path: store.root().to_path_buf() }),
-        Err(_) => write_whole(&path, &text)?,
-    }
-    Ok(lock)
-}
-
-/// Shards with posts, in the order of reading. A shard of notices alone has keys but no row.
-fn shards(counts: &[SourceCounts]) -> Vec<Shard> {
-    let mut shards = Vec::new();
-    for (source, counts) in counts.iter().enumerate() {
-        for (part, &posts) in counts.shards.iter().enumerate() {
-            shards.push(Shard { source, part, name: shard_name(source, part), posts });
-        }
-    }
-    shards
-}
-
-fn write_rejects(store: &Store, work: &Work, sources: usize) -> Result<(), PostsError> {
-    let path = store.rejects();
-    let partial = path.with_extension("jsonl.partial");
-    let io = |cause| PostsError::Io { path: path.clone(), cause };
-    let mut all = File::create(&partial).map_err(io)?;
-    for source in 0..sources {
-        let mut one = File::open(work.source_rejects(source)).map_err(io)?;
-        std::io::copy(&mut one, &mut all).map_err(io)?;
-    }
-    all.sync_all().map_err(io)?;
-    std::fs::rename(&partial, &path).map_err(io)
+    Ok(Some(manifest))
 }

@@ -4,12 +4,13 @@
 //! the keys of its posts to buckets by identifier; its rejects to lines of JSON.
 
 use super::options::{IngestOptions, RejectBound};
-use super::settling::{self, AuthorNotice};
-use super::tasks::{self, Progress};
-use super::{BUCKETS, Work};
+use super::settling::{self, AuthorNotice, Events};
+use super::work::{Shard, Work, shard_name};
+use super::{BUCKETS, Ingest, tasks};
+use crate::crew::{Answer, Crew};
 use crate::error::{PostsError, Rejected};
 use crate::post::{About, Notice, Post};
-use crate::read::{Item, Scanned, scan};
+use crate::read::{Item, Scanned, scan_with};
 use crate::store::{AuthorKey, Buckets, write_posts, write_whole};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +19,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// What reading a source gave; its file says that the source is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub(super) struct SourceCounts {
     pub(super) asides: u64,
     pub(super) rejected: u64,
     pub(super) reasons: BTreeMap<String, u64>,
+    /// Place and reason of the first record of a source without posts.
+    pub(super) unusable: Option<String>,
     /// Posts in each shard.
     pub(super) shards: Vec<u64>,
     pub(super) authors: Vec<AuthorNotice>,
@@ -36,28 +38,25 @@ pub(super) struct SourceCounts {
     pub(super) bytes: u64,
 }
 
-/// Reads every source that is not done yet.
-pub(super) fn run(
-    options: &IngestOptions,
-    work: &Work,
-    key: &AuthorKey,
-    progress: &Progress<'_>,
-) -> Result<Vec<SourceCounts>, PostsError> {
-    let total: u64 = work.plan.sources.iter().map(|source| source.bytes).sum();
+/// What reading all sources gave.
+#[derive(Default)]
+pub(super) struct Readings {
+    pub(super) counts: Vec<SourceCounts>,
+    /// Shards in the order of reading. One of notices alone has keys but no row.
+    pub(super) shards: Vec<Shard>,
+    /// Notices about every post of an author.
+    pub(super) of_authors: HashMap<u128, Events>,
+}
+
+/// Reads sources.
+pub(super) fn run(ingest: &Ingest<'_>, mine: &[usize]) -> Result<(), PostsError> {
+    let Ingest { options, work, key, progress, .. } = ingest;
+    let total: u64 = mine.iter().map(|&index| work.plan.sources[index].bytes).sum();
     let read_before = AtomicU64::new(0);
-    let records = AtomicU64::new(0);
     let rejects = AtomicU64::new(0);
-    // Place and reason of the first record of a source without posts, for the error if all are so.
-    let unusable: Mutex<Option<String>> = Mutex::new(None);
-    let quiet = |_: &'static str, _: u64, _: u64| {};
-    tasks::run("read", options.sources.len(), options.threads, &quiet, &|index| {
-        let done = work.source_counts(index);
-        if let Some(counts) = read_counts(&done)? {
-            read_before.fetch_add(counts.bytes, Ordering::Relaxed);
-            records.fetch_add(counts.records, Ordering::Relaxed);
-            rejects.fetch_add(counts.rejected, Ordering::Relaxed);
-            return Ok(());
-        }
+    let crew = Crew::new();
+    let helped = (options.threads > 1).then_some(&crew);
+    let source = |index: usize| {
         let meter = AtomicU64::new(0);
         let path = partial(&work.source_rejects(index));
         let rejects_file =
@@ -72,11 +71,12 @@ pub(super) fn run(
             pending: 0,
             counts: SourceCounts::default(),
             rejected: BufWriter::new(rejects_file),
-            hashes: HashMap::new(),
+            crew: helped,
+            writing: None,
         };
         let mut reported = 0;
-        let scanned = scan(&options.sources[index], &options.read, &meter, &mut |item| {
-            records.fetch_add(1, Ordering::Relaxed);
+        let path = &options.sources[index];
+        let scanned = scan_with(path, &options.read, &meter, helped, &mut |item| {
             if let Item::Rejected(_) = &item {
                 let rejects = rejects.fetch_add(1, Ordering::Relaxed) + 1;
                 if let Some(RejectBound::Count(bound)) = options.max_rejects {
@@ -96,8 +96,7 @@ pub(super) fn run(
             Ok(scanned) => scanned,
             // One source of many that holds nothing is counted; the run judges the whole.
             Err(PostsError::NoUsablePosts { records, first_reason, .. }) => {
-                let mut unusable = unusable.lock().unwrap_or_else(PoisonError::into_inner);
-                unusable.get_or_insert(first_reason);
+                reader.counts.unusable = Some(first_reason);
                 Scanned { records, rejected: records, ..Scanned::default() }
             }
             Err(PostsError::Empty { .. }) if options.sources.len() > 1 => Scanned::default(),
@@ -107,30 +106,52 @@ pub(super) fn run(
         reader.finish(scanned, meter.into_inner())?;
         progress("read", read_before.load(Ordering::Relaxed).min(total), total);
         Ok(())
-    })?;
+    };
+    // A thread without a source of its own helps those that have one.
+    let quiet = |_: &'static str, _: u64, _: u64| {};
+    let helpers = options.threads.saturating_sub(mine.len());
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(|| crew.work());
+        }
+        let done = tasks::run("read", mine, options.threads, &quiet, &source);
+        crew.dismiss();
+        done
+    })
+}
+
+/// What reading gave, once every source is read; fails when it is too little or too much was rejected.
+pub(super) fn load(options: &IngestOptions, work: &Work) -> Result<Readings, PostsError> {
     let mut counts = Vec::with_capacity(options.sources.len());
     for index in 0..options.sources.len() {
         let path = work.source_counts(index);
         counts.push(read_counts(&path)?.ok_or(PostsError::NotFound { path })?);
     }
-    let records: u64 = counts.iter().map(|counts| counts.records).sum();
-    let rejected: u64 = counts.iter().map(|counts| counts.rejected).sum();
-    if let Some(RejectBound::Share(share)) = options.max_rejects {
-        check_bound(rejected, (share * records as f64) as u64)?;
+    let sum = |get: fn(&SourceCounts) -> u64| counts.iter().map(get).sum::<u64>();
+    let (records, rejected) = (sum(|counts| counts.records), sum(|counts| counts.rejected));
+    match options.max_rejects {
+        Some(RejectBound::Share(share)) => check_bound(rejected, (share * records as f64) as u64)?,
+        Some(RejectBound::Count(bound)) => check_bound(rejected, bound)?,
+        None => {}
     }
-    let posts: u64 = counts.iter().map(|counts| counts.posts).sum();
-    let notices: u64 = counts.iter().map(|counts| counts.notices).sum();
-    if posts + notices == 0 {
+    if sum(|counts| counts.posts + counts.notices) == 0 {
         let path = options.sources.first().cloned().unwrap_or_default();
-        // What was read before a kill is remembered by kind alone.
         let kind = || counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
-        let first = unusable.into_inner().unwrap_or_else(PoisonError::into_inner).or_else(kind);
+        let first = counts.iter().find_map(|counts| counts.unusable.clone()).or_else(kind);
         return Err(match first {
             Some(first_reason) => PostsError::NoUsablePosts { path, records, first_reason },
             None => PostsError::Empty { path },
         });
     }
-    Ok(counts)
+    let mut readings = Readings::default();
+    for (source, counts) in counts.iter().enumerate() {
+        for (part, &posts) in counts.shards.iter().enumerate() {
+            readings.shards.push(Shard { source, part, name: shard_name(source, part), posts });
+        }
+        settling::add_notices(&counts.authors, &mut readings.of_authors);
+    }
+    readings.counts = counts;
+    Ok(readings)
 }
 
 /// Bytes between reports of progress.
@@ -158,24 +179,24 @@ fn partial(path: &Path) -> PathBuf {
     path.with_extension("jsonl.partial")
 }
 
-struct SourceReader<'r> {
+struct SourceReader<'r, 'c> {
     options: &'r IngestOptions,
-    work: &'r Work,
-    key: &'r AuthorKey,
+    work: &'c Work,
+    key: &'c AuthorKey,
     index: usize,
     posts: Vec<Post>,
+    /// Notices since the last shard.
     buckets: Buckets,
     /// Posts and notices since the last shard.
     pending: usize,
     counts: SourceCounts,
     rejected: BufWriter<File>,
-    hashes: HashMap<String, String>,
+    crew: Option<&'r Crew<'c>>,
+    /// The shard before, on its way to the disk.
+    writing: Option<Answer<Result<(), PostsError>>>,
 }
 
-/// Authors whose hashes are remembered; beyond it the table starts anew.
-const REMEMBERED_AUTHORS: usize = 1 << 18;
-
-impl SourceReader<'_> {
+impl SourceReader<'_, '_> {
     fn take(&mut self, item: Item) -> Result<(), PostsError> {
         match item {
             Item::Post(post) => self.post(*post),
@@ -186,29 +207,13 @@ impl SourceReader<'_> {
         if self.pending >= self.options.shard_posts { self.flush() } else { Ok(()) }
     }
 
-    fn hash(&mut self, author: &str) -> String {
-        if let Some(hash) = self.hashes.get(author) {
-            return hash.clone();
-        }
-        if self.hashes.len() >= REMEMBERED_AUTHORS {
-            self.hashes.clear();
-        }
-        let hash = self.key.hash(author);
-        self.hashes.insert(author.to_string(), hash.clone());
-        hash
-    }
-
     fn post(&mut self, mut post: Post) {
-        post.author = self.hash(&post.author);
-        post.author_id = post.author_id.take().map(|id| self.hash(&id));
         if post.basis.is_empty() {
             post.basis.clone_from(&self.options.basis);
         }
         if post.licence.is_none() {
             post.licence.clone_from(&self.options.licence);
         }
-        let shard = self.counts.shards.len();
-        settling::put_post(&mut self.buckets, &post, (self.index, shard), self.posts.len());
         self.posts.push(post);
     }
 
@@ -216,9 +221,8 @@ impl SourceReader<'_> {
         match &notice.about {
             About::Post(id) => settling::put_notice(&mut self.buckets, id, &notice),
             About::Author(author) => {
-                let author = self.hash(author);
                 self.counts.authors.push(AuthorNotice {
-                    author,
+                    author: self.key.hash(author),
                     removal: notice.removal,
                     reversed: notice.reversed,
                     at_unix_seconds: notice.at_unix_seconds,
@@ -240,21 +244,40 @@ impl SourceReader<'_> {
         writeln!(self.rejected, "{line}").map_err(|cause| PostsError::Io { path, cause })
     }
 
+    /// Sends a shard to the disk; one at a time is on its way.
     fn flush(&mut self) -> Result<(), PostsError> {
-        let shard = self.counts.shards.len();
-        let buckets = std::mem::replace(&mut self.buckets, Buckets::new(BUCKETS));
-        buckets.write(&self.work.keys(self.index, shard))?;
-        write_posts(&self.work.raw(self.index, shard), &self.posts)?;
-        self.counts.shards.push(self.posts.len() as u64);
-        self.posts.clear();
+        self.written()?;
+        let shard = RawShard {
+            source: self.index,
+            part: self.counts.shards.len(),
+            posts: std::mem::take(&mut self.posts),
+            buckets: std::mem::replace(&mut self.buckets, Buckets::new(BUCKETS)),
+        };
+        self.counts.shards.push(shard.posts.len() as u64);
         self.pending = 0;
-        Ok(())
+        let (work, key) = (self.work, self.key);
+        match self.crew {
+            None => shard.write(work, key),
+            Some(crew) => {
+                self.writing = Some(crew.submit(move || shard.write(work, key)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the shard before is on the disk.
+    fn written(&mut self) -> Result<(), PostsError> {
+        match self.writing.take().zip(self.crew) {
+            None => Ok(()),
+            Some((writing, crew)) => writing.wait(crew),
+        }
     }
 
     fn finish(mut self, scanned: Scanned, bytes: u64) -> Result<(), PostsError> {
         if self.pending > 0 {
             self.flush()?;
         }
+        self.written()?;
         let path = self.work.source_rejects(self.index);
         let io = |cause| PostsError::Io { path: path.clone(), cause };
         let file = self.rejected.into_inner().map_err(|error| io(error.into_error()))?;
@@ -271,5 +294,36 @@ impl SourceReader<'_> {
             cause: error.into(),
         })?;
         write_whole(&self.work.source_counts(self.index), &text)
+    }
+}
+
+/// A shard before it is written.
+struct RawShard {
+    source: usize,
+    part: usize,
+    posts: Vec<Post>,
+    /// Notices about posts.
+    buckets: Buckets,
+}
+
+impl RawShard {
+    /// Hashes authors and writes posts and keys.
+    fn write(mut self, work: &Work, key: &AuthorKey) -> Result<(), PostsError> {
+        let mut hashes: HashMap<String, String> = HashMap::new();
+        let mut hash = |author: &str| match hashes.get(author) {
+            Some(hash) => hash.clone(),
+            None => {
+                let hash = key.hash(author);
+                hashes.insert(author.to_string(), hash.clone());
+                hash
+            }
+        };
+        for (row, post) in self.posts.iter_mut().enumerate() {
+            post.author = hash(&post.author);
+            post.author_id = post.author_id.take().map(|id| hash(&id));
+            settling::put_post(&mut self.buckets, post, self.source, self.part, row);
+        }
+        self.buckets.write(&work.keys(self.source, self.part))?;
+        write_posts(&work.raw(self.source, self.part), &self.posts)
     }
 }

@@ -5,11 +5,11 @@
 //! tombstone. Several rows of one identifier are versions of one post when author and time agree;
 //! the one edited last, then the longest, then the first read is kept.
 
-use super::tasks::{self, Progress};
-use super::{BUCKETS, Work};
+use super::work::place;
+use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::PostsError;
 use crate::post::{Notice, Post, Removal};
-use crate::store::{Buckets, Fields, put_i64, put_u32, put_u128};
+use crate::store::{Buckets, Sorter, Spread, Words};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
@@ -37,51 +37,77 @@ fn author_key(author: &str) -> u128 {
     if author.is_empty() { 0 } else { xxh3_128(author.as_bytes()) }
 }
 
-const POST: u32 = 0;
-const NOTICE: u32 = 1;
+const POST: u64 = 0;
+const NOTICE: u64 = 1;
 /// In place of a time that is not known.
 const NO_TIME: i64 = i64::MIN;
+/// In place of a removal where there is none.
+const NO_REMOVAL: u64 = u64::MAX;
+
+/// What settling must know of a post or a notice: key of the identifier, kind, place, and the rest.
+type KeyRecord = Words<14>;
+
+fn halves(hash: u128) -> [u64; 2] {
+    [(hash >> 64) as u64, hash as u64]
+}
+
+fn whole([high, low]: [u64; 2]) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
 
 /// Appends what must be known of a post.
-pub(super) fn put_post(
-    buckets: &mut Buckets,
-    post: &Post,
-    (source, shard): (usize, usize),
-    row: usize,
-) {
+pub(super) fn put_post(buckets: &mut Buckets, post: &Post, source: usize, part: usize, row: usize) {
     let key = key_of(&post.id);
-    let out = buckets.part(bucket_of(key));
-    put_u32(out, POST);
-    put_u128(out, key);
-    put_u128(out, author_key(&post.author));
-    put_u128(out, author_key(post.author_id.as_deref().unwrap_or("")));
-    put_i64(out, post.created_at_unix_seconds.unwrap_or(NO_TIME));
-    put_i64(out, post.edited_at_unix_seconds.unwrap_or(NO_TIME));
-    put_u128(out, xxh3_128(post.text.as_bytes()));
-    put_u32(out, post.text.len() as u32);
-    put_u32(out, source as u32);
-    put_u32(out, shard as u32);
-    put_u32(out, row as u32);
-    put_u32(out, post.tombstone.map_or(u32::MAX, |tombstone| code(tombstone.removal)));
-    put_i64(out, post.tombstone.and_then(|t| t.at_unix_seconds).unwrap_or(NO_TIME));
+    let [key_high, key_low] = halves(key);
+    let [author_high, author_low] = halves(author_key(&post.author));
+    let author_id = author_key(post.author_id.as_deref().unwrap_or(""));
+    let [author_id_high, author_id_low] = halves(author_id);
+    let [text_high, text_low] = halves(xxh3_128(post.text.as_bytes()));
+    let removal = post.tombstone.map_or(NO_REMOVAL, |tombstone| code(tombstone.removal));
+    let removed_at = post.tombstone.and_then(|tombstone| tombstone.at_unix_seconds);
+    // A text's length shares its word with the kind of removal.
+    let length = (post.text.len() as u64) << 8 | (removal & 0xff);
+    let record: KeyRecord = Words([
+        key_high,
+        key_low,
+        POST,
+        place(source, part),
+        row as u64,
+        author_high,
+        author_low,
+        author_id_high,
+        author_id_low,
+        post.created_at_unix_seconds.unwrap_or(NO_TIME) as u64,
+        post.edited_at_unix_seconds.unwrap_or(NO_TIME) as u64,
+        text_high ^ text_low,
+        length,
+        removed_at.unwrap_or(NO_TIME) as u64,
+    ]);
+    buckets.push(bucket_of(key), &record);
 }
 
 /// Appends a notice about a post.
 pub(super) fn put_notice(buckets: &mut Buckets, id: &str, notice: &Notice) {
     let key = key_of(id);
-    let out = buckets.part(bucket_of(key));
-    put_u32(out, NOTICE);
-    put_u128(out, key);
-    put_u32(out, code(notice.removal));
-    put_u32(out, u32::from(notice.reversed));
-    put_i64(out, notice.at_unix_seconds.unwrap_or(NO_TIME));
+    let [high, low] = halves(key);
+    let mut words = [0; 14];
+    words[..6].copy_from_slice(&[
+        high,
+        low,
+        NOTICE,
+        code(notice.removal),
+        u64::from(notice.reversed),
+        notice.at_unix_seconds.unwrap_or(NO_TIME) as u64,
+    ]);
+    let record: KeyRecord = Words(words);
+    buckets.push(bucket_of(key), &record);
 }
 
-fn code(removal: Removal) -> u32 {
-    Removal::ALL.iter().position(|kind| *kind == removal).unwrap_or(0) as u32
+fn code(removal: Removal) -> u64 {
+    Removal::ALL.iter().position(|kind| *kind == removal).unwrap_or(0) as u64
 }
 
-fn removal_of(code: u32) -> Option<Removal> {
+fn removal_of(code: u64) -> Option<Removal> {
     Removal::ALL.get(code as usize).copied()
 }
 
@@ -91,9 +117,10 @@ struct Row {
     author_id: u128,
     created: i64,
     edited: i64,
-    text: u128,
-    text_bytes: u32,
-    place: (u32, u32, u32),
+    text: u64,
+    text_bytes: u64,
+    /// Source and part, then row.
+    place: (u64, u64),
 }
 
 impl Row {
@@ -108,7 +135,7 @@ impl Row {
 
 /// The latest event of each kind of removal.
 #[derive(Clone, Copy, Default)]
-struct Events {
+pub(super) struct Events {
     latest: [Option<(i64, bool)>; Removal::ALL.len()],
 }
 
@@ -137,94 +164,101 @@ pub(super) enum Settled {
     Superseded,
 }
 
-/// Settles every bucket that is not settled.
-pub(super) fn run(
-    work: &Work,
-    shards: &[(usize, usize)],
-    authors: &[AuthorNotice],
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<(), PostsError> {
-    let mut of_author: HashMap<u128, Events> = HashMap::new();
-    for notice in authors {
+/// Adds notices about authors to the events of each.
+pub(super) fn add_notices(notices: &[AuthorNotice], of_author: &mut HashMap<u128, Events>) {
+    for notice in notices {
         let events = of_author.entry(author_key(&notice.author)).or_default();
         events.add(notice.removal, notice.reversed, notice.at_unix_seconds);
     }
-    let files: Vec<_> = shards.iter().map(|&(source, shard)| work.keys(source, shard)).collect();
-    let place: HashMap<(usize, usize), usize> =
-        shards.iter().enumerate().map(|(index, &shard)| (shard, index)).collect();
-    tasks::run("settle", BUCKETS, threads, progress, &|bucket| {
-        let path = work.settled(bucket);
-        if path.exists() {
-            return Ok(());
-        }
-        let records = Buckets::read(&files, bucket, BUCKETS)?;
-        let mut out = Buckets::new(shards.len());
-        for (place_of_row, settled) in settle(&records, &of_author) {
-            let (source, shard, row) = place_of_row;
-            let Some(&shard) = place.get(&(source as usize, shard as usize)) else { continue };
-            let part = out.part(shard);
-            put_u32(part, row);
-            match settled {
-                Settled::Superseded => {
-                    put_u32(part, u32::MAX);
-                    put_i64(part, NO_TIME);
-                }
-                Settled::Gone(removal, at) => {
-                    put_u32(part, code(removal));
-                    put_i64(part, at.unwrap_or(NO_TIME));
-                }
-            }
-        }
-        out.write(&path)
-    })
 }
 
-/// Decides on the rows of one bucket; rows that stay are not named.
-fn settle(records: &[u8], of_author: &HashMap<u128, Events>) -> Vec<((u32, u32, u32), Settled)> {
-    let mut rows: HashMap<u128, Vec<Row>> = HashMap::new();
-    let mut events: HashMap<u128, Events> = HashMap::new();
-    let mut fields = Fields::new(records);
-    let time = |at: i64| (at != NO_TIME).then_some(at);
-    while !fields.is_empty() {
-        let kind = fields.u32();
-        let key = fields.u128();
-        if kind == NOTICE {
-            let (removal, reversed, at) = (fields.u32(), fields.u32(), fields.i64());
-            if let Some(removal) = removal_of(removal) {
-                events.entry(key).or_default().add(removal, reversed != 0, time(at));
-            }
-            continue;
-        }
-        let row = Row {
-            author: fields.u128(),
-            author_id: fields.u128(),
-            created: fields.i64(),
-            edited: fields.i64(),
-            text: fields.u128(),
-            text_bytes: fields.u32(),
-            place: (fields.u32(), fields.u32(), fields.u32()),
+/// A decision on a row: row, code of the removal, its time.
+type Decision = Words<3>;
+
+/// Settles a bucket of identifiers.
+pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), PostsError> {
+    let Ingest { work, readings, .. } = ingest;
+    let shards = &readings.shards;
+    let files: Vec<_> = shards.iter().map(|shard| work.keys(shard.source, shard.part)).collect();
+    let index: HashMap<u64, usize> = shards
+        .iter()
+        .enumerate()
+        .map(|(index, shard)| (place(shard.source, shard.part), index))
+        .collect();
+    let folder = work.sorting("settle", bucket);
+    let mut sorter = Sorter::new(&folder, "keys", SORT_BYTES);
+    Buckets::each(&files, bucket, BUCKETS, |record: KeyRecord| sorter.push(record))?;
+    let mut out = Spread::new(&folder, shards.len(), SORT_BYTES);
+    let mut put = |(at, row): (u64, u64), settled| {
+        let Some(&shard) = index.get(&at) else { return Ok(()) };
+        let (code, at) = match settled {
+            Settled::Superseded => (NO_REMOVAL, NO_TIME),
+            Settled::Gone(removal, at) => (code(removal), at.unwrap_or(NO_TIME)),
         };
-        let (removal, at) = (fields.u32(), fields.i64());
-        // A row that is marked itself marks every copy of the post.
-        if let Some(removal) = removal_of(removal) {
-            events.entry(key).or_default().add(removal, false, time(at));
+        let decision: Decision = Words([row, code, at as u64]);
+        out.push(shard, row, &decision)
+    };
+    let mut group = Group::default();
+    for record in sorter.sorted()? {
+        let Words(words) = record?;
+        let key = whole([words[0], words[1]]);
+        if group.key != Some(key) {
+            std::mem::take(&mut group).settle(&readings.of_authors, &mut put)?;
+            group.key = Some(key);
         }
-        rows.entry(key).or_default().push(row);
+        group.add(&words);
     }
-    let mut settled = Vec::new();
-    for (key, mut rows) in rows {
-        rows.sort_by_key(|row| row.place);
-        let of_post = events.get(&key).copied().unwrap_or_default();
+    group.settle(&readings.of_authors, &mut put)?;
+    out.write(&work.of_bucket("settled", bucket))
+}
+
+/// The rows and events of one identifier.
+#[derive(Default)]
+struct Group {
+    key: Option<u128>,
+    rows: Vec<Row>,
+    events: Events,
+}
+
+impl Group {
+    fn add(&mut self, words: &[u64; 14]) {
+        let time = |word: u64| (word as i64 != NO_TIME).then_some(word as i64);
+        if words[2] == NOTICE {
+            if let Some(removal) = removal_of(words[3]) {
+                self.events.add(removal, words[4] != 0, time(words[5]));
+            }
+            return;
+        }
+        // A row that is marked itself marks every copy of the post.
+        if let Some(removal) = removal_of(words[12] & 0xff) {
+            self.events.add(removal, false, time(words[13]));
+        }
+        self.rows.push(Row {
+            place: (words[3], words[4]),
+            author: whole([words[5], words[6]]),
+            author_id: whole([words[7], words[8]]),
+            created: words[9] as i64,
+            edited: words[10] as i64,
+            text: words[11],
+            text_bytes: words[12] >> 8,
+        });
+    }
+
+    /// Decides on the rows, which come in the order of reading; rows that stay are not named.
+    fn settle(
+        self,
+        of_author: &HashMap<u128, Events>,
+        put: &mut dyn FnMut((u64, u64), Settled) -> Result<(), PostsError>,
+    ) -> Result<(), PostsError> {
         let mut living: Vec<&Row> = Vec::new();
-        for row in &rows {
+        for row in &self.rows {
             let owners = [row.author, row.author_id];
             let of_owner = owners.iter().filter_map(|owner| of_author.get(owner)?.in_force());
-            let removed = of_post.in_force().into_iter().chain(of_owner);
+            let removed = self.events.in_force().into_iter().chain(of_owner);
             match removed.min_by_key(|&(removal, at)| (at, removal)) {
                 Some((removal, at)) => {
                     let at = (at != i64::MAX).then_some(at);
-                    settled.push((row.place, Settled::Gone(removal, at)));
+                    put(row.place, Settled::Gone(removal, at))?;
                 }
                 None => living.push(row),
             }
@@ -236,35 +270,33 @@ fn settle(records: &[u8], of_author: &HashMap<u128, Events>) -> Vec<((u32, u32, 
             match kept.iter_mut().find(|other| row.is_version_of(other)) {
                 None => kept.push(row),
                 Some(other) if better(&row) > better(other) => {
-                    settled.push((other.place, Settled::Superseded));
+                    put(other.place, Settled::Superseded)?;
                     *other = row;
                 }
-                Some(_) => settled.push((row.place, Settled::Superseded)),
+                Some(_) => put(row.place, Settled::Superseded)?,
             }
         }
+        Ok(())
     }
-    settled.sort_by_key(|(place, _)| *place);
-    settled
 }
 
 /// The decisions on the rows of a shard, by row.
 pub(super) fn of_shard(
-    work: &Work,
+    ingest: &Ingest<'_>,
     shard: usize,
-    shards: usize,
 ) -> Result<HashMap<usize, Settled>, PostsError> {
-    let files: Vec<_> = (0..BUCKETS).map(|bucket| work.settled(bucket)).collect();
-    let records = Buckets::read(&files, shard, shards)?;
-    let mut fields = Fields::new(&records);
+    let files = ingest.work.of_buckets("settled");
     let mut settled = HashMap::new();
-    while !fields.is_empty() {
-        let (row, code, at) = (fields.u32(), fields.u32(), fields.i64());
+    Buckets::each(&files, shard, ingest.readings.shards.len(), |record: Decision| {
+        let Words([row, code, at]) = record;
+        let at = at as i64;
         let decision = match removal_of(code) {
             Some(removal) => Settled::Gone(removal, (at != NO_TIME).then_some(at)),
             None => Settled::Superseded,
         };
         settled.insert(row as usize, decision);
-    }
+        Ok(())
+    })?;
     Ok(settled)
 }
 
@@ -272,6 +304,7 @@ pub(super) fn of_shard(
 mod tests {
     use super::*;
     use crate::post::{About, Tombstone};
+    use crate::store::Record as _;
     use proptest::prelude::*;
 
     fn post(id: &str, text: &str, edited: Option<i64>) -> Post {
@@ -290,21 +323,29 @@ mod tests {
 
     /// Decisions on rows in the order given; notices stand among the posts.
     fn decide(items: &[Result<Post, Notice>]) -> HashMap<u32, Settled> {
-        let mut records = Vec::new();
+        let mut buckets = Buckets::new(BUCKETS);
         let mut row = 0;
         for item in items {
-            let mut buckets = Buckets::new(BUCKETS);
             match item {
                 Ok(post) => {
-                    put_post(&mut buckets, post, (0, 0), row);
+                    put_post(&mut buckets, post, 0, 0, row);
                     row += 1;
                 }
                 Err(notice) => put_notice(&mut buckets, "1", notice),
             }
-            records.extend_from_slice(buckets.part(bucket_of(key_of("1"))));
         }
-        let settled = settle(&records, &HashMap::new());
-        settled.into_iter().map(|((_, _, row), settled)| (row, settled)).collect()
+        let mut bytes = buckets.part(bucket_of(key_of("1"))).as_slice();
+        let mut group = Group::default();
+        while let Some(Words(words)) = KeyRecord::read(&mut bytes).expect("whole records") {
+            group.add(&words);
+        }
+        let mut settled = HashMap::new();
+        let put = &mut |(_, row): (u64, u64), decision| {
+            settled.insert(row as u32, decision);
+            Ok(())
+        };
+        group.settle(&HashMap::new(), put).expect("nothing fails");
+        settled
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Independent tasks on a few threads, with progress, in any order and with one result.
 //!
 //! A task writes its output whole; one whose output is there is not run again. That is all that
-//! resuming needs.
+//! resuming needs, on one machine or on many.
 
 use crate::error::PostsError;
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Hears how far an ingest is: the step, units done, units in all.
 pub type Progress<'p> = dyn Fn(&'static str, u64, u64) + Sync + 'p;
 
-/// Runs tasks `0..count`; the first error stops the rest and is returned.
+/// Runs the tasks of some numbers; the first error stops the rest and is returned.
 pub(super) fn run(
     step: &'static str,
-    count: usize,
+    tasks: &[usize],
     threads: usize,
     progress: &Progress<'_>,
     task: &(dyn Fn(usize) -> Result<(), PostsError> + Sync),
@@ -22,17 +22,14 @@ pub(super) fn run(
     let done = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let error: Mutex<Option<(usize, PostsError)>> = Mutex::new(None);
-    progress(step, 0, count as u64);
+    progress(step, 0, tasks.len() as u64);
     let work = || {
         while !failed.load(Ordering::SeqCst) {
-            let index = next.fetch_add(1, Ordering::SeqCst);
-            if index >= count {
-                return;
-            }
+            let Some(&index) = tasks.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
             match task(index) {
                 Ok(()) => {
                     let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-                    progress(step, done as u64, count as u64);
+                    progress(step, done as u64, tasks.len() as u64);
                 }
                 Err(cause) => {
                     failed.store(true, Ordering::SeqCst);
@@ -45,7 +42,7 @@ pub(super) fn run(
             }
         }
     };
-    let threads = threads.clamp(1, count.max(1));
+    let threads = threads.clamp(1, tasks.len().max(1));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);

@@ -4,166 +4,219 @@
 //! replaces a link by the link of what it points to (Wyllie 1979, "The complexity of parallel
 //! computations", section 3), so a chain of n replies takes log2 n rounds. A link to a post that is
 //! not there ends the chain. Loops, which only damaged data has, end after a bound of rounds.
+//!
+//! A round is one pass with one barrier: a bucket holds the links of its posts and the questions to them,
+//! and puts each answer both where the link belongs and, as the next question, where it now points.
 
+use super::options::Stage;
+use super::phases::PHASES;
 use super::settling::{bucket_of, key_of};
-use super::tasks::{self, Progress};
-use super::{BUCKETS, Shard, Work};
+use super::work::{place, shard_and_row};
+use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::PostsError;
-use crate::store::{Buckets, Fields, Store, put_bytes, put_u32, put_u128, read_posts};
-use std::collections::HashMap;
+use crate::post::Post;
+use crate::store::{
+    Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes, put_u32, put_u128, write_whole,
+};
+use std::path::PathBuf;
 
 /// Rounds after which a chain must be a loop: 2^24 replies.
-const MOST_ROUNDS: usize = 24;
+pub(super) const MOST_ROUNDS: usize = 24;
+
+/// The last bucket of a round's files says how many questions are open.
+const OPEN: usize = BUCKETS;
+
+/// A link of a post, or a question: key of the post in two halves, which of both, place of the row that
+/// asks. It carries whether the link names the thread, the key of the post it is the link of, and what it
+/// points to.
+type LinkRecord = Keyed<4>;
+const LINK: u64 = 0;
+const QUESTION: u64 = 1;
+
+/// A row for its shard. It carries the thread's name.
+type Named = Keyed<1>;
 
 /// A post's link.
 struct Link<'a> {
     /// Key of the post.
     node: u128,
-    shard: u32,
-    row: u32,
+    /// Its row.
+    place: u64,
     /// Whether `target` names the thread.
     ended: bool,
     /// Identifier of what it points to.
     target: &'a str,
 }
 
-fn put(out: &mut Vec<u8>, link: &Link<'_>) {
-    put_u128(out, link.node);
-    put_u32(out, link.shard);
-    put_u32(out, link.row);
-    put_u32(out, u32::from(link.ended));
-    put_bytes(out, link.target.as_bytes());
+impl Link<'_> {
+    fn record(&self, kind: u64) -> (usize, LinkRecord) {
+        let key = if kind == LINK { self.node } else { key_of(self.target) };
+        let mut body = Vec::with_capacity(24 + self.target.len());
+        put_u32(&mut body, u32::from(self.ended));
+        put_u128(&mut body, self.node);
+        put_bytes(&mut body, self.target.as_bytes());
+        let words = [(key >> 64) as u64, key as u64, kind, self.place];
+        (bucket_of(key), Keyed { words, body: body.into_boxed_slice() })
+    }
+
+    fn of(record: &LinkRecord) -> Link<'_> {
+        let mut fields = Fields::new(&record.body);
+        Link {
+            place: record.words[3],
+            ended: fields.u32() != 0,
+            node: fields.u128(),
+            target: fields.text(),
+        }
+    }
 }
 
-fn take<'a>(fields: &mut Fields<'a>) -> Link<'a> {
-    Link {
-        node: fields.u128(),
-        shard: fields.u32(),
-        row: fields.u32(),
-        ended: fields.u32() != 0,
-        target: fields.text(),
+/// Spills the links of a shard and the first questions; an empty file when threads are not asked for.
+pub(super) fn links(ingest: &Ingest<'_>, index: usize, posts: &[Post]) -> Result<(), PostsError> {
+    let mut buckets = Buckets::new(BUCKETS + 1);
+    let mut open = 0;
+    // Dropped posts still say which thread their replies belong to.
+    for (row, post) in posts.iter().enumerate().filter(|_| ingest.options.runs(Stage::Threads)) {
+        let (ended, target) = match (&post.conversation, &post.in_reply_to) {
+            (Some(conversation), _) => (true, conversation),
+            (None, Some(parent)) => (false, parent),
+            (None, None) => (true, &post.id),
+        };
+        let link = Link { node: key_of(&post.id), place: place(index, row), ended, target };
+        let (bucket, record) = link.record(LINK);
+        buckets.push(bucket, &record);
+        if !ended {
+            open += 1;
+            let (bucket, record) = link.record(QUESTION);
+            buckets.push(bucket, &record);
+        }
+    }
+    buckets.push(OPEN, &Words([open]));
+    buckets.write(&ingest.work.of_shard("links", &ingest.readings.shards[index]))
+}
+
+/// The folder of a round; that of round 0 holds the links as posts state them.
+pub(super) fn folder(round: usize) -> String {
+    if round == 0 { "links".to_string() } else { format!("round-{round}") }
+}
+
+fn files(ingest: &Ingest<'_>, round: usize) -> Vec<PathBuf> {
+    match round {
+        0 => ingest.work.of_shards(&folder(0), &ingest.readings.shards),
+        _ => ingest.work.of_buckets(&folder(round)),
     }
 }
 
-/// Finds the thread of every post and spills its name by shard, unless that is done.
-pub(super) fn run(
-    work: &Work,
-    store: &Store,
-    shards: &[Shard],
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<(), PostsError> {
-    if work.threads_done().exists() {
-        return Ok(());
+/// Whether a round that is complete leaves questions. A round that had no task leaves none.
+pub(super) fn is_open(ingest: &Ingest<'_>, round: usize) -> Result<bool, PostsError> {
+    let files = files(ingest, round);
+    if files.first().is_none_or(|file| !file.exists()) {
+        return Ok(false);
     }
-    let folder = work.folder("links");
-    std::fs::remove_dir_all(&folder).ok();
-    let first: Vec<_> =
-        shards.iter().map(|shard| folder.join(format!("0-{}", shard.name))).collect();
-    tasks::run("links", shards.len(), threads, progress, &|index| {
-        let mut buckets = Buckets::new(BUCKETS);
-        // Dropped posts still say which thread their replies belong to.
-        for (row, post) in read_posts(&store.posts(&shards[index].name))?.iter().enumerate() {
-            let (ended, target) = match (&post.conversation, &post.in_reply_to) {
-                (Some(conversation), _) => (true, conversation),
-                (None, Some(parent)) => (false, parent),
-                (None, None) => (true, &post.id),
-            };
-            let node = key_of(&post.id);
-            let link = Link { node, shard: index as u32, row: row as u32, ended, target };
-            put(buckets.part(bucket_of(node)), &link);
-        }
-        buckets.write(&first[index])
+    let mut open = 0;
+    Buckets::each(&files, OPEN, BUCKETS + 1, |Words([questions]): Words<1>| {
+        open += questions;
+        Ok(())
     })?;
-    let mut files = first;
-    for round in 1..=MOST_ROUNDS {
-        let open = std::sync::atomic::AtomicBool::new(false);
-        // Questions: what does the target point to? They go to the target's bucket.
-        let questions: Vec<_> =
-            (0..BUCKETS).map(|bucket| folder.join(format!("{round}-ask-{bucket}"))).collect();
-        tasks::run("threads", BUCKETS, threads, progress, &|bucket| {
-            let records = Buckets::read(&files, bucket, BUCKETS)?;
-            let mut fields = Fields::new(&records);
-            let mut out = Buckets::new(BUCKETS);
-            while !fields.is_empty() {
-                let link = take(&mut fields);
-                if !link.ended {
-                    open.store(true, std::sync::atomic::Ordering::Relaxed);
-                    put(out.part(bucket_of(key_of(link.target))), &link);
-                }
+    Ok(open > 0)
+}
+
+/// Answers the questions to a bucket.
+pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<(), PostsError> {
+    let work = &ingest.work;
+    let name = folder(round);
+    let sorting = work.sorting(&name, bucket);
+    let mut sorter = Sorter::new(&sorting, "links", SORT_BYTES);
+    let before = files(ingest, round - 1);
+    Buckets::each(&before, bucket, BUCKETS + 1, |record: LinkRecord| sorter.push(record))?;
+    let mut out = Spread::new(&sorting, BUCKETS + 1, SORT_BYTES);
+    let mut open = 0;
+    let mut order = 0;
+    let mut put = |link: &Link<'_>, kind: u64| {
+        let (bucket, record) = link.record(kind);
+        order += 1;
+        out.push(bucket, order, &record)
+    };
+    // Of rows with one identifier the first speaks.
+    let mut speaker: Option<LinkRecord> = None;
+    for record in sorter.sorted()? {
+        let record = record?;
+        let same = speaker.as_ref().is_some_and(|first| first.words[..2] == record.words[..2]);
+        let link = Link::of(&record);
+        if record.words[2] == LINK {
+            if link.ended {
+                put(&link, LINK)?;
             }
-            out.write(&questions[bucket])
-        })?;
-        if !open.into_inner() {
-            break;
+            if !same {
+                speaker = Some(record);
+            }
+            continue;
         }
-        let answers: Vec<_> =
-            (0..BUCKETS).map(|bucket| folder.join(format!("{round}-{bucket}"))).collect();
-        tasks::run("threads", BUCKETS, threads, progress, &|bucket| {
-            let records = Buckets::read(&files, bucket, BUCKETS)?;
-            let mut fields = Fields::new(&records);
-            let mut out = Buckets::new(BUCKETS);
-            let mut links: HashMap<u128, (bool, &str)> = HashMap::new();
-            while !fields.is_empty() {
-                let link = take(&mut fields);
-                // Of rows with one identifier the first speaks.
-                links.entry(link.node).or_insert((link.ended, link.target));
-                if link.ended {
-                    put(out.part(bucket_of(link.node)), &link);
-                }
-            }
-            let asked = Buckets::read(&questions, bucket, BUCKETS)?;
-            let mut fields = Fields::new(&asked);
-            while !fields.is_empty() {
-                let mut link = take(&mut fields);
-                let last_round = round == MOST_ROUNDS;
-                (link.ended, link.target) = match links.get(&key_of(link.target)) {
-                    Some(&(ended, target)) => (ended || last_round, target),
-                    None => (true, link.target),
-                };
-                put(out.part(bucket_of(link.node)), &link);
-            }
-            out.write(&answers[bucket])
-        })?;
-        for file in files.iter().chain(&questions) {
-            std::fs::remove_file(file).ok();
+        let answer = speaker.as_ref().filter(|_| same).map(Link::of);
+        let (ended, target) = match &answer {
+            Some(answer) => (answer.ended || round == MOST_ROUNDS, answer.target),
+            None => (true, link.target),
+        };
+        let link = Link { ended, target, ..link };
+        put(&link, LINK)?;
+        if !ended {
+            open += 1;
+            put(&link, QUESTION)?;
         }
-        files = answers;
     }
-    let by_shard = |bucket: usize| work.threads(bucket);
-    tasks::run("threads", BUCKETS, threads, progress, &|bucket| {
-        let records = Buckets::read(&files, bucket, BUCKETS)?;
-        let mut fields = Fields::new(&records);
-        let mut out = Buckets::new(shards.len());
-        while !fields.is_empty() {
-            let link = take(&mut fields);
-            let part = out.part(link.shard as usize);
-            put_u32(part, link.row);
-            put_bytes(part, link.target.as_bytes());
+    out.push(OPEN, 0, &Words([open]))?;
+    out.write(&work.of_bucket(&name, bucket))
+}
+
+/// Rounds that have a phase of their own.
+fn rounds_in_phases() -> usize {
+    PHASES.iter().filter(|(name, _)| name.starts_with("threads-")).count()
+}
+
+/// Follows longer chains to their end, alone; says which round was the last.
+pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), PostsError> {
+    let there = |round: &usize| files(ingest, *round).first().is_some_and(|file| file.exists());
+    let mut last = (0..=rounds_in_phases()).rev().find(there).unwrap_or(0);
+    while is_open(ingest, last)? {
+        last += 1;
+        for bucket in 0..BUCKETS {
+            if !ingest.work.of_bucket(&folder(last), bucket).exists() {
+                round(ingest, last, bucket)?;
+            }
         }
-        out.write(&by_shard(bucket))
+    }
+    write_whole(&ingest.work.folder("chains"), last.to_string().as_bytes())
+}
+
+/// Tells the shards the threads of the posts of a bucket.
+pub(super) fn names(ingest: &Ingest<'_>, bucket: usize) -> Result<(), PostsError> {
+    let Ingest { work, readings, .. } = ingest;
+    let path = work.folder("chains");
+    let text = std::fs::read_to_string(&path);
+    let last = text.map_err(|cause| PostsError::Io { path, cause })?.trim().parse().unwrap_or(0);
+    let sorting = work.sorting("names", bucket);
+    let mut out = Spread::new(&sorting, readings.shards.len(), SORT_BYTES);
+    Buckets::each(&files(ingest, last), bucket, BUCKETS + 1, |record: LinkRecord| {
+        let link = Link::of(&record);
+        let (shard, row) = shard_and_row(link.place);
+        let named: Named = Keyed { words: [row as u64], body: link.target.as_bytes().into() };
+        out.push(shard, row as u64, &named)
     })?;
-    std::fs::remove_dir_all(&folder).ok();
-    crate::store::write_whole(&work.threads_done(), b"")
+    out.write(&work.of_bucket("names", bucket))
 }
 
 /// The thread of each row of a shard.
 pub(super) fn of_shard(
-    work: &Work,
+    ingest: &Ingest<'_>,
     shard: usize,
-    shards: usize,
     rows: usize,
 ) -> Result<Vec<String>, PostsError> {
-    let files: Vec<_> = (0..BUCKETS).map(|bucket| work.threads(bucket)).collect();
-    let records = Buckets::read(&files, shard, shards)?;
-    let mut fields = Fields::new(&records);
+    let files = ingest.work.of_buckets("names");
     let mut threads = vec![String::new(); rows];
-    while !fields.is_empty() {
-        let row = fields.u32() as usize;
-        let thread = fields.text();
-        if let Some(place) = threads.get_mut(row) {
-            *place = thread.to_string();
+    Buckets::each(&files, shard, ingest.readings.shards.len(), |named: Named| {
+        if let Some(place) = threads.get_mut(named.words[0] as usize) {
+            *place = String::from_utf8_lossy(&named.body).into_owned();
         }
-    }
+        Ok(())
+    })?;
     Ok(threads)
 }

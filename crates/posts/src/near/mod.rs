@@ -8,21 +8,22 @@
 //! them, so clusters do not collapse into one another. The earliest post is kept, whatever the order
 //! or the shards in which posts arrive.
 //!
-//! Everything that grows with the corpus lies in sorted files of a folder the caller gives, but for one
-//! bit a post and sixteen bytes a kept post that has near-copies.
+//! [`NearDuplicates`] does this in one process and one pass: everything that grows with the corpus lies in
+//! sorted files of a folder the caller gives, but for one bit a post and sixteen bytes a kept post that
+//! has near-copies. An ingest does the same by shards, with the same result; this is what it is tested
+//! against.
 
 mod features;
 mod signature;
-mod spill;
 mod texts;
 
+pub(crate) use features::spoken_words;
 pub use features::{Features, similarity};
+pub(crate) use signature::Signer;
 
 use crate::cleaning::normal_form;
 use crate::error::PostsError;
-use features::spoken_words;
-use signature::Signer;
-use spill::{Sorter, Words};
+use crate::store::{Sorted, Sorter, Words};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use texts::{TextRecord, Texts};
@@ -128,10 +129,9 @@ impl NearDuplicates {
     /// Takes a post.
     pub fn push(&mut self, post: NearPost<'_>) -> Result<(), PostsError> {
         let text = normal_form(post.text);
-        let created = post.created_at_unix_seconds.unwrap_or(i64::MAX);
+        let created = order_of(post.created_at_unix_seconds);
         self.records.push(TextRecord {
-            // Order by bits is order by time once the sign is turned.
-            created: (created as u64) ^ (1 << 63),
+            created,
             id: xxh3_128(post.id.as_bytes()),
             ordinal: self.posts,
             author: xxh3_64(post.author.as_bytes()),
@@ -151,7 +151,7 @@ impl NearDuplicates {
         let mut place = 0;
         for record in records.sorted()? {
             let record = record?;
-            if let Some(key) = exact_key(&record, &config) {
+            if let Some(key) = exact_key(&record.text, record.author, config.fewest_words) {
                 exact.push(Words([(key >> 64) as u64, key as u64, place]))?;
             }
             texts.append(&record)?;
@@ -190,7 +190,7 @@ fn answer(
     near: Sorter<Words<2>>,
     texts: &mut Texts,
     counts: &mut NearCounts,
-) -> Result<spill::Sorted<Words<3>>, PostsError> {
+) -> Result<Sorted<Words<3>>, PostsError> {
     let mut by_post = Sorter::new(folder, "by-post", config.memory_bytes);
     let mut keepers = Sorter::new(folder, "keepers", config.memory_bytes);
     let mut copy = |place: u64, of: u64, kind: CopyKind| -> Result<(), PostsError> {
@@ -234,7 +234,7 @@ fn answer(
 /// The copies found, sorted by post. The folder's files are removed when this is dropped.
 pub struct Copies {
     counts: NearCounts,
-    sorted: spill::Sorted<Words<3>>,
+    sorted: Sorted<Words<3>>,
 }
 
 impl Copies {
@@ -257,18 +257,56 @@ impl Iterator for Copies {
     }
 }
 
-/// What equal posts share; nothing for a post without words. Short texts are equal only with the
-/// same author.
-fn exact_key(record: &TextRecord, config: &NearConfig) -> Option<u128> {
-    if record.text.is_empty() {
+/// Unsigned order of time; posts without a time come last.
+pub(crate) fn order_of(created_at_unix_seconds: Option<i64>) -> u64 {
+    // Order by bits is order by time once the sign is turned.
+    (created_at_unix_seconds.unwrap_or(i64::MAX) as u64) ^ (1 << 63)
+}
+
+/// What equal posts share, by normal form and hash of the author; nothing for a post without words.
+/// Texts below `fewest_words` are equal only with the same author.
+pub(crate) fn exact_key(text: &str, author: u64, fewest_words: usize) -> Option<u128> {
+    if text.is_empty() {
         return None;
     }
-    let key = xxh3_128(record.text.as_bytes());
-    if spoken_words(&record.text) >= config.fewest_words {
+    let key = xxh3_128(text.as_bytes());
+    if spoken_words(text) >= fewest_words {
         return Some(key);
     }
-    let own = u128::from(xxh3_64(&record.author.to_le_bytes()));
+    let own = u128::from(xxh3_64(&author.to_le_bytes()));
     Some(key ^ (own << 64 | own).rotate_left(17))
+}
+
+/// The members of a bucket that later members are compared with: the first `cap`.
+pub(crate) struct Firsts<P> {
+    key: Option<u64>,
+    firsts: Vec<P>,
+    cap: usize,
+}
+
+impl<P> Firsts<P> {
+    pub(crate) fn new(cap: usize) -> Firsts<P> {
+        Firsts { key: None, firsts: Vec::new(), cap }
+    }
+
+    /// Takes the next member, in the order of keys and within a key of time: calls for each earlier one
+    /// it is to be compared with.
+    pub(crate) fn take(
+        &mut self,
+        key: u64,
+        member: P,
+        mut pair: impl FnMut(&P, &P) -> Result<(), PostsError>,
+    ) -> Result<(), PostsError> {
+        if self.key != Some(key) {
+            self.key = Some(key);
+            self.firsts.clear();
+        }
+        self.firsts.iter().try_for_each(|first| pair(&member, first))?;
+        if self.firsts.len() < self.cap {
+            self.firsts.push(member);
+        }
+        Ok(())
+    }
 }
 
 /// Pairs (later, earlier) that share a band of their signatures, sorted and without repeats.
@@ -277,7 +315,7 @@ fn candidates(
     config: &NearConfig,
     texts: &mut Texts,
     dropped: &Bits,
-) -> Result<spill::Sorted<Words<2>>, PostsError> {
+) -> Result<Sorted<Words<2>>, PostsError> {
     let mut bands = Sorter::new(folder, "bands", config.memory_bytes);
     let mut signer = Signer::new();
     texts.each(|place, text| {
@@ -291,20 +329,10 @@ fn candidates(
         Ok(())
     })?;
     let mut pairs = Sorter::new(folder, "pairs", config.memory_bytes);
-    let mut key = None;
-    let mut firsts: Vec<u64> = Vec::new();
+    let mut firsts = Firsts::new(config.bucket_cap);
     for words in bands.sorted()? {
         let Words([band, place]) = words?;
-        if key != Some(band) {
-            key = Some(band);
-            firsts.clear();
-        }
-        for &first in &firsts {
-            pairs.push(Words([place, first]))?;
-        }
-        if firsts.len() < config.bucket_cap {
-            firsts.push(place);
-        }
+        firsts.take(band, place, |&place, &first| pairs.push(Words([place, first])))?;
     }
     pairs.sorted()
 }
@@ -313,7 +341,7 @@ fn candidates(
 /// resembles and that has room. Says how many pairs were compared.
 fn near_copies(
     config: &NearConfig,
-    pairs: spill::Sorted<Words<2>>,
+    pairs: Sorted<Words<2>>,
     texts: &mut Texts,
     dropped: &mut Bits,
     near: &mut Sorter<Words<2>>,

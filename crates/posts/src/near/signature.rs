@@ -12,7 +12,7 @@ const ROWS: usize = 5;
 const HASHES: usize = BANDS * ROWS;
 
 /// The hash functions of all signatures, fixed forever: signatures of different runs and shards agree.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     /// Odd multipliers and additions of `x ↦ a x + b` on 32 bits, each a bijection.
     multipliers: [u32; HASHES],
     additions: [u32; HASHES],
@@ -20,7 +20,7 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn new() -> Signer {
+    pub(crate) fn new() -> Signer {
         let word = |index: usize| mix(0x5eed_0000 + index as u64);
         Signer {
             multipliers: std::array::from_fn(|index| (word(index) as u32) | 1),
@@ -30,7 +30,7 @@ impl Signer {
     }
 
     /// The bucket keys of a text: 24 for each kind of shingles it has.
-    pub(super) fn band_keys(&mut self, features: &Features) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn band_keys(&mut self, features: &Features) -> impl Iterator<Item = u64> + '_ {
         self.keys.clear();
         for (kind, shingles) in [&features.characters, &features.words].into_iter().enumerate() {
             if shingles.is_empty() {

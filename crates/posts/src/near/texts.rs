@@ -1,8 +1,8 @@
 //! Normal forms in the order of time, in a file: read from the start, or one by its place.
 
 use super::features::Features;
-use super::spill::{Record, Temporary, at, read_word};
 use crate::error::PostsError;
+use crate::store::{Record, Temporary, at, read_word};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -7,17 +7,65 @@
 use super::input::{Framed, Input};
 use super::record::{Found, Part, Record};
 use super::shape::{Shaping, found};
-use super::table::Table;
+use super::table::{Columns, Table};
 use super::{Format, ReadOptions};
 use crate::error::{PostsError, RejectReason};
+use csv::ByteRecord;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A frame of the source: its place and what it holds.
 pub(super) struct Frame {
     pub(super) line: u64,
     pub(super) byte_offset: u64,
     pub(super) content: Result<Vec<Found>, RejectReason>,
+}
+
+/// A frame whose content is yet to be looked at, which need not happen where the source is read.
+pub(super) struct RawFrame {
+    pub(super) line: u64,
+    pub(super) byte_offset: u64,
+    pub(super) content: Result<Raw, RejectReason>,
+}
+
+/// What a frame holds, as it was read.
+pub(super) enum Raw {
+    /// The text of a JSON value.
+    Json(String),
+    /// A JSON value.
+    Value(Value),
+    /// A row of a table, with the columns of the parts of a post.
+    Row(ByteRecord, Arc<Columns>),
+    /// A record.
+    Record(Box<Record>),
+}
+
+impl RawFrame {
+    /// Bytes it holds, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.content {
+            Ok(Raw::Json(text)) => text.len(),
+            Ok(Raw::Row(row, _)) => row.as_slice().len(),
+            // Nobody counts the bytes of values; a thousand make a batch.
+            _ => 256,
+        }
+    }
+
+    /// Takes the content apart.
+    pub(super) fn shaped(self, shaping: &Shaping) -> Frame {
+        let content = self.content.and_then(|raw| match raw {
+            Raw::Json(text) => json_values(&text, shaping),
+            Raw::Value(value) => Ok(found(&value, shaping)),
+            Raw::Row(row, columns) => columns.record(&row).map(|record| vec![posted(record)]),
+            Raw::Record(record) => Ok(vec![Found::Post(record)]),
+        });
+        Frame { line: self.line, byte_offset: self.byte_offset, content }
+    }
+}
+
+fn posted(record: Record) -> Found {
+    Found::Post(Box::new(record))
 }
 
 /// A source cut into frames.
@@ -85,16 +133,16 @@ impl<'a> Frames<'a> {
     }
 
     /// The next frame, or `None` at the end.
-    pub(super) fn next(&mut self, shaping: &Shaping) -> Result<Option<Frame>, PostsError> {
+    pub(super) fn next(&mut self) -> Result<Option<RawFrame>, PostsError> {
         match self {
             Frames::Lines(input) => loop {
                 match input.line()? {
                     None => return Ok(None),
                     Some(line) if line.text.as_ref().is_ok_and(|t| t.trim().is_empty()) => {}
-                    Some(line) => return Ok(Some(json_frame(line, shaping))),
+                    Some(line) => return Ok(Some(json_frame(line))),
                 }
             },
-            Frames::Values(values) => values.next(shaping),
+            Frames::Values(values) => values.next(),
             Frames::Table(table) => table.next(),
             Frames::Text(text) => text.next(),
         }
@@ -117,17 +165,19 @@ pub(super) fn extension(path: &Path) -> String {
     name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_string())
 }
 
-fn json_frame(framed: Framed, shaping: &Shaping) -> Frame {
-    let content = framed.text.and_then(|text| {
-        let text = text.trim();
-        // Streams of HTTP and of Kafka tools mark records by a control character (RFC 7464).
-        let text = text.strip_prefix('\u{1e}').unwrap_or(text);
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) => Ok(found(&value, shaping)),
-            Err(error) => Err(RejectReason::WrongJson(error.to_string())),
-        }
-    });
-    Frame { line: framed.line, byte_offset: framed.byte_offset, content }
+fn json_frame(framed: Framed) -> RawFrame {
+    let Framed { text, line, byte_offset } = framed;
+    RawFrame { line, byte_offset, content: text.map(Raw::Json) }
+}
+
+fn json_values(text: &str, shaping: &Shaping) -> Result<Vec<Found>, RejectReason> {
+    let text = text.trim();
+    // Streams of HTTP and of Kafka tools mark records by a control character (RFC 7464).
+    let text = text.strip_prefix('\u{1e}').unwrap_or(text);
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) => Ok(found(&value, shaping)),
+        Err(error) => Err(RejectReason::WrongJson(error.to_string())),
+    }
 }
 
 /// JSON values one at a time out of an array or a sequence, without reading the whole.
@@ -166,7 +216,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn next(&mut self, shaping: &Shaping) -> Result<Option<Frame>, PostsError> {
+    fn next(&mut self) -> Result<Option<RawFrame>, PostsError> {
         let framed = loop {
             match self.input.peek_solid()? {
                 None if self.in_array => {
@@ -191,7 +241,7 @@ impl<'a> Values<'a> {
                 }
             }
         };
-        Ok(Some(json_frame(framed, shaping)))
+        Ok(Some(json_frame(framed)))
     }
 
     fn bracketed(&mut self) -> Result<Framed, PostsError> {
@@ -261,14 +311,14 @@ impl<'a> Text<'a> {
         Text { input, by_paragraph, given: 0, name }
     }
 
-    fn next(&mut self) -> Result<Option<Frame>, PostsError> {
+    fn next(&mut self) -> Result<Option<RawFrame>, PostsError> {
         let mut paragraph: Option<(u64, u64, String)> = None;
         while let Some(line) = self.input.line()? {
             let text = match line.text {
                 Ok(text) => text,
                 Err(reason) => {
                     let (line, byte_offset) = (line.line, line.byte_offset);
-                    return Ok(Some(Frame { line, byte_offset, content: Err(reason) }));
+                    return Ok(Some(RawFrame { line, byte_offset, content: Err(reason) }));
                 }
             };
             let blank = text.trim().is_empty();
@@ -298,7 +348,7 @@ impl<'a> Text<'a> {
             record.set(Part::Thread, Some(format!("{}#{thread}", self.name)));
         }
         self.given += 1;
-        let content = Ok(vec![Found::Post(Box::new(record))]);
-        Ok(Some(Frame { line, byte_offset, content }))
+        let content = Ok(Raw::Record(Box::new(record)));
+        Ok(Some(RawFrame { line, byte_offset, content }))
     }
 }

@@ -5,6 +5,7 @@
 //! `fediverse`, `forum`). A record that is no post is rejected with its place and reading goes on;
 //! damage to a source ends it.
 
+mod ahead;
 mod bluesky;
 mod columns;
 mod container;
@@ -23,14 +24,16 @@ mod table;
 mod wording;
 mod x;
 
+use crate::crew::Crew;
 use crate::error::{PostsError, RejectReason, Rejected};
-use crate::post::{About, Notice, Origin, Post, Removal, Tombstone};
+use crate::post::{About, Notice, Post, Tombstone};
+use ahead::{Ahead, Made, MadeItem, Reading};
 pub use columns::{Row, Rows};
 use container::Role;
-use framing::{Frame, Frames};
+use framing::{Frames, Raw, RawFrame};
 use input::Input;
 use notes::Notes;
-use record::{Found, Part};
+use record::Part;
 use shape::{Network, Shaping};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
@@ -207,19 +210,32 @@ pub fn scan(
     meter: &AtomicU64,
     sink: &mut Sink<'_>,
 ) -> Result<Scanned, PostsError> {
+    scan_with(path, options, meter, None, sink)
+}
+
+/// As [`scan`], with a crew that takes records apart beside this thread; the items and their order
+/// are the same.
+pub(crate) fn scan_with(
+    path: &Path,
+    options: &ReadOptions,
+    meter: &AtomicU64,
+    crew: Option<&Crew<'_>>,
+    sink: &mut Sink<'_>,
+) -> Result<Scanned, PostsError> {
     options.check()?;
     let map = options
         .map
         .iter()
         .filter_map(|(part, name)| Part::from_mapping(part).map(|part| (part, name.clone())));
     let mut scan = Scan {
-        shaping: Shaping {
+        shaping: Arc::new(Shaping {
             map: map.collect(),
             embedded: options.embedded,
             network: options.format.network(),
-        },
+        }),
         options,
-        notes: Notes::default(),
+        crew,
+        notes: Arc::new(Notes::default()),
         counts: Scanned::default(),
         first_reason: None,
         sink,
@@ -241,16 +257,17 @@ pub fn scan(
     Ok(scan.counts)
 }
 
-struct Scan<'s> {
+struct Scan<'s, 'c> {
     options: &'s ReadOptions,
-    shaping: Shaping,
-    notes: Notes,
+    shaping: Arc<Shaping>,
+    crew: Option<&'s Crew<'c>>,
+    notes: Arc<Notes>,
     counts: Scanned,
     first_reason: Option<String>,
     sink: &'s mut Sink<'s>,
 }
 
-impl Scan<'_> {
+impl Scan<'_, '_> {
     /// Reading that ends without anything is an error, which says why.
     fn check_total(&self, path: &Path) -> Result<(), PostsError> {
         let path = path.to_path_buf();
@@ -274,92 +291,110 @@ impl Scan<'_> {
         let failed = |cause| input::io_error(name, true, 0, cause);
         let (stream, compressed) = decode::decoded(stream).map_err(failed)?;
         if role == Role::Notes {
-            return self.notes.read(name, stream);
+            // Nobody else holds the notes before the posts are read.
+            return Arc::make_mut(&mut self.notes).read(name, stream);
         }
         let source: Arc<str> = Arc::from(name.display().to_string());
         let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
         let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
-        let archive = frames.is_archive();
-        let mut record = 0;
-        loop {
-            match frames.next(&self.shaping) {
-                Ok(Some(frame)) => self.take(role, &source, archive, &mut record, frame)?,
-                Ok(None) => return Ok(()),
-                Err(error) if self.options.keep_truncated && is_cut(&error) => {
-                    let content = Err(RejectReason::Broken(error.to_string()));
-                    let frame = Frame { line: 0, byte_offset: 0, content };
-                    return self.take(role, &source, archive, &mut record, frame);
+        let reading = self.reading(role, &source, frames.is_archive());
+        let mut ahead = Ahead::new(self.crew, reading);
+        let ended = loop {
+            match frames.next() {
+                Ok(Some(frame)) => {
+                    if let Some(batch) = ahead.push(frame) {
+                        self.take(&source, batch, ahead.records())?;
+                    }
                 }
-                Err(error) => return Err(error),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             }
+        };
+        while let Some(batch) = ahead.rest() {
+            self.take(&source, batch, ahead.records())?;
         }
+        match ended {
+            Err(error) if self.options.keep_truncated && is_cut(&error) => {
+                let reason = RejectReason::Broken(error.to_string());
+                let batch =
+                    vec![Made { line: 0, byte_offset: 0, items: vec![MadeItem::Wrong(reason)] }];
+                self.take(&source, batch, ahead.records())
+            }
+            ended => ended,
+        }
+    }
+
+    fn reading(&self, role: Role, source: &Arc<str>, archive: bool) -> Arc<Reading> {
+        Arc::new(Reading {
+            shaping: Arc::clone(&self.shaping),
+            notes: Arc::clone(&self.notes),
+            source: Arc::clone(source),
+            removed: role == Role::Deleted,
+            archive,
+        })
     }
 
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut record = 0;
-        rows::read(path, &mut |value, row| {
-            let content = Ok(shape::found(&value, &self.shaping));
-            let frame = Frame { line: row + 1, byte_offset: 0, content };
-            self.take(Role::Posts, &source, false, &mut record, frame)
-        })
+        let mut ahead = Ahead::new(self.crew, self.reading(Role::Posts, &source, false));
+        let mut refused = false;
+        let read = rows::read(path, &mut |value, row| {
+            let frame = RawFrame { line: row + 1, byte_offset: 0, content: Ok(Raw::Value(value)) };
+            let Some(batch) = ahead.push(frame) else { return Ok(()) };
+            let taken = self.take(&source, batch, ahead.records());
+            refused = taken.is_err();
+            taken
+        });
+        // Damage ends a source after what stands before it; a refusal ends it at once.
+        while let Some(batch) = ahead.rest().filter(|_| !refused) {
+            self.take(&source, batch, ahead.records())?;
+        }
+        read
     }
 
+    /// Numbers what a batch holds and hands it on.
     fn take(
         &mut self,
-        role: Role,
         source: &Arc<str>,
-        archive: bool,
+        batch: Vec<Made>,
         record: &mut u64,
-        frame: Frame,
     ) -> Result<(), PostsError> {
-        let found = match frame.content {
-            Ok(found) => found,
-            Err(reason) => vec![Found::Wrong(reason)],
-        };
-        for found in found {
-            let origin =
-                Origin { source: source.clone(), record: *record, byte_offset: frame.byte_offset };
-            self.counts.records += 1;
-            *record += 1;
-            let reason = match found {
-                Found::Aside => {
-                    self.counts.asides += 1;
-                    continue;
-                }
-                Found::Notice(notice) => {
-                    self.counts.notices += 1;
-                    (self.sink)(Item::Notice(notice))?;
-                    continue;
-                }
-                Found::Post(mut record) => {
-                    self.notes.complete(&mut record);
-                    if role == Role::Deleted {
-                        record.removal = Some(Removal::Deleted);
+        for Made { line, byte_offset, items } in batch {
+            for item in items {
+                let number = *record;
+                self.counts.records += 1;
+                *record += 1;
+                let reason = match item {
+                    MadeItem::Aside => {
+                        self.counts.asides += 1;
+                        continue;
                     }
-                    match record.into_post(origin) {
-                        Ok(mut post) => {
-                            if archive && post.author.is_empty() {
-                                post.author = ARCHIVE_OWNER.to_string();
-                            }
-                            self.counts.posts += 1;
-                            (self.sink)(Item::Post(Box::new(post)))?;
-                            continue;
+                    MadeItem::Notice(notice) => {
+                        self.counts.notices += 1;
+                        (self.sink)(Item::Notice(notice))?;
+                        continue;
+                    }
+                    MadeItem::Post(mut post) => {
+                        post.origin.record = number;
+                        if post.id.is_empty() {
+                            post.id = format!("{source}#{number}");
                         }
-                        Err(reason) => reason,
+                        self.counts.posts += 1;
+                        (self.sink)(Item::Post(post))?;
+                        continue;
                     }
-                }
-                Found::Wrong(reason) => reason,
-            };
-            self.counts.rejected += 1;
-            self.first_reason.get_or_insert_with(|| format!("line {}: {reason}", frame.line));
-            (self.sink)(Item::Rejected(Rejected {
-                source: source.clone(),
-                line: frame.line,
-                byte_offset: frame.byte_offset,
-                reason,
-            }))?;
+                    MadeItem::Wrong(reason) => reason,
+                };
+                self.counts.rejected += 1;
+                self.first_reason.get_or_insert_with(|| format!("line {line}: {reason}"));
+                (self.sink)(Item::Rejected(Rejected {
+                    source: source.clone(),
+                    line,
+                    byte_offset,
+                    reason,
+                }))?;
+            }
         }
         Ok(())
     }

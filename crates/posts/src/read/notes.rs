@@ -13,7 +13,7 @@ const OPENING_LETTERS: usize = 80;
 const LARGEST_FILE_BYTES: u64 = 1 << 30;
 
 /// The whole texts of an X archive's long posts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Notes {
     by_id: HashMap<String, String>,
     by_opening: HashMap<String, String>,

@@ -3,15 +3,16 @@
 //! Quoting is RFC 4180, by the `csv` crate. A table without a text column is an error; a row of
 //! another length than the header is a rejected record.
 
-use super::framing::Frame;
+use super::framing::{Raw, RawFrame};
 use super::input::{Input, io_error};
-use super::record::{Found, Part, Record, is_absent};
+use super::record::{Part, Record, is_absent};
 use crate::error::{PostsError, RejectReason};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use std::cell::Cell;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A table being read.
 pub(super) struct Table<'a> {
@@ -22,10 +23,28 @@ pub(super) struct Table<'a> {
     compressed: bool,
     /// Bytes before the table: a byte order mark.
     before: u64,
-    /// Column of each part.
-    columns: [Option<usize>; Part::ALL.len()],
+    columns: Arc<Columns>,
     width: usize,
     row: ByteRecord,
+}
+
+/// The column of each part of a post.
+pub(super) struct Columns([Option<usize>; Part::ALL.len()]);
+
+impl Columns {
+    /// The record of a row.
+    pub(super) fn record(&self, row: &ByteRecord) -> Result<Record, RejectReason> {
+        let mut record = Record::default();
+        for part in Part::ALL {
+            let Some(field) = self.0[part as usize].and_then(|column| row.get(column)) else {
+                continue;
+            };
+            let text = std::str::from_utf8(field)
+                .map_err(|error| RejectReason::InvalidUtf8 { at: error.valid_up_to() })?;
+            record.set(part, Some(text.to_string()).filter(|text| !is_absent(text)));
+        }
+        Ok(record)
+    }
 }
 
 impl<'a> Table<'a> {
@@ -76,7 +95,7 @@ impl<'a> Table<'a> {
             path,
             compressed,
             before,
-            columns,
+            columns: Arc::new(Columns(columns)),
             width: names.len(),
             row: ByteRecord::new(),
             since_row,
@@ -84,7 +103,7 @@ impl<'a> Table<'a> {
     }
 
     /// The next row.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, PostsError> {
+    pub(super) fn next(&mut self) -> Result<Option<RawFrame>, PostsError> {
         let before = self.before;
         self.since_row.set(0);
         let at = before + self.reader.position().byte();
@@ -95,26 +114,12 @@ impl<'a> Table<'a> {
         }
         let (line, byte_offset) =
             self.row.position().map_or((0, at), |place| (place.line(), before + place.byte()));
-        if self.row.len() != self.width {
-            let reason = RejectReason::FieldCount { found: self.row.len(), expected: self.width };
-            return Ok(Some(Frame { line, byte_offset, content: Err(reason) }));
-        }
-        let mut record = Record::default();
-        for part in Part::ALL {
-            let Some(field) = self.columns[part as usize].and_then(|column| self.row.get(column))
-            else {
-                continue;
-            };
-            let text = match std::str::from_utf8(field) {
-                Ok(text) => text,
-                Err(error) => {
-                    let content = Err(RejectReason::InvalidUtf8 { at: error.valid_up_to() });
-                    return Ok(Some(Frame { line, byte_offset, content }));
-                }
-            };
-            record.set(part, Some(text.to_string()).filter(|text| !is_absent(text)));
-        }
-        Ok(Some(Frame { line, byte_offset, content: Ok(vec![Found::Post(Box::new(record))]) }))
+        let content = if self.row.len() == self.width {
+            Ok(Raw::Row(self.row.clone(), Arc::clone(&self.columns)))
+        } else {
+            Err(RejectReason::FieldCount { found: self.row.len(), expected: self.width })
+        };
+        Ok(Some(RawFrame { line, byte_offset, content }))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Template spam: one author posting one link template again and again.
 //!
 //! Two passes: [`TemplateSpam::observe`] counts (author, template) pairs, `judge` asks the counts. A
-//! count is one 16-byte key and four bytes, kept only for posts with links, so that 100 million of
-//! them fit in a few gigabytes; shards count apart and are merged. Texts without links are speech,
-//! however often they are said.
+//! count is one 16-byte key and four bytes, kept only for posts with links; an ingest sorts the keys on
+//! disk instead. Texts without links are speech, however often they are said.
 
 use super::words;
 use super::{CorpusRule, Judgement, RulePost};
@@ -11,7 +10,10 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Posts of one author in one link template from which they are spam.
-const SPAM_COPIES: u32 = 3;
+pub(crate) const SPAM_COPIES: u32 = 3;
+
+/// Why such a post is dropped.
+pub(crate) const SPAM_REASON: &str = "one author, one link template, three times";
 
 /// The text in lower case with links masked and each run of digits as one zero: what stays the same
 /// from one post of a template to the next.
@@ -57,7 +59,7 @@ impl TemplateSpam {
     }
 
     /// (author, template) as one key; nothing for a post without links or without an author.
-    fn key(post: &RulePost<'_>) -> Option<u128> {
+    pub(crate) fn key(post: &RulePost<'_>) -> Option<u128> {
         if post.author.is_empty() || !post.text.split_whitespace().any(words::is_link) {
             return None;
         }
@@ -90,9 +92,6 @@ impl CorpusRule for TemplateSpam {
 
     fn judge(&self, post: &RulePost<'_>) -> Judgement {
         let count = TemplateSpam::key(post).and_then(|key| self.counts.get(&key));
-        Judgement::drop_if(
-            count.is_some_and(|&count| count >= SPAM_COPIES),
-            "one author, one link template, three times",
-        )
+        Judgement::drop_if(count.is_some_and(|&count| count >= SPAM_COPIES), SPAM_REASON)
     }
 }

@@ -100,6 +100,16 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<String>, PostsError> {
 /// # Errors
 /// With the path: no permission, disk full.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PostsError> {
+    write_whole_with(path, |file| {
+        file.write_all(bytes).map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause })
+    })
+}
+
+/// As [`write_whole`], for what is not in memory: `write` puts it into the file.
+pub(crate) fn write_whole_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), PostsError>,
+) -> Result<(), PostsError> {
     let io = |cause| PostsError::Io { path: path.to_path_buf(), cause };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io)?;
@@ -108,7 +118,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PostsError> {
     name.push(".partial");
     let partial = PathBuf::from(name);
     let mut file = File::create(&partial).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
+    write(&mut file)?;
     file.sync_all().map_err(io)?;
     fs::rename(&partial, path).map_err(io)
 }

@@ -7,10 +7,13 @@ mod author_key;
 mod columns;
 mod layout;
 mod post_table;
+mod sorting;
 mod spill;
 
 pub use author_key::AuthorKey;
 pub use columns::{Column, Values, read_columns, write_columns};
+pub(crate) use layout::write_whole_with;
 pub use layout::{Store, write_whole};
 pub use post_table::{read_posts, write_posts};
-pub(crate) use spill::{Buckets, Fields, put_bytes, put_i64, put_u32, put_u128};
+pub(crate) use sorting::{Keyed, Record, Sorted, Sorter, Temporary, Words, at, read_word};
+pub(crate) use spill::{Buckets, Fields, Spread, put_bytes, put_u32, put_u128};

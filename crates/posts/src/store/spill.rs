@@ -1,13 +1,14 @@
 //! Records spilled to disk by bucket: how a corpus larger than memory is grouped and joined.
 //!
 //! A task appends records to numbered buckets and writes one file; whoever needs a bucket reads its
-//! part of every such file, in the order of the files. Memory is one task's output on the one side
-//! and one bucket on the other.
+//! part of every such file, in the order of the files. [`Buckets`] holds one task's output in memory,
+//! for tasks whose output is bounded; [`Spread`] sorts it on disk.
 
-use super::layout::write_whole;
+use super::layout::write_whole_with;
+use super::sorting::{Keyed, Record, Sorter, at};
 use crate::error::PostsError;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Records of one task, by bucket.
@@ -21,61 +22,130 @@ impl Buckets {
         Buckets { parts: vec![Vec::new(); count] }
     }
 
-    /// The bucket to append to.
+    /// The bytes of a bucket.
+    #[cfg(test)]
     pub(crate) fn part(&mut self, bucket: usize) -> &mut Vec<u8> {
         &mut self.parts[bucket]
     }
 
-    /// Writes all buckets: their ends as u64, then their bytes.
-    pub(crate) fn write(self, path: &Path) -> Result<(), PostsError> {
-        let total: usize = self.parts.iter().map(Vec::len).sum();
-        let mut bytes = Vec::with_capacity(8 * self.parts.len() + total);
-        let mut end = 0_u64;
-        for part in &self.parts {
-            end += part.len() as u64;
-            bytes.extend_from_slice(&end.to_le_bytes());
-        }
-        self.parts.iter().for_each(|part| bytes.extend_from_slice(part));
-        write_whole(path, &bytes)
+    /// Appends a record to a bucket.
+    pub(crate) fn push(&mut self, bucket: usize, record: &impl Record) {
+        // Writing to memory cannot fail.
+        let _ = record.write(&mut self.parts[bucket]);
     }
 
-    /// The records of one bucket (of `count`) in each of the files, in their order.
-    pub(crate) fn read(
+    /// Writes all buckets: their ends as u64, then their bytes.
+    pub(crate) fn write(self, path: &Path) -> Result<(), PostsError> {
+        write_whole_with(path, |file| {
+            let mut end = 0_u64;
+            let mut ends = Vec::with_capacity(8 * self.parts.len());
+            for part in &self.parts {
+                end += part.len() as u64;
+                ends.extend_from_slice(&end.to_le_bytes());
+            }
+            file.write_all(&ends).map_err(at(path))?;
+            self.parts.iter().try_for_each(|part| file.write_all(part)).map_err(at(path))
+        })
+    }
+
+    /// Calls for every record of one bucket (of `count`) in each of the files, in their order.
+    pub(crate) fn each<R: Record>(
         files: &[PathBuf],
         bucket: usize,
         count: usize,
-    ) -> Result<Vec<u8>, PostsError> {
-        let mut records = Vec::new();
+        mut call: impl FnMut(R) -> Result<(), PostsError>,
+    ) -> Result<(), PostsError> {
         for path in files {
-            let io = |cause| PostsError::Io { path: path.clone(), cause };
-            let mut file = File::open(path).map_err(io)?;
-            let mut ends = vec![0; 8 * count];
-            file.read_exact(&mut ends).map_err(io)?;
-            let end_of = |bucket: usize| {
-                let mut word = [0; 8];
-                word.copy_from_slice(&ends[8 * bucket..8 * bucket + 8]);
-                u64::from_le_bytes(word)
-            };
-            let start = if bucket == 0 { 0 } else { end_of(bucket - 1) };
-            let length = end_of(bucket).saturating_sub(start);
-            file.seek(SeekFrom::Start(8 * count as u64 + start)).map_err(io)?;
-            let before = records.len();
-            file.take(length).read_to_end(&mut records).map_err(io)?;
-            if (records.len() - before) as u64 != length {
-                return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+            let (file, length) = part_of(path, bucket, count)?;
+            if length == 0 {
+                continue;
+            }
+            let mut reader = BufReader::with_capacity(READ_BYTES, file.take(length));
+            while let Some(record) = R::read(&mut reader).map_err(at(path))? {
+                call(record)?;
+            }
+            if reader.into_inner().limit() > 0 {
+                return Err(at(path)(std::io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        Ok(records)
+        Ok(())
+    }
+}
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 1 << 15;
+
+/// A file of buckets at the start of one of them, and that one's length.
+fn part_of(path: &Path, bucket: usize, count: usize) -> Result<(File, u64), PostsError> {
+    let mut file = File::open(path).map_err(at(path))?;
+    // The end of the bucket before it, where there is one, and its own.
+    let first = bucket.saturating_sub(1);
+    let mut words = vec![0; 8 * (bucket - first + 1)];
+    file.seek(SeekFrom::Start(8 * first as u64)).map_err(at(path))?;
+    file.read_exact(&mut words).map_err(at(path))?;
+    let mut ends = words
+        .chunks_exact(8)
+        .map(|bytes| bytes.iter().rev().fold(0_u64, |word, &byte| word << 8 | u64::from(byte)));
+    let start = if bucket == 0 { 0 } else { ends.next().unwrap_or(0) };
+    let end = ends.next().unwrap_or(start);
+    file.seek(SeekFrom::Start(8 * count as u64 + start)).map_err(at(path))?;
+    Ok((file, end.saturating_sub(start)))
+}
+
+/// Buckets whose records do not fit in memory: sorted on disk by bucket and order, then written in the
+/// form of [`Buckets`].
+pub(crate) struct Spread {
+    sorter: Sorter<Keyed<2>>,
+    count: usize,
+}
+
+impl Spread {
+    /// `count` empty buckets; what exceeds `memory_bytes` goes to files in `folder`.
+    pub(crate) fn new(folder: &Path, count: usize, memory_bytes: usize) -> Spread {
+        Spread { sorter: Sorter::new(folder, "spread", memory_bytes), count }
+    }
+
+    /// Adds a record to a bucket; records of one bucket come in the order given here.
+    pub(crate) fn push(
+        &mut self,
+        bucket: usize,
+        order: u64,
+        record: &impl Record,
+    ) -> Result<(), PostsError> {
+        let mut body = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = record.write(&mut body);
+        self.sorter.push(Keyed { words: [bucket as u64, order], body: body.into_boxed_slice() })
+    }
+
+    /// Writes all buckets.
+    pub(crate) fn write(self, path: &Path) -> Result<(), PostsError> {
+        let Spread { sorter, count } = self;
+        write_whole_with(path, |file| {
+            file.write_all(&vec![0; 8 * count]).map_err(at(path))?;
+            let mut lengths = vec![0_u64; count];
+            let mut writer = BufWriter::with_capacity(READ_BYTES, &mut *file);
+            for record in sorter.sorted()? {
+                let Keyed { words: [bucket, _], body } = record?;
+                writer.write_all(&body).map_err(at(path))?;
+                lengths[bucket as usize] += body.len() as u64;
+            }
+            writer.flush().map_err(at(path))?;
+            drop(writer);
+            let mut end = 0;
+            let mut ends = Vec::with_capacity(8 * count);
+            for length in lengths {
+                end += length;
+                ends.extend_from_slice(&u64::to_le_bytes(end));
+            }
+            file.seek(SeekFrom::Start(0)).map_err(at(path))?;
+            file.write_all(&ends).map_err(at(path))
+        })
     }
 }
 
 /// Appends a number of 32 bits.
 pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-/// Appends a signed number of 64 bits.
-pub(crate) fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
@@ -124,11 +194,6 @@ impl<'a> Fields<'a> {
         u32::from_le_bytes(self.take())
     }
 
-    /// A signed number of 64 bits.
-    pub(crate) fn i64(&mut self) -> i64 {
-        i64::from_le_bytes(self.take())
-    }
-
     /// A hash of 128 bits.
     pub(crate) fn u128(&mut self) -> u128 {
         u128::from_le_bytes(self.take())
@@ -152,37 +217,47 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
+    fn record(task: u64, bucket: u64) -> Keyed<2> {
+        let mut body = Vec::new();
+        put_bytes(&mut body, format!("t{task}b{bucket}").as_bytes());
+        put_u128(&mut body, u128::MAX - 1);
+        Keyed { words: [task, bucket], body: body.into_boxed_slice() }
+    }
+
     #[test]
     fn buckets_of_several_files_come_together() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut files = Vec::new();
-        for task in 0..3_u32 {
+        for task in 0..3_u64 {
+            // One task in memory, the others on disk, in another order.
+            let path = folder.path().join(format!("{task}"));
+            let mut spread = Spread::new(&folder.path().join("sorting"), 4, 100);
             let mut buckets = Buckets::new(4);
-            for bucket in 0..4 {
-                if bucket != 2 {
-                    put_u32(buckets.part(bucket), task);
-                    put_bytes(buckets.part(bucket), format!("t{task}b{bucket}").as_bytes());
-                    put_u128(buckets.part(bucket), u128::MAX - 1);
-                    put_i64(buckets.part(bucket), -7);
-                }
+            for bucket in [3, 1, 0] {
+                buckets.push(bucket as usize, &record(task, bucket));
+                buckets.push(bucket as usize, &record(task, 9));
+                spread.push(bucket as usize, 1, &record(task, 9)).expect("space");
+                spread.push(bucket as usize, 0, &record(task, bucket)).expect("space");
             }
-            files.push(folder.path().join(format!("{task}")));
-            buckets.write(&files[task as usize]).expect("writes");
+            if task == 0 { buckets.write(&path) } else { spread.write(&path) }.expect("writes");
+            files.push(path);
         }
         for bucket in 0..4 {
-            let records = Buckets::read(&files, bucket, 4).expect("reads");
-            let mut fields = Fields::new(&records);
-            for task in 0..3_u32 {
-                if bucket != 2 {
-                    assert_eq!(fields.u32(), task);
-                    assert_eq!(fields.text(), format!("t{task}b{bucket}"));
-                    assert_eq!((fields.u128(), fields.i64()), (u128::MAX - 1, -7));
-                }
-            }
-            assert!(fields.is_empty());
+            let mut found = Vec::new();
+            let each = Buckets::each(&files, bucket, 4, |record: Keyed<2>| {
+                found.push(record);
+                Ok(())
+            });
+            each.expect("reads");
+            let both = |task| [record(task, bucket as u64), record(task, 9)];
+            let expected: Vec<_> = (0..3_u64).flat_map(both).filter(|_| bucket != 2).collect();
+            assert_eq!(found, expected);
         }
+        let whole = record(1, 2).body;
+        let mut fields = Fields::new(&whole);
+        assert_eq!((fields.text(), fields.u128()), ("t1b2", u128::MAX - 1));
         let whole = std::fs::read(&files[0]).expect("is there");
         std::fs::write(&files[0], &whole[..whole.len() - 1]).expect("cuts");
-        assert!(Buckets::read(&files, 3, 4).is_err());
+        assert!(Buckets::each(&files, 3, 4, |_: Keyed<2>| Ok(())).is_err());
     }
 }

@@ -55,6 +55,52 @@ pub struct IngestArgs {
     /// Posts in a shard; a shard is what a thread of this program holds in memory.
     #[arg(long, value_name = "N", default_value_t = 1 << 16)]
     pub shard_posts: usize,
+    /// Do one machine's share of the work: `2/8` is the second of eight. All see the same sources and the
+    /// same DIR; the store has the bytes that one machine makes.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// With --shard: do this phase alone, and fail when an earlier one is not complete.
+    #[arg(long, value_name = "NAME", requires = "shard")]
+    pub phase: Option<String>,
+    /// With --shard: seconds without progress of the others after which to give up at the end of a phase
+    /// [default: 3600, with --phase 0].
+    #[arg(long, value_name = "SECONDS", requires = "shard")]
+    pub wait: Option<u64>,
+}
+
+/// Options of `stoa posts jobs`.
+#[derive(Args, Debug)]
+pub struct JobsArgs {
+    /// Machines to share the work.
+    #[arg(long, value_name = "N")]
+    pub shards: usize,
+    /// Directory to write the job files to.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Processor cores of a machine's task.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub cores: usize,
+    /// Memory of a machine's task, in gigabytes.
+    #[arg(long, value_name = "GB", default_value_t = 8)]
+    pub memory: usize,
+    /// Time limit of a phase, in hours.
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub hours: usize,
+    /// The program on the machines.
+    #[arg(long, value_name = "PATH", default_value = "stoa")]
+    pub program: String,
+    /// Kubernetes: container image with the program.
+    #[arg(long, value_name = "IMAGE", default_value = "stoa:latest")]
+    pub image: String,
+    /// Kubernetes: persistent volume claim that holds sources and store.
+    #[arg(long, value_name = "NAME", default_value = "posts")]
+    pub claim: String,
+    /// Kubernetes: where the claim is mounted.
+    #[arg(long, value_name = "PATH", default_value = "/shared")]
+    pub mount: String,
+    /// What to ingest: the sources and options of `stoa posts ingest`, after `--`.
+    #[arg(last = true, required = true, value_name = "INGEST")]
+    pub ingest: Vec<String>,
 }
 
 /// Options of `stoa posts explain`.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stoa_posts::Format;
 use stoa_posts::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
 
-use super::IngestArgs;
+use super::{IngestArgs, share};
 use crate::cli::MachineArgs;
 use crate::terminal::{Bar, Terminal};
 
@@ -21,7 +21,17 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
     let options = options(args, machine)?;
     let started = Instant::now();
     let bytes: u64 = args.sources.iter().map(|path| size(path)).sum();
-    let manifest = run_ingest(&options, terminal)?;
+    let share = match &args.shard {
+        None => None,
+        Some(text) => Some(share::parse(text)?),
+    };
+    let manifest = match share {
+        None => run_ingest(&options, terminal)?,
+        Some(share) => match share::run(args, &options, share, terminal)? {
+            Some(manifest) => manifest,
+            None => return share::told(args, share, started.elapsed().as_secs_f64(), terminal),
+        },
+    };
     let seconds = started.elapsed().as_secs_f64();
     let summary = summary(&manifest, &options.out, bytes, seconds);
     terminal.result(&summary, || told(&manifest, &options.out, bytes, seconds))
@@ -32,8 +42,13 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
 /// # Errors
 /// What an ingest says.
 pub fn run_ingest(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<Manifest> {
+    Ok(ingest::ingest(options, &bars(terminal))?)
+}
+
+/// A bar for every step.
+pub(super) fn bars(terminal: &Terminal) -> impl Fn(&'static str, u64, u64) + Sync + '_ {
     let shown: Mutex<Option<(&'static str, Bar)>> = Mutex::new(None);
-    let progress = |step: &'static str, done: u64, total: u64| {
+    move |step: &'static str, done: u64, total: u64| {
         let mut shown = shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if shown.as_ref().is_none_or(|(before, _)| *before != step) {
             let unit = if step == "read" { "bytes" } else { "parts" };
@@ -42,11 +57,10 @@ pub fn run_ingest(options: &IngestOptions, terminal: &Terminal) -> anyhow::Resul
         if let Some((_, bar)) = shown.as_mut() {
             bar.update(done, "");
         }
-    };
-    Ok(ingest::ingest(options, &progress)?)
+    }
 }
 
-fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Result<IngestOptions> {
+pub(super) fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Result<IngestOptions> {
     let mut options = IngestOptions::new(args.sources.clone(), &args.out);
     options.read.format = Format::from_name(&args.format).with_context(|| {
         let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();

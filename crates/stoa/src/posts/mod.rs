@@ -1,15 +1,18 @@
-//! `stoa posts ingest|audit|explain|forget|stats|sample|diff`: sources to a store, and what can be asked of it.
+//! `stoa posts ingest|jobs|audit|explain|forget|stats|sample|diff`: sources to a store, and what can be asked of it.
 
 mod args;
 mod audit;
 mod corpus;
 mod forget;
 mod ingest;
+mod jobs;
 mod look;
+mod share;
 
-pub use args::{DiffArgs, ExplainArgs, ForgetArgs, IngestArgs, SampleArgs, StatsArgs};
+pub use args::{DiffArgs, ExplainArgs, ForgetArgs, IngestArgs, JobsArgs, SampleArgs, StatsArgs};
 pub use audit::{AuditArgs, audit};
 pub use corpus::corpus;
 pub use forget::forget;
 pub use ingest::{ingest, run_ingest, threads};
+pub use jobs::jobs;
 pub use look::{diff, explain, sample, stats};

@@ -1,7 +1,7 @@
 //! Sorting more than fits in memory: sorted runs in files, merged k ways.
 //!
 //! Runs are temporary: they are removed when what reads them is dropped, and nothing relies on them
-//! after a crash.
+//! after a crash. What the records mean is the business of who sorts them.
 
 use crate::error::PostsError;
 use std::cmp::Reverse;
@@ -16,7 +16,7 @@ const FAN_IN: usize = 64;
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// What can be sorted in files.
-pub(super) trait Record: Ord + Sized {
+pub(crate) trait Record: Ord + Sized {
     /// Bytes it takes in memory.
     fn memory_bytes(&self) -> usize;
     /// Writes it so that `read` gets it back.
@@ -27,7 +27,7 @@ pub(super) trait Record: Ord + Sized {
 
 /// A record of fixed size, ordered word by word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Words<const N: usize>(pub(super) [u64; N]);
+pub(crate) struct Words<const N: usize>(pub(crate) [u64; N]);
 
 impl<const N: usize> Record for Words<N> {
     fn memory_bytes(&self) -> usize {
@@ -51,8 +51,39 @@ impl<const N: usize> Record for Words<N> {
     }
 }
 
+/// A record ordered by words, then by the bytes that follow them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Keyed<const N: usize> {
+    /// What it is sorted by.
+    pub(crate) words: [u64; N],
+    /// What it carries.
+    pub(crate) body: Box<[u8]>,
+}
+
+impl<const N: usize> Record for Keyed<N> {
+    fn memory_bytes(&self) -> usize {
+        // The allocator takes some bytes of its own.
+        size_of::<Keyed<N>>() + self.body.len() + 16
+    }
+
+    fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        Words(self.words).write(to)?;
+        to.write_all(&(self.body.len() as u32).to_le_bytes())?;
+        to.write_all(&self.body)
+    }
+
+    fn read(from: &mut impl Read) -> io::Result<Option<Keyed<N>>> {
+        let Some(Words(words)) = Words::<N>::read(from)? else { return Ok(None) };
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let mut body = vec![0; u32::from_le_bytes(length) as usize];
+        from.read_exact(&mut body)?;
+        Ok(Some(Keyed { words, body: body.into_boxed_slice() }))
+    }
+}
+
 /// Eight bytes as a word; nothing at the end of the file.
-pub(super) fn read_word(from: &mut impl Read) -> io::Result<Option<u64>> {
+pub(crate) fn read_word(from: &mut impl Read) -> io::Result<Option<u64>> {
     let mut bytes = [0; 8];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -67,8 +98,8 @@ pub(super) fn read_word(from: &mut impl Read) -> io::Result<Option<u64>> {
 
 /// A file that is removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Temporary {
-    pub(super) path: PathBuf,
+pub(crate) struct Temporary {
+    pub(crate) path: PathBuf,
 }
 
 impl Drop for Temporary {
@@ -79,12 +110,12 @@ impl Drop for Temporary {
 }
 
 /// An error of the operating system on `path`.
-pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> PostsError + '_ {
+pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> PostsError + '_ {
     move |cause| PostsError::Io { path: path.to_path_buf(), cause }
 }
 
 /// Takes records in any order; gives them back sorted.
-pub(super) struct Sorter<R: Record> {
+pub(crate) struct Sorter<R: Record> {
     folder: PathBuf,
     name: &'static str,
     memory_bytes: usize,
@@ -97,7 +128,7 @@ pub(super) struct Sorter<R: Record> {
 impl<R: Record> Sorter<R> {
     /// Spills to files `name-N.run` in `folder` before records, or the vector that would have to grow
     /// for them, take more than `memory_bytes`.
-    pub(super) fn new(folder: &Path, name: &'static str, memory_bytes: usize) -> Sorter<R> {
+    pub(crate) fn new(folder: &Path, name: &'static str, memory_bytes: usize) -> Sorter<R> {
         Sorter {
             folder: folder.to_path_buf(),
             name,
@@ -109,7 +140,7 @@ impl<R: Record> Sorter<R> {
         }
     }
 
-    pub(super) fn push(&mut self, record: R) -> Result<(), PostsError> {
+    pub(crate) fn push(&mut self, record: R) -> Result<(), PostsError> {
         let grown = 2 * self.held.capacity() * size_of::<R>();
         let full = self.held.len() == self.held.capacity() && grown > self.memory_bytes;
         if !self.held.is_empty() && (full || self.held_bytes > self.memory_bytes) {
@@ -121,6 +152,7 @@ impl<R: Record> Sorter<R> {
     }
 
     fn spill(&mut self) -> Result<(), PostsError> {
+        std::fs::create_dir_all(&self.folder).map_err(at(&self.folder))?;
         self.held.sort_unstable();
         let run = self.next_run();
         write_run(&run.path, self.held.drain(..).map(Ok))?;
@@ -135,7 +167,7 @@ impl<R: Record> Sorter<R> {
     }
 
     /// All records in order.
-    pub(super) fn sorted(mut self) -> Result<Sorted<R>, PostsError> {
+    pub(crate) fn sorted(mut self) -> Result<Sorted<R>, PostsError> {
         while self.runs.len() > FAN_IN {
             let rest = self.runs.split_off(FAN_IN);
             let merged = Sorted::<R>::new(std::mem::replace(&mut self.runs, rest), Vec::new())?;
@@ -161,7 +193,7 @@ fn write_run<R: Record>(
 }
 
 /// Records in order, merged from runs and memory.
-pub(super) struct Sorted<R: Record> {
+pub(crate) struct Sorted<R: Record> {
     held: std::vec::IntoIter<R>,
     readers: Vec<(BufReader<File>, Temporary)>,
     /// The next record of each source; memory is the source after the last reader.
