@@ -66,7 +66,7 @@ fn words(seed: u64, post: u64, times: u64, text: &mut String) {
     for _ in 0..count {
         push_word(text, &mut state);
     }
-    if next(&mut state) % 10 == 0 {
+    if next(&mut state).is_multiple_of(10) {
         text.push_str(&format!(" https://example.org/{post}"));
     }
 }
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             write!(out, "\"in_reply_to\":\"{earlier}\",")?;
         }
         writeln!(out, "\"text\":\"{text}\"}}")?;
-        if next(&mut state) % 500 == 0 {
+        if next(&mut state).is_multiple_of(500) {
             writeln!(out, "{{\"delete\":{{\"status\":{{\"id_str\":\"{post}\"}}}}}}")?;
         }
     }
