@@ -96,7 +96,7 @@ pub struct Lane {
 pub struct Timeline {
     /// The step.
     pub step_seconds: Seconds,
-    /// Stages of the pipeline; at most [`MOST_LANES`] of them are drawn.
+    /// Stages of the pipeline; at most `MOST_LANES` of them are drawn.
     pub stages: usize,
     /// Micro-batches.
     pub micro_batches: usize,
