@@ -59,19 +59,34 @@ pub(super) fn begin<T>(
         return Err(busy());
     }
     held.push(all);
-    plan(store, work)?;
+    plan(store, work, alone)?;
     let prepared = prepare()?;
     Ok((Locks { _held: held }, prepared))
 }
 
-/// Writes the plan, or compares it with the one that is there.
-fn plan(store: &Store, work: &Work) -> Result<(), PostsError> {
+/// Writes the plan, or compares it with the one that is there. One whose work came to nothing, as when
+/// its sources could not be read, gives way to another where no one else is at work.
+fn plan(store: &Store, work: &Work, alone: bool) -> Result<(), PostsError> {
     let path = work.folder("plan.json");
     let text = serde_json::to_vec_pretty(&work.plan)
         .map_err(|cause| PostsError::Io { path: path.clone(), cause: cause.into() })?;
     match std::fs::read(&path) {
         Ok(before) if before == text => Ok(()),
+        Ok(_) if alone && nothing_done(work) => {
+            let path = work.folder("rejects");
+            std::fs::remove_dir_all(&path)
+                .and_then(|()| std::fs::create_dir(&path))
+                .map_err(|cause| PostsError::Io { path, cause })?;
+            write_whole(&work.folder("plan.json"), &text)
+        }
         Ok(_) => Err(PostsError::OtherIngest { path: store.root().to_path_buf() }),
         Err(_) => write_whole(&path, &text),
     }
+}
+
+/// Whether no source has been read to its end and no part of a phase is complete.
+fn nothing_done(work: &Work) -> bool {
+    ["sources", "complete"].into_iter().all(|folder| {
+        std::fs::read_dir(work.folder(folder)).is_ok_and(|mut entries| entries.next().is_none())
+    })
 }
