@@ -344,6 +344,10 @@ pub struct BenchDecodeArgs {
     /// Tokens of the answer.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub tokens: usize,
+    /// Also leave the model here in the Hugging Face layout, and the logits after the prompt as
+    /// `logits.json`, so that another program can be checked and measured on the same.
+    #[arg(long, value_name = "DIR")]
+    pub save: Option<PathBuf>,
 }
 
 /// Type weights are stored in.

@@ -2,10 +2,13 @@
 //!
 //! Progress and a table for people go to stderr; the last line of stdout is one JSON object.
 
+mod decode;
 mod machine;
+mod paired;
 mod peak_memory;
 mod pipeline;
 mod posts;
+mod scratch;
 mod tokens;
 mod train;
 
@@ -30,8 +33,8 @@ enum Bench {
     Posts(posts::PostsArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),
-    /// Decoding speed (`stoa bench decode`).
-    Decode(Forwarded),
+    /// Prompt and answer speed on one conversation.
+    Decode(decode::DecodeArgs),
 }
 
 /// A bench that the binary has itself: built in release, then given these options as they are.
@@ -48,8 +51,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Bench::Train(args) => train::run(args)?,
         Bench::Tokens(args) => tokens::run(args)?,
         Bench::Posts(args) => posts::run(args)?,
+        Bench::Decode(args) => decode::run(args)?,
         Bench::Ops(args) => return forward("ops", args),
-        Bench::Decode(args) => return forward("decode", args),
     };
     println!("{result}");
     Ok(())

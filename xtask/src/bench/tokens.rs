@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::machine;
+use super::scratch::Scratch;
 use crate::{python_env, workspace};
 
 /// Environment of the packages compared with.
@@ -81,7 +82,7 @@ pub fn run(args: &TokensArgs) -> anyhow::Result<Value> {
         ours: build_ours(&root)?,
         python: python_env::ensure(ENVIRONMENT, PACKAGES)?,
         scripts: root.join("xtask/oracle/tokens"),
-        scratch: Scratch::new()?,
+        scratch: Scratch::new("tokens")?,
     };
     let machine = machine::describe();
     let texts = bench.texts(args, &root)?;
@@ -111,27 +112,6 @@ struct Bench {
     python: PathBuf,
     scripts: PathBuf,
     scratch: Scratch,
-}
-
-/// A directory of this run alone, removed with it; in the cache because texts can be large.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Self> {
-        let name = format!("bench-tokens-{}", std::process::id());
-        let directory = python_env::cache_directory()?.join(name);
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        Ok(Self(directory))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("bench: cannot remove {}: {error}", self.0.display());
-        }
-    }
 }
 
 /// Files of JSON strings, one a line.
@@ -321,7 +301,7 @@ impl Bench {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.scratch.0.join(name)
+        self.scratch.path().join(name)
     }
 }
 

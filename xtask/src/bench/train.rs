@@ -1,14 +1,14 @@
 //! Training throughput, Stoa beside PyTorch: the two take turns in fresh processes, so that a busy
 //! moment of the machine does not fall on one side only, and medians over the turns are compared.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{machine, peak_memory};
+use super::machine;
+use super::paired::{Side, Turn, median};
 use crate::oracle::{TORCH_ENVIRONMENT, TORCH_PACKAGES};
 use crate::{python_env, workspace};
 
@@ -55,21 +55,6 @@ enum Opponent {
     Torch,
 }
 
-/// A program that trains the workload, and its turns so far.
-struct Side {
-    name: &'static str,
-    program: PathBuf,
-    arguments: Vec<String>,
-    turns: Vec<Turn>,
-}
-
-/// What one process reported.
-struct Turn {
-    tokens_per_second: f64,
-    peak_rss_bytes: u64,
-    report: Value,
-}
-
 /// Measures and returns the figures of both sides and their ratios.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Value> {
     ensure!(args.repeats > 0 && args.steps > 0, "--repeats and --steps must be at least 1");
@@ -85,9 +70,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Value> {
     for repeat in 0..args.repeats {
         for side in &mut sides {
             eprintln!("bench: {} turn {} of {}", side.name, repeat + 1, args.repeats);
-            let turn = take_turn(side)?;
-            eprintln!("bench: {} {:.0} tokens/s", side.name, turn.tokens_per_second);
-            side.turns.push(turn);
+            let name = side.name;
+            check_loss_falls(name, &side.take_turn("tokens_per_second")?.report)?;
         }
     }
     let result = summary(args, &sides, machine);
@@ -100,12 +84,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Value> {
 fn ours(root: &Path, args: &TrainArgs) -> anyhow::Result<Side> {
     let mut arguments = vec!["bench".to_owned(), "train".to_owned(), "--json".to_owned()];
     arguments.extend(step_options(args));
-    Ok(Side {
-        name: "stoa",
-        program: workspace::release_binary(root)?,
-        arguments,
-        turns: Vec::new(),
-    })
+    Ok(Side::new("stoa", workspace::release_binary(root)?, arguments))
 }
 
 fn torch(root: &Path, args: &TrainArgs, name: &'static str, mode: &str) -> anyhow::Result<Side> {
@@ -114,7 +93,7 @@ fn torch(root: &Path, args: &TrainArgs, name: &'static str, mode: &str) -> anyho
     arguments.extend(["--mode".to_owned(), mode.to_owned()]);
     arguments.extend(step_options(args));
     let program = python_env::ensure(TORCH_ENVIRONMENT, TORCH_PACKAGES)?;
-    Ok(Side { name, program, arguments, turns: Vec::new() })
+    Ok(Side::new(name, program, arguments))
 }
 
 fn step_options(args: &TrainArgs) -> Vec<String> {
@@ -125,25 +104,6 @@ fn step_options(args: &TrainArgs) -> Vec<String> {
     let numbers = [("--steps", args.steps), ("--warmup", args.warmup), ("--threads", args.threads)];
     let numbers = numbers.into_iter().flat_map(|(name, n)| [name.to_owned(), n.to_string()]);
     ["--size".to_owned(), size.to_owned()].into_iter().chain(numbers).collect()
-}
-
-fn take_turn(side: &Side) -> anyhow::Result<Turn> {
-    let mut command = Command::new(&side.program);
-    command.args(&side.arguments);
-    let watched = peak_memory::run(&mut command)?;
-    let line = watched.stdout.lines().last().unwrap_or_default();
-    let report: Value = serde_json::from_str(line)
-        .with_context(|| format!("{}: the last line is not JSON: {line}", side.name))?;
-    let tokens_per_second = report["tokens_per_second"]
-        .as_f64()
-        .with_context(|| format!("{}: no tokens_per_second in {line}", side.name))?;
-    // Seen from outside where possible: the same measure for both sides.
-    let peak_rss_bytes = watched
-        .peak_rss_bytes
-        .max(report["peak_rss_bytes"].as_u64())
-        .with_context(|| format!("{}: no peak_rss_bytes in {line}", side.name))?;
-    check_loss_falls(side.name, &report)?;
-    Ok(Turn { tokens_per_second, peak_rss_bytes, report })
 }
 
 /// All steps see the same batch, so a side whose loss does not fall did not do the work.
@@ -165,15 +125,13 @@ fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
         "load_average_after": machine::load_average(),
     });
     for side in sides {
-        let mut rates: Vec<f64> = side.turns.iter().map(|turn| turn.tokens_per_second).collect();
         let mut steps: Vec<f64> = side.turns.iter().flat_map(step_seconds).collect();
-        let peak = side.turns.iter().map(|turn| turn.peak_rss_bytes).max();
         result[side.name] = json!({
-            "tokens_per_second": median(&mut rates),
+            "tokens_per_second": side.median("tokens_per_second"),
             "median_step_seconds": median(&mut steps),
             // Sorted by `median`: the fastest step, what an idle machine would show.
             "best_step_seconds": steps.first(),
-            "peak_rss_bytes": peak,
+            "peak_rss_bytes": side.peak_rss_bytes(),
             "turns": side.turns.iter().map(|turn| turn.report.clone()).collect::<Vec<_>>(),
         });
     }
@@ -202,17 +160,6 @@ fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
 
 fn step_seconds(turn: &Turn) -> Vec<f64> {
     turn.report["step_seconds"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
-}
-
-/// The median, sorting `values`; nothing of nothing.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
 }
 
 fn print_table(result: &Value, sides: &[Side]) {
@@ -245,20 +192,11 @@ mod tests {
     use super::*;
 
     fn side(name: &'static str, turns: &[(f64, u64)]) -> Side {
-        let turns = turns.iter().map(|&(tokens_per_second, peak_rss_bytes)| Turn {
-            tokens_per_second,
+        let turns = turns.iter().map(|&(rate, peak_rss_bytes)| Turn {
             peak_rss_bytes,
-            report: json!({ "step_seconds": [4096.0 / tokens_per_second] }),
+            report: json!({ "tokens_per_second": rate, "step_seconds": [4096.0 / rate] }),
         });
-        let program = PathBuf::new();
-        Side { name, program, arguments: Vec::new(), turns: turns.collect() }
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(&mut []), None);
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        Side { turns: turns.collect(), ..Side::new(name, "".into(), Vec::new()) }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! `stoa bench decode`: prompt and answer speed of a Llama-type model with random weights.
 
+use std::fs;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
 use stoa_models::{
-    DecodingSpec, LanguageConfig, Mlp, cache_types, decoding_program, initialize, upload,
-    with_matrix_dtype,
+    DecodingSpec, LanguageConfig, Mlp, cache_types, decoding_program, parameters, save_model,
+    upload, with_matrix_dtype,
 };
 
+use super::workload::drawn;
 use super::{median, peak_rss_bytes};
 use crate::cli::{BenchDecodeArgs, MachineArgs, WeightType, Workload};
 use crate::engine;
@@ -47,7 +50,13 @@ pub fn run(
         WeightType::Bf16 => DType::BF16,
     };
     let mut state = Buffers::new();
-    let weights = with_matrix_dtype(&config, &initialize(&config, 1), dtype);
+    let drawn = parameters(&config).into_iter().map(|p| anyhow::Ok((p.name.clone(), drawn(&p)?)));
+    let weights = with_matrix_dtype(&config, &drawn.collect::<anyhow::Result<_>>()?, dtype);
+    if let Some(directory) = &args.save {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        save_model(directory, &config, &weights)?;
+    }
     let weight_bytes = weights.values().map(|t| t.ty().size_bytes()).sum();
     upload(&engine, &weights, &mut state)?;
     drop(weights);
@@ -77,26 +86,34 @@ pub fn run(
             ("rows", Tensor::i32([1], vec![tokens as i32 - 1])?),
         ];
         let given: Vec<(&str, &Tensor)> = data.iter().map(|(n, t)| (*n, t)).collect();
-        executable.run(&mut state, &given)?;
+        let mut results = executable.run(&mut state, &given)?;
+        let seconds = started.elapsed().as_secs_f64();
         bar.update((at + tokens) as u64, "");
-        anyhow::Ok(started.elapsed().as_secs_f64())
+        anyhow::Ok((seconds, results.remove("logits")))
     };
     // Twice: the first pass touches memory for the first time.
-    let mut chunks = Vec::new();
+    let (mut prompt_seconds, mut logits) = (0.0, None);
     for _ in 0..2 {
-        chunks.clear();
+        prompt_seconds = 0.0;
         for at in (0..prompt).step_by(CHUNK) {
-            chunks.push(feed(prefill.as_mut(), at, CHUNK)?);
+            let (seconds, last) = feed(prefill.as_mut(), at, CHUNK)?;
+            prompt_seconds += seconds;
+            logits = last;
         }
     }
-    let steps = (0..args.tokens).map(|i| feed(decode.as_mut(), prompt + i, 1));
+    if let (Some(directory), Some(logits)) = (&args.save, logits) {
+        let text = serde_json::json!({ "logits": logits.to_f64() }).to_string();
+        let path = directory.join("logits.json");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let steps = (0..args.tokens).map(|i| Ok(feed(decode.as_mut(), prompt + i, 1)?.0));
     let steps = steps.collect::<anyhow::Result<Vec<f64>>>()?;
     let report = Report {
         engine: engine.name(),
         size: format!("{:?}", args.size),
         weights: dtype.to_string(),
         prompt_tokens: prompt,
-        prompt_tokens_per_second: prompt as f64 / chunks.iter().sum::<f64>(),
+        prompt_tokens_per_second: prompt as f64 / prompt_seconds,
         answer_tokens: args.tokens,
         answer_tokens_per_second: 1.0 / median(&steps),
         weight_bytes,

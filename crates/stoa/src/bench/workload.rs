@@ -3,8 +3,8 @@
 
 use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
 use stoa_models::{
-    AdamWConfig, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter, TrainingShape,
-    optimizer_state, parameters, training_program, uniform_stream,
+    AdamWConfig, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter, ParameterGroup,
+    TrainingShape, optimizer_state, parameters, training_program, uniform_stream,
 };
 
 use crate::cli::Workload;
@@ -96,10 +96,7 @@ impl Step {
     pub fn state(&self, engine: &dyn Engine) -> anyhow::Result<Buffers> {
         let mut state = Buffers::new();
         for p in &self.parameters {
-            let n = p.shape.iter().product::<usize>() as u64;
-            let bits = uniform_stream(0, &p.name);
-            let values = (0..n).map(|i| 0.02 * normal(&bits, i)).collect();
-            state.insert(p.name.clone(), engine.upload(&Tensor::f32(p.shape.clone(), values)?)?);
+            state.insert(p.name.clone(), engine.upload(&drawn(p)?)?);
         }
         for (name, ty) in &self.moments {
             state.insert(name.clone(), engine.upload(&Tensor::zeros(ty))?);
@@ -116,6 +113,18 @@ impl Step {
         let batch = self.data.iter().map(|(name, tensor)| (*name, tensor));
         batch.chain([("step", step), ("lr", lr)]).collect()
     }
+}
+
+/// Values of a parameter: N(0, 0.02²), and 1 for factors of norms.
+///
+/// # Errors
+/// Out of memory.
+pub fn drawn(parameter: &Parameter) -> anyhow::Result<Tensor> {
+    let n = parameter.shape.iter().product::<usize>() as u64;
+    let bits = uniform_stream(0, &parameter.name);
+    let norm = parameter.group == ParameterGroup::Norm;
+    let value = |i| if norm { 1.0 } else { 0.02 * normal(&bits, i) };
+    Ok(Tensor::f32(parameter.shape.clone(), (0..n).map(value).collect())?)
 }
 
 /// A standard normal draw by Box and Muller's transform.
