@@ -48,6 +48,14 @@ pub enum Precision {
     Fp4,
 }
 
+impl Precision {
+    /// Whether products run on formats narrower than 16 bits, so that utilisation, which is always
+    /// counted against the bf16 peak, may pass what 16-bit products could reach.
+    pub fn is_narrow(self) -> bool {
+        !matches!(self, Precision::Bf16 | Precision::Fp16)
+    }
+}
+
 /// An accelerator with its share of the machine around it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Gpu {

@@ -2,15 +2,16 @@
 //! sources, in English or French. Charts and page are those of the house's room for reports.
 
 use stoa_report::{
-    Content, Figure, GanttChart, GanttLane, GanttSpan, Language, Plot, RangeChart, Report,
-    ScatterChart, ScatterSeries, Section, StackBar, StackPart, Table,
+    Content, Figure, Language, Plot, RangeChart, Report, ScatterChart, ScatterSeries, Section,
+    StackBar, StackPart, Table,
 };
 
+use super::layouts::{layouts, scales};
+use super::step::{memory, step};
 use super::words::Words;
 use crate::calibration::CONSTANTS;
 use crate::money::Interval;
 use crate::plan::Plan;
-use crate::time::{Timeline, Work};
 use crate::units::Seconds;
 
 /// The report of a plan.
@@ -94,7 +95,11 @@ fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
         Figure::new(
             "MFU",
             w.percent(plan.best.mfu),
-            w.say("of the arithmetic used", "du calcul employé"),
+            if plan.precision.is_narrow() {
+                w.say("of the bf16 peak", "de la crête bf16")
+            } else {
+                w.say("of the arithmetic used", "du calcul employé")
+            },
         ),
         Figure::new(
             w.say("Interruptions", "Interruptions"),
@@ -102,252 +107,6 @@ fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
             w.say("over the run", "pendant l'entraînement"),
         ),
     ]
-}
-
-fn step(plan: &Plan, w: Words) -> Section {
-    let total = plan.best.step_seconds;
-    let parts = plan.best.step.parts();
-    let part = |(name, time): &(&str, Seconds)| StackPart {
-        label: w.term(name),
-        value: time.0,
-        shown: format!("{} · {}", w.time(*time), w.percent(*time / total)),
-    };
-    let bar = StackBar {
-        title: w.say("Where the time of a step goes", "Où va le temps d'un pas"),
-        whole: total.0,
-        parts: parts.iter().map(part).collect(),
-        table: Table::default(),
-    };
-    let worth: Vec<String> = plan
-        .limits
-        .iter()
-        .map(|l| format!("{} {}", w.term(l.resource), w.percent(l.saved_by_doubling)))
-        .collect();
-    let [low, high] = plan.step_interval_seconds.map(|s| w.time(Seconds(s)));
-    let took = w.between(&w.time(total), &low, &high);
-    let mut plots = vec![Plot::Stack(bar)];
-    plots.extend(plan.timeline.as_ref().map(|timeline| Plot::Gantt(gantt(timeline, w))));
-    Section {
-        title: w.say("A step", "Un pas"),
-        text: w.say(
-            format!("{took}. Twice as fast would save: {}.", worth.join(", ")),
-            format!("{took}. Deux fois plus rapide épargnerait : {}.", worth.join(", ")),
-        ),
-        content: Content::Plots(plots),
-    }
-}
-
-/// Kinds of spans in the order of the legend.
-const KINDS: [Work; 5] =
-    [Work::Forward, Work::Backward, Work::DataExchange, Work::Optimizer, Work::Waiting];
-
-fn kinds_of(work: Work) -> Vec<usize> {
-    match work {
-        Work::Alternating => vec![0, 1],
-        Work::Idle => Vec::new(),
-        other => KINDS.iter().position(|kind| *kind == other).into_iter().collect(),
-    }
-}
-
-fn work_name(work: Work, w: Words) -> String {
-    match work {
-        Work::Alternating => w.say("forward and backward in turn", "aller et retour en alternance"),
-        Work::Forward => w.term("forward"),
-        Work::Backward => w.term("backward"),
-        Work::Idle => w.term("idle"),
-        Work::DataExchange => w.term("data exchange"),
-        Work::Optimizer => w.term("optimizer"),
-        Work::Waiting => w.term("waiting"),
-    }
-}
-
-fn gantt(timeline: &Timeline, w: Words) -> GanttChart {
-    let lanes = timeline
-        .lanes
-        .iter()
-        .map(|lane| GanttLane {
-            label: w.say(format!("stage {}", lane.stage + 1), format!("étage {}", lane.stage + 1)),
-            spans: lane
-                .spans
-                .iter()
-                .map(|span| GanttSpan {
-                    start: span.start_seconds.0,
-                    length: span.seconds.0,
-                    kinds: kinds_of(span.work),
-                    label: match span.passes {
-                        0 | 1 => format!("{} · {}", work_name(span.work, w), w.time(span.seconds)),
-                        n => format!("{} ×{n} · {}", work_name(span.work, w), w.time(span.seconds)),
-                    },
-                })
-                .collect(),
-        })
-        .collect();
-    let parts = timeline.totals.parts();
-    let row = |(name, time): &(&str, Seconds)| {
-        vec![w.term(name), w.time(*time), w.percent(*time / timeline.step_seconds)]
-    };
-    let told: Vec<String> =
-        parts.iter().map(|(name, time)| format!("{} {}", w.term(name), w.time(*time))).collect();
-    GanttChart {
-        title: w.say("Timeline of a step", "Chronologie d'un pas"),
-        x_label: w.say("seconds", "secondes"),
-        kinds: KINDS.iter().map(|work| work_name(*work, w)).collect(),
-        lanes,
-        description: w.say(
-            format!(
-                "{} stages, {} micro-batches; each stage: {}.",
-                timeline.stages,
-                timeline.micro_batches,
-                told.join(", ")
-            ),
-            format!(
-                "{} étages, {} micro-lots ; chaque étage : {}.",
-                timeline.stages,
-                timeline.micro_batches,
-                told.join(", ")
-            ),
-        ),
-        table: Table {
-            header: vec![
-                w.say("time of a stage", "temps d'un étage"),
-                w.say("seconds", "secondes"),
-                w.say("share", "part"),
-            ],
-            rows: parts.iter().map(row).collect(),
-        },
-    }
-}
-
-fn memory(plan: &Plan, w: Words) -> Section {
-    let memory = &plan.best.memory;
-    let mut parts: Vec<StackPart> = memory
-        .parts()
-        .iter()
-        .map(|(name, size)| StackPart { label: w.term(name), value: size.0, shown: w.bytes(*size) })
-        .collect();
-    let left = plan.usable_memory - memory.total();
-    parts.push(StackPart {
-        label: w.say("left", "reste"),
-        value: left.0.max(0.0),
-        shown: w.bytes(left),
-    });
-    let (used, all) = (w.bytes(memory.total()), w.bytes(plan.usable_memory));
-    Section {
-        title: w.say("Memory of the fullest device", "Mémoire de l'accélérateur le plus plein"),
-        text: w.say(format!("{used} of {all}."), format!("{used} sur {all}.")),
-        content: Content::Plots(vec![Plot::Stack(StackBar {
-            title: w.say("What fills it", "Ce qui la remplit"),
-            whole: plan.usable_memory.0,
-            parts,
-            table: Table::default(),
-        })]),
-    }
-}
-
-fn layouts(plan: &Plan, w: Words) -> Option<Section> {
-    let rejections = plan.rejections.as_ref()?;
-    let days =
-        |step: f64, batch: usize| step * plan.tokens / (batch as f64 * plan.seq as f64) / 86_400.0;
-    // Layouts many times slower would squeeze the rest together.
-    let slowest = 2.0 * plan.best.gpu_seconds_per_token();
-    let shown = || plan.front.iter().filter(|c| c.gpu_seconds_per_token() <= slowest);
-    let points = shown()
-        .map(|c| (days(c.step_seconds.0, c.global_batch), c.headroom.as_gib(), w.layout(&c.layout)))
-        .collect();
-    let rows = shown()
-        .take(12)
-        .map(|c| {
-            vec![
-                w.layout(&c.layout),
-                w.time(c.step_seconds),
-                w.percent(c.mfu),
-                w.bytes(c.headroom),
-                w.number(c.joules_per_token, 2),
-            ]
-        })
-        .collect();
-    let reasons: Vec<String> =
-        rejections.reasons.iter().map(|(reason, n)| format!("{n} {}", w.term(reason))).collect();
-    let (seen, kept) = (rejections.considered, rejections.kept);
-    Some(Section {
-        title: w.say("Layouts that no other beats", "Dispositions qu'aucune autre ne bat"),
-        text: w.say(
-            format!("{seen} layouts looked at, {kept} kept. Refused: {}.", reasons.join("; ")),
-            format!(
-                "{seen} dispositions vues, {kept} gardées. Refusées : {}.",
-                reasons.join(" ; ")
-            ),
-        ),
-        content: Content::Plots(vec![Plot::Scatter(ScatterChart {
-            title: w.say("Time against memory left", "Durée et mémoire restante"),
-            x_label: w.say("days without failures", "jours sans panne"),
-            y_label: w.say("GiB left on the fullest device", "Gio restants"),
-            log_x: false,
-            series: vec![ScatterSeries {
-                name: w.say("layouts", "dispositions"),
-                points,
-                joined: false,
-            }],
-            table: Table {
-                header: vec![
-                    w.say("layout", "disposition"),
-                    w.say("step", "pas"),
-                    "MFU".to_owned(),
-                    w.say("left", "reste"),
-                    w.say("J a token", "J par jeton"),
-                ],
-                rows,
-            },
-        })]),
-    })
-}
-
-fn scales(plan: &Plan, w: Words) -> Option<Section> {
-    if plan.scales.is_empty() {
-        return None;
-    }
-    let points = plan
-        .scales
-        .iter()
-        .map(|s| (s.days, s.rent / 1e6, format!("{} : {}", s.gpus, w.layout(&s.layout))))
-        .collect();
-    let rows = plan
-        .scales
-        .iter()
-        .map(|s| {
-            vec![
-                s.gpus.to_string(),
-                w.number(s.days, 1),
-                w.dollars(s.rent),
-                w.percent(s.mfu),
-                w.layout(&s.layout),
-            ]
-        })
-        .collect();
-    Some(Section {
-        title: w.say("Other sizes of the cluster", "Autres tailles de parc"),
-        text: w.say(
-            "The same run on fewer and more devices.",
-            "Le même entraînement sur moins et plus d'accélérateurs.",
-        ),
-        content: Content::Plots(vec![Plot::Scatter(ScatterChart {
-            title: w.say("Time against money", "Durée et argent"),
-            x_label: w.say("days", "jours"),
-            y_label: w.say("rent, M$", "location, M$"),
-            log_x: false,
-            series: vec![ScatterSeries { name: w.say("sizes", "tailles"), points, joined: true }],
-            table: Table {
-                header: vec![
-                    w.say("devices", "accélérateurs"),
-                    w.say("days", "jours"),
-                    w.say("rent", "location"),
-                    "MFU".to_owned(),
-                    w.say("layout", "disposition"),
-                ],
-                rows,
-            },
-        })]),
-    })
 }
 
 fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
@@ -510,15 +269,15 @@ fn money(plan: &Plan, w: Words) -> Section {
 
 fn learning(plan: &Plan, w: Words) -> Section {
     let l = &plan.lesson;
-    let ratio = w.number(l.tokens_per_param, 0);
+    let (flop, ratio) = (w.scientific(l.train_flop, 2), w.number(l.tokens_per_param, 0));
     let [low, middle, high] = l.optimal_tokens.map(|t| w.number(t / 1e12, 2));
-    let (batch, rate) = (w.number(l.batch_tokens / 1e6, 1), format!("{:.1e}", l.learning_rate));
+    let (batch, rate) = (w.number(l.batch_tokens / 1e6, 1), w.scientific(l.learning_rate, 1));
     let passed: Vec<String> = l
         .thresholds_passed
         .iter()
         .map(|t| {
             let what = w.say(t.what.clone(), t.what_fr.clone());
-            format!("{:.0e} FLOP: {what} ({}, {})", t.flop, t.source, t.date)
+            format!("{} FLOP: {what} ({}, {})", w.scientific(t.flop, 0), t.source, t.date)
         })
         .collect();
     let beyond = if passed.is_empty() {
@@ -546,16 +305,14 @@ fn learning(plan: &Plan, w: Words) -> Section {
         title: w.say("Learning", "Apprentissage"),
         text: w.say(
             format!(
-                "{:.2e} FLOP, {ratio} tokens for each active parameter. Compute-optimal for this size: \
+                "{flop} FLOP, {ratio} tokens for each active parameter. Compute-optimal for this size: \
                  {middle}T tokens ({low} to {high}). Rules of thumb: batch of {batch}M tokens, learning \
-                 rate {rate}.{beyond}",
-                l.train_flop
+                 rate {rate}.{beyond}"
             ),
             format!(
-                "{:.2e} FLOP, {ratio} jetons par paramètre actif. Optimum de calcul à cette taille : \
+                "{flop} FLOP, {ratio} jetons par paramètre actif. Optimum de calcul à cette taille : \
                  {middle} T jetons ({low} à {high}). Règles : lot de {batch} M jetons, taux \
-                 d'apprentissage {rate}.{beyond}",
-                l.train_flop
+                 d'apprentissage {rate}.{beyond}"
             ),
         ),
         content: Content::Table(Table {

@@ -21,12 +21,17 @@ impl Words {
     }
 
     pub(super) fn said(self, said: &Said) -> String {
-        self.say(said.english.clone(), said.french.clone())
+        self.say(said.english.clone(), self.local(&said.french))
     }
 
     /// A number with its decimals.
     pub(super) fn number(self, value: f64, decimals: usize) -> String {
         self.local(&format!("{value:.decimals$}"))
+    }
+
+    /// A number as a power of ten with the decimals of its first digits.
+    pub(super) fn scientific(self, value: f64, decimals: usize) -> String {
+        self.local(&format!("{value:.decimals$e}"))
     }
 
     /// A percentage of a share.
@@ -186,6 +191,9 @@ mod tests {
         assert_eq!(words.bytes(Bytes::gib(80.5)), "80,5 Gio");
         assert_eq!(words.time(Seconds::days(60.5)), "60,5 jours");
         assert_eq!(words.dollars(1.5e8), "150,0 M$");
+        assert_eq!(words.scientific(2.5e24, 1), "2,5e24");
+        let said = Said::new("10.5 days", "10.5 jours sur 2.25 T jetons.");
+        assert_eq!(words.said(&said), "10,5 jours sur 2,25 T jetons.");
         assert_eq!(words.term("waiting"), "attente");
         assert!(words.layout(&Layout::single()).contains("sans recalcul"));
         assert_eq!(Words(Language::English).number(3.25, 2), "3.25");

@@ -69,10 +69,11 @@ fn step(text: &mut String, plan: &Plan) {
     let total = plan.best.step_seconds;
     let _ = writeln!(
         text,
-        "\nA step takes {total} ({} to {}), MFU {:.1} %",
+        "\nA step takes {total} ({} to {}), MFU {:.1} %{}",
         Seconds(plan.step_interval_seconds[0]),
         Seconds(plan.step_interval_seconds[1]),
-        100.0 * plan.best.mfu
+        100.0 * plan.best.mfu,
+        if plan.precision.is_narrow() { " of the bf16 peak" } else { "" }
     );
     for (name, time) in plan.best.step.parts() {
         let share = time / total;
