@@ -6,6 +6,7 @@ mod bench;
 mod bless;
 mod oracle;
 mod python_env;
+mod scratch;
 mod tidy;
 mod validate;
 mod workspace;

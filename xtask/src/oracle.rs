@@ -1,11 +1,15 @@
 //! Independent implementations that ours are checked against, and the golden outputs made with
 //! them. The scripts are in `xtask/oracle/`, with a README.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
+use serde_json::Value;
 
+use crate::scratch::Scratch;
 use crate::{python_env, workspace};
 
 /// Environment with PyTorch: 5 GB, for benches and for making golden outputs, never for CI.
@@ -36,6 +40,8 @@ enum Oracle {
         #[arg(long, value_delimiter = ',', required = true)]
         ids: Vec<u32>,
     },
+    /// Save random models of every class that `transformers` loads, and hold its logits to ours.
+    Saved,
     /// Train exported models with PyTorch on exported batches, and compare with our losses where
     /// they lie beside; xtask/oracle/train/shakespeare_torch.py tells the format.
     Shakespeare {
@@ -61,6 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let mut script = torch_script(&root, "models/logits.py")?;
             workspace::check(script.arg(model).args(["--ids", &ids.join(",")]))
         }
+        Oracle::Saved => check_saved(&root),
         Oracle::Shakespeare { directories, threads } => {
             let mut script = torch_script(&root, "train/shakespeare_torch.py")?;
             workspace::check(script.args(directories).args(["--threads", &threads.to_string()]))
@@ -72,6 +79,48 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 workspace::check(script.arg("--check").arg(root.join(folder)))?;
             }
             Ok(())
+        }
+    }
+}
+
+/// Ids put to saved models; the same as in the example that saves them.
+const SAVED_IDS: &str = "3,1,4,1,5,9,2,6,5,3,5,8";
+/// How far logits of `transformers` in f32 may be from ours in f64. The logits are of the order of
+/// ten, where a f32 is exact to 1e-6; three layers of sums over 48 to 80 numbers lose a digit more.
+const SAVED_TOLERANCE: f64 = 1e-4;
+
+/// Models saved by the example `random_model` of `stoa-models`, loaded by `transformers`.
+fn check_saved(root: &Path) -> anyhow::Result<()> {
+    let scratch = Scratch::new("oracle-saved")?;
+    let mut save = workspace::cargo(root);
+    save.args(["run", "--quiet", "--package", "stoa-models", "--example", "random_model", "--"]);
+    workspace::check(save.arg(scratch.path()))?;
+    for entry in fs::read_dir(scratch.path())? {
+        let model = entry?.path();
+        let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut script = torch_script(root, "models/logits.py")?;
+        let output = script.arg(&model).args(["--ids", SAVED_IDS]).output()?;
+        ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let theirs: Value = serde_json::from_slice(&output.stdout)?;
+        let ours: Value = serde_json::from_slice(&fs::read(model.join("logits.json"))?)?;
+        let apart = farthest(&ours["logits"], &theirs["logits"])?;
+        println!("{name}: {} gives logits within {apart:.1e} of ours", theirs["class"]);
+        ensure!(apart < SAVED_TOLERANCE, "{name}: that is more than {SAVED_TOLERANCE:.0e}");
+    }
+    Ok(())
+}
+
+/// The greatest difference between two tables of numbers of one shape.
+fn farthest(ours: &Value, theirs: &Value) -> anyhow::Result<f64> {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ensure!(ours.len() == theirs.len() && !ours.is_empty(), "logits of another shape");
+            let pairs = ours.iter().zip(theirs);
+            pairs.map(|(a, b)| farthest(a, b)).try_fold(0.0, |most: f64, d| Ok(most.max(d?)))
+        }
+        _ => {
+            let pair = ours.as_f64().zip(theirs.as_f64());
+            pair.map(|(a, b)| (a - b).abs()).context("a logit is not a number")
         }
     }
 }
@@ -116,4 +165,19 @@ fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(python_env::ensure(TORCH_ENVIRONMENT, TORCH_PACKAGES)?);
     command.arg(root.join("xtask/oracle").join(name));
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_farthest_pair_decides_and_shapes_must_agree() {
+        let apart = farthest(&json!([[1.0, 2.0], [3.0, 4.0]]), &json!([[1.0, 2.5], [3.0, 3.75]]));
+        assert_eq!(apart.expect("one shape"), 0.5);
+        assert!(farthest(&json!([[1.0]]), &json!([[1.0, 2.0]])).is_err());
+        assert!(farthest(&json!([null]), &json!([1.0])).is_err());
+    }
 }

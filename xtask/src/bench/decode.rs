@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::machine;
 use super::paired::Side;
-use super::scratch::Scratch;
+use crate::scratch::Scratch;
 use crate::{python_env, workspace};
 
 /// Environment of llama.cpp: compiled on this machine for this machine, some ten minutes.
@@ -66,7 +66,7 @@ pub fn run(args: &DecodeArgs) -> anyhow::Result<Value> {
     ensure!(args.repeats > 0 && args.tokens > 0, "--repeats and --tokens must be at least 1");
     let root = workspace::root()?;
     let stoa = workspace::release_binary(&root)?;
-    let scratch = Scratch::new("decode")?;
+    let scratch = Scratch::new("bench-decode")?;
     let mut result = json!({
         "bench": "decode",
         "size": args.size,

@@ -8,7 +8,6 @@ mod paired;
 mod peak_memory;
 mod pipeline;
 mod posts;
-mod scratch;
 mod tokens;
 mod train;
 

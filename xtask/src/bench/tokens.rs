@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::machine;
-use super::scratch::Scratch;
+use crate::scratch::Scratch;
 use crate::{python_env, workspace};
 
 /// Environment of the packages compared with.
@@ -82,7 +82,7 @@ pub fn run(args: &TokensArgs) -> anyhow::Result<Value> {
         ours: build_ours(&root)?,
         python: python_env::ensure(ENVIRONMENT, PACKAGES)?,
         scripts: root.join("xtask/oracle/tokens"),
-        scratch: Scratch::new("tokens")?,
+        scratch: Scratch::new("bench-tokens")?,
     };
     let machine = machine::describe();
     let texts = bench.texts(args, &root)?;

@@ -1,4 +1,4 @@
-//! Where a bench keeps what its programs hand each other.
+//! Where a bench or a check keeps what its programs hand each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::python_env;
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// An empty directory for `bench`.
-    pub fn new(bench: &str) -> anyhow::Result<Self> {
-        let name = format!("bench-{bench}-{}", std::process::id());
+    /// An empty directory for `purpose`.
+    pub fn new(purpose: &str) -> anyhow::Result<Self> {
+        let name = format!("{purpose}-{}", std::process::id());
         let directory = python_env::cache_directory()?.join(name);
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
@@ -30,7 +30,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("bench: cannot remove {}: {error}", self.0.display());
+            eprintln!("cannot remove {}: {error}", self.0.display());
         }
     }
 }
