@@ -9,7 +9,7 @@ use stoa_graph::{
 };
 
 use crate::gemm::epilogue::{Keep, Relu2Beside, Relu2Gradient};
-use crate::gemm::{MatMut, MatRef, Operand, gemm, gemm_fused};
+use crate::gemm::{FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads};
@@ -134,6 +134,29 @@ pub(crate) struct Dispatch<'a> {
     pub caches: &'a mut Caches,
 }
 
+/// Whether a product is one of few rows with a matrix that is stored as it is read: that of decoding.
+/// By sizes alone, so that a row comes out the same whoever is beside it among few.
+fn is_skinny(transposed: (bool, bool), ins: &[View<'_>]) -> bool {
+    transposed == (false, true) && ins[0].shape()[0] <= FEW_ROWS
+}
+
+/// The product of few rows, with `beta` times what stands in `out`.
+fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
+    let (x, y) = (ins[0].matrix(), out.matrix_mut());
+    let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
+    match ins[1].ty.dtype {
+        DType::F16 => {
+            let w = MatRef::new(ins[1].elements::<f16>(DType::F16), rows, cols);
+            gemm_skinny(pool, isa, x, w, beta, y);
+        }
+        DType::BF16 => {
+            let w = MatRef::new(ins[1].elements::<bf16>(DType::BF16), rows, cols);
+            gemm_skinny(pool, isa, x, w, beta, y);
+        }
+        _ => gemm_skinny(pool, isa, x, ins[1].matrix(), beta, y),
+    }
+}
+
 impl Dispatch<'_> {
     /// Runs one step.
     pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
@@ -181,12 +204,16 @@ impl Dispatch<'_> {
                 pointwise::swiglu_backward(pool, isa, gate, up, dy, output(0), output(1));
             }
             Op::MatMul { transpose_a, transpose_b, accumulate } => {
-                let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
                 if *accumulate && !same_place(&ins[2], &outs[0]) {
                     output(0).copy_from_slice(input(2));
                 }
                 let beta = if *accumulate { 1.0 } else { 0.0 };
-                gemm(pool, isa, 1.0, a, b, beta, outs[0].matrix_mut());
+                if is_skinny((*transpose_a, *transpose_b), ins) {
+                    skinny(pool, isa, ins, beta, &outs[0]);
+                } else {
+                    let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
+                    gemm(pool, isa, 1.0, a, b, beta, outs[0].matrix_mut());
+                }
             }
             Op::RmsNorm { group, eps, weighted } => {
                 let w = weighted.then(|| input(1));
@@ -321,6 +348,16 @@ impl Dispatch<'_> {
         outs: &[View<'_>],
     ) {
         let (pool, isa) = (self.pool, self.isa);
+        if is_skinny(transposed, ins) {
+            skinny(pool, isa, ins, 0.0, &outs[0]);
+            let h = Some(outs[0].f32());
+            return match f {
+                Nonlinearity::ReluSquared => {
+                    pointwise::relu_squared(pool, isa, h, outs[1].f32_mut());
+                }
+                Nonlinearity::Silu => pointwise::silu(pool, isa, h, outs[1].f32_mut()),
+            };
+        }
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
         let h = outs[0].matrix_mut();
         match f {

@@ -3,7 +3,8 @@
 //! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds a [`Prologue`] per operand
 //! (applied while packing) and an [`Epilogue`] on finished tiles. Weights may be stored as f16 or
 //! bf16. [`gemm_serial`] and [`gemm_packed`] serve small blocks inside a task; [`gemm_skinny`] serves
-//! decoding, where x has a few rows. The packed, blocked scheme is that of Goto and BLIS; each file names its source.
+//! decoding, where x has a few rows. The packed, blocked scheme is that of Goto and BLIS; each file
+//! names its source.
 //!
 //! Numerics: every output is a sum over k in an order that depends on the sizes and the
 //! instruction set only, so it is bitwise the same for any number of threads. NaN and infinities in
@@ -22,7 +23,7 @@ mod view;
 pub use block::{PackedA, PackedB, gemm_packed, gemm_serial, serial_floats, tile_size};
 pub use epilogue::{Epilogue, Tile};
 pub use pack::{Operand, Prologue};
-pub use skinny::gemm_skinny;
+pub use skinny::{FEW_ROWS, gemm_skinny};
 pub use view::{Element, MatMut, MatRef};
 
 use crate::isa::{Isa, Portable};

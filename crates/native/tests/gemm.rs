@@ -362,9 +362,13 @@ proptest! {
                     let mut y = vec![f32::NAN; m * n];
                     let x = MatRef::strided(x, m, k, pitch, 1);
                     let w = MatRef::strided(w, n, k, pitch, 1);
-                    gemm_skinny(&Pool::new(threads), isa, x, w, MatMut::new(&mut y, m, n));
+                    gemm_skinny(&Pool::new(threads), isa, x, w, 0.0, MatMut::new(&mut y, m, n));
                     assert_close(&format!("{isa}"), &y, &want, k, 0);
                     assert_eq!(first.get_or_insert_with(|| y.clone()), &y);
+                    // Added to what stands there, once more: beta in one rounding.
+                    gemm_skinny(&Pool::new(threads), isa, x, w, 1.0, MatMut::new(&mut y, m, n));
+                    let twice: Vec<_> = want.iter().map(|(v, size)| (2.0 * v, 2.0 * size)).collect();
+                    assert_close(&format!("{isa}, added"), &y, &twice, k, 1);
                 }
             }
         }
@@ -387,7 +391,7 @@ fn a_skinny_row_does_not_depend_on_its_neighbours() {
             let m = rows.len() / k;
             let mut y = vec![f32::NAN; m * n];
             let (x, w) = (MatRef::new(rows, m, k), MatRef::new(&w, n, k));
-            gemm_skinny(&pool, isa, x, w, MatMut::new(&mut y, m, n));
+            gemm_skinny(&pool, isa, x, w, 0.0, MatMut::new(&mut y, m, n));
             y
         };
         let together = run(&x);
