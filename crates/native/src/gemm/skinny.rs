@@ -1,9 +1,9 @@
 //! y = x · Wᵀ + beta · y for a few rows of x: the product of decoding, bound by reading W once.
 //!
-//! W `[n, k]` is read in place, row by row, in its own format; each output is a dot product kept in
-//! one vector of partial sums. Several rows of W (or of x) run side by side to hide the latency of
-//! the multiply-add. The columns of W must be adjacent. For more than [`FEW_ROWS`] rows of x `gemm`,
-//! which packs W, is faster.
+//! W `[n, k]` is read in place, one row after the other, in its own format: a single run through memory,
+//! which is what the hardware's prefetcher follows best. Each output is a dot product kept in two
+//! vectors of partial sums, the same ones whoever is beside it. The columns of W must be adjacent. For
+//! more than [`FEW_ROWS`] rows of x `gemm`, which packs W, is faster.
 
 use super::view::{Element, MatMut, MatRef};
 use crate::isa::{Isa, Kernel, Simd};
@@ -11,6 +11,11 @@ use crate::pool::Pool;
 
 /// Rows of x handled in one pass over W.
 pub const FEW_ROWS: usize = 8;
+/// Rows of x that meet a row of W together: 2 × 4 sums fit the smallest register file. The row of W comes
+/// from the first-level cache for the others.
+const TOGETHER: usize = 4;
+/// Bytes ahead that are asked for: across the border of a page, where the hardware's prefetcher stops.
+const AHEAD: usize = 4096;
 /// Bytes of W per task: long enough to be worth claiming, short enough to share evenly.
 const TASK_BYTES: usize = 64 << 10;
 
@@ -45,7 +50,7 @@ pub fn gemm_skinny<T: Element>(
         w.col_stride
     );
     let row_bytes = (w.cols * size_of::<T>()).max(1);
-    let per_task = (TASK_BYTES / row_bytes).next_multiple_of(FEW_ROWS).max(FEW_ROWS);
+    let per_task = (TASK_BYTES / row_bytes).max(1);
     for first in (0..x.rows).step_by(FEW_ROWS) {
         let rows = FEW_ROWS.min(x.rows - first);
         let x = x.block(first, 0, rows, x.cols);
@@ -72,72 +77,58 @@ impl<T: Element> Kernel for Dots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // Rows of x times rows of W side by side: near eight independent sums.
-        match self.x.rows {
-            1 => self.columns::<S, 1, 8>(s),
-            2 => self.columns::<S, 2, 4>(s),
-            3 => self.columns::<S, 3, 2>(s),
-            4 => self.columns::<S, 4, 2>(s),
-            5 => self.columns::<S, 5, 1>(s),
-            6 => self.columns::<S, 6, 1>(s),
-            7 => self.columns::<S, 7, 1>(s),
-            _ => self.columns::<S, FEW_ROWS, 1>(s),
+        for column in self.from..self.to {
+            for first in (0..self.x.rows).step_by(TOGETHER) {
+                match self.x.rows - first {
+                    1 => self.dots::<S, 1>(s, first, column),
+                    2 => self.dots::<S, 2>(s, first, column),
+                    3 => self.dots::<S, 3>(s, first, column),
+                    _ => self.dots::<S, TOGETHER>(s, first, column),
+                }
+            }
         }
     }
 }
 
 impl<T: Element> Dots<'_, T> {
+    /// The dot products of M rows of x, from `first`, with the row of W that makes `column` of y.
     #[inline(always)]
-    fn columns<S: Simd, const M: usize, const R: usize>(&self, s: S) {
-        let whole = self.from + (self.to - self.from) / R * R;
-        for column in (self.from..whole).step_by(R) {
-            self.dots::<S, M, R>(s, column);
-        }
-        // Each output is the same sum whether its column had neighbours or not.
-        for column in whole..self.to {
-            self.dots::<S, M, 1>(s, column);
-        }
-    }
-
-    /// M × R dot products.
-    #[inline(always)]
-    fn dots<S: Simd, const M: usize, const R: usize>(&self, s: S, column: usize) {
+    fn dots<S: Simd, const M: usize>(&self, s: S, first: usize, column: usize) {
         let Dots { x, w, beta, y, .. } = *self;
         let k = x.cols;
-        let x_rows: [*const f32; M] = std::array::from_fn(|i| x.ptr.wrapping_add(i * x.row_stride));
-        let w_rows: [*const T; R] =
-            std::array::from_fn(|j| w.ptr.wrapping_add((column + j) * w.row_stride));
-        // The rows of a model are a few kilobytes long, too short for the hardware's prefetcher to get
-        // going on R of them at a time: each is asked for while the one R rows before it is read.
-        let ahead = R * w.row_stride;
-        let mut sums = [[s.zero(); R]; M];
+        let x_rows: [*const f32; M] =
+            std::array::from_fn(|i| x.ptr.wrapping_add((first + i) * x.row_stride));
+        let w_row = w.ptr.wrapping_add(column * w.row_stride);
+        let mut sums = [[s.zero(); 2]; M];
         let whole = k / S::LANES * S::LANES;
-        for at in (0..whole).step_by(S::LANES) {
-            for row in w_rows {
-                s.prefetch(row.wrapping_add(ahead + at).cast());
-            }
+        let pairs = whole / (2 * S::LANES) * (2 * S::LANES);
+        let mut add = |at: usize, half: usize| {
             // SAFETY: at + LANES <= k, inside the rows.
             unsafe {
-                let w_parts: [S::F32; R] = std::array::from_fn(|j| T::load(s, w_rows[j].add(at)));
+                let w_part = T::load(s, w_row.add(at));
                 for i in 0..M {
                     let x_part = s.load_ptr(x_rows[i].add(at));
-                    for j in 0..R {
-                        sums[i][j] = s.mul_add(x_part, w_parts[j], sums[i][j]);
-                    }
+                    sums[i][half] = s.mul_add(x_part, w_part, sums[i][half]);
                 }
             }
+        };
+        for at in (0..pairs).step_by(2 * S::LANES) {
+            s.prefetch(w_row.cast::<u8>().wrapping_add(at * size_of::<T>() + AHEAD).cast());
+            add(at, 0);
+            add(at + S::LANES, 1);
+        }
+        if pairs < whole {
+            add(pairs, 0);
         }
         for i in 0..M {
-            for j in 0..R {
-                let mut sum = s.reduce_add(sums[i][j]);
-                for at in whole..k {
-                    // SAFETY: at < k, inside the rows.
-                    sum += unsafe { *x_rows[i].add(at) * (*w_rows[j].add(at)).to_f32() };
-                }
-                let to = y.ptr.wrapping_add(i * y.row_stride + (column + j) * y.col_stride);
-                // SAFETY: inside y; columns are disjoint between tasks.
-                unsafe { *to = if beta == 0.0 { sum } else { beta.mul_add(*to, sum) } };
+            let mut sum = s.reduce_add(s.add(sums[i][0], sums[i][1]));
+            for at in whole..k {
+                // SAFETY: at < k, inside the rows.
+                sum += unsafe { *x_rows[i].add(at) * (*w_row.add(at)).to_f32() };
             }
+            let to = y.ptr.wrapping_add((first + i) * y.row_stride + column * y.col_stride);
+            // SAFETY: inside y; columns are disjoint between tasks.
+            unsafe { *to = if beta == 0.0 { sum } else { beta.mul_add(*to, sum) } };
         }
     }
 }
