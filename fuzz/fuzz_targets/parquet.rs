@@ -1,0 +1,7 @@
+//! Parquet.
+
+#![no_main]
+
+use stoa_fuzz::{Format, read};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| read("posts.parquet", Format::Parquet, data));
