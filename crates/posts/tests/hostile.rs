@@ -288,3 +288,21 @@ fn what_cannot_be_read_is_named() {
     let error = read(&folder.path().join("dangling")).0.unwrap_err();
     assert!(matches!(error, PostsError::NotFound { .. }), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn named_pipes_are_read_as_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: no mkfifo");
+        return;
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&path, gzip(b"{\"id\": 1, \"text\": \"words\"}\n")).unwrap());
+        let (scanned, found) = read(&path);
+        assert_eq!(scanned.unwrap().posts, 1);
+        assert_eq!(found, ["1: words"]);
+    });
+}
