@@ -7,7 +7,7 @@
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use stoa_posts::{Format, Item, PostsError, ReadOptions, Scanned, scan};
+use stoa_posts::{Format, Item, Post, PostsError, ReadOptions, Scanned, scan, write_posts};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
@@ -305,4 +305,27 @@ fn named_pipes_are_read_as_streams() {
         assert_eq!(scanned.unwrap().posts, 1);
         assert_eq!(found, ["1: words"]);
     });
+}
+
+#[test]
+fn damaged_parquet_files_are_errors_and_no_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("posts.parquet");
+    let post = |id: u32| Post { id: id.to_string(), text: format!("word {id}"), ..Post::default() };
+    write_posts(&path, &(0..20).map(post).collect::<Vec<_>>()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for at in (4..whole.len() - 8).step_by(5) {
+        for wrong in [0x00, 0x7f, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] = wrong;
+            let path = file(&folder, "damaged.parquet", &damaged);
+            match read(&path).0 {
+                Err(PostsError::WrongParquet { .. }) => refused += 1,
+                Err(PostsError::NoUsablePosts { .. } | PostsError::Empty { .. }) | Ok(_) => {}
+                Err(other) => panic!("byte {at} as {wrong}: {other}"),
+            }
+        }
+    }
+    assert!(refused > 20, "{refused} refused");
 }

@@ -103,7 +103,7 @@ pub(super) fn threads(
 /// Counts again what documents and dialogues a store holds. Missing parents stay as they were counted
 /// when all posts of a thread were at hand.
 pub(super) fn recount(store: &Store, gathered: &mut Gathered) -> Result<(), PostsError> {
-    let mut counted = Gathered { missing_parents: gathered.missing_parents, ..Gathered::default() };
+    let mut counted = Gathered { threads: 0, held_out: 0, dialogues: 0, bytes: 0, ..*gathered };
     for bucket in (0..BUCKETS).filter(|&bucket| store.documents(bucket).exists()) {
         // A thread is in one bucket, and its documents follow each other.
         let mut last = None;
