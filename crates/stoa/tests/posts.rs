@@ -82,7 +82,8 @@ fn ingested() -> tempfile::TempDir {
 fn told(folder: &Path) -> String {
     let mut text = String::new();
     for kind in ["documents", "dialogues"] {
-        for entry in std::fs::read_dir(folder.join("out").join(kind)).unwrap() {
+        // There may be no dialogues: a thread that is held out has none.
+        for entry in std::fs::read_dir(folder.join("out").join(kind)).into_iter().flatten() {
             text += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
         }
     }
