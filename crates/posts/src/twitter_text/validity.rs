@@ -1,7 +1,7 @@
 //! Whether a whole text is one thing: a URL, or a post of the first 140 characters.
 //!
 //! The grammar of URLs is that of RFC 3986 as X's validator reads it: user names, IP addresses and ports
-//! are allowed, domains may be of any letters. Links in running text are found by [`super::urls`],
+//! are allowed, domains may be of any letters. Links in running text are found by [`super::urls()`],
 //! which is stricter.
 
 use super::length::LINK;
