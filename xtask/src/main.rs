@@ -1,9 +1,11 @@
-//! Developer commands of the workspace: what CI runs, what benches compare, what oracles answer.
+//! Developer commands of the workspace: what CI runs, what benches compare, what fuzzers try, what
+//! oracles answer.
 //!
 //! Nothing here is needed to use Stoa. Commands that need Python make their own environment.
 
 mod bench;
 mod bless;
+mod fuzz;
 mod oracle;
 mod python_env;
 mod scratch;
@@ -31,6 +33,8 @@ enum Command {
     Tidy,
     /// Measure Stoa, alone or beside a program it is compared with.
     Bench(bench::Args),
+    /// Run the fuzz targets of the readers; fails on a finding.
+    Fuzz(fuzz::Args),
     /// Ask an independent implementation, or make and check golden outputs.
     Oracle(oracle::Args),
     /// Accept what the code now says: snapshots, and on request golden outputs.
@@ -52,6 +56,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Validate(args) => validate::run(&args),
         Command::Tidy => tidy::run(&workspace::root()?),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Oracle(args) => oracle::run(&args),
         Command::Bless(args) => bless::run(&args),
     }

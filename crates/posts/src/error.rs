@@ -122,6 +122,39 @@ pub enum PostsError {
         /// The folder or archive.
         path: PathBuf,
     },
+    /// A picture, a program, an archive of another kind.
+    #[error("{path}: this is {kind}, not a file of posts; {remedy}")]
+    NotPosts {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A row of a table that does not end.
+    #[error(
+        "{path}: the row at byte {byte_offset} is longer than {limit_bytes} bytes; close its quote, or \
+         give the right --format"
+    )]
+    EndlessRow {
+        /// The file.
+        path: PathBuf,
+        /// Where the row starts.
+        byte_offset: u64,
+        /// Bytes that a row may have.
+        limit_bytes: usize,
+    },
+    /// Members of an archive that share their bytes, or more of them than is allowed.
+    #[error(
+        "{path}: {cause}, as only a decompression bomb has them; unpack it yourself if you trust it"
+    )]
+    ArchiveBomb {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with its members.
+        cause: String,
+    },
     /// More in an archive than is allowed.
     #[error(
         "{path}: the files of posts in this archive hold more than {limit_bytes} bytes; unpack it and \
@@ -140,6 +173,14 @@ pub enum PostsError {
         path: PathBuf,
         /// What the library said.
         cause: String,
+    },
+    /// A rule that a store does not have.
+    #[error("`{name}` is no rule of this store; use one of {known}")]
+    UnknownRule {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
     },
     /// A key file that holds no key.
     #[error(

@@ -38,6 +38,6 @@ pub use square::{
     majority_baseline, mark,
 };
 pub use store::{
-    AuthorKey, Column, Store, Values, read_columns, read_posts, write_columns, write_posts,
-    write_whole,
+    AuthorKey, Column, Store, Values, panics_are_errors, read_columns, read_posts, write_columns,
+    write_posts, write_whole,
 };

@@ -185,7 +185,7 @@ pub struct Sampled {
 /// store and seed give the same posts.
 ///
 /// # Errors
-/// No finished store; a file that cannot be read.
+/// No finished store; a rule that it does not have; a file that cannot be read.
 pub fn sample(
     store: &Store,
     count: usize,
@@ -193,6 +193,14 @@ pub fn sample(
     wanted: Option<&str>,
 ) -> Result<Vec<Sampled>, PostsError> {
     let manifest = Manifest::read(store)?;
+    if let Some(name) = wanted {
+        let rules = manifest.stages.iter().map(|stage| stage.stage.as_str());
+        let known: Vec<&str> = rules.filter(|rule| *rule != VERDICT).chain(["kept"]).collect();
+        if !known.contains(&name) {
+            let (name, known) = (name.to_string(), known.join(", "));
+            return Err(PostsError::UnknownRule { name, known });
+        }
+    }
     // The rows of lowest hash: a uniform draw that needs no second pass.
     let mut drawn: BinaryHeap<(u64, String, usize, Option<String>)> = BinaryHeap::new();
     for shard in manifest.shards.keys() {

@@ -4,8 +4,15 @@
 //! rule saw and what it dropped can be counted from its table alone.
 
 use crate::error::PostsError;
-use crate::post::Post;
+use crate::post::{Language, Post};
 use crate::store::{Column, Store, Values, read_columns, write_columns};
+
+/// The columns that some attributes have beside the marks, and whether every row has a value: the
+/// language and whether the source states it, the kinds of personal data.
+pub(super) const MORE: [(&str, bool); 3] = [(LANGUAGE, true), (STATED, true), (FOUND, false)];
+pub(super) const LANGUAGE: &str = "language";
+pub(super) const STATED: &str = "stated";
+pub(super) const FOUND: &str = "found";
 
 /// A rule's word on a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +79,39 @@ pub(super) fn write(
     }
     columns.extend(more);
     write_columns(&store.attribute(&directory(rule), shard), "attribute", &columns)
+}
+
+/// Takes what a rule said of some rows back, as if it had not been asked.
+pub(super) fn clear(
+    store: &Store,
+    rule: &str,
+    shard: &str,
+    posts: &[Post],
+    rows: &[usize],
+) -> Result<(), PostsError> {
+    let mut marks = read(store, rule, shard)?;
+    let more =
+        read_columns(&store.attribute(&directory(rule), shard), &MORE.map(|(name, _)| name))?;
+    let mut more: Vec<Column> = MORE
+        .into_iter()
+        .zip(more)
+        .filter_map(|((name, required), values)| Some(Column { name, required, values: values? }))
+        .collect();
+    for &row in rows {
+        marks[row] = Mark::Unasked;
+        for column in &mut more {
+            match &mut column.values {
+                Values::Text(texts) => {
+                    texts[row] = column.required.then(|| Language::Undetermined.code().to_string());
+                }
+                Values::Flag(flags) => flags[row] = column.required.then_some(false),
+                Values::Time(numbers) | Values::Count(numbers) => {
+                    numbers[row] = column.required.then_some(0);
+                }
+            }
+        }
+    }
+    write(store, rule, shard, posts, &marks, more)
 }
 
 /// Reads a rule's marks on the rows of a shard.

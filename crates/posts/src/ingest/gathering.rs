@@ -7,14 +7,14 @@ use super::attributes::{self, Mark};
 use super::judging::{DECONTAMINATION, GATES};
 use super::options::Stage;
 use super::settling::{bucket_of, key_of};
+use super::telling::{self, dialogue_lines, document_line};
 use super::verdicts::{EXACT, NEAR};
 use super::work::place;
 use super::{BUCKETS, Ingest, SORT_BYTES, manifest, templates, threading};
 use crate::conversations::reading_order;
-use crate::corpus::{Split, document, split_of, thread_dialogues};
+use crate::corpus::{Split, split_of};
 use crate::draws::stable_hash;
 use crate::error::PostsError;
-use crate::pii;
 use crate::post::Post;
 use crate::rules::Rule;
 use crate::store::{
@@ -22,7 +22,6 @@ use crate::store::{
     write_whole_with,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -245,14 +244,12 @@ fn mask(
     for (post, verdict) in posts.iter_mut().zip(verdicts) {
         let asked = *verdict == Mark::Kept;
         marks.push(if asked { Mark::Kept } else { Mark::Unasked });
-        let found = if asked { pii::find(&post.text) } else { Vec::new() };
+        let found = if asked { telling::mask(post) } else { Vec::new() };
         let names: Vec<&str> = found.iter().map(|finding| finding.kind.placeholder()).collect();
         kinds.push((!names.is_empty()).then(|| names.join(" ")));
-        if !found.is_empty() {
-            post.text = pii::replace(&post.text).into_owned();
-        }
     }
-    let more = vec![Column { name: "found", required: false, values: Values::Text(kinds) }];
+    let more =
+        vec![Column { name: attributes::FOUND, required: false, values: Values::Text(kinds) }];
     attributes::write(store, PII, shard, posts, &marks, more)
 }
 
@@ -264,7 +261,6 @@ fn told(
 ) -> Result<Gathered, PostsError> {
     let Some(first) = records.first() else { return Ok(Gathered::default()) };
     let sides = &ingest.sides;
-    let identify = |handle: &str| ingest.key.hash(handle);
     let name = Fields::new(&first.body).text();
     let posts: Vec<Post> = records
         .iter()
@@ -290,36 +286,14 @@ fn told(
         if replies.is_empty() {
             continue;
         }
-        let document = document(&thread, replies, split, &identify);
+        let told = document_line(&ingest.key, &thread, replies, split);
         gathered.held_out += u64::from(split == Split::HeldOut);
-        gathered.bytes += document.text.len() as u64;
-        let line = json!({
-            "id": document.id,
-            "text": document.text,
-            "language": document.language,
-            "split": document.split,
-            "posts": replies.iter().map(|reply| reply.post.id.as_str()).collect::<Vec<_>>(),
-        });
-        documents.extend_from_slice(line.to_string().as_bytes());
+        gathered.bytes += told.text_bytes;
+        documents.extend_from_slice(told.line.as_bytes());
         documents.push(b'\n');
     }
-    let told = if split == Split::HeldOut {
-        Vec::new()
-    } else {
-        thread_dialogues(&thread, body, &identify)
-    };
-    for dialogue in told {
-        let messages: Vec<_> = dialogue
-            .turns
-            .iter()
-            .map(|turn| json!({"role": turn.role, "content": turn.text}))
-            .collect();
-        let line = json!({
-            "messages": messages,
-            "language": dialogue.language,
-            "thread": name,
-        });
-        dialogues.extend_from_slice(line.to_string().as_bytes());
+    for line in dialogue_lines(&ingest.key, &thread, body, split) {
+        dialogues.extend_from_slice(line.as_bytes());
         dialogues.push(b'\n');
         gathered.dialogues += 1;
     }

@@ -129,8 +129,8 @@ impl Ingest<'_> {
         let marks = marks(posts, alive, |_| Mark::Kept);
         let codes = posts.iter().map(|post| Some(post.language.code().to_string())).collect();
         let more = vec![
-            Column { name: "language", required: true, values: Values::Text(codes) },
-            Column { name: "stated", required: true, values: Values::Flag(stated) },
+            Column { name: attributes::LANGUAGE, required: true, values: Values::Text(codes) },
+            Column { name: attributes::STATED, required: true, values: Values::Flag(stated) },
         ];
         attributes::write(&self.store, LANGUAGE, shard, posts, &marks, more)
     }

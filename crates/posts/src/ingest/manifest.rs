@@ -100,6 +100,11 @@ impl Manifest {
         self.plan == plan.clone().without_times()
     }
 
+    /// Whether a stage ran.
+    pub(super) fn ran(&self, stage: Stage) -> bool {
+        self.plan.stages.contains(&stage)
+    }
+
     /// Compares every file with its checksum; names those that differ.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use super::table::delimiter;
 use super::{ReadOptions, decode};
 use crate::error::{PostsError, RejectReason};
 use crate::normalise::normalise;
+use crate::store::soundly;
 use csv::{Reader, ReaderBuilder, StringRecord};
-use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::reader::RowIter;
 use serde_json::Value;
@@ -133,12 +133,8 @@ impl Rows {
         let mut input = Input::new(stream, path, compressed, options.record_limit_bytes);
         let head = input.head()?;
         if head.starts_with(PARQUET_MAGIC) && !compressed {
-            let wrong = |cause: ParquetError| PostsError::WrongParquet {
-                path: owned(),
-                cause: cause.to_string(),
-            };
             let file = File::open(path).map_err(io)?;
-            let reader = SerializedFileReader::new(file).map_err(wrong)?;
+            let reader = soundly(path, || SerializedFileReader::new(file))?;
             return Ok(rows(Source::Parquet(Box::new(reader.into_iter()))));
         }
         let solid = head.trim_ascii_start();
@@ -205,17 +201,12 @@ impl Rows {
                     },
                 }
             }
-            Source::Parquet(rows) => match rows.next() {
-                None => Ok(None),
-                Some(Ok(row)) => {
-                    let fields = Fields::Object(super::rows::object(&row));
-                    Ok(Some(Ok(Row { fields, byte_offset: 0 })))
-                }
-                Some(Err(cause)) => Err(PostsError::WrongParquet {
-                    path: self.path.clone(),
-                    cause: cause.to_string(),
-                }),
-            },
+            Source::Parquet(rows) => {
+                let value = soundly(&self.path, || {
+                    rows.next().transpose().map(|row| row.map(|row| super::rows::object(&row)))
+                })?;
+                Ok(value.map(|value| Ok(Row { fields: Fields::Object(value), byte_offset: 0 })))
+            }
         }
     }
 }

@@ -7,12 +7,18 @@
 use super::decode::{self, Member};
 use super::framing::extension;
 use super::input::io_error;
+use super::ration::{Ration, TooMuch};
 use super::{Format, ReadOptions};
 use crate::error::PostsError;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Most bytes of the names in a tar that are held in memory, and what a name takes beside its bytes.
+/// (A month of stream grabs has 44,640 members, 6 MB.)
+const MOST_NAME_BYTES: usize = 64 << 20;
+const NAME_BYTES: usize = 64;
 
 /// What a stream is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +116,11 @@ pub(super) fn visit(
     if metadata.is_dir() {
         return folder(path, options, meter, visit);
     }
+    if !metadata.is_file() {
+        // Pipes with a name, as shells make them of `<(command)`.
+        let stream = Metered { inner: File::open(path).map_err(io)?, meter };
+        return single(path, Box::new(stream), visit);
+    }
     if metadata.len() == 0 {
         return Err(PostsError::Empty { path: path.to_path_buf() });
     }
@@ -191,7 +202,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PostsError> {
 }
 
 fn member_path(archive: &Path, member: &Path) -> PathBuf {
-    PathBuf::from(format!("{}!{}", archive.display(), member.display()))
+    // A name may hold anything, also what a terminal takes for a command.
+    let member = member.display().to_string().replace(char::is_control, "\u{fffd}");
+    PathBuf::from(format!("{}!{member}", archive.display()))
 }
 
 fn damaged(path: &Path, cause: &impl ToString) -> PostsError {
@@ -206,14 +219,22 @@ fn zipped(
     meter: &AtomicU64,
     visit: &mut Visit<'_>,
 ) -> Result<(), PostsError> {
+    let size = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e))?;
-    let mut names = Vec::new();
+    let (mut names, mut packed) = (Vec::new(), 0_u64);
     for index in 0..archive.len() {
-        let member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
+        let member = archive.by_index_raw(index).map_err(|e| damaged(path, &e))?;
+        packed = packed.saturating_add(member.compressed_size());
         if member.is_file() {
             let name = member.name().map_err(|e| damaged(path, &e))?;
             names.push((index, PathBuf::from(name.into_owned())));
         }
+    }
+    // Members that overlap let a small file hold any number of copies of one bomb (Fifield 2019, "A
+    // better zip bomb").
+    if packed > size {
+        let cause = format!("members of {packed} bytes in an archive of {size}");
+        return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
     }
     let mut left = options.archive_limit_bytes;
     for (role, index) in plan(path, names)? {
@@ -228,6 +249,8 @@ fn zipped(
                 let limit_bytes = options.archive_limit_bytes;
                 return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
             }
+            // What cannot be read of a member is damage to the archive, not to the disk.
+            Err(PostsError::Io { path, cause }) => return Err(io_error(&path, true, 0, cause)),
             done => done?,
         }
     }
@@ -248,6 +271,15 @@ fn is_tar_block(block: &[u8]) -> bool {
     block.len() >= 512 && &block[257..262] == b"ustar"
 }
 
+/// The error of a tar that could not be read on.
+fn tar_error(path: &Path, cause: std::io::Error) -> PostsError {
+    if Ration::is_passed(&cause) {
+        let (path, cause) = (path.to_path_buf(), TooMuch.to_string());
+        return PostsError::ArchiveBomb { path, cause };
+    }
+    io_error(path, true, 0, cause)
+}
+
 fn tarred(
     path: &Path,
     meter: &AtomicU64,
@@ -261,9 +293,10 @@ fn tarred(
             if counted { Box::new(Metered { inner: file, meter }) } else { Box::new(file) };
         Ok(decode::decoded(stream).map_err(|cause| io_error(path, true, 0, cause))?.0)
     };
-    let wrong = |cause| io_error(path, true, 0, cause);
-    let mut names = Vec::new();
-    let mut archive = tar::Archive::new(open(false)?);
+    let wrong = |cause| tar_error(path, cause);
+    let (mut names, mut name_bytes) = (Vec::new(), 0);
+    let ration = Ration::new();
+    let mut archive = tar::Archive::new(ration.of(open(false)?));
     for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
         let member = match member {
             Ok(member) => member,
@@ -271,8 +304,15 @@ fn tarred(
             Err(_) if !names.is_empty() => break,
             Err(cause) => return Err(wrong(cause)),
         };
-        if member.header().entry_type().is_file() {
-            names.push((index, member.path().map_err(wrong)?.into_owned()));
+        ration.allow(member.size());
+        let name = member.path().map_err(wrong)?;
+        if member.header().entry_type().is_file() && promise(&name).is_some() {
+            name_bytes += name.as_os_str().len() + NAME_BYTES;
+            names.push((index, name.into_owned()));
+        }
+        if name_bytes > MOST_NAME_BYTES {
+            let cause = format!("names of more than {MOST_NAME_BYTES} bytes");
+            return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
         }
     }
     let chosen = plan(path, names)?;
@@ -281,9 +321,11 @@ fn tarred(
         if !chosen.iter().any(|(role, _)| *role == wanted) {
             continue;
         }
-        let mut archive = tar::Archive::new(open(wanted == Role::Posts)?);
+        let ration = Ration::new();
+        let mut archive = tar::Archive::new(ration.of(open(wanted == Role::Posts)?));
         for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
             let member = member.map_err(wrong)?;
+            ration.allow(member.size());
             if !chosen.contains(&(wanted, index)) {
                 continue;
             }
@@ -313,9 +355,12 @@ fn single(
     if !is_tar_block(&head) {
         return visit(Role::Posts, path, Box::new(stream));
     }
-    let mut archive = tar::Archive::new(stream);
+    let wrong = |cause| tar_error(path, cause);
+    let ration = Ration::new();
+    let mut archive = tar::Archive::new(ration.of(stream));
     for member in archive.entries().map_err(wrong)? {
         let member = member.map_err(wrong)?;
+        ration.allow(member.size());
         let name = member.path().map_err(wrong)?.into_owned();
         let role = match promise(&name).filter(|_| member.header().entry_type().is_file()) {
             None | Some(Promise::XNotes) => continue,

@@ -4,6 +4,7 @@
 //! JSON lines, JSON values (an array, objects one after the other, or the JavaScript assignment of an
 //! X archive), tables, plain text by paragraph or by line.
 
+use super::foreign::{self, Foreign};
 use super::input::{Framed, Input};
 use super::record::{Found, Part, Record};
 use super::shape::{Shaping, found};
@@ -86,6 +87,13 @@ impl<'a> Frames<'a> {
         let Some(first) = head.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
             return Ok(None);
         };
+        let not_posts = |Foreign { kind, remedy }| {
+            let path = input.path().to_path_buf();
+            PostsError::NotPosts { path, kind, remedy }
+        };
+        if let Some(other) = foreign::foreign(&head) {
+            return Err(not_posts(other));
+        }
         let extension = extension(input.path());
         let solid = head.trim_ascii_start();
         let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
@@ -128,6 +136,9 @@ impl<'a> Frames<'a> {
         if tabular {
             return Table::open(input, first_line, None, &options.map)
                 .map(|table| Some(Frames::Table(Box::new(table))));
+        }
+        if let Some(other) = foreign::is_binary(&head) {
+            return Err(not_posts(other));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))
     }

@@ -3,8 +3,8 @@
 //! Rows are read a page at a time; the file must be a plain file, since Parquet is read from its end.
 
 use crate::error::PostsError;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use crate::store::soundly;
+use parquet::file::reader::SerializedFileReader;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 use std::fs::File;
@@ -15,15 +15,15 @@ pub(super) fn read(
     path: &Path,
     take: &mut dyn FnMut(Value, u64) -> Result<(), PostsError>,
 ) -> Result<(), PostsError> {
-    let wrong = |cause: ParquetError| PostsError::WrongParquet {
-        path: path.to_path_buf(),
-        cause: cause.to_string(),
-    };
     let file =
         File::open(path).map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause })?;
-    let reader = SerializedFileReader::new(file).map_err(wrong)?;
-    for (number, row) in reader.get_row_iter(None).map_err(wrong)?.enumerate() {
-        take(object(&row.map_err(wrong)?), number as u64)?;
+    let mut rows = soundly(path, || SerializedFileReader::new(file).map(IntoIterator::into_iter))?;
+    let mut number = 0;
+    while let Some(row) =
+        soundly(path, || rows.next().transpose().map(|row| row.map(|row| object(&row))))?
+    {
+        take(row, number)?;
+        number += 1;
     }
     Ok(())
 }

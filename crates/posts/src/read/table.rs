@@ -140,9 +140,21 @@ fn split_header(line: &[u8]) -> Vec<String> {
 pub(super) fn failed(path: &Path, compressed: bool, bytes: u64, error: csv::Error) -> PostsError {
     let message = error.to_string();
     match error.into_kind() {
+        csv::ErrorKind::Io(cause) if cause.get_ref().is_some_and(|inner| inner.is::<Endless>()) => {
+            let endless = cause.get_ref().and_then(|inner| inner.downcast_ref::<Endless>());
+            let limit_bytes = endless.map_or(0, |endless| endless.limit_bytes);
+            PostsError::EndlessRow { path: path.to_path_buf(), byte_offset: bytes, limit_bytes }
+        }
         csv::ErrorKind::Io(cause) => io_error(path, compressed, bytes, cause),
         _ => PostsError::Io { path: path.to_path_buf(), cause: std::io::Error::other(message) },
     }
+}
+
+/// The error that a row without an end is met with.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a row is longer than {limit_bytes} bytes")]
+struct Endless {
+    limit_bytes: usize,
 }
 
 /// A reader that fails when one row goes on beyond the limit: a quote that is never closed would
@@ -156,10 +168,7 @@ struct Bounded<'a> {
 impl Read for Bounded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.since_row.get() > self.limit {
-            let limit = self.limit;
-            return Err(std::io::Error::other(format!(
-                "a row is longer than {limit} bytes: a quote is not closed"
-            )));
+            return Err(std::io::Error::other(Endless { limit_bytes: self.limit }));
         }
         let read = self.inner.read(buffer)?;
         self.since_row.set(self.since_row.get() + read);

@@ -4,6 +4,7 @@
 //! it needs. Pages are compressed with zstd. No nesting, no Arrow.
 
 use super::layout::write_whole;
+use super::soundly;
 use crate::error::PostsError;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::reader::ColumnReader;
@@ -177,13 +178,13 @@ fn write_column(writer: &mut ColumnWriter<'_>, column: &Column) -> Result<(), Pa
 /// # Errors
 /// A file that is missing, damaged, or whose columns are of other types than written here.
 pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<Option<Values>>, PostsError> {
-    let wrong = |cause: ParquetError| PostsError::WrongParquet {
-        path: path.to_path_buf(),
-        cause: cause.to_string(),
-    };
     let file =
         File::open(path).map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause })?;
-    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    soundly(path, || read_named(file, names))
+}
+
+fn read_named(file: File, names: &[&str]) -> Result<Vec<Option<Values>>, ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let mut found: Vec<Option<Values>> = Vec::with_capacity(names.len());
     for name in names {
@@ -194,11 +195,11 @@ pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<Option<Values>>, 
         let timed = schema.column(index).logical_type_ref().is_some();
         let mut whole: Option<Values> = None;
         for group in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(group).map_err(wrong)?;
+            let group = reader.get_row_group(group)?;
             let rows = group.metadata().num_rows() as usize;
-            let column = group.get_column_reader(index).map_err(wrong)?;
+            let column = group.get_column_reader(index)?;
             let required = schema.column(index).max_def_level() == 0;
-            let part = read_column(column, rows, required, timed).map_err(wrong)?;
+            let part = read_column(column, rows, required, timed)?;
             whole = Some(match whole {
                 None => part,
                 Some(before) => append(before, part),
@@ -238,14 +239,12 @@ fn read_column(
     required: bool,
     timed: bool,
 ) -> Result<Values, ParquetError> {
-    fn spread<T>(rows: usize, levels: Vec<i16>, values: Vec<T>, required: bool) -> Vec<Option<T>> {
+    fn spread<T>(levels: Vec<i16>, values: Vec<T>, required: bool) -> Vec<Option<T>> {
         if required {
             return values.into_iter().map(Some).collect();
         }
         let mut values = values.into_iter();
-        let mut spread = Vec::with_capacity(rows);
-        spread.extend(levels.into_iter().map(|level| if level > 0 { values.next() } else { None }));
-        spread
+        levels.into_iter().map(|level| if level > 0 { values.next() } else { None }).collect()
     }
     let mut levels = Vec::new();
     match column {
@@ -256,21 +255,21 @@ fn read_column(
                 .into_iter()
                 .map(|bytes| bytes.as_utf8().map(str::to_string))
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok(Values::Text(spread(rows, levels, texts, required)))
+            Ok(Values::Text(spread(levels, texts, required)))
         }
         ColumnReader::Int64ColumnReader(mut reader) => {
             let mut values = Vec::new();
             while reader.read_records(rows, Some(&mut levels), None, &mut values)?.0 > 0 {}
             if timed {
                 values.iter_mut().for_each(|number: &mut i64| *number = number.div_euclid(1000));
-                return Ok(Values::Time(spread(rows, levels, values, required)));
+                return Ok(Values::Time(spread(levels, values, required)));
             }
-            Ok(Values::Count(spread(rows, levels, values, required)))
+            Ok(Values::Count(spread(levels, values, required)))
         }
         ColumnReader::BoolColumnReader(mut reader) => {
             let mut values = Vec::new();
             while reader.read_records(rows, Some(&mut levels), None, &mut values)?.0 > 0 {}
-            Ok(Values::Flag(spread(rows, levels, values, required)))
+            Ok(Values::Flag(spread(levels, values, required)))
         }
         _ => Err(ParquetError::General("a column of a type that is not written here".to_string())),
     }

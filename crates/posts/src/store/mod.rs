@@ -8,6 +8,7 @@ mod columns;
 mod layout;
 mod post_table;
 mod sorting;
+mod soundly;
 mod spill;
 
 pub use author_key::AuthorKey;
@@ -16,4 +17,6 @@ pub(crate) use layout::write_whole_with;
 pub use layout::{Store, write_whole};
 pub use post_table::{read_posts, write_posts};
 pub(crate) use sorting::{Keyed, Record, Sorted, Sorter, Temporary, Words, at, read_word};
+pub use soundly::panics_are_errors;
+pub(crate) use soundly::soundly;
 pub(crate) use spill::{Buckets, Fields, Spread, put_bytes, put_u32, put_u128};

@@ -8,7 +8,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 const LONGEST: usize = 280;
-const LINK: usize = 23;
+/// What a link weighs, however long it is.
+pub(super) const LINK: usize = 23;
 /// Characters that weigh one; all others weigh two.
 const LIGHT: [std::ops::RangeInclusive<u32>; 4] = [0..=4351, 8192..=8205, 8208..=8223, 8242..=8247];
 

@@ -2,17 +2,18 @@
 //!
 //! The grammar is that of X's published conformance suite, which a test runs whole. Ranges are byte
 //! ranges of the text given. Making HTML of them (the suite's autolink and highlighting parts) is not
-//! here, nor is the suite's validator of URLs with user names and IP addresses, which X extracts from
-//! no text.
+//! here.
 
 mod length;
 mod letters;
 mod names;
 mod urls;
+mod validity;
 
 pub use length::{WeightedLength, weighted_length};
 pub use names::{Mention, cashtags, hashtags, mentions, reply_to};
 pub use urls::urls;
+pub use validity::{fits_first_posts, is_url};
 
 use std::ops::Range;
 

@@ -1,0 +1,68 @@
+//! What is written of a thread: the lines of its documents and dialogues, without personal data.
+//!
+//! An ingest and a later `forget` both tell threads here, so that a thread told again differs from
+//! the first telling only by what is gone.
+
+use crate::conversations::{Conversation, Reply};
+use crate::corpus::{Split, document, thread_dialogues};
+use crate::pii::{self, Finding};
+use crate::post::Post;
+use crate::store::AuthorKey;
+use serde_json::json;
+
+/// The line of a document, and the bytes of text in it.
+pub(super) struct DocumentLine {
+    pub(super) line: String,
+    pub(super) text_bytes: u64,
+}
+
+/// The document of some posts of a thread as a line of JSON, without its end.
+pub(super) fn document_line(
+    key: &AuthorKey,
+    thread: &Conversation,
+    replies: &[Reply],
+    split: Split,
+) -> DocumentLine {
+    let document = document(thread, replies, split, &|handle| key.hash(handle));
+    let line = json!({
+        "id": document.id,
+        "text": document.text,
+        "language": document.language,
+        "split": document.split,
+        "posts": replies.iter().map(|reply| reply.post.id.as_str()).collect::<Vec<_>>(),
+    });
+    DocumentLine { line: line.to_string(), text_bytes: document.text.len() as u64 }
+}
+
+/// The dialogues of some posts of a thread as lines of JSON, without their ends. Threads that are held
+/// out have none.
+pub(super) fn dialogue_lines(
+    key: &AuthorKey,
+    thread: &Conversation,
+    replies: &[Reply],
+    split: Split,
+) -> Vec<String> {
+    if split == Split::HeldOut {
+        return Vec::new();
+    }
+    let told = thread_dialogues(thread, replies, &|handle| key.hash(handle));
+    let line = |dialogue: crate::corpus::Dialogue| {
+        let messages: Vec<_> = dialogue
+            .turns
+            .iter()
+            .map(|turn| json!({"role": turn.role, "content": turn.text}))
+            .collect();
+        json!({"messages": messages, "language": dialogue.language, "thread": thread.id})
+            .to_string()
+    };
+    told.into_iter().map(line).collect()
+}
+
+/// Puts placeholders in the place of a post's personal data; says what there was.
+pub(super) fn mask(post: &mut Post) -> Vec<Finding> {
+    let found = pii::find(&post.text);
+    if !found.is_empty() {
+        post.text = pii::replace(&post.text).into_owned();
+    }
+    found
+}

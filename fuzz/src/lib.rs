@@ -1,0 +1,130 @@
+//! What every fuzz target does with its bytes, and what must hold whatever the bytes are.
+//!
+//! A reader may refuse a source; it may not panic, lose count, or hand over a post without what every
+//! post has. The targets are built and run by `cargo xtask fuzz`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+pub use stoa_posts::Format;
+use stoa_posts::rules::{self, RulePost};
+use stoa_posts::{Item, ReadOptions, Rejected, identify, normal_form, normalise, pii};
+use stoa_posts::{scan, twitter_text};
+
+/// Longest record and most decoded bytes: small, so that the paths beyond them are met.
+const RECORD_LIMIT_BYTES: usize = 1 << 16;
+const ARCHIVE_LIMIT_BYTES: u64 = 1 << 24;
+
+/// Reads the bytes as a file of this name and format.
+///
+/// # Panics
+/// When counts do not add up or a post lacks what every post has.
+pub fn read(name: &str, format: Format, data: &[u8]) {
+    let path = file(name, data);
+    // Odd lengths read as whoever wants the most out of a damaged source does.
+    let generous = data.len() % 2 == 1;
+    let options = ReadOptions {
+        format,
+        embedded: generous,
+        keep_truncated: generous,
+        record_limit_bytes: RECORD_LIMIT_BYTES,
+        archive_limit_bytes: ARCHIVE_LIMIT_BYTES,
+        ..ReadOptions::default()
+    };
+    let (mut posts, mut notices, mut rejected) = (0, 0, 0);
+    let meter = AtomicU64::new(0);
+    let scanned = scan(&path, &options, &meter, &mut |item| {
+        match item {
+            Item::Post(post) => {
+                posts += 1;
+                assert!(!post.id.is_empty(), "a post without an identifier");
+                assert!(post.text.is_empty() || post.tombstone.is_none(), "words of a gone post");
+            }
+            Item::Notice(_) => notices += 1,
+            Item::Rejected(Rejected { reason, .. }) => {
+                rejected += 1;
+                assert!(!reason.kind().is_empty() && !reason.to_string().is_empty());
+            }
+        }
+        Ok(())
+    });
+    match scanned {
+        Ok(counts) => {
+            assert_eq!((counts.posts, counts.notices, counts.rejected), (posts, notices, rejected));
+            assert_eq!(counts.records, posts + notices + rejected + counts.asides);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A file with these bytes, which the next call overwrites: in memory where the system has a place
+/// for that.
+fn file(name: &str, data: &[u8]) -> PathBuf {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = {
+            let memory = Path::new("/dev/shm");
+            let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+            made.expect("a folder for the bytes")
+        };
+    }
+    FOLDER.with(|folder| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, data).expect("a place for the bytes");
+        path
+    })
+}
+
+/// Does to a text what an ingest does: repairs it, names its language, judges it by every rule, makes
+/// its normal form and puts placeholders for its handles.
+///
+/// # Panics
+/// When what is invisible or not trimmed is left.
+pub fn normalise(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let normal = stoa_posts::normalise::normalise(text);
+    assert_eq!(normal, normal.trim());
+    assert!(!normal.contains(['\0', '\u{7f}', '\u{feff}']), "invisible letters are left");
+    assert!(!identify::identify(&normal).language.is_empty());
+    let post = RulePost::of_text(&normal);
+    for rule in rules::PROFILES.into_iter().filter_map(rules::profile).flatten() {
+        rule.judge(&post);
+    }
+    assert_eq!(normal_form(&normal).trim(), normal_form(&normal));
+    let mut handles = normalise::Handles::new();
+    handles.replace(&normalise::name_links(&normal, |_| None));
+}
+
+/// Finds and masks personal data.
+///
+/// # Panics
+/// When findings overlap or lie outside the text, or something is left after masking.
+pub fn personal_data(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut end = 0;
+    for finding in pii::find(text) {
+        assert!(finding.range.start >= end && finding.range.end > finding.range.start);
+        end = finding.range.end;
+        assert!(text.get(finding.range).is_some(), "a finding cuts a letter");
+    }
+    let masked = pii::replace(text);
+    assert!(masked.len() <= text.len() + "[email]".len() * text.len());
+}
+
+/// Finds the entities of a text and measures it.
+///
+/// # Panics
+/// When entities overlap or cut a letter.
+pub fn entities(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut end = 0;
+    for entity in twitter_text::entities(text) {
+        assert!(entity.range.start >= end && entity.range.end > entity.range.start);
+        end = entity.range.end;
+        assert!(text.get(entity.range).is_some(), "an entity cuts a letter");
+    }
+    twitter_text::reply_to(text);
+    for whole_emoji in [false, true] {
+        let length = twitter_text::weighted_length(text, whole_emoji);
+        assert!(length.valid_utf16 <= length.utf16 + 1);
+    }
+}
