@@ -27,30 +27,6 @@ pub struct Conversation {
     pub missing_parents: usize,
 }
 
-impl Conversation {
-    /// The thread with only the posts marked `kept`, one mark for each in reading order. What answered a
-    /// post that went begins a branch of its own.
-    pub fn retain(self, kept: &[bool]) -> Conversation {
-        let mut places: Vec<Option<usize>> = Vec::with_capacity(self.replies.len());
-        let mut replies: Vec<Reply> = Vec::new();
-        let mut orphaned: HashSet<usize> = HashSet::new();
-        for (index, reply) in self.replies.into_iter().enumerate() {
-            if kept.get(index) != Some(&true) {
-                places.push(None);
-                continue;
-            }
-            let parent = reply.parent.and_then(|parent| places[parent]);
-            if let (Some(gone), None) = (reply.parent, parent) {
-                orphaned.insert(gone);
-            }
-            places.push(Some(replies.len()));
-            replies.push(Reply { post: reply.post, parent });
-        }
-        let missing_parents = self.missing_parents + orphaned.len();
-        Conversation { id: self.id, replies, missing_parents }
-    }
-}
-
 /// Cleans posts and threads the rest; also says how many were dropped and why.
 ///
 /// A post whose parent is absent starts a branch of its own in the same thread; posts that answer the

@@ -19,6 +19,7 @@ mod options;
 mod phases;
 mod reading;
 mod settling;
+mod siding;
 mod tasks;
 mod templates;
 mod threading;
@@ -40,10 +41,10 @@ use crate::decontamination::Evaluations;
 use crate::error::PostsError;
 use crate::rules::{self, PROFILES, Rule};
 use crate::store::{AuthorKey, Store};
-use gathering::Sides;
 use options::Plan;
 use phases::Phase;
 use reading::Readings;
+use siding::Sides;
 use work::Work;
 
 /// Parts that identifiers, texts and threads are divided into. A part is one task; it is sorted on disk,

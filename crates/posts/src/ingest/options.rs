@@ -2,6 +2,7 @@
 
 use crate::error::PostsError;
 use crate::read::ReadOptions;
+use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -77,6 +78,8 @@ pub struct IngestOptions {
     pub author_key: Option<PathBuf>,
     /// Evaluation sets whose texts must not be trained on.
     pub evaluation_sets: Vec<PathBuf>,
+    /// How the held-out border is drawn.
+    pub split: SplitBy,
     /// More rejected records than this end the run with an error.
     pub max_rejects: Option<RejectBound>,
     /// Posts and notices in a shard.
@@ -98,6 +101,7 @@ impl IngestOptions {
             licence: None,
             author_key: None,
             evaluation_sets: Vec::new(),
+            split: SplitBy::default(),
             max_rejects: None,
             shard_posts: 1 << 16,
             threads: 1,
@@ -141,6 +145,7 @@ pub(super) struct Plan {
     pub(super) basis: String,
     pub(super) licence: Option<String>,
     pub(super) evaluation_sets: Vec<SourceFile>,
+    pub(super) split: SplitBy,
     pub(super) shard_posts: usize,
 }
 
@@ -161,6 +166,7 @@ impl Plan {
             basis: options.basis.clone(),
             licence: options.licence.clone(),
             evaluation_sets: source_files(&options.evaluation_sets)?,
+            split: options.split,
             shard_posts: options.shard_posts,
         })
     }

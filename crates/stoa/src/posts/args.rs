@@ -40,6 +40,11 @@ pub struct IngestArgs {
     /// Evaluation sets (JSONL or text): posts that repeat their texts are dropped.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub decontaminate: Vec<PathBuf>,
+    /// What the held-out side must not share with the training side: `author` (no author and no thread; posts
+    /// in threads of the other side are set aside) or `thread` (no thread). Where authors cannot be
+    /// divided, as in one person's archive, it is by thread.
+    #[arg(long, value_name = "BY", default_value = "author")]
+    pub split: String,
     /// Fail when more records than this are rejected: a number, or a share such as 1%.
     #[arg(long, value_name = "N|P%")]
     pub max_rejects: Option<String>,
