@@ -39,6 +39,7 @@ pub use tasks::Progress;
 
 use crate::decontamination::Evaluations;
 use crate::error::PostsError;
+use crate::read::address;
 use crate::rules::{self, PROFILES, Rule};
 use crate::store::{AuthorKey, Store};
 use options::Plan;
@@ -94,6 +95,8 @@ pub fn ingest_share(
     patience: &Patience<'_>,
 ) -> Result<Option<Manifest>, PostsError> {
     options.read.check()?;
+    let options =
+        &IngestOptions { sources: address::expanded(&options.sources)?, ..options.clone() };
     let only = phase.map(Phase::from_name).transpose()?;
     if share != Share::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
         return Err(PostsError::SharedStdin);

@@ -2,6 +2,7 @@
 
 use crate::error::PostsError;
 use crate::read::ReadOptions;
+use crate::read::address::{self, Facts};
 use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ pub enum RejectBound {
 /// What to ingest and how.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// Files, folders, archives, or `-` for standard input, in order.
+    /// Files, folders, archives, addresses, or `-` for standard input, in order.
     pub sources: Vec<PathBuf>,
     /// The directory to write to.
     pub out: PathBuf,
@@ -186,6 +187,10 @@ fn source_file(path: &Path) -> Result<SourceFile, PostsError> {
     let path = path.to_path_buf();
     if path == Path::new("-") {
         return Ok(SourceFile { path, bytes: 0, changed: 0 });
+    }
+    if address::is_address(&path) {
+        let Facts { bytes, changed } = address::facts(&path)?;
+        return Ok(SourceFile { path: address::shown(&path), bytes, changed });
     }
     let metadata = std::fs::metadata(&path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::NotFound => PostsError::NotFound { path: path.clone() },

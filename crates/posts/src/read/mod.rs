@@ -5,6 +5,7 @@
 //! `fediverse`, `forum`). A record that is no post is rejected with its place and reading goes on;
 //! damage to a source ends it.
 
+pub(crate) mod address;
 mod ahead;
 mod bluesky;
 mod columns;
@@ -18,6 +19,8 @@ mod input;
 mod moment;
 mod notes;
 mod record;
+#[cfg(feature = "remote")]
+mod remote;
 mod rows;
 mod shape;
 mod table;

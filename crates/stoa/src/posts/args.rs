@@ -9,7 +9,8 @@ use clap::Args;
 pub struct IngestArgs {
     /// Files, folders, archives, or `-` for standard input: X archives, API and stream JSON of X,
     /// Gnip, Bluesky, Mastodon, ActivityPub, Reddit; JSONL, CSV, TSV, Parquet, text; .gz, .bz2, .zst,
-    /// .zip and .tar are opened.
+    /// .zip and .tar are opened. With the feature `remote` also addresses: s3://, gs://, az://, https://;
+    /// one that ends in / stands for all objects below it.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// Directory of the store. A run that was stopped goes on there.
