@@ -5,7 +5,7 @@
 mod machine;
 mod peak_memory;
 mod pipeline;
-mod posts;
+pub mod posts;
 mod tokens;
 mod train;
 
