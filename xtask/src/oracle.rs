@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use serde_json::Value;
 
+use crate::bench::posts;
 use crate::scratch::Scratch;
 use crate::{python_env, workspace};
 
@@ -22,6 +23,11 @@ pub const TORCH_PACKAGES: &[&str] =
 const LIGHT_ENVIRONMENT: &str = "oracle-light";
 /// Its packages.
 const LIGHT_PACKAGES: &[&str] = &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1"];
+
+/// Environment with a server that behaves as S3 does.
+const S3_ENVIRONMENT: &str = "oracle-s3";
+/// Its packages.
+const S3_PACKAGES: &[&str] = &["moto[server]==5.2.5"];
 
 /// Options of `oracle`.
 #[derive(Debug, clap::Args)]
@@ -52,6 +58,15 @@ enum Oracle {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
+    /// Languages of labelled texts by length and by language, and what lingua says of those that ours calls
+    /// `und`.
+    Languages {
+        /// JSON lines with `text` and `lang`.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Read addresses from moto, a server that behaves as S3 does.
+    S3,
     /// Make all golden outputs anew (needs PyTorch).
     Golden,
     /// Check that committed golden outputs are what their light scripts give (numpy and scipy only).
@@ -71,6 +86,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Oracle::Shakespeare { directories, threads } => {
             let mut script = torch_script(&root, "train/shakespeare_torch.py")?;
             workspace::check(script.args(directories).args(["--threads", &threads.to_string()]))
+        }
+        Oracle::Languages { files } => languages(&root, files),
+        Oracle::S3 => {
+            let python = python_env::ensure(S3_ENVIRONMENT, S3_PACKAGES)?;
+            let mut test = workspace::cargo(&root);
+            test.args([
+                "test",
+                "-p",
+                "stoa-posts",
+                "--features",
+                "remote",
+                "--test",
+                "remote",
+                "--",
+            ]);
+            workspace::check(test.arg("--ignored").env("STOA_MOTO_PYTHON", python))
         }
         Oracle::Golden => make_golden(&root),
         Oracle::Check => {
@@ -153,6 +184,23 @@ pub fn make_golden(root: &Path) -> anyhow::Result<()> {
     }
     let mut audit = light_script(root, "posts/golden_audit.py")?;
     workspace::check(audit.arg(root.join(POSTS_GOLDEN)))
+}
+
+/// Prints both tables, then what lingua says.
+fn languages(root: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
+    let python = python_env::ensure(posts::ENVIRONMENT, posts::PACKAGES)?;
+    let texts = python_env::cache_directory()?.join(format!("und-{}", std::process::id()));
+    let mut example = workspace::cargo(root);
+    example.args(["run", "--release", "-q", "-p", "stoa-posts", "--example", "languages", "--"]);
+    for file in files {
+        example
+            .arg(file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?);
+    }
+    workspace::check(example.arg("--und").arg(&texts))?;
+    let script = root.join("xtask/oracle/posts/undetermined.py");
+    let asked = workspace::check(Command::new(python).arg(script).arg(&texts));
+    std::fs::remove_file(&texts).with_context(|| format!("cannot remove {}", texts.display()))?;
+    asked
 }
 
 fn light_script(root: &Path, name: &str) -> anyhow::Result<Command> {

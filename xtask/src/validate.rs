@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", check: clippy, slow: false },
     Step { name: "documentation", check: documentation, slow: false },
     Step { name: "tests", check: tests, slow: true },
+    Step { name: "remote", check: remote, slow: true },
 ];
 
 /// Runs the steps in order and stops at the first failure.
@@ -60,4 +61,16 @@ fn documentation(root: &Path) -> anyhow::Result<()> {
 /// Unit, integration and documentation tests: the command that README names.
 fn tests(root: &Path) -> anyhow::Result<()> {
     workspace::check(workspace::cargo(root).args(["test", "--workspace"]))
+}
+
+/// What only a build with addresses has: the posts and the binary with `remote`.
+fn remote(root: &Path) -> anyhow::Result<()> {
+    let features = ["--features", "stoa-posts/remote,stoa/remote"];
+    let packages = ["-p", "stoa-posts", "-p", "stoa"];
+    let mut clippy = workspace::cargo(root);
+    clippy.arg("clippy").args(packages).args(features);
+    workspace::check(clippy.args(["--all-targets", "--", "--deny", "warnings"]))?;
+    let mut tests = workspace::cargo(root);
+    tests.args(["test", "-p", "stoa-posts", "--features", "remote", "--test", "remote"]);
+    workspace::check(&mut tests)
 }

@@ -30,7 +30,7 @@ pub struct Conversation {
 impl Conversation {
     /// The thread with only the posts marked `kept`, one mark for each in reading order. What answered a
     /// post that went begins a branch of its own.
-    pub fn retain(self, kept: &[bool]) -> Conversation {
+    pub(crate) fn retain(self, kept: &[bool]) -> Conversation {
         let mut places: Vec<Option<usize>> = Vec::with_capacity(self.replies.len());
         let mut replies: Vec<Reply> = Vec::new();
         let mut orphaned: HashSet<usize> = HashSet::new();

@@ -1,7 +1,8 @@
 //! From threads to what a model learns from: documents for pretraining, dialogues for fine-tuning.
 //!
-//! The held-out split is a pure function of the thread's identifier, so a thread is never on both
-//! sides, whatever else is in the corpus; only corpora too small for that fall back to other cuts.
+//! In memory the held-out split is a pure function of the thread's identifier (`split`), so a thread is
+//! never on both sides, whatever else is in the corpus; only corpora too small for that fall back to
+//! other cuts.
 
 use crate::cleaning::Dropped;
 use crate::conversations::{Conversation, Reply, conversations};
@@ -9,30 +10,9 @@ use crate::draws::stable_hash;
 use crate::error::PostsError;
 use crate::normalise::Handles;
 use crate::post::{Language, Post};
+use crate::split::{Split, split_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Which side of the held-out border a document is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Trained on.
-    Train,
-    /// Kept for measuring.
-    HeldOut,
-}
-
-/// One in this many threads is held out.
-const HELD_OUT_ONE_IN: u64 = 16;
-
-/// The split of a thread.
-pub fn split_of(thread: &str) -> Split {
-    if stable_hash(thread.as_bytes()).is_multiple_of(HELD_OUT_ONE_IN) {
-        Split::HeldOut
-    } else {
-        Split::Train
-    }
-}
 
 /// A text to pretrain on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,38 +154,6 @@ fn splits(threads: &[Conversation]) -> Vec<Split> {
         }
     }
     splits
-}
-
-/// The threads without the posts that would put one author on both sides of the held-out border, so that
-/// a model is not examined on voices it learned.
-///
-/// An author's side is a hash of their name, one in sixteen held out; a post stays where its author's
-/// side is its thread's. About an eighth of a large corpus goes. Posts without an author stay. A
-/// corpus so small that one side would be empty is returned as it is.
-pub fn apart_by_author(threads: Vec<Conversation>) -> Vec<Conversation> {
-    let stays = |thread: &Conversation, post: &Post| {
-        // A stream of its own: a thread named like its author would else share its side.
-        let side = || split_of(&format!("author {}", post.author.to_lowercase()));
-        post.author.is_empty() || side() == split_of(&thread.id)
-    };
-    let remains = |wanted: Split| {
-        threads.iter().any(|thread| {
-            split_of(&thread.id) == wanted
-                && thread.replies.iter().any(|reply| stays(thread, &reply.post))
-        })
-    };
-    if threads.len() < 2 || !remains(Split::HeldOut) || !remains(Split::Train) {
-        return threads;
-    }
-    threads
-        .into_iter()
-        .map(|thread| {
-            let kept: Vec<bool> =
-                thread.replies.iter().map(|reply| stays(&thread, &reply.post)).collect();
-            thread.retain(&kept)
-        })
-        .filter(|thread| !thread.replies.is_empty())
-        .collect()
 }
 
 /// What a mentioned handle is called where posts name their authors: the handle in lower case, or in

@@ -190,6 +190,34 @@ pub enum PostsError {
         /// The file.
         path: PathBuf,
     },
+    /// A remote file that could not be read.
+    #[error("{address}: {cause}; {remedy}")]
+    Remote {
+        /// Its address, without what is secret in it.
+        address: PathBuf,
+        /// What the network or its server said.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A remote file, in a build that reads none.
+    #[error(
+        "{address}: this build reads no addresses; make one with `cargo build --release --features \
+         remote`, or fetch the file first"
+    )]
+    RemoteLeftOut {
+        /// Its address.
+        address: PathBuf,
+    },
+    /// A remote file of a kind that is read from its end.
+    #[error(
+        "{address}: a zip or Parquet file, which is read from its end, and an address only from its \
+         start; fetch the file first"
+    )]
+    RemoteFromItsEnd {
+        /// Its address.
+        address: PathBuf,
+    },
     /// Everything was rejected.
     #[error(
         "{path}: {records} records, none of them a usable post; the first was rejected because: \

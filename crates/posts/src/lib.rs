@@ -20,19 +20,18 @@ pub mod pii;
 mod post;
 mod read;
 pub mod rules;
+mod split;
 mod square;
 mod store;
 pub mod twitter_text;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
 pub use conversations::{Conversation, Reply, conversations};
-pub use corpus::{
-    Corpus, Dialogue, Document, Role, Split, Turn, apart_by_author, documents, reply_dialogues,
-    split_of,
-};
+pub use corpus::{Corpus, Dialogue, Document, Role, Turn, documents, reply_dialogues};
 pub use error::{PostsError, RejectReason, Rejected};
 pub use post::{About, Consent, Language, Notice, Origin, Post, Removal, Tombstone};
 pub use read::{Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, read_all, scan};
+pub use split::{Parted, Split, SplitBy, apart_by_author, split_of};
 pub use square::{
     Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
     majority_baseline, mark,

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_posts::ingest::{IngestOptions, Manifest, PHASES, Share, Waiting, ingest, ingest_share};
 use stoa_posts::near::{CopyKind, NearConfig, NearDuplicates, NearPost};
-use stoa_posts::{PostsError, Square, SquareConfig, Store, Values, read_columns, read_posts};
+use stoa_posts::{
+    PostsError, SplitBy, Square, SquareConfig, Store, Values, read_columns, read_posts,
+};
 use tempfile::TempDir;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
@@ -53,6 +55,8 @@ fn options(folder: &Path, out: &str) -> IngestOptions {
     let mut options = IngestOptions::new(sources, &folder.join(out));
     options.author_key = Some(folder.join("author.key"));
     options.shard_posts = 1500;
+    // Tasks wait for the disk more than they work.
+    options.threads = 8;
     options
 }
 
@@ -100,6 +104,8 @@ fn machines_that_take_phases_in_turn_make_the_bytes_of_one() {
     let whole = options(folder.path(), "whole");
     let manifest = ingest(&whole, &QUIET).unwrap();
     assert!(manifest.kept > 5000, "{}", manifest.kept);
+    let gathered = manifest.gathered.unwrap();
+    assert!(gathered.split_by == SplitBy::Author && gathered.set_aside > 0, "{gathered:?}");
     for of in [1, 2, 3] {
         let out = format!("of-{of}");
         let shared = options(folder.path(), &out);

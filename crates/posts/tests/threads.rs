@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use stoa_posts::{
-    Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone, conversations,
-    reply_dialogues, split_of, verdicts,
+    Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone, apart_by_author,
+    conversations, reply_dialogues, split_of, verdicts,
 };
 
 fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
@@ -154,12 +154,12 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// After parting by author, no author and no thread is on both sides, replies still follow what
-    /// they answer, and nothing is lost that could stay.
+    /// After parting by author, no author and no thread is on both sides, replies still follow what they
+    /// answer, whoever began a thread is in it, and what is set aside could not stay.
     #[test]
-    fn authors_are_on_one_side(answers in prop::collection::vec((0..40_usize, 0..60_u32), 60..200)) {
+    fn authors_are_on_one_side(answers in prop::collection::vec((0..600_usize, 0..400_u32), 1500..2500)) {
         let posts: Vec<Post> = answers
             .iter()
             .enumerate()
@@ -170,25 +170,36 @@ proptest! {
             })
             .collect();
         let (threads, _) = conversations(posts);
-        let before: usize = threads.iter().map(|thread| thread.replies.len()).sum();
-        let parted = stoa_posts::apart_by_author(threads.clone());
-        let mut sides: std::collections::HashMap<&str, BTreeSet<bool>> = Default::default();
-        for thread in &parted {
+        let Some(parted) = apart_by_author(threads.clone()) else { return Ok(()) };
+        prop_assert!(!parted.held_out.is_empty() && !parted.train.is_empty());
+        prop_assert_eq!(parted.held_out.len() + parted.train.len(), threads.len());
+        let mut sides: HashMap<&str, BTreeSet<bool>> = HashMap::new();
+        let mut stayed = 0;
+        let both = [(true, &parted.held_out), (false, &parted.train)];
+        for (held_out, thread) in both.iter().flat_map(|(side, threads)| threads.iter().map(move |t| (side, t))) {
+            prop_assert!(!thread.replies.is_empty());
+            stayed += thread.replies.len();
             for (place, reply) in thread.replies.iter().enumerate() {
                 prop_assert!(reply.parent.is_none_or(|parent| parent < place));
                 if let Some(parent) = reply.parent {
                     prop_assert_eq!(Some(&thread.replies[parent].post.id), reply.post.in_reply_to.as_ref());
                 }
-                let held_out = split_of(&thread.id) == Split::HeldOut;
-                sides.entry(&reply.post.author).or_default().insert(held_out);
+                sides.entry(&reply.post.author).or_default().insert(*held_out);
             }
         }
-        let after: usize = parted.iter().map(|thread| thread.replies.len()).sum();
-        if after < before {
-            prop_assert!(sides.values().all(|sides| sides.len() == 1));
-            prop_assert!(parted.iter().any(|thread| split_of(&thread.id) == Split::HeldOut));
-        } else {
-            prop_assert_eq!(parted, threads);
+        prop_assert!(sides.values().all(|sides| sides.len() == 1));
+        let before: usize = threads.iter().map(|thread| thread.replies.len()).sum();
+        prop_assert_eq!(stayed + parted.set_aside, before);
+        // A post that is not there is by an author of the other side of its thread.
+        for thread in &threads {
+            let held_out = parted.held_out.iter().any(|other| other.id == thread.id);
+            let all = parted.train.iter().chain(&parted.held_out);
+            let there: BTreeSet<&str> =
+                all.filter(|other| other.id == thread.id).flat_map(ids).collect();
+            for reply in thread.replies.iter().filter(|reply| !there.contains(reply.post.id.as_str())) {
+                let side = sides.get(reply.post.author.as_str());
+                prop_assert!(side.is_none_or(|sides| !sides.contains(&held_out)));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ mod machine;
 mod paired;
 mod peak_memory;
 mod pipeline;
-mod posts;
+pub mod posts;
 mod tokens;
 mod train;
 

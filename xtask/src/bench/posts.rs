@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use super::{machine, pipeline};
 use crate::{python_env, workspace};
 
-const ENVIRONMENT: &str = "oracle-posts";
-const PACKAGES: &[&str] = &[
+/// Environment with the libraries.
+pub const ENVIRONMENT: &str = "oracle-posts";
+/// Its packages.
+pub const PACKAGES: &[&str] = &[
     "datasketch==2.0.0",
     "datatrove==0.10.1",
     "ftfy==6.3.1",

@@ -1,7 +1,7 @@
 //! Posts that every rule kept to threads, threads to documents and dialogues.
 //!
-//! Kept posts are spilled by thread; a bucket of threads is one task, sorted on disk. The held-out split is a function of the thread's name; only a
-//! corpus whose threads all fall on one side is cut otherwise, as in `corpus`.
+//! Kept posts are spilled by thread; a bucket of threads is one task, sorted on disk. On which side of the
+//! held-out border each falls is told in `siding`.
 
 use super::attributes::{self, Mark};
 use super::judging::{DECONTAMINATION, GATES};
@@ -9,17 +9,16 @@ use super::options::Stage;
 use super::settling::{bucket_of, key_of};
 use super::telling::{self, dialogue_lines, document_line};
 use super::verdicts::{EXACT, NEAR};
-use super::work::place;
-use super::{BUCKETS, Ingest, SORT_BYTES, manifest, templates, threading};
+use super::work::{place, shard_and_row};
+use super::{BUCKETS, Ingest, SORT_BYTES, manifest, siding, templates, threading};
 use crate::conversations::reading_order;
-use crate::corpus::{Split, split_of};
-use crate::draws::stable_hash;
 use crate::error::PostsError;
 use crate::post::Post;
 use crate::rules::Rule;
+use crate::split::{Split, SplitBy};
 use crate::store::{
-    Buckets, Column, Fields, Keyed, Sorter, Store, Values, at, put_bytes, read_posts, write_whole,
-    write_whole_with,
+    Buckets, Column, Fields, Keyed, Sorter, Spread, Store, Values, Words, at, put_bytes,
+    read_posts, write_whole, write_whole_with,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,51 +43,6 @@ pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<Stri
     names.filter(|name| there.contains(&attributes::directory(name))).collect()
 }
 
-/// On which sides the threads of a shard fall.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sides {
-    train: bool,
-    held_out: bool,
-    /// The thread of lowest hash, and whether it is the only one.
-    lowest: Option<String>,
-    alone: bool,
-}
-
-impl Sides {
-    fn add(&mut self, thread: &str) {
-        match split_of(thread) {
-            Split::Train => self.train = true,
-            Split::HeldOut => self.held_out = true,
-        }
-        let only = self.lowest.as_deref().is_none_or(|lowest| lowest == thread);
-        self.alone = (self.alone || self.lowest.is_none()) && only;
-        let hash = |thread: &str| (stable_hash(thread.as_bytes()), thread.to_string());
-        if self.lowest.as_deref().is_none_or(|lowest| hash(thread) < hash(lowest)) {
-            self.lowest = Some(thread.to_string());
-        }
-    }
-
-    fn merge(&mut self, other: &Sides) {
-        self.train |= other.train;
-        self.held_out |= other.held_out;
-        if let Some(lowest) = &other.lowest {
-            let alone = other.alone && (self.alone || self.lowest.is_none());
-            self.add(lowest);
-            self.alone &= alone;
-        }
-    }
-
-    /// The side of a thread, given those of all.
-    fn split(&self, thread: &str) -> Split {
-        let moved = self.lowest.as_deref() == Some(thread);
-        match split_of(thread) {
-            Split::Train if moved && !self.held_out => Split::HeldOut,
-            Split::HeldOut if moved && !self.train => Split::Train,
-            split => split,
-        }
-    }
-}
-
 /// What came of the threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gathered {
@@ -96,6 +50,10 @@ pub struct Gathered {
     pub threads: u64,
     /// Of their documents, those that are held out.
     pub held_out: u64,
+    /// How they were split: by thread where authors could not be divided.
+    pub split_by: SplitBy,
+    /// Kept posts on neither side, for their author is on the other one than their thread.
+    pub set_aside: u64,
     /// Posts that kept posts answer, but that are not kept or not there.
     pub missing_parents: u64,
     /// Dialogues.
@@ -109,6 +67,7 @@ impl Gathered {
     pub(super) fn add(&mut self, other: Gathered) {
         self.threads += other.threads;
         self.held_out += other.held_out;
+        self.set_aside += other.set_aside;
         self.missing_parents += other.missing_parents;
         self.dialogues += other.dialogues;
         self.bytes += other.bytes;
@@ -143,10 +102,10 @@ pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), PostsError>
     let threads = threading::of_shard(ingest, index, posts.len())?;
     let path = work.of_shard("by-thread", shard);
     let mut buckets = Buckets::new(BUCKETS);
-    let mut sides = Sides::default();
+    let mut beginnings = siding::Beginnings::new();
     let rows = posts.iter().zip(threads).zip(verdicts).enumerate();
     for (row, ((post, thread), _)) in rows.filter(|(_, (_, verdict))| *verdict == Mark::Kept) {
-        sides.add(&thread);
+        beginnings.push(&thread, post, place(index, row));
         let text = serde_json::to_vec(post)
             .map_err(|cause| PostsError::Io { path: path.clone(), cause: cause.into() })?;
         let mut body = Vec::with_capacity(8 + thread.len() + text.len());
@@ -157,17 +116,8 @@ pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), PostsError>
         let record: KeptRecord = Keyed { words, body: body.into_boxed_slice() };
         buckets.push(bucket_of(key), &record);
     }
-    buckets.write(&path)?;
-    write_json(&work.of_shard("sides", shard), &sides)
-}
-
-/// On which sides the threads of all shards fall.
-pub(super) fn sides(ingest: &Ingest<'_>) -> Result<Sides, PostsError> {
-    let mut sides = Sides::default();
-    for path in ingest.work.of_shards("sides", &ingest.readings.shards) {
-        sides.merge(&read_json(&path)?);
-    }
-    Ok(sides)
+    beginnings.write(&work.of_shard(siding::BEGINNINGS, shard))?;
+    buckets.write(&path)
 }
 
 /// What is written of a thread, by its place: that of its first post. It carries the lines of its
@@ -182,17 +132,18 @@ pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), PostsError
     let mut kept = Sorter::new(&folder, "kept", SORT_BYTES);
     Buckets::each(&files, bucket, BUCKETS, |record: KeptRecord| kept.push(record))?;
     let mut threads = Sorter::new(&folder, "threads", SORT_BYTES);
+    let mut aside = Spread::new(&folder, readings.shards.len(), SORT_BYTES);
     let mut gathered = Gathered::default();
     let mut thread: Vec<KeptRecord> = Vec::new();
     for record in kept.sorted()? {
         let record = record?;
         if thread.first().is_some_and(|first| first.words[..2] != record.words[..2]) {
-            gathered.add(told(ingest, &thread, &mut threads)?);
+            gathered.add(told(ingest, &thread, &mut threads, &mut aside)?);
             thread.clear();
         }
         thread.push(record);
     }
-    gathered.add(told(ingest, &thread, &mut threads)?);
+    gathered.add(told(ingest, &thread, &mut threads, &mut aside)?);
     let (documents, dialogues) = (store.documents(bucket), store.dialogues(bucket));
     if gathered.threads > 0 {
         let dialogues_too = gathered.dialogues > 0;
@@ -215,6 +166,7 @@ pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), PostsError
             documents_out.flush().map_err(at(&documents))
         })?;
     }
+    aside.write(&work.of_bucket(siding::ASIDE, bucket))?;
     let mut written = Written { gathered, files: BTreeMap::new() };
     for path in [documents, dialogues].into_iter().filter(|path| path.exists()) {
         let (name, sum) = manifest::named_checksum(store, &path)?;
@@ -253,35 +205,44 @@ fn mask(
     attributes::write(store, PII, shard, posts, &marks, more)
 }
 
-/// Puts the lines of a thread in the order of its place; its posts come in the order of reading.
+/// Puts the lines of a thread in the order of its place, and the rows that are set aside by shard; its posts
+/// come in the order of reading.
 fn told(
     ingest: &Ingest<'_>,
     records: &[KeptRecord],
     threads: &mut Sorter<ThreadRecord>,
+    aside: &mut Spread,
 ) -> Result<Gathered, PostsError> {
     let Some(first) = records.first() else { return Ok(Gathered::default()) };
     let sides = &ingest.sides;
     let name = Fields::new(&first.body).text();
-    let posts: Vec<Post> = records
+    let posts: Vec<(u64, Post)> = records
         .iter()
         .filter_map(|record| {
             let mut fields = Fields::new(&record.body);
             fields.bytes();
-            serde_json::from_slice(fields.bytes()).ok()
+            Some((record.words[2], serde_json::from_slice(fields.bytes()).ok()?))
         })
         .collect();
-    let count = posts.len();
-    let thread = reading_order(name.to_string(), posts);
+    let split = sides.side(name, &posts);
+    let (posts, gone): (Vec<_>, Vec<_>) =
+        posts.into_iter().partition(|(_, post)| sides.stays(split, post));
+    for (place, _) in &gone {
+        let (shard, row) = shard_and_row(*place);
+        aside.push(shard, row as u64, &Words([row as u64]))?;
+    }
+    let thread = reading_order(name.to_string(), posts.into_iter().map(|(_, post)| post).collect());
     let mut gathered = Gathered {
         threads: 1,
+        set_aside: gone.len() as u64,
         missing_parents: thread.missing_parents as u64,
         ..Gathered::default()
     };
     let (mut documents, mut dialogues) = (Vec::new(), Vec::new());
     // A corpus of one thread is cut before its last post.
-    let cut = if sides.alone { count.saturating_sub(1) } else { count };
+    let count = thread.replies.len();
+    let cut = if sides.alone() { count.saturating_sub(1) } else { count };
     let (body, rest) = thread.replies.split_at(cut);
-    let split = if sides.alone { Split::Train } else { sides.split(name) };
     for (replies, split) in [(body, split), (rest, Split::HeldOut)] {
         if replies.is_empty() {
             continue;

@@ -8,8 +8,10 @@ use super::gathering::{self, Gathered, PII, VERDICT, Written};
 use super::judging::LANGUAGE;
 use super::options::{Plan, Stage};
 use super::reading::SourceCounts;
+use super::siding;
 use super::work::Work;
 use crate::error::PostsError;
+use crate::split::SplitBy;
 use crate::store::{Store, at, write_whole, write_whole_with};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -134,14 +136,23 @@ struct Sealed {
 fn stage_names(ingest: &Ingest<'_>) -> Result<Vec<String>, PostsError> {
     let there = ingest.store.rules()?;
     let silent = [LANGUAGE, PII].into_iter().filter(|name| there.iter().any(|rule| rule == name));
+    let silent = silent.chain(parted(ingest).then_some(siding::SPLIT));
     let rules = gathering::rules_in_order(&ingest.store, &ingest.rules).into_iter();
     Ok(rules.chain(silent.map(str::to_string)).chain([VERDICT.to_string()]).collect())
+}
+
+/// Whether threads are there and split by author.
+fn parted(ingest: &Ingest<'_>) -> bool {
+    ingest.options.runs(Stage::Threads) && ingest.sides.split_by() == SplitBy::Author
 }
 
 /// Counts the marks of a shard and takes the checksums of its files.
 pub(super) fn seal(ingest: &Ingest<'_>, index: usize) -> Result<(), PostsError> {
     let Ingest { store, readings, work, .. } = ingest;
     let shard = &readings.shards[index];
+    if parted(ingest) {
+        siding::attribute(ingest, index)?;
+    }
     let mut sealed = Sealed::default();
     let mut paths = vec![store.posts(&shard.name)];
     for name in stage_names(ingest)? {
@@ -178,6 +189,7 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), PostsError> {
             files.extend(written.files);
             all.add(written.gathered);
         }
+        all.split_by = ingest.sides.split_by();
     }
     let mut reject_reasons = BTreeMap::new();
     for (reason, count) in sources.iter().flat_map(|source| &source.reasons) {

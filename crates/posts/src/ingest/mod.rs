@@ -20,6 +20,7 @@ mod phases;
 mod reading;
 mod retelling;
 mod settling;
+mod siding;
 mod tasks;
 mod telling;
 mod templates;
@@ -40,12 +41,13 @@ pub use tasks::Progress;
 
 use crate::decontamination::Evaluations;
 use crate::error::PostsError;
+use crate::read::address;
 use crate::rules::{self, PROFILES, Rule};
 use crate::store::{AuthorKey, Store};
-use gathering::Sides;
 use options::Plan;
 use phases::Phase;
 use reading::Readings;
+use siding::Sides;
 use work::Work;
 
 /// Parts that identifiers, texts and threads are divided into. A part is one task; it is sorted on disk,
@@ -95,6 +97,8 @@ pub fn ingest_share(
     patience: &Patience<'_>,
 ) -> Result<Option<Manifest>, PostsError> {
     options.read.check()?;
+    let options =
+        &IngestOptions { sources: address::expanded(&options.sources)?, ..options.clone() };
     let only = phase.map(Phase::from_name).transpose()?;
     if share != Share::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
         return Err(PostsError::SharedStdin);

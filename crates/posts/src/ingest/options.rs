@@ -2,6 +2,8 @@
 
 use crate::error::PostsError;
 use crate::read::ReadOptions;
+use crate::read::address::{self, Facts};
+use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -59,7 +61,7 @@ pub enum RejectBound {
 /// What to ingest and how.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// Files, folders, archives, or `-` for standard input, in order.
+    /// Files, folders, archives, addresses, or `-` for standard input, in order.
     pub sources: Vec<PathBuf>,
     /// The directory to write to.
     pub out: PathBuf,
@@ -77,6 +79,8 @@ pub struct IngestOptions {
     pub author_key: Option<PathBuf>,
     /// Evaluation sets whose texts must not be trained on.
     pub evaluation_sets: Vec<PathBuf>,
+    /// How the held-out border is drawn.
+    pub split: SplitBy,
     /// More rejected records than this end the run with an error.
     pub max_rejects: Option<RejectBound>,
     /// Posts and notices in a shard.
@@ -98,6 +102,7 @@ impl IngestOptions {
             licence: None,
             author_key: None,
             evaluation_sets: Vec::new(),
+            split: SplitBy::default(),
             max_rejects: None,
             shard_posts: 1 << 16,
             threads: 1,
@@ -141,6 +146,7 @@ pub(super) struct Plan {
     pub(super) basis: String,
     pub(super) licence: Option<String>,
     pub(super) evaluation_sets: Vec<SourceFile>,
+    pub(super) split: SplitBy,
     pub(super) shard_posts: usize,
 }
 
@@ -161,6 +167,7 @@ impl Plan {
             basis: options.basis.clone(),
             licence: options.licence.clone(),
             evaluation_sets: source_files(&options.evaluation_sets)?,
+            split: options.split,
             shard_posts: options.shard_posts,
         })
     }
@@ -180,6 +187,10 @@ fn source_file(path: &Path) -> Result<SourceFile, PostsError> {
     let path = path.to_path_buf();
     if path == Path::new("-") {
         return Ok(SourceFile { path, bytes: 0, changed: 0 });
+    }
+    if address::is_address(&path) {
+        let Facts { bytes, changed } = address::facts(&path)?;
+        return Ok(SourceFile { path: address::shown(&path), bytes, changed });
     }
     let metadata = std::fs::metadata(&path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::NotFound => PostsError::NotFound { path: path.clone() },

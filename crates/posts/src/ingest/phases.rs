@@ -36,16 +36,17 @@
 //! | threads-1 … 6 | bucket | links | links twice as long |
 //! | chains | one | links | the rest of chains longer than 64 replies |
 //! | names | bucket | links | threads by shard |
-//! | gather | shard | kept posts | posts by thread |
-//! | write | bucket | posts by thread | `documents/`, `dialogues/` |
-//! | seal | shard | the shard | counts, checksums |
+//! | gather | shard | kept posts | posts by thread, who began it |
+//! | sides | bucket | who began threads | what each class of authors wrote and began |
+//! | write | bucket | posts by thread | `documents/`, `dialogues/`, what is set aside by shard |
+//! | seal | shard | the shard | `attrs/split`, counts, checksums |
 //! | manifest | one | all of it | `rejects.jsonl`, `manifest.json` |
 
 use super::options::{IngestOptions, Stage};
 use super::work::Work;
 use super::{
     BUCKETS, Ingest, Manifest, copies, finished, gathering, manifest, near_copies, reading,
-    settling, tasks, templates, threading, verdicts,
+    settling, siding, tasks, templates, threading, verdicts,
 };
 use crate::error::PostsError;
 use crate::store::write_whole;
@@ -72,13 +73,14 @@ pub(super) enum Phase {
     Chains,
     Names,
     Gather,
+    Sides,
     Write,
     Seal,
     Manifest,
 }
 
 /// Every phase by name, in order.
-const ALL: [(&str, Phase); 24] = [
+const ALL: [(&str, Phase); 25] = [
     ("read", Phase::Read),
     ("settle", Phase::Settle),
     ("judge", Phase::Judge),
@@ -100,6 +102,7 @@ const ALL: [(&str, Phase); 24] = [
     ("chains", Phase::Chains),
     ("names", Phase::Names),
     ("gather", Phase::Gather),
+    ("sides", Phase::Sides),
     ("write", Phase::Write),
     ("seal", Phase::Seal),
     ("manifest", Phase::Manifest),
@@ -149,9 +152,12 @@ impl Phase {
             | Phase::Fetch
             | Phase::Verify
             | Phase::Choose => copies,
-            Phase::Round(_) | Phase::Chains | Phase::Names | Phase::Gather | Phase::Write => {
-                options.runs(Stage::Threads)
-            }
+            Phase::Round(_)
+            | Phase::Chains
+            | Phase::Names
+            | Phase::Gather
+            | Phase::Sides
+            | Phase::Write => options.runs(Stage::Threads),
             _ => true,
         }
     }
@@ -170,6 +176,7 @@ impl Phase {
             Phase::Verify => &["fetched"],
             Phase::Choose => &["edges", "equal"],
             Phase::Gather => &["names"],
+            Phase::Sides => &[siding::BEGINNINGS],
             Phase::Write => &["by-thread"],
             Phase::Round(round) => return vec![threading::folder(round - 1)],
             Phase::Names => return (0..=threading::MOST_ROUNDS).map(threading::folder).collect(),
@@ -312,7 +319,7 @@ impl Ingest<'_> {
     fn load(&mut self, phase: Phase) -> Result<(), PostsError> {
         match phase {
             Phase::Read => self.readings = reading::load(self.options, &self.work)?,
-            Phase::Gather => self.sides = gathering::sides(self)?,
+            Phase::Sides => self.sides = siding::load(self)?,
             _ => {}
         }
         Ok(())
@@ -335,6 +342,7 @@ impl Ingest<'_> {
             | Phase::Equal
             | Phase::Pairs
             | Phase::Names
+            | Phase::Sides
             | Phase::Write => BUCKETS,
             Phase::Round(round) => {
                 if threading::is_open(self, round - 1)? {
@@ -367,7 +375,8 @@ impl Ingest<'_> {
             Phase::Round(round) => work.of_bucket(&threading::folder(round), task),
             Phase::Chains => work.folder("chains"),
             Phase::Names => work.of_bucket("names", task),
-            Phase::Gather => shard("sides"),
+            Phase::Gather => shard("by-thread"),
+            Phase::Sides => work.of_bucket(siding::SIDES, task),
             Phase::Write => work.of_bucket("written", task),
             Phase::Seal => shard("sealed"),
             Phase::Manifest => self.store.manifest(),
@@ -396,6 +405,7 @@ impl Ingest<'_> {
             Phase::Chains => threading::chains(self),
             Phase::Names => threading::names(self, task),
             Phase::Gather => gathering::shard(self, task),
+            Phase::Sides => siding::bucket(self, task),
             Phase::Write => gathering::write(self, task),
             Phase::Seal => manifest::seal(self, task),
             Phase::Manifest => manifest::write(self),

@@ -10,6 +10,7 @@ use super::{BUCKETS, Ingest, tasks};
 use crate::crew::{Answer, Crew};
 use crate::error::{PostsError, Rejected};
 use crate::post::{About, Notice, Post};
+use crate::read::address;
 use crate::read::{Item, Scanned, scan_with};
 use crate::store::{AuthorKey, Buckets, write_posts, write_whole};
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ pub(super) fn load(options: &IngestOptions, work: &Work) -> Result<Readings, Pos
         None => {}
     }
     if sum(|counts| counts.posts + counts.notices) == 0 {
-        let path = options.sources.first().cloned().unwrap_or_default();
+        let path = options.sources.first().map(|path| address::shown(path)).unwrap_or_default();
         let kind = || counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
         let first = counts.iter().find_map(|counts| counts.unusable.clone()).or_else(kind);
         return Err(match first {

@@ -11,9 +11,10 @@ use super::options::Stage;
 use super::telling::{dialogue_lines, document_line, mask};
 use super::{BUCKETS, work};
 use crate::conversations::{Conversation, reading_order};
-use crate::corpus::Split;
+
 use crate::error::PostsError;
 use crate::post::Post;
+use crate::split::Split;
 use crate::store::{AuthorKey, Store, Values, at, read_columns, read_posts, write_whole_with};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -4,9 +4,10 @@
 //! the first telling only by what is gone.
 
 use crate::conversations::{Conversation, Reply};
-use crate::corpus::{Split, document, thread_dialogues};
+use crate::corpus::{document, thread_dialogues};
 use crate::pii::{self, Finding};
 use crate::post::Post;
+use crate::split::Split;
 use crate::store::AuthorKey;
 use serde_json::json;
 

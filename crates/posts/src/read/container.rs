@@ -4,6 +4,7 @@
 //! opened: never messages, addresses, likes or contacts. Nothing is unpacked to memory or disk; a tar
 //! is gone through twice, first for its names.
 
+use super::address;
 use super::decode::{self, Member};
 use super::framing::extension;
 use super::input::io_error;
@@ -107,6 +108,13 @@ pub(super) fn visit(
     if path == Path::new("-") {
         let stdin = Box::new(std::io::stdin().lock());
         return single(path, Box::new(Metered { inner: stdin, meter }), visit);
+    }
+    if address::is_prefix(path) {
+        let objects = address::expanded(&[path.to_path_buf()])?;
+        return objects.iter().try_for_each(|object| self::visit(object, options, meter, visit));
+    }
+    if address::is_address(path) {
+        return remote(path, meter, visit);
     }
     let io = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::NotFound => PostsError::NotFound { path: path.to_path_buf() },
@@ -370,6 +378,23 @@ fn single(
         visit(role, &member_path(path, &name), Box::new(member))?;
     }
     Ok(())
+}
+
+/// A remote file, read once from its start to its end.
+fn remote(path: &Path, meter: &AtomicU64, visit: &mut Visit<'_>) -> Result<(), PostsError> {
+    let shown = address::shown(path);
+    let stream = Metered { inner: address::open(path)?, meter };
+    let (head, stream) = decode::peek(Box::new(stream), 4);
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PAR1") {
+        return Err(PostsError::RemoteFromItsEnd { address: shown });
+    }
+    single(&shown, Box::new(stream), visit)
+}
+
+/// Whether a name promises posts.
+#[cfg(feature = "remote")]
+pub(super) fn is_of_posts(path: &Path) -> bool {
+    promise(path).is_some() || is_archive(path)
 }
 
 /// Whether a file is Parquet, which is read from its end.

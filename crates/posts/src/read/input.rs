@@ -4,6 +4,8 @@
 //! skipped, not collected), and checks UTF-8. What the records mean is the business of other files.
 
 use super::decode::{self, Bomb};
+#[cfg(feature = "remote")]
+use super::remote::Failed;
 use crate::error::{PostsError, RejectReason};
 use std::io::{BufRead, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -245,6 +247,10 @@ pub(super) fn io_error(
 ) -> PostsError {
     if let Some(bomb) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Bomb>()) {
         return PostsError::Bomb { path: path.to_path_buf(), decoded_bytes, ratio: bomb.ratio };
+    }
+    #[cfg(feature = "remote")]
+    if let Some(failed) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Failed>()) {
+        return failed.told();
     }
     let damage = matches!(
         cause.kind(),

@@ -5,6 +5,7 @@
 //! `fediverse`, `forum`). A record that is no post is rejected with its place and reading goes on;
 //! damage to a source ends it.
 
+pub(crate) mod address;
 mod ahead;
 mod bluesky;
 mod columns;
@@ -20,6 +21,8 @@ mod moment;
 mod notes;
 mod ration;
 mod record;
+#[cfg(feature = "remote")]
+mod remote;
 mod rows;
 mod shape;
 mod table;

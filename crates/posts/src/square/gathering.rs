@@ -8,9 +8,9 @@ use super::debates::{self, Side, TOPICS};
 use super::phrases::{fill, frames, phrases};
 use super::{Square, Subject, language_index};
 use crate::cleaning::normal_form;
-use crate::corpus::{Split, split_of};
 use crate::draws::Draws;
 use crate::post::{Consent, Language, Origin, Post, Removal, Tombstone};
+use crate::split::{Split, split_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use clap::Args;
 pub struct IngestArgs {
     /// Files, folders, archives, or `-` for standard input: X archives, API and stream JSON of X,
     /// Gnip, Bluesky, Mastodon, ActivityPub, Reddit; JSONL, CSV, TSV, Parquet, text; .gz, .bz2, .zst,
-    /// .zip and .tar are opened.
+    /// .zip and .tar are opened. With the feature `remote` also addresses: s3://, gs://, az://, https://;
+    /// one that ends in / stands for all objects below it.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// Directory of the store. A run that was stopped goes on there.
@@ -40,6 +41,11 @@ pub struct IngestArgs {
     /// Evaluation sets (JSONL or text): posts that repeat their texts are dropped.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub decontaminate: Vec<PathBuf>,
+    /// What the held-out side must not share with the training side: `author` (no author and no thread; posts
+    /// in threads of the other side are set aside) or `thread` (no thread). Where authors cannot be
+    /// divided, as in one person's archive, it is by thread.
+    #[arg(long, value_name = "BY", default_value = "author")]
+    pub split: String,
     /// Fail when more records than this are rejected: a number, or a share such as 1%.
     #[arg(long, value_name = "N|P%")]
     pub max_rejects: Option<String>,

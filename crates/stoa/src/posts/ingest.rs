@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use stoa_posts::Format;
 use stoa_posts::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
+use stoa_posts::{Format, SplitBy};
 
 use super::{IngestArgs, share};
 use crate::cli::MachineArgs;
@@ -91,6 +91,10 @@ pub(super) fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Resul
     options.licence.clone_from(&args.licence);
     options.evaluation_sets.clone_from(&args.decontaminate);
     options.author_key.clone_from(&args.author_key);
+    let way = SplitBy::ALL.into_iter().find(|(name, _)| *name == args.split);
+    options.split = way
+        .map(|(_, way)| way)
+        .with_context(|| format!("--split {} is unknown; use author or thread", args.split))?;
     options.max_rejects = args.max_rejects.as_deref().map(bound).transpose()?;
     anyhow::ensure!(args.shard_posts > 0, "--shard-posts 0 holds nothing; give for example 65536");
     options.shard_posts = args.shard_posts;
@@ -161,8 +165,12 @@ fn told(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
     }
     lines.push(format!("{} posts kept of {}", manifest.kept, manifest.posts));
     if let Some(gathered) = &manifest.gathered {
+        let by = match gathered.split_by {
+            SplitBy::Author => format!("by author, {} posts set aside", gathered.set_aside),
+            SplitBy::Thread => "by thread".to_owned(),
+        };
         lines.push(format!(
-            "{} threads ({} held out), {} dialogues, {} bytes of documents",
+            "{} threads ({} held out {by}), {} dialogues, {} bytes of documents",
             gathered.threads, gathered.held_out, gathered.dialogues, gathered.bytes
         ));
     }
