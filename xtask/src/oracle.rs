@@ -199,7 +199,7 @@ fn languages(root: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
     workspace::check(example.arg("--und").arg(&texts))?;
     let script = root.join("xtask/oracle/posts/undetermined.py");
     let asked = workspace::check(Command::new(python).arg(script).arg(&texts));
-    std::fs::remove_file(&texts).with_context(|| format!("cannot remove {}", texts.display()))?;
+    fs::remove_file(&texts).with_context(|| format!("cannot remove {}", texts.display()))?;
     asked
 }
 

@@ -10,19 +10,6 @@ use crate::kernels::convert::Float;
 /// threads, and a fixed number, so that an answer does not depend on who else is being answered.
 pub(super) const KEY_BLOCK: usize = 256;
 
-/// Entries ahead that are asked for: those of one head lie a whole row of all heads apart, too far for
-/// the hardware's prefetcher, so each would wait for memory on its own.
-const AHEAD: usize = 8;
-
-/// Asks for the `d` elements from `row` on; any address will do.
-#[inline(always)]
-fn prefetch<S: Simd, T>(s: S, row: *const T, d: usize) {
-    const LINE: usize = 64;
-    for byte in (0..d * size_of::<T>()).step_by(LINE) {
-        s.prefetch(row.cast::<u8>().wrapping_add(byte).cast());
-    }
-}
-
 /// Softmax over some of the keys: per head of a group, the largest score, the sum of exponentials
 /// under it, and the weighted values.
 pub(super) struct Partial {
@@ -104,7 +91,6 @@ impl<'a, T: Float> Single<'a, T> {
         let count = self.entries.len();
         for i in 0..count {
             let key = &keys[base + i * row..][..d];
-            prefetch(s, key.as_ptr().wrapping_add(AHEAD * row), d);
             for head in 0..group {
                 let score = heads.scale * dot_wide(s, &q[head * d..(head + 1) * d], key);
                 self.scratch[head * KEY_BLOCK + i] = score;
@@ -186,9 +172,6 @@ fn average<S: Simd, T: Float>(s: S, weights: &[f32], rows: &[T], row: usize, out
     while f + WIDTH * S::LANES <= d {
         let mut sums = [s.zero(); WIDTH];
         for (i, &weight) in weights.iter().enumerate() {
-            if f == 0 {
-                prefetch(s, rows.as_ptr().wrapping_add((i + AHEAD) * row), d);
-            }
             let weight = s.splat(weight);
             for (j, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: inside row i, whose last element was checked to exist.
