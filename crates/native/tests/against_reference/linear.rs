@@ -125,10 +125,10 @@ proptest! {
         let f = if silu { Nonlinearity::Silu } else { Nonlinearity::ReluSquared };
         let mut draws = Draws::new(seed);
         let mut b = Builder::new();
-        let mut given = std::collections::BTreeMap::new();
+        let mut given = BTreeMap::new();
         let mut data = |name: &str, b: &mut Builder, shape: [usize; 2]| {
             given.insert(name.to_owned(), draws.array(&shape, 1.0));
-            b.data(name, stoa_graph::TensorType::f32(shape)).unwrap()
+            b.data(name, TensorType::f32(shape)).unwrap()
         };
         let x = data("x", &mut b, [m, k]);
         let w = data("w", &mut b, [n, k]);
