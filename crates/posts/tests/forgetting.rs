@@ -3,25 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod source_folder;
+
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use source_folder::folder_with;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stoa_posts::ingest::{
     Forgotten, IngestOptions, Manifest, Request, explain, forget, ingest, statistics,
 };
 use stoa_posts::{AuthorKey, SplitBy, Square, SquareConfig, Store, read_posts};
-use tempfile::TempDir;
-
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
-
-fn folder_with(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("author.key"), KEY).unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
 
 fn store_of(folder: &Path, sources: &[&str], out: &str) -> Store {
     store_split(folder, sources, out, SplitBy::default())

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod source_folder;
+
+use source_folder::folder_with;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +16,6 @@ use stoa_posts::ingest::{
 use stoa_posts::{
     AuthorKey, PostsError, Removal, Square, SquareConfig, Store, read_columns, read_posts,
 };
-use tempfile::TempDir;
-
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
-
-fn folder_with(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("author.key"), KEY).unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
 
 fn options(folder: &Path, files: &[&str], out: &str) -> IngestOptions {
     let sources = files.iter().map(|file| folder.join(file)).collect();

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod source_folder;
+
+use source_folder::folder_with;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +16,6 @@ use stoa_posts::{
 };
 use tempfile::TempDir;
 
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
 const NOTICES: &str = r#"{"delete": {"status": {"id_str": "4"}, "timestamp_ms": "1600000000000"}}
 {"user_delete": {"id": "hal", "timestamp_ms": "1600000000000"}}
 not json
@@ -21,9 +23,7 @@ not json
 
 /// The square in three files, notices, and a chain of replies longer than the rounds in phases follow.
 fn sources() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("author.key"), KEY).unwrap();
-    std::fs::write(folder.path().join("notices.jsonl"), NOTICES).unwrap();
+    let folder = folder_with(&[("notices.jsonl", NOTICES)]);
     let square = Square::generate(3, &SquareConfig::default()).unwrap();
     for (part, posts) in square.posts.chunks(square.posts.len().div_ceil(3)).enumerate() {
         let lines: String =

@@ -9,7 +9,7 @@ use super::view::{Element, MatMut, MatRef};
 use crate::isa::{Isa, Kernel, Simd};
 use crate::pool::Pool;
 
-/// Rows of x handled in one pass over W.
+/// Rows of x up to which reading W in place beats packing it.
 pub const FEW_ROWS: usize = 8;
 /// Rows of x that meet a row of W together: 2 × 4 sums fit the smallest register file. The row of W comes
 /// from the first-level cache for the others.
@@ -30,7 +30,7 @@ pub fn gemm_skinny<T: Element>(
     x: MatRef<'_>,
     w: MatRef<'_, T>,
     beta: f32,
-    mut y: MatMut<'_>,
+    y: MatMut<'_>,
 ) {
     assert!(
         x.cols == w.cols && (y.rows, y.cols) == (x.rows, w.rows),
@@ -51,19 +51,14 @@ pub fn gemm_skinny<T: Element>(
     );
     let row_bytes = (w.cols * size_of::<T>()).max(1);
     let per_task = (TASK_BYTES / row_bytes).max(1);
-    for first in (0..x.rows).step_by(FEW_ROWS) {
-        let rows = FEW_ROWS.min(x.rows - first);
-        let x = x.block(first, 0, rows, x.cols);
-        let y = y.block(first, 0, rows, w.rows);
-        pool.run(w.rows.div_ceil(per_task), &|task, _| {
-            let from = task * per_task;
-            let to = w.rows.min(from + per_task);
-            isa.dispatch(Dots { x, w, beta, y: &y, from, to });
-        });
-    }
+    pool.run(w.rows.div_ceil(per_task), &|task, _| {
+        let from = task * per_task;
+        let to = w.rows.min(from + per_task);
+        isa.dispatch(Dots { x, w, beta, y: &y, from, to });
+    });
 }
 
-/// Columns `from..to` of y for at most [`FEW_ROWS`] rows of x.
+/// Columns `from..to` of y.
 struct Dots<'a, T> {
     x: MatRef<'a>,
     w: MatRef<'a, T>,

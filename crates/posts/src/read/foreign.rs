@@ -78,8 +78,8 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     None
 }
 
-/// Whether bytes are no text of any kind: a zero byte stands in no text of UTF-8.
-pub(super) fn is_binary(head: &[u8]) -> Option<Foreign> {
+/// What bytes are that are no text of any kind: a zero byte stands in no text of UTF-8.
+pub(super) fn binary(head: &[u8]) -> Option<Foreign> {
     let binary = Foreign { kind: "binary data", remedy: "give a file of posts, or say --format" };
     head.contains(&0).then_some(binary)
 }

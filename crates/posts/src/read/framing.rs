@@ -137,7 +137,7 @@ impl<'a> Frames<'a> {
             return Table::open(input, first_line, None, &options.map)
                 .map(|table| Some(Frames::Table(Box::new(table))));
         }
-        if let Some(other) = foreign::is_binary(&head) {
+        if let Some(other) = foreign::binary(&head) {
             return Err(not_posts(other));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))
