@@ -1,7 +1,7 @@
 //! What a program costs, read off the graph: floating-point operations, bytes moved, live memory.
 //! Measures nothing; says nothing about any engine's fusions.
 
-use crate::{AttentionSpec, Node, Op, Program, TensorType, ValueId};
+use crate::{AttentionSpec, Node, Op, Program, TensorType, Traffic, ValueId};
 
 /// Cost of a node or program. Counts beyond 64 bits stay at the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,13 +34,12 @@ pub fn node_cost(program: &Program, node: &Node) -> Cost {
     let inputs = program.input_types(node);
     let outputs: Vec<&TensorType> = node.outputs.iter().map(|&v| program.ty(v)).collect();
     let size = |t: &TensorType| t.size_bytes() as u128;
-    let bytes = match &node.op {
-        Op::Reshape { .. } => 0,
-        // Rows read, not the whole table.
-        Op::Gather => 2 * size(outputs[0]) + size(inputs[1]),
-        // Entries written, not the whole cache.
-        Op::KvAppend => 2 * size(inputs[1]),
-        _ => inputs.iter().chain(&outputs).map(|t| size(t)).sum(),
+    let sum = |types: &[&TensorType]| types.iter().map(|t| size(t)).sum::<u128>();
+    let bytes = match node.op.facts().traffic {
+        Traffic::Nothing => 0,
+        Traffic::Everything => sum(&inputs) + sum(&outputs),
+        Traffic::RowsRead => 2 * sum(&outputs) + sum(&inputs[1..]),
+        Traffic::RowsWritten => 2 * size(inputs[1]),
     };
     let count = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
     Cost { flops: count(flops(&node.op, &inputs, &outputs)), bytes: count(bytes) }

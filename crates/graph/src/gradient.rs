@@ -1,21 +1,24 @@
 //! Reverse-mode gradients as a graph-to-graph transform: each op names its backward as ops of the
 //! same vocabulary. Recomputation (activation checkpointing, arXiv 1604.06174) is a policy of the
-//! transform: forward values it does not keep are made again where the backward pass needs them.
+//! transform: forward values it does not keep are recomputed where the backward pass needs them.
 //! First order only: optimizer, cache and backward ops have no gradient. A gradient is f32 whatever
 //! the type of its value, so that terms of several uses add up unrounded.
 
 use std::collections::BTreeMap;
 
-use crate::{AttentionSpec, Builder, DType, GraphError, Node, Op, RopeSpec, TensorType, ValueId};
+use crate::{
+    AttentionSpec, Builder, DType, GraphError, Node, Op, RecomputeClass, RopeSpec, TensorType,
+    ValueId,
+};
 
 type Result<T> = std::result::Result<T, GraphError>;
 
-/// Which forward values are made again in the backward pass instead of being kept.
+/// Which forward values are recomputed in the backward pass instead of being kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Recompute {
     /// All needed values are kept.
     Nothing,
-    /// Row-wise values (norms, activations, scalings) are made again: a few percent of time.
+    /// Row-wise values (norms, activations, scalings) are recomputed: a few percent of time.
     #[default]
     Cheap,
     /// Also projections that do not end in the residual stream (q, k, v, gate, up) and their
@@ -26,28 +29,20 @@ pub enum Recompute {
 }
 
 impl Recompute {
-    /// Whether the results of `node` are made again rather than kept.
-    fn remakes(self, node: &Node, producer: impl Fn(ValueId) -> Option<Op>) -> bool {
-        let is_projection = |op: &Op| matches!(op, Op::MatMul { accumulate: false, .. });
-        match &node.op {
-            _ if self == Recompute::Nothing => false,
-            Op::RmsNorm { .. }
-            | Op::Activation(_)
-            | Op::Swiglu
-            | Op::SoftCap { .. }
-            | Op::Scale { .. }
-            | Op::Mul
-            | Op::Cast { .. }
-            | Op::Reshape { .. }
-            | Op::Fill { .. } => true,
+    /// Whether the results of `node` are recomputed rather than kept.
+    fn recomputes(self, node: &Node, class_of: impl Fn(ValueId) -> Option<RecomputeClass>) -> bool {
+        match node.op.facts().recompute {
+            RecomputeClass::RowWise => self >= Recompute::Cheap,
             // The backward of a rotation does not need its input, so keeping the rotated value
             // frees the projection. After QK-norm the projection is kept for the norm anyway.
-            Op::Rope(_) if self == Recompute::Cheap => {
-                !producer(node.inputs[0]).is_some_and(|op| is_projection(&op))
+            RecomputeClass::Rotation => {
+                let frees_projection =
+                    || class_of(node.inputs[0]) == Some(RecomputeClass::Projection);
+                self >= Recompute::Projections || self == Recompute::Cheap && !frees_projection()
             }
-            Op::Rope(_) => true,
-            Op::Attention { .. } => self == Recompute::Blocks,
-            op => self >= Recompute::Projections && is_projection(op),
+            RecomputeClass::Projection => self >= Recompute::Projections,
+            RecomputeClass::Attention => self == Recompute::Blocks,
+            RecomputeClass::Kept => false,
         }
     }
 }
@@ -103,7 +98,7 @@ pub fn gradients(
         grads: accumulated().filter(|(v, _)| !producers.contains_key(v)).collect(),
         producers,
         forward: &forward,
-        remade: BTreeMap::new(),
+        recomputed: BTreeMap::new(),
         substitutes: BTreeMap::new(),
         recompute,
         builder,
@@ -161,28 +156,30 @@ struct Pass<'a> {
     active: Vec<bool>,
     /// Gradient so far, by value.
     grads: BTreeMap<ValueId, ValueId>,
-    /// Forward values made again.
-    remade: BTreeMap<ValueId, ValueId>,
+    /// Forward values recomputed.
+    recomputed: BTreeMap<ValueId, ValueId>,
     substitutes: BTreeMap<ValueId, ValueId>,
     recompute: Recompute,
 }
 
 impl Pass<'_> {
-    /// A forward value, kept or made again.
-    fn saved(&mut self, value: ValueId) -> Result<ValueId> {
+    /// A forward value, kept or recomputed.
+    fn kept_or_recomputed(&mut self, value: ValueId) -> Result<ValueId> {
         let Some(&at) = self.producers.get(&value) else { return Ok(value) };
         let node = &self.forward[at];
-        let producer = |v: ValueId| self.producers.get(&v).map(|&i| self.forward[i].op.clone());
-        if !self.recompute.remakes(node, producer) {
+        let class_of =
+            |v: ValueId| self.producers.get(&v).map(|&i| self.forward[i].op.facts().recompute);
+        if !self.recompute.recomputes(node, class_of) {
             return Ok(value);
         }
-        if let Some(&again) = self.remade.get(&value) {
-            return Ok(again);
+        if let Some(&recomputed) = self.recomputed.get(&value) {
+            return Ok(recomputed);
         }
-        let inputs = node.inputs.iter().map(|&v| self.saved(v)).collect::<Result<Vec<_>>>()?;
+        let inputs =
+            node.inputs.iter().map(|&v| self.kept_or_recomputed(v)).collect::<Result<Vec<_>>>()?;
         let outputs = self.builder.add_node(node.op.clone(), &inputs)?;
-        self.remade.extend(node.outputs.iter().copied().zip(outputs));
-        Ok(self.remade[&value])
+        self.recomputed.extend(node.outputs.iter().copied().zip(outputs));
+        Ok(self.recomputed[&value])
     }
 
     fn wants(&self, value: ValueId) -> bool {
@@ -238,7 +235,7 @@ impl Pass<'_> {
             Op::Mul => {
                 for (this, other) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
                     if self.wants(this) {
-                        let other = self.saved(other)?;
+                        let other = self.kept_or_recomputed(other)?;
                         let term = self.builder.mul(dy, other)?;
                         self.contribute(this, term)?;
                     }
@@ -262,7 +259,8 @@ impl Pass<'_> {
             }
             Op::Attention { spec, segmented } => self.attention(node, dy, spec, *segmented),
             Op::Swiglu => {
-                let (gate, up) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+                let (gate, up) =
+                    (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
                 let d = self.builder.add_node(Op::SwigluBackward, &[gate, up, dy])?;
                 self.contribute(inputs[0], d[0])?;
                 self.contribute(inputs[1], d[1])
@@ -279,7 +277,8 @@ impl Pass<'_> {
             Op::CrossEntropy { softcap } => self.cross_entropy(node, dy, *softcap),
             Op::MeanSquaredError => {
                 self.constant_weights(node, 2)?;
-                let (prediction, target) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+                let (prediction, target) =
+                    (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
                 let op = Op::MeanSquaredErrorBackward;
                 let dx = self.builder.one(op, &[prediction, target, inputs[2], dy])?;
                 self.contribute(inputs[0], dx)?;
@@ -319,7 +318,7 @@ impl Pass<'_> {
 
     /// Backward of a pointwise op of one input: `op` takes (x, dy).
     fn unary(&mut self, x: ValueId, dy: ValueId, op: Op) -> Result<()> {
-        let saved = self.saved(x)?;
+        let saved = self.kept_or_recomputed(x)?;
         let dx = self.builder.one(op, &[saved, dy])?;
         self.contribute(x, dx)
     }
@@ -338,7 +337,7 @@ impl Pass<'_> {
         let (a, b) = (inputs[0], inputs[1]);
         // With A = op(a), B = op(b): dA = dY·Bᵀ and dB = Aᵀ·dY, transposed back where op did.
         if self.wants(b) {
-            let a = self.saved(a)?;
+            let a = self.kept_or_recomputed(a)?;
             if tb {
                 self.accumulate(b, vec![dy, a], product(true, ta))?;
             } else {
@@ -346,7 +345,7 @@ impl Pass<'_> {
             }
         }
         if self.wants(a) {
-            let mut b = self.saved(b)?;
+            let mut b = self.kept_or_recomputed(b)?;
             // On the left of a product only f32 may stand.
             if ta && self.builder.ty(b).dtype != DType::F32 {
                 b = self.builder.cast(b, DType::F32)?;
@@ -368,7 +367,7 @@ impl Pass<'_> {
         eps: f32,
         weighted: bool,
     ) -> Result<()> {
-        let mut given = vec![self.saved(inputs[0])?, dy];
+        let mut given = vec![self.kept_or_recomputed(inputs[0])?, dy];
         given.extend(weighted.then(|| inputs[1]));
         let op = |accumulate| Op::RmsNormBackward { group, eps, weighted, accumulate };
         let results = if self.wants(inputs[0]) {
@@ -388,7 +387,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         let mut given = Vec::with_capacity(7);
         for &v in node.inputs[..3].iter().chain(&node.outputs) {
-            given.push(self.saved(v)?);
+            given.push(self.kept_or_recomputed(v)?);
         }
         given.push(dy);
         given.extend(segmented.then(|| node.inputs[3]));
@@ -400,7 +399,7 @@ impl Pass<'_> {
     fn cross_entropy(&mut self, node: &Node, dy: ValueId, softcap: Option<f32>) -> Result<()> {
         self.constant_weights(node, 3)?;
         let inputs = &node.inputs;
-        let (x, w) = (self.saved(inputs[0])?, self.saved(inputs[1])?);
+        let (x, w) = (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
         let so_far = self.grads.get(&inputs[1]).copied();
         let mut given = vec![x, w, inputs[2], inputs[3], dy];
         given.extend(so_far);

@@ -3,10 +3,14 @@
 //! A [`Program`] is a static graph in SSA form. [`Builder`] makes one, checking shapes as each
 //! node is added; [`gradients`] appends its backward pass; an [`Engine`] runs it.
 
+// A match on ops or element types names them all, so that a new one is met by the compiler.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod builder;
 mod cost;
 mod engine;
 mod error;
+mod facts;
 mod gradient;
 mod op;
 mod program;
@@ -19,6 +23,7 @@ pub use builder::Builder;
 pub use cost::{Cost, Liveness, liveness, node_cost, program_cost};
 pub use engine::{Buffer, Buffers, Engine, EngineError, Executable, MemoryPlan, Outputs};
 pub use error::GraphError;
+pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, Workspace};
 pub use gradient::{Gradients, Recompute, gradients};
 pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec};
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};

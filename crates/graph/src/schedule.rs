@@ -1,6 +1,6 @@
 //! Reorders nodes without changing results.
 
-use crate::{InputKind, Node, Op, Program, ValueId};
+use crate::{InputKind, Node, Program, ValueId};
 
 impl Program {
     /// Moves every optimizer update to the earliest place it may stand: after its gradient, its
@@ -9,7 +9,7 @@ impl Program {
     /// global norm forces them to. Scalars made of nothing but given scalars go first, so that no
     /// update waits for them.
     pub fn with_early_updates(mut self) -> Self {
-        let is_update = |node: &Node| matches!(node.op, Op::AdamW(_) | Op::Muon(_));
+        let is_update = |node: &Node| node.op.facts().is_update;
         let (updates, order): (Vec<Node>, Vec<Node>) =
             std::mem::take(&mut self.nodes).into_iter().partition(is_update);
         let order = scalars_first(&self, order);

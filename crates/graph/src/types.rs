@@ -233,18 +233,12 @@ impl Tensor {
 
     /// Elements as `f32` when that is the type.
     pub fn as_f32(&self) -> Option<&[f32]> {
-        match &self.data {
-            TensorData::F32(v) => Some(v),
-            _ => None,
-        }
+        if let TensorData::F32(v) = &self.data { Some(v) } else { None }
     }
 
     /// Elements as `i32` when that is the type.
     pub fn as_i32(&self) -> Option<&[i32]> {
-        match &self.data {
-            TensorData::I32(v) => Some(v),
-            _ => None,
-        }
+        if let TensorData::I32(v) = &self.data { Some(v) } else { None }
     }
 
     /// Every element widened to `f64` (exact for all types here).

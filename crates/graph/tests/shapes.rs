@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Builder, DType, GraphError, MuonSpec, Nonlinearity, Op,
-    Orthogonalizer, RopeSpec, Tensor, TensorData, TensorType, output_types,
+    AdamWSpec, AttentionSpec, Bound, Builder, DType, Elements, GraphError, MuonSpec, Nonlinearity,
+    Op, Orthogonalizer, RopeSpec, Tensor, TensorData, TensorType, output_types,
 };
 
 fn ty(text: &str) -> TensorType {
@@ -28,6 +28,7 @@ fn result(op: &Op, inputs: &str) -> Result<Vec<TensorType>, GraphError> {
 fn accepts(op: Op, inputs: &str, outputs: &str) {
     assert_eq!(result(&op, inputs), Ok(types(outputs)), "{op:?} on {inputs}");
     let given = types(inputs);
+    facts_hold(&op, &given, &types(outputs));
     let n = given.len();
     let mut wrong: Vec<Vec<&TensorType>> = vec![given.iter().collect(); 2];
     wrong[0].pop();
@@ -42,6 +43,30 @@ fn accepts(op: Op, inputs: &str, outputs: &str) {
             }
             Err(GraphError::Attribute { .. }) => assert!(matches!(op, Op::GlobalNorm)),
             other => assert!(variadic && other.is_ok(), "{op:?} on {found} inputs: {other:?}"),
+        }
+    }
+}
+
+/// Every input of integers is known as one, an index reaches into an input that is there, and a
+/// result takes over only memory of its own type.
+fn facts_hold(op: &Op, inputs: &[TensorType], outputs: &[TensorType]) {
+    let facts = op.facts();
+    for (i, ty) in inputs.iter().enumerate() {
+        // A fill and a view hold elements of any type and read none.
+        let reads = facts.elements == Elements::Computed;
+        let known = facts.integers.iter().any(|integers| integers.input == i);
+        assert_eq!(known, reads && ty.dtype == DType::I32, "{op:?}, input {i}: {ty}");
+    }
+    for integers in &facts.integers {
+        let types: Vec<&TensorType> = inputs.iter().collect();
+        let limit = integers.bound.limit(&types);
+        assert_eq!(limit.is_none(), integers.bound == Bound::Free, "{op:?}");
+        assert!(integers.unless.is_none_or(|i| inputs[i].dtype == DType::I32), "{op:?}");
+    }
+    assert!(facts.in_place.len() <= outputs.len(), "{op:?}");
+    for (o, output) in outputs.iter().enumerate() {
+        for &i in facts.in_place_of(o) {
+            assert_eq!(inputs[i], *output, "{op:?}: result {o} in the place of input {i}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use stoa_graph::{
     AdamWSpec, AttentionSpec, DType, MuonSpec, Nonlinearity, Op, Program, RopeSpec, TensorType,
+    Workspace,
 };
 
 use crate::gemm::epilogue::{Keep, Relu2Beside, Relu2Gradient};
@@ -117,12 +118,16 @@ pub(crate) struct Caches {
 /// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
 pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
     let shape = |i: usize| &program.ty(step.inputs[i]).shape;
-    let floats = match &step.kernel {
-        Kernel::Op(Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. }) => {
-            loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0])
+    let workspace = match &step.kernel {
+        Kernel::Op(op) => op.facts().workspace,
+        Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => {
+            Workspace::Nothing
         }
-        Kernel::Op(Op::Muon(_)) => optimizer::muon_scratch(shape(0)[0], shape(0)[1]),
-        _ => 0,
+    };
+    let floats = match workspace {
+        Workspace::Logits => loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0]),
+        Workspace::Matrices => optimizer::muon_scratch(shape(0)[0], shape(0)[1]),
+        Workspace::Nothing => 0,
     };
     floats * size_of::<f32>()
 }

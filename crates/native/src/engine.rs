@@ -11,6 +11,7 @@ use stoa_graph::{
 };
 
 use crate::dispatch::{Caches, Dispatch, View};
+use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
 use crate::memory::Block;
 use crate::plan::{Place, Plan};
@@ -89,7 +90,7 @@ impl NativeEngine {
             return Err(EngineError::MemoryLimit { plan: memory, limit_bytes });
         }
         let arena = Block::zeroed(plan.arena_bytes, "intermediate values")?;
-        let checks = index_checks(program, &plan.steps);
+        let checks = index_checks(program)?;
         Ok(NativeExecutable {
             program: program.clone(),
             pool: Arc::clone(&self.pool),
@@ -302,98 +303,6 @@ fn elements_start(tensor: &Tensor) -> *mut u8 {
         TensorData::F16(v) => v.as_ptr().cast_mut().cast(),
         TensorData::I32(v) => v.as_ptr().cast_mut().cast(),
         TensorData::U32(v) => v.as_ptr().cast_mut().cast(),
-    }
-}
-
-/// An index tensor to be checked before a run touches anything.
-struct IndexCheck {
-    op: &'static str,
-    indices: Indices,
-    limit: usize,
-    /// −1 stands for "none".
-    optional: bool,
-    /// Where these are −1, the index beside them is not read.
-    unless: Option<Indices>,
-}
-
-/// Where indices come from.
-#[derive(Clone, Copy)]
-enum Indices {
-    /// This input of the program.
-    Input(usize),
-    /// The same index everywhere.
-    Filled(i32),
-}
-
-impl Indices {
-    /// The source of a value: an input or a fill, reshaped or not. No other op makes integers.
-    fn of(program: &Program, value: ValueId) -> Option<Self> {
-        if let Some(input) = program.inputs().iter().position(|i| i.value == value) {
-            return Some(Indices::Input(input));
-        }
-        let node = program.nodes().iter().find(|node| node.outputs.contains(&value))?;
-        match node.op {
-            Op::Reshape { .. } => Self::of(program, node.inputs[0]),
-            Op::Fill { value, .. } => Some(Indices::Filled(value as i32)),
-            _ => None,
-        }
-    }
-}
-
-fn index_checks(program: &Program, steps: &[Step]) -> Vec<IndexCheck> {
-    let mut checks = Vec::new();
-    for step in steps {
-        let Kernel::Op(op) = &step.kernel else { continue };
-        let shape = |i: usize| &program.ty(step.inputs[i]).shape;
-        // Role of the indices, their limit, whether −1 is allowed, role of what may switch them off.
-        let indices: Vec<(usize, usize, bool, Option<usize>)> = match op {
-            Op::Gather => vec![(1, shape(0)[0], false, None)],
-            Op::GatherBackward { rows, .. } => vec![(0, *rows, false, None)],
-            Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => {
-                vec![(2, shape(1)[0], true, None)]
-            }
-            Op::KvAppend => vec![(2, shape(0)[0], true, None), (3, shape(0)[1], false, Some(2))],
-            Op::CachedAttention(_) => {
-                vec![(3, shape(1)[0], true, None), (4, shape(1)[1], false, Some(3))]
-            }
-            _ => vec![],
-        };
-        for (role, limit, optional, switch) in indices {
-            let source = |role: usize| Indices::of(program, step.inputs[role]);
-            if let Some(indices) = source(role) {
-                let unless = switch.and_then(source);
-                checks.push(IndexCheck { op: op.name(), indices, limit, optional, unless });
-            }
-        }
-    }
-    checks
-}
-
-impl IndexCheck {
-    /// Checks the indices; `given` has the elements of an input.
-    fn check<'a>(&self, given: impl Fn(usize) -> &'a [i32]) -> Result<(), GraphError> {
-        let at = |indices: Indices, position: usize| match indices {
-            Indices::Input(input) => given(input)[position],
-            Indices::Filled(index) => index,
-        };
-        let count = match self.indices {
-            Indices::Input(input) => given(input).len(),
-            // All are alike, unless what switches them off is not.
-            Indices::Filled(_) => match self.unless {
-                Some(Indices::Input(input)) => given(input).len(),
-                _ => 1,
-            },
-        };
-        let lowest = if self.optional { -1 } else { 0 };
-        for position in 0..count {
-            let index = at(self.indices, position);
-            let outside = index < lowest || i64::from(index) >= self.limit as i64;
-            if outside && self.unless.is_none_or(|unless| at(unless, position) != -1) {
-                let (index, limit) = (i64::from(index), self.limit);
-                return Err(GraphError::Index { op: self.op, index, position, limit });
-            }
-        }
-        Ok(())
     }
 }
 

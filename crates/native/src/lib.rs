@@ -7,6 +7,7 @@
 mod dispatch;
 mod engine;
 pub mod gemm;
+mod indices;
 pub mod isa;
 pub mod kernels;
 mod memory;

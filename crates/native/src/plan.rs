@@ -3,7 +3,7 @@
 //! arXiv 2001.03288 §4.2); an output takes over its input's bytes where the kernel allows it;
 //! state is updated in place.
 
-use stoa_graph::{InputKind, Op, Output, Program, ValueId};
+use stoa_graph::{Elements, InputKind, Output, Program, ValueId};
 
 use crate::step::{Kernel, Step, steps, updated_state};
 
@@ -45,7 +45,7 @@ struct Storage {
 impl Plan {
     /// Plans a program.
     pub fn new(program: &Program) -> Self {
-        let steps = without_reshapes(program);
+        let steps = without_views(program);
         let mut layout = Layout::new(program, &steps);
         for (at, step) in steps.iter().enumerate() {
             layout.place_outputs(at, step);
@@ -72,9 +72,9 @@ impl Plan {
     }
 }
 
-/// The steps of a program with reshapes resolved: a reshaped value is the same bytes, so later
-/// steps read the original and only an output made by a reshape keeps its step.
-fn without_reshapes(program: &Program) -> Vec<Step> {
+/// The steps of a program with views resolved: a view is the same bytes, so later steps read the
+/// original and only an output made by a view keeps its step.
+fn without_views(program: &Program) -> Vec<Step> {
     let mut original: Vec<Option<ValueId>> = vec![None; program.types().len()];
     let mut kept = Vec::new();
     let is_output = |v: ValueId| program.outputs().iter().any(|o| o.value() == v);
@@ -82,13 +82,20 @@ fn without_reshapes(program: &Program) -> Vec<Step> {
         for input in &mut step.inputs {
             *input = original[input.index()].unwrap_or(*input);
         }
-        if matches!(step.kernel, Kernel::Op(Op::Reshape { .. })) && !is_output(step.outputs[0]) {
+        if is_view(&step.kernel) && !is_output(step.outputs[0]) {
             original[step.outputs[0].index()] = Some(step.inputs[0]);
         } else {
             kept.push(step);
         }
     }
     kept
+}
+
+fn is_view(kernel: &Kernel) -> bool {
+    match kernel {
+        Kernel::Op(op) => op.facts().elements == Elements::Viewed,
+        Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => false,
+    }
 }
 
 /// Storages under construction.

@@ -27,32 +27,7 @@ impl Step {
     /// only at the place it is about to write.
     pub fn in_place(&self, output: usize) -> &'static [usize] {
         match &self.kernel {
-            Kernel::Op(op) => match (op, output) {
-                (Op::Add | Op::Mul | Op::Swiglu | Op::SoftCapBackward { .. }, 0) => &[0, 1],
-                (Op::ActivationBackward(_), 0) => &[1, 0],
-                (Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) | Op::Rope(_), 0) => {
-                    &[0]
-                }
-                (Op::SwigluBackward, 0) => &[0, 2],
-                (Op::SwigluBackward, 1) => &[1],
-                (Op::MatMul { accumulate: true, .. }, 0) => &[2],
-                (Op::RmsNormBackward { weighted, accumulate: true, .. }, 0) => {
-                    if *weighted {
-                        &[3]
-                    } else {
-                        &[2]
-                    }
-                }
-                (Op::GatherBackward { accumulate: true, .. }, 0) => &[2],
-                (Op::CrossEntropyBackward { accumulate: true, .. }, 1) => &[5],
-                (Op::AdamW(_), 0) => &[0],
-                (Op::AdamW(_), 1) => &[2],
-                (Op::AdamW(_), 2) => &[3],
-                (Op::Muon(_), 0) => &[0],
-                (Op::Muon(_), 1) => &[2],
-                (Op::KvAppend, 0) => &[0],
-                _ => &[],
-            },
+            Kernel::Op(op) => op.facts().in_place_of(output),
             // A product writes its sums before its epilogue reads the third input.
             Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => &[],
         }
