@@ -13,7 +13,7 @@ use stoa_assistant::{
 
 use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
 use crate::interrupt::Interrupt;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, stdout};
 use crate::{engine, model};
 
 /// Runs the command.
@@ -61,7 +61,7 @@ fn answer_once(
     let mut messages: Vec<Message> = args.system.iter().map(Message::system).collect();
     messages.push(Message::user(prompt));
     let conversation = Conversation::new(&messages, model::now());
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     let mut failed = None;
     let completion = assistant.chat(&conversation, settings, &mut |event| {
         if let (Event::Text(text), false) = (event, terminal.json())
@@ -184,7 +184,7 @@ pub fn converse(
 
 /// Text on standard output, at once.
 fn say(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     said.context("cannot write to this terminal")
 }

@@ -148,7 +148,8 @@ pub enum PostsCommand {
 /// `stoa tokens …`
 #[derive(Debug, Subcommand)]
 pub enum TokensCommand {
-    /// Train a byte-level BPE tokenizer on text files (.gz too), a document per line.
+    /// Train a byte-level BPE tokenizer on text files, a document per line, or on the texts of
+    /// .jsonl files (.gz too).
     Train {
         /// Tokens, bytes and special tokens included.
         #[arg(long, value_name = "V", default_value_t = 8192)]
@@ -165,9 +166,12 @@ pub enum TokensCommand {
     },
     /// Print the ids of each line of a file as a line of JSON.
     Encode {
-        /// A tokenizer.json, or a tiktoken rank file.
+        /// A tokenizer.json, or a tiktoken rank file with --pattern.
         #[arg(long, value_name = "FILE")]
         tokenizer: PathBuf,
+        /// Pre-tokenisation of a tiktoken rank file, which does not hold it: gpt2, cl100k, o200k, …
+        #[arg(long, value_name = "NAME")]
+        pattern: Option<String>,
         /// Text file; `-` for standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -203,6 +207,10 @@ pub struct TrainArgs {
     /// Continue from the last good checkpoint.
     #[arg(long)]
     pub resume: bool,
+    /// With --resume: continue although the run file has changed since the checkpoint, for instance
+    /// to a lower learning rate. The result is then not that of one uninterrupted run.
+    #[arg(long, requires = "resume")]
+    pub changed_settings: bool,
 }
 
 /// Options of `stoa chat`.

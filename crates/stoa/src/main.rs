@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let terminal = Terminal::new(&cli.machine);
     match run(&cli, &terminal) {
         Ok(status) => status,
+        Err(error) if terminal::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.error(&error);
             ExitCode::FAILURE
@@ -59,7 +60,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "stoa", &mut script);
-            Ok(std::io::stdout().write_all(&script)?)
+            Ok(terminal::stdout().write_all(&script)?)
         }
     }?;
     Ok(ExitCode::SUCCESS)

@@ -39,13 +39,29 @@ pub fn run(
     let engine = engine::native(machine)?;
     let prepared = Prepared::read(args)?;
     let interrupt = Interrupt::listen()?;
-    let outcome = prepared.train(&engine, kind, args.resume, terminal, interrupt.flag())?;
+    let resume = match (args.resume, args.changed_settings) {
+        (false, _) => Resume::Never,
+        (true, false) => Resume::SameSettings,
+        (true, true) => Resume::ChangedSettings,
+    };
+    let outcome = prepared.train(&engine, kind, resume, terminal, interrupt.flag())?;
     let summary = Summary::of(&outcome);
     terminal.result(&summary, || {
         let state =
-            if outcome.finished { "done" } else { "stopped and saved; go on with --resume" };
+            if outcome.finished { "done" } else { "stopped and saved; continue with --resume" };
         format!("{}: step {}, {state}", kind.name(), outcome.step)
     })
+}
+
+/// Whether a stage continues from its last good checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// It starts, and refuses a directory with checkpoints.
+    Never,
+    /// It continues where there is a checkpoint, with the settings it was made with.
+    SameSettings,
+    /// It continues where there is a checkpoint, with whatever settings the run file has now.
+    ChangedSettings,
 }
 
 #[derive(Serialize)]
@@ -53,6 +69,8 @@ struct Summary {
     step: u64,
     finished: bool,
     bits_per_byte: Option<f64>,
+    best_step: Option<u64>,
+    best_bits_per_byte: Option<f64>,
     tokens: u64,
     train_tokens_per_second: f64,
     skipped: u64,
@@ -64,6 +82,8 @@ impl Summary {
             step: outcome.step,
             finished: outcome.finished,
             bits_per_byte: outcome.bits_per_byte,
+            best_step: outcome.best.map(|(step, _)| step),
+            best_bits_per_byte: outcome.best.map(|(_, bits_per_byte)| bits_per_byte),
             tokens: outcome.tokens,
             train_tokens_per_second: outcome.tokens_per_second,
             skipped: outcome.skipped,
@@ -158,7 +178,7 @@ impl Prepared {
         &self,
         engine: &NativeEngine,
         kind: StageKind,
-        resume: bool,
+        resume: Resume,
         terminal: &Terminal,
         stop: &AtomicBool,
     ) -> anyhow::Result<Outcome> {
@@ -187,6 +207,7 @@ impl Prepared {
             token_bytes: &token_bytes,
             attachments: &attachments,
             peak_flops: Some(1e9 * fma_peak_gflops(engine.pool(), engine.isa(), PEAK_RUNS)),
+            changed_settings: resume == Resume::ChangedSettings,
         };
         let mut progress = StageProgress {
             terminal: terminal.clone(),
@@ -196,7 +217,7 @@ impl Prepared {
             seen: Seen::default(),
         };
         let initial = || Ok((self.initial(kind)?, self.first_step(kind)?));
-        let mut trainer = if resume {
+        let mut trainer = if resume != Resume::Never {
             Trainer::resume_or_start(setup, &mut progress, initial)?
         } else {
             let (weights, first_step) = initial()?;

@@ -1,7 +1,7 @@
 //! What the user sees: notes and progress bars on standard error, results on standard output.
 //! Standard output carries results only, so that scripts can read it.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -48,13 +48,9 @@ impl Terminal {
         value: &T,
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut out, value)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}", text())?;
-        }
+        let text = if self.json { serde_json::to_string(value)? } else { text() };
+        let mut out = stdout();
+        writeln!(out, "{text}")?;
         Ok(out.flush()?)
     }
 
@@ -90,6 +86,45 @@ impl Terminal {
         }
         tell(&format!("error: {}", causes.join("\n  because: ")));
     }
+}
+
+/// Standard output. All results go through it: it marks the error of a reader that closed the pipe
+/// early, such as `head`, for [`reader_left`].
+pub struct Output(StdoutLock<'static>);
+
+/// Standard output, locked.
+pub fn stdout() -> Output {
+    Output(std::io::stdout().lock())
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(marked)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(marked)
+    }
+}
+
+/// The reader of standard output has closed it.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has closed it")]
+struct ReaderLeft;
+
+fn marked(error: std::io::Error) -> std::io::Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => std::io::Error::new(ErrorKind::BrokenPipe, ReaderLeft),
+        _ => error,
+    }
+}
+
+/// Whether a command failed only because the reader of standard output had all it wanted.
+pub fn reader_left(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<ReaderLeft>())
+    })
 }
 
 /// A line on standard error. Nobody can be told that it cannot be written, and work goes on.

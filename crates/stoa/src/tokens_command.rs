@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::Deserialize;
 use serde_json::json;
 use stoa_tokens::{Pattern, TokenId, Tokenizer, TrainOptions, TrainProgress};
 
 use crate::cli::TokensCommand;
 use crate::files;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, stdout};
 
 /// Runs a command.
 ///
@@ -21,7 +22,9 @@ pub fn run(command: &TokensCommand, terminal: &Terminal) -> anyhow::Result<()> {
         TokensCommand::Train { vocab_size, out, pattern, texts } => {
             train(*vocab_size, out, pattern, texts, terminal)
         }
-        TokensCommand::Encode { tokenizer, file } => encode(tokenizer, file),
+        TokensCommand::Encode { tokenizer, pattern, file } => {
+            encode(&open(tokenizer, pattern.as_deref())?, file)
+        }
         TokensCommand::Decode { tokenizer, file } => decode(tokenizer, file),
     }
 }
@@ -33,13 +36,10 @@ fn train(
     texts: &[PathBuf],
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let pattern = Pattern::from_name(pattern).with_context(|| {
-        let known: Vec<&str> = Pattern::ALL.iter().map(|p| p.name()).collect();
-        format!("--pattern {pattern} is unknown; use one of {}", known.join(", "))
-    })?;
+    let pattern = named(pattern)?;
     let mut documents = Vec::new();
     for path in texts {
-        documents.extend(files::read_text(path)?.lines().map(str::to_owned));
+        documents.extend(read_documents(path)?);
     }
     let bytes: usize = documents.iter().map(String::len).sum();
     if bytes == 0 {
@@ -58,7 +58,7 @@ fn train(
     });
     terminal.result(&summary, || {
         format!(
-            "{} tokens from {} lines, {bytes} bytes; in {}",
+            "{} tokens from {} documents, {bytes} bytes; in {}",
             tokenizer.vocab_size(),
             documents.len(),
             out.display()
@@ -89,29 +89,84 @@ pub fn trained<T: AsRef<str>>(
     Ok(tokenizer)
 }
 
-/// A tokenizer.json, or a tiktoken rank file by its ending.
-fn open(path: &Path) -> anyhow::Result<Tokenizer> {
-    let tiktoken = path.extension().is_some_and(|e| e == "tiktoken");
-    if tiktoken {
-        return Ok(Tokenizer::open_tiktoken(path, Pattern::Gpt4, &[])?);
-    }
-    Ok(Tokenizer::open(path)?)
+fn named(pattern: &str) -> anyhow::Result<Pattern> {
+    Pattern::from_name(pattern).with_context(|| {
+        let known: Vec<&str> = Pattern::ALL.iter().map(|p| p.name()).collect();
+        format!("--pattern {pattern} is unknown; use one of {}", known.join(", "))
+    })
 }
 
-fn encode(tokenizer: &Path, file: &Path) -> anyhow::Result<()> {
-    let tokenizer = open(tokenizer)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+/// A line of a `.jsonl` file to train on, as `stoa posts` writes them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Document {
+    Text { text: String },
+    Dialogue { messages: Vec<Turn> },
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    content: String,
+}
+
+/// Documents of a file: the texts of JSON lines where the name ends in `.jsonl`, else the lines.
+fn read_documents(path: &Path) -> anyhow::Result<Vec<String>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let text = files::read_text(path)?;
+    if !name.trim_end_matches(".gz").ends_with(".jsonl") {
+        return Ok(text.lines().map(str::to_owned).collect());
+    }
+    let mut documents = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = || {
+            format!(
+                "{} line {}: expected an object with `text`, or with `messages` that have \
+                 `content`; rename the file to .txt to train on its lines as they are",
+                path.display(),
+                at + 1
+            )
+        };
+        match serde_json::from_str(line).with_context(place)? {
+            Document::Text { text } => documents.push(text),
+            Document::Dialogue { messages } => {
+                documents.extend(messages.into_iter().map(|turn| turn.content));
+            }
+        }
+    }
+    Ok(documents)
+}
+
+/// A tokenizer.json, or by its ending a tiktoken rank file, which does not say its pattern.
+fn open(path: &Path, pattern: Option<&str>) -> anyhow::Result<Tokenizer> {
+    let tiktoken = path.extension().is_some_and(|e| e == "tiktoken");
+    let file = path.display();
+    match (tiktoken, pattern) {
+        (true, Some(pattern)) => Ok(Tokenizer::open_tiktoken(path, named(pattern)?, &[])?),
+        (true, None) => anyhow::bail!(
+            "{file} holds ranks without the pattern that cuts text into pieces, and another \
+             pattern gives other ids; name it, for instance --pattern cl100k or --pattern o200k"
+        ),
+        (false, Some(_)) => {
+            anyhow::bail!("{file} holds its own pattern; leave out --pattern")
+        }
+        (false, None) => Ok(Tokenizer::open(path)?),
+    }
+}
+
+fn encode(tokenizer: &Tokenizer, file: &Path) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(stdout());
     for line in files::read_text(file)?.lines() {
         let ids: Vec<u32> = tokenizer.encode(line).into_iter().map(|id| id.0).collect();
-        serde_json::to_writer(&mut out, &ids)?;
-        writeln!(out)?;
+        writeln!(out, "{}", serde_json::to_string(&ids)?)?;
     }
     Ok(out.flush()?)
 }
 
 fn decode(tokenizer: &Path, file: &Path) -> anyhow::Result<()> {
-    let tokenizer = open(tokenizer)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    // Decoding cuts no text: no pattern changes it.
+    let tiktoken = tokenizer.extension().is_some_and(|e| e == "tiktoken");
+    let tokenizer = open(tokenizer, tiktoken.then_some(Pattern::default().name()))?;
+    let mut out = BufWriter::new(stdout());
     for ids in files::read_lines::<Vec<u32>>(file)? {
         let ids: Vec<TokenId> = ids.into_iter().map(TokenId).collect();
         out.write_all(&tokenizer.decode(&ids)?)?;

@@ -20,7 +20,7 @@ use crate::exam::{Exam, TextSource};
 use crate::files::{self, RunFiles};
 use crate::interrupt::Interrupt;
 use crate::posts_command::messages;
-use crate::stages::Prepared;
+use crate::stages::{Prepared, Resume};
 use crate::terminal::Terminal;
 use crate::{chat, engine, exam, model, posts, report, tokens_command};
 
@@ -315,10 +315,17 @@ fn train(
     terminal: &Terminal,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Trained>> {
-    let pretrained = prepared.train(engine, StageKind::Pretrain, true, terminal, stop)?;
+    let pretrained =
+        prepared.train(engine, StageKind::Pretrain, Resume::SameSettings, terminal, stop)?;
     let mut outcomes: Vec<Outcome> = vec![pretrained];
     if pretrained.finished && prepared.has_dialogues() && !stop.load(Ordering::SeqCst) {
-        outcomes.push(prepared.train(engine, StageKind::Chat, true, terminal, stop)?);
+        outcomes.push(prepared.train(
+            engine,
+            StageKind::Chat,
+            Resume::SameSettings,
+            terminal,
+            stop,
+        )?);
     }
     if outcomes.iter().any(|o| !o.finished) || stop.load(Ordering::SeqCst) {
         return Ok(None);

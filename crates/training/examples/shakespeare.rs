@@ -89,6 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             token_bytes: &[],
             attachments: &[],
             peak_flops: None,
+            changed_settings: false,
         };
         let outcome = Trainer::start(setup, weights, 0)?.run(
             &AtomicBool::new(false),

@@ -19,7 +19,7 @@ use crate::guard::GuardMemory;
 use crate::run::StageKind;
 
 /// Where a run is, beside its tensors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingState {
     /// Version of this layout.
@@ -40,6 +40,9 @@ pub struct TrainingState {
     pub identity: Identity,
     /// The loss-spike guard's memory.
     pub guard: GuardMemory,
+    /// Bits per byte of held-out text at this step, when it was evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_bits_per_byte: Option<f64>,
 }
 
 /// What decides a stage's result.
@@ -205,21 +208,38 @@ impl Checkpoints {
         })
     }
 
-    /// Removes all but the last `keep` unfinished checkpoints; the finished ones, with which stages
-    /// ended, stay. What cannot be read stays too.
+    /// Step and bits per byte of the stage's checkpoint with the fewest bits per byte on held-out
+    /// text, as far as its checkpoints were evaluated and can be read.
+    ///
+    /// # Errors
+    /// [`TrainingError::File`].
+    pub fn best(&self, stage: StageKind) -> Result<Option<(u64, f64)>, TrainingError> {
+        let steps = self.steps()?;
+        let scored = steps.into_iter().filter_map(|step| {
+            let state = self.unverified_state(step).filter(|state| state.stage == stage)?;
+            Some((step, state.held_out_bits_per_byte?))
+        });
+        Ok(scored.min_by(|a, b| a.1.total_cmp(&b.1)))
+    }
+
+    /// Removes all but the last `keep` unfinished checkpoints and the best one of each stage; the
+    /// finished ones, with which stages ended, stay. What cannot be read stays too.
     ///
     /// # Errors
     /// [`TrainingError::File`].
     pub fn prune(&self, keep: usize) -> Result<(), TrainingError> {
-        let is_passing = |step: &u64| {
-            let state = read_json::<TrainingState>(&self.path(*step).join(STATE));
-            state.is_ok_and(|state| !state.finished)
-        };
-        let passing: Vec<u64> = self.steps()?.into_iter().filter(is_passing).collect();
-        for &step in &passing[..passing.len().saturating_sub(keep)] {
-            remove_directory(&self.path(step))?;
+        let states = self.steps()?.into_iter().filter_map(|step| self.unverified_state(step));
+        let passing: Vec<TrainingState> = states.filter(|state| !state.finished).collect();
+        for state in &passing[..passing.len().saturating_sub(keep)] {
+            if self.best(state.stage)?.is_none_or(|(best, _)| best != state.step) {
+                remove_directory(&self.path(state.step))?;
+            }
         }
         Ok(())
+    }
+
+    fn unverified_state(&self, step: u64) -> Option<TrainingState> {
+        read_json(&self.path(step).join(STATE)).ok()
     }
 
     /// Removes what writes that did not end have left.

@@ -93,7 +93,7 @@ pub enum TrainingError {
     /// The run about to be resumed is not the run that was saved.
     #[error(
         "checkpoint {path} was made with another {what}: {saved}, now {now}; \
-         put it back or start a new run"
+         put it back, start a new run, or, for another configuration, resume with --changed-settings"
     )]
     OtherRun {
         /// The checkpoint.
@@ -110,18 +110,14 @@ pub enum TrainingError {
     InUse(PathBuf),
     /// Training has diverged.
     #[error(
-        "step {step}: {skipped} steps in a row left out, last gradient norm {grad_norm} against a \
-         limit of {limit}; resume from an older checkpoint with a lower learning rate"
+        "step {step}: {skipped} steps in a row had a loss or gradient that is not finite; lower \
+         learning_rate_scale in the run file, then run again with --resume --changed-settings"
     )]
     Diverged {
         /// The step.
         step: u64,
-        /// Steps left out one after the other.
+        /// Steps one after the other.
         skipped: u64,
-        /// Norm of the last one.
-        grad_norm: f32,
-        /// What was allowed.
-        limit: f32,
     },
     /// The model, its weights or programs.
     #[error(transparent)]

@@ -22,7 +22,7 @@ use crate::checkpoint::{Checkpoints, FORMAT, Identity, TrainingState};
 use crate::error::io;
 use crate::evaluation::Evaluator;
 use crate::examples::{Examples, hex};
-use crate::guard::Guard;
+use crate::guard::{Guard, Verdict};
 use crate::metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics};
 use crate::progress::{Clock, Progress};
 use crate::run::{Stage, StageKind};
@@ -57,6 +57,8 @@ pub struct Setup<'a> {
     pub attachments: &'a [(String, Vec<u8>)],
     /// Peak of the hardware in FLOP/s, for MFU.
     pub peak_flops: Option<f64>,
+    /// A resumed stage may have another configuration than its checkpoint.
+    pub changed_settings: bool,
 }
 
 /// How a stage ended.
@@ -72,7 +74,9 @@ pub struct Outcome {
     pub tokens: u64,
     /// Tokens a second over the steps of this call.
     pub tokens_per_second: f64,
-    /// Steps the loss-spike guard left out.
+    /// Step and bits per byte of the checkpoint with the fewest on held-out text.
+    pub best: Option<(u64, f64)>,
+    /// Steps the loss-spike guard skipped.
     pub skipped: u64,
 }
 
@@ -97,7 +101,8 @@ pub struct Trainer<'a> {
     total: u64,
     checkpoints: Checkpoints,
     saved_step: Option<u64>,
-    last_evaluation: Option<f64>,
+    /// Step and bits per byte of the last evaluation.
+    last_evaluation: Option<(u64, f64)>,
     /// Held while the run goes on, so that no second process trains in the same directory.
     _lock: File,
 }
@@ -126,6 +131,7 @@ impl<'a> Trainer<'a> {
             finished: false,
             identity: identity(&setup)?,
             guard: Default::default(),
+            held_out_bits_per_byte: None,
         };
         Self::new(setup, checkpoints, state, weights, zeros, None)
     }
@@ -147,12 +153,21 @@ impl<'a> Trainer<'a> {
             ("configuration", saved.settings.clone(), now.settings.clone()),
             ("training data", saved.data.clone(), now.data.clone()),
         ] {
-            if saved != now {
+            if saved == now {
+                continue;
+            }
+            if what != "configuration" || !setup.changed_settings {
                 return Err(TrainingError::OtherRun { path: found.path, what, saved, now });
             }
+            progress.warning(&format!(
+                "the configuration is not that of checkpoint {}; from step {} on the new one holds",
+                found.path.display(),
+                found.state.step
+            ));
         }
-        let step = found.state.step;
-        Self::new(setup, checkpoints, found.state, found.weights, found.optimizer, Some(step))
+        let state = TrainingState { identity: now, ..found.state };
+        let step = state.step;
+        Self::new(setup, checkpoints, state, found.weights, found.optimizer, Some(step))
     }
 
     /// [`Trainer::resume`] where there is something to resume, else [`Trainer::start`] with the
@@ -217,7 +232,7 @@ impl<'a> Trainer<'a> {
             flops_per_step,
             evaluator: evaluator.transpose()?,
             buffers,
-            guard: Guard::restored(stage.guard, &state.guard),
+            guard: Guard::restored(stage.guard, max_norm(stage), &state.guard),
             state,
             total,
             checkpoints,
@@ -258,7 +273,7 @@ impl<'a> Trainer<'a> {
                 break;
             }
             let (before, start) = (self.state.tokens, clock.seconds());
-            let (loss, grad_norm, lr_factor, skipped) = self.one_step()?;
+            let (loss, grad_norm, lr_factor, verdict) = self.one_step()?;
             let step_seconds = (clock.seconds() - start).max(f64::MIN_POSITIVE);
             let step_tokens = self.state.tokens - before;
             (tokens, seconds) = (tokens + step_tokens, seconds + step_seconds);
@@ -269,19 +284,39 @@ impl<'a> Trainer<'a> {
                 loss: Some(loss).filter(|x| x.is_finite()),
                 lr: lr_factor * self.setup.stage.groups.matrix_lr(),
                 grad_norm: grad_norm.filter(|x| x.is_finite()),
-                skipped,
+                skipped: verdict != Verdict::Applied,
                 tokens: self.state.tokens,
                 tokens_per_second: step_tokens as f64 / step_seconds,
                 mfu: self.setup.peak_flops.map(|peak| flops_per_second / peak),
             };
             record_step(&mut events, clock.unix_seconds(), &report)?;
             progress.step(&report);
+            if let Verdict::NewLevel { skipped, limit } = verdict {
+                progress.warning(&format!(
+                    "step {}: gradient norms of {skipped} steps in a row exceeded the limit of \
+                     {limit}; the limit is computed from new norms",
+                    self.state.step
+                ));
+            }
             metrics.append(&Metric::Step(report))?;
+        }
+        let best = self.checkpoints.best(self.setup.kind)?;
+        if let Some((last, best)) = self.last_evaluation.zip(best).filter(|(a, b)| b.1 < a.1) {
+            progress.warning(&format!(
+                "held-out text got worse: {:.3} bits per byte at step {}, {:.3} at step {}, whose \
+                 checkpoint {} is kept",
+                last.1,
+                last.0,
+                best.1,
+                best.0,
+                self.checkpoints.path(best.0).display()
+            ));
         }
         Ok(Outcome {
             step: self.state.step,
             finished: self.state.finished,
-            bits_per_byte: self.last_evaluation,
+            bits_per_byte: self.last_evaluation.map(|(_, bits_per_byte)| bits_per_byte),
+            best,
             tokens: self.state.tokens,
             tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
             skipped: self.guard.skipped(),
@@ -318,9 +353,9 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Trains one step: loss, gradient norm if measured, factor of the learning rate, and whether
-    /// the guard left it out.
-    fn one_step(&mut self) -> Result<(f32, Option<f32>, f32, bool)> {
+    /// Trains one step: loss, gradient norm if measured, factor of the learning rate, and what
+    /// became of it.
+    fn one_step(&mut self) -> Result<(f32, Option<f32>, f32, Verdict)> {
         let stage = self.setup.stage;
         let done = self.done();
         let batches = self.order.step(done, stage.rows, stage.accumulation)?;
@@ -358,16 +393,13 @@ impl<'a> Trainer<'a> {
         self.state.step += 1;
         self.state.tokens += batches.iter().map(|batch: &Batch| batch.pairs as u64).sum::<u64>();
         let grad_norm = stage.groups.clipping.map(|_| scalar(&outputs, "grad_norm"));
-        let skipped = match grad_norm {
+        let verdict = match grad_norm {
             Some(norm) => self.guard.observe(self.state.step, norm)?,
-            None if loss.is_finite() => false,
-            None => {
-                let (step, limit) = (self.state.step, f32::INFINITY);
-                return Err(TrainingError::Diverged { step, skipped: 0, grad_norm: loss, limit });
-            }
+            None if loss.is_finite() => Verdict::Applied,
+            None => return Err(TrainingError::Diverged { step: self.state.step, skipped: 1 }),
         };
-        self.state.updates += u64::from(!skipped);
-        Ok((loss, grad_norm, factor, skipped))
+        self.state.updates += u64::from(verdict == Verdict::Applied);
+        Ok((loss, grad_norm, factor, verdict))
     }
 
     fn evaluate_if_due(
@@ -377,9 +409,10 @@ impl<'a> Trainer<'a> {
         clock: &dyn Clock,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let done = self.done();
-        let due =
-            done == 0 || done >= self.total || is_multiple(done, self.setup.stage.evaluate_every);
+        let (done, every) = (self.done(), self.setup.stage.evaluate_every);
+        // A checkpoint is evaluated, so that the best one is known.
+        let scored = every > 0 && self.checkpoint_is_due();
+        let due = done == 0 || done >= self.total || is_multiple(done, every) || scored;
         let Some(evaluator) = self.evaluator.as_mut().filter(|_| due) else { return Ok(()) };
         let found = evaluator.run(&mut self.buffers)?;
         let report = EvaluationMetrics {
@@ -390,7 +423,7 @@ impl<'a> Trainer<'a> {
             tokens: found.tokens,
             bytes: found.bytes,
         };
-        self.last_evaluation = Some(report.bits_per_byte);
+        self.last_evaluation = Some((report.step, report.bits_per_byte));
         let scalars = [
             ("held_out/bits_per_byte", report.bits_per_byte as f32),
             ("held_out/loss", report.loss as f32),
@@ -412,6 +445,8 @@ impl<'a> Trainer<'a> {
         }
         self.state.finished = self.done() >= self.total;
         self.state.guard = self.guard.memory();
+        let evaluated = self.last_evaluation.filter(|(step, _)| *step == self.state.step);
+        self.state.held_out_bits_per_byte = evaluated.map(|(_, bits_per_byte)| bits_per_byte);
         let moments = optimizer_state(self.setup.model, &self.setup.stage.groups);
         let moments = moments.keys().map(String::as_str);
         let optimizer = download(self.setup.engine, &self.buffers, moments)?;
@@ -431,6 +466,11 @@ impl<'a> Trainer<'a> {
 
 fn is_multiple(done: u64, every: u64) -> bool {
     every > 0 && done.is_multiple_of(every)
+}
+
+/// Norm that the gradients of a stage are scaled down to; infinity for none.
+fn max_norm(stage: &Stage) -> f32 {
+    stage.groups.clipping.map_or(f32::INFINITY, |clipping| clipping.max_norm)
 }
 
 fn scalar(outputs: &Outputs, name: &str) -> f32 {

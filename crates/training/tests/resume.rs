@@ -72,6 +72,7 @@ impl World {
             token_bytes: &self.bytes,
             attachments: &[],
             peak_flops: Some(1e9),
+            changed_settings: false,
         }
     }
 
@@ -289,6 +290,48 @@ fn another_run_is_not_continued() {
     // A new run does not write over an old one.
     let error = Trainer::start(setup, world.initial(), 0).err().unwrap().to_string();
     assert!(error.contains("step 3"), "{error}");
+}
+
+#[test]
+fn a_changed_configuration_is_continued_on_request() {
+    let world = World::new("");
+    let directory = tempfile::tempdir().unwrap();
+    world.train(directory.path(), Some(4));
+    let stage = Stage { rows: 3, ..world.run.pretrain.clone() };
+    let changed = Setup { stage: &stage, changed_settings: true, ..world.setup(directory.path()) };
+    let mut listener = Listener::default();
+    let mut trainer = Trainer::resume(changed, &mut listener).unwrap();
+    assert!(listener.warnings[0].contains("from step 3 on"), "{:?}", listener.warnings);
+    assert!(trainer.run(&AtomicBool::new(false), &Fixed, &mut listener).unwrap().finished);
+    drop(trainer);
+    // From then on the run is one of the new configuration; another seed is another run always.
+    assert!(Trainer::resume(Setup { changed_settings: false, ..changed }, &mut Silent).is_ok());
+    assert!(Trainer::resume(Setup { seed: 9, ..changed }, &mut Silent).is_err());
+}
+
+#[test]
+fn the_best_checkpoint_survives_a_run_that_gets_worse() {
+    let world = World::new("");
+    let directory = tempfile::tempdir().unwrap();
+    world.train(directory.path(), None);
+    let trained = Checkpoints::of_run(directory.path());
+    let Checkpoint { state, weights, optimizer, .. } = trained.load(12).unwrap();
+    assert!(state.held_out_bits_per_byte.is_some(), "a checkpoint is evaluated");
+    let worse = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::of_run(worse.path());
+    for (step, bits) in [(3, 2.0), (6, 1.0), (9, 1.5), (12, 3.0), (15, 4.0)] {
+        let state = TrainingState {
+            step,
+            finished: false,
+            held_out_bits_per_byte: Some(bits),
+            ..state.clone()
+        };
+        checkpoints.save(&world.run.model, &state, &weights, &optimizer, &[]).unwrap();
+        checkpoints.prune(2).unwrap();
+    }
+    assert_eq!(checkpoints.steps().unwrap(), [6, 12, 15]);
+    assert_eq!(checkpoints.best(StageKind::Pretrain).unwrap(), Some((6, 1.0)));
+    assert_eq!(checkpoints.best(StageKind::Chat).unwrap(), None);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn run(
     mut plan: Plan,
     known: &Knowledge,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     writeln!(
         out,
         "\nWhat if? Write for example `gpus = 8192:h200` or `precision = fp8`; empty ends."

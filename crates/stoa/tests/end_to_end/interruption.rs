@@ -118,7 +118,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         assert!(sent.success(), "the run was over before it could be stopped");
         let said = Said::from(child.wait_with_output().unwrap()).succeeded();
         assert!(said.err.contains("saving; once more to leave at once"), "{said:?}");
-        assert!(said.out.contains("stopped and saved; go on with --resume"), "{said:?}");
+        assert!(said.out.contains("stopped and saved; continue with --resume"), "{said:?}");
         // It was saved where it was told to stop, not at the last regular checkpoint.
         let steps = end(stopped.path()).0;
         let last = steps.iter().rev().find(|m| m["kind"] == "step").unwrap()["step"].clone();

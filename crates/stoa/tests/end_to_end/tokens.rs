@@ -53,3 +53,78 @@ fn training_again_gives_the_same_file() {
     let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
     assert!(read("one.json") == read("two.json"));
 }
+
+#[test]
+fn documents_of_json_lines_are_their_texts() {
+    let directory = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = posts().lines().map(str::to_owned).collect();
+    let line = |text: &String| serde_json::json!({"id": "1", "text": text}).to_string() + "\n";
+    fs::write(directory.path().join("lines.txt"), texts.join("\n")).unwrap();
+    let json: String = texts.iter().map(line).collect();
+    fs::write(directory.path().join("documents.jsonl"), json).unwrap();
+    for (out, file) in [("a.json", "lines.txt"), ("b.json", "documents.jsonl")] {
+        run(directory.path(), &format!("tokens train --vocab-size 350 --out {out} {file}"))
+            .succeeded();
+    }
+    let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
+    assert!(read("a.json") == read("b.json"), "keys and quotes are not trained on");
+
+    fs::write(directory.path().join("other.jsonl"), "{\"body\": \"x\"}\n").unwrap();
+    run(directory.path(), "tokens train other.jsonl").refused(&["other.jsonl line 1", "`text`"]);
+}
+
+#[test]
+fn a_tiktoken_file_needs_its_pattern() {
+    let directory = tempfile::tempdir().unwrap();
+    // Every byte as its own rank, then "aB".
+    let bytes = (0..=255u8).map(|byte| vec![byte]).chain([b"aB".to_vec()]);
+    let lines: Vec<String> =
+        bytes.enumerate().map(|(rank, token)| format!("{} {rank}", base64(&token))).collect();
+    fs::write(directory.path().join("ranks.tiktoken"), lines.join("\n")).unwrap();
+    fs::write(directory.path().join("text.txt"), "aB\n").unwrap();
+    let encode = "tokens encode --tokenizer ranks.tiktoken text.txt";
+    run(directory.path(), encode).refused(&["ranks.tiktoken", "--pattern o200k"]);
+    // o200k cuts where case changes, so the two letters do not merge.
+    for (pattern, ids) in [("cl100k", "[256]\n"), ("o200k", "[97,66]\n")] {
+        let said = run(directory.path(), &format!("{encode} --pattern {pattern}")).succeeded();
+        assert_eq!(said.out, ids, "{pattern}");
+    }
+    fs::write(directory.path().join("ids.jsonl"), "[97,66]\n").unwrap();
+    let decode = "tokens decode --tokenizer ranks.tiktoken ids.jsonl";
+    assert_eq!(run(directory.path(), decode).succeeded().out, "aB\n");
+}
+
+/// Standard base64, RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |group: &[u8]| {
+        let bits = group.iter().chain([0, 0].iter()).take(3).fold(0, |n, &b| n << 8 | u32::from(b));
+        let letter = |at: usize| match at <= group.len() {
+            true => char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63]),
+            false => '=',
+        };
+        (0..4).map(letter).collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("posts.txt"), posts()).unwrap();
+    run(directory.path(), "tokens train --vocab-size 300 --out t.json posts.txt").succeeded();
+    let commands: [&[&str]; 5] = [
+        &["tokens", "encode", "--tokenizer", "t.json", "posts.txt"],
+        &["train", "example"],
+        &["completions", "bash"],
+        &["plan", "--model", "llama-405b", "--gpus", "16384:h100", "--tokens", "15T"],
+        &["posts", "read", "posts.txt", "--json"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let said: Said =
+            stoa(directory.path()).args(arguments).stdout(writer).output().unwrap().into();
+        assert_eq!((said.code, said.err.contains("roken pipe")), (Some(0), false), "{said:?}");
+    }
+}
