@@ -9,14 +9,14 @@ use stoa_graph::{
     Workspace,
 };
 
-use crate::gemm::epilogue::{Keep, Relu2Beside, Relu2Gradient};
 use crate::gemm::{FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads};
+use crate::kernels::fused::{Input, OnTiles, Output};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
 use crate::pool::{AlignedBuffer, Pool};
-use crate::step::{Kernel, Step};
+use crate::step::{Kernel, Step, Then};
 
 /// A value's elements in memory.
 #[derive(Clone, Copy)]
@@ -120,9 +120,7 @@ pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
     let shape = |i: usize| &program.ty(step.inputs[i]).shape;
     let workspace = match &step.kernel {
         Kernel::Op(op) => op.facts().workspace,
-        Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => {
-            Workspace::Nothing
-        }
+        Kernel::ProductThen { .. } => Workspace::Nothing,
     };
     let floats = match workspace {
         Workspace::Logits => loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0]),
@@ -167,11 +165,8 @@ impl Dispatch<'_> {
     pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
         match kernel {
             Kernel::Op(op) => self.op(op, ins, outs),
-            Kernel::MatMulActivation { transpose_a, transpose_b, f } => {
-                self.matmul_activation((*transpose_a, *transpose_b), *f, ins, outs);
-            }
-            Kernel::MatMulActivationBackward { transpose_a, transpose_b, f } => {
-                self.matmul_activation_backward((*transpose_a, *transpose_b), *f, ins, outs);
+            Kernel::ProductThen { transpose_a, transpose_b, then } => {
+                self.product_then((*transpose_a, *transpose_b), *then, ins, outs);
             }
         }
     }
@@ -345,59 +340,76 @@ impl Dispatch<'_> {
         }
     }
 
-    fn matmul_activation(
+    /// A product and the function that ends it: `ins` are a, b and the function's other inputs.
+    fn product_then(
         &self,
         transposed: (bool, bool),
-        f: Nonlinearity,
+        then: Then,
         ins: &[View<'_>],
         outs: &[View<'_>],
     ) {
-        let (pool, isa) = (self.pool, self.isa);
-        if is_skinny(transposed, ins) {
-            skinny(pool, isa, ins, 0.0, &outs[0]);
-            let h = Some(outs[0].f32());
-            return match f {
-                Nonlinearity::ReluSquared => {
-                    pointwise::relu_squared(pool, isa, h, outs[1].f32_mut());
-                }
-                Nonlinearity::Silu => pointwise::silu(pool, isa, h, outs[1].f32_mut()),
-            };
-        }
-        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
-        let h = outs[0].matrix_mut();
-        match f {
-            Nonlinearity::ReluSquared => {
-                let beside = Relu2Beside { activated: outs[1].matrix_mut() };
-                gemm_fused(pool, isa, 1.0, a, b, 0.0, h, &beside);
+        use Nonlinearity::{ReluSquared, Silu};
+        use pointwise as p;
+        match then {
+            Then::Activation(ReluSquared) => {
+                self.fused(transposed, ins, outs[0], p::ReluSquared {}, [outs[0]], [outs[1]]);
             }
-            Nonlinearity::Silu => {
-                gemm_fused(pool, isa, 1.0, a, b, 0.0, h, &Keep);
-                pointwise::silu(pool, isa, Some(outs[0].f32()), outs[1].f32_mut());
+            Then::Activation(Silu) => {
+                self.fused(transposed, ins, outs[0], p::Silu {}, [outs[0]], [outs[1]]);
+            }
+            Then::ActivationBackward(ReluSquared) => {
+                let (f, given) = (p::ReluSquaredBackward {}, [ins[2], outs[0]]);
+                self.fused(transposed, ins, outs[0], f, given, [outs[0]]);
+            }
+            Then::ActivationBackward(Silu) => {
+                let (f, given) = (p::SiluBackward {}, [ins[2], outs[0]]);
+                self.fused(transposed, ins, outs[0], f, given, [outs[0]]);
+            }
+            Then::Swiglu { product_is_gate } => {
+                let given = if product_is_gate { [outs[0], ins[2]] } else { [ins[2], outs[0]] };
+                self.fused(transposed, ins, outs[0], p::Swiglu {}, given, [outs[1]]);
+            }
+            // dy becomes dup where it lies.
+            Then::SwigluBackward => {
+                let (f, given) = (p::SwigluBackward {}, [ins[2], ins[3], outs[1]]);
+                self.fused(transposed, ins, outs[1], f, given, [outs[0], outs[1]]);
             }
         }
     }
 
-    fn matmul_activation_backward(
+    /// `product` = op(ins\[0\])·op(ins\[1\]), then `outputs` = f(`inputs`). The product may be among
+    /// both, and an input may lie where an output will.
+    fn fused<const I: usize, const O: usize, F: pointwise::Function<I, O>>(
         &self,
         transposed: (bool, bool),
-        f: Nonlinearity,
         ins: &[View<'_>],
-        outs: &[View<'_>],
+        product: View<'_>,
+        f: F,
+        inputs: [View<'_>; I],
+        outputs: [View<'_>; O],
     ) {
         let (pool, isa) = (self.pool, self.isa);
-        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
-        let dh = outs[0].matrix_mut();
-        match f {
-            Nonlinearity::ReluSquared => {
-                let slope = Relu2Gradient { pre: ins[2].matrix() };
-                gemm_fused(pool, isa, 1.0, a, b, 0.0, dh, &slope);
-            }
-            Nonlinearity::Silu => {
-                gemm_fused(pool, isa, 1.0, a, b, 0.0, dh, &Keep);
-                let x = Some(ins[2].f32());
-                activation_backward(pool, isa, f, x, None, outs[0].f32_mut());
-            }
+        let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
+        if is_skinny(transposed, ins) {
+            skinny(pool, isa, ins, 0.0, &product);
+            let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
+            let given =
+                inputs.each_ref().map(|input| output_at(input).is_none().then(|| input.f32()));
+            return pointwise::apply(pool, isa, f, given, place, outputs.map(|o| o.f32_mut()));
         }
+        let (m, n) = (product.shape()[0], product.shape()[1]);
+        let inputs = inputs.each_ref().map(|input| match output_at(input) {
+            _ if same_place(input, &product) => Input::Product,
+            Some(output) => Input::InOutput(output),
+            None => Input::Matrix(MatRef::new(input.f32(), m, n)),
+        });
+        let outputs = outputs.each_ref().map(|output| match same_place(output, &product) {
+            true => Output::Product,
+            false => Output::Matrix(MatMut::new(output.f32_mut(), m, n)),
+        });
+        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
+        let c = product.matrix_mut();
+        gemm_fused(pool, isa, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {

@@ -291,8 +291,7 @@ fn step_name(step: &Step) -> String {
             format!("matmul {}{}", letter(transpose_a), letter(transpose_b))
         }
         Kernel::Op(op) => op.name().to_owned(),
-        Kernel::MatMulActivation { .. } => "matmul+activation".to_owned(),
-        Kernel::MatMulActivationBackward { .. } => "matmul+activation_backward".to_owned(),
+        Kernel::ProductThen { then, .. } => format!("matmul+{}", then.name()),
     }
 }
 

@@ -94,7 +94,7 @@ fn without_views(program: &Program) -> Vec<Step> {
 fn is_view(kernel: &Kernel) -> bool {
     match kernel {
         Kernel::Op(op) => op.facts().elements == Elements::Viewed,
-        Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => false,
+        Kernel::ProductThen { .. } => false,
     }
 }
 

@@ -1,5 +1,5 @@
 //! A program as the engine runs it: one step per kernel call. Most steps are one node; some fuse a
-//! product with the pointwise op that follows it. Decides no memory.
+//! product with the pointwise op that follows it, as the table [`Then::of`] says. Decides no memory.
 
 use stoa_graph::{Nonlinearity, Op, Output, Program, ValueId};
 
@@ -8,10 +8,80 @@ use stoa_graph::{Nonlinearity, Op, Output, Program, ValueId};
 pub(crate) enum Kernel {
     /// One op, as its doc defines it.
     Op(Op),
-    /// a, b → h = op(a)·op(b), f(h): a projection and its nonlinearity.
-    MatMulActivation { transpose_a: bool, transpose_b: bool, f: Nonlinearity },
-    /// a, b, h → (op(a)·op(b))·f′(h): the gradient of a projection through a nonlinearity.
-    MatMulActivationBackward { transpose_a: bool, transpose_b: bool, f: Nonlinearity },
+    /// a, b, others → a product and a pointwise function of it and the others, tile by tile. The
+    /// outputs are the product where it is kept, then those of the function.
+    ProductThen { transpose_a: bool, transpose_b: bool, then: Then },
+}
+
+/// A pointwise function that a product can end with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Then {
+    /// h → h, f(h): a projection and its nonlinearity.
+    Activation(Nonlinearity),
+    /// dy, h → dy·f′(h): the gradient of a projection through a nonlinearity.
+    ActivationBackward(Nonlinearity),
+    /// gate, up → silu(gate)·up, the product being one of the two and kept.
+    Swiglu { product_is_gate: bool },
+    /// dy, gate, up → dgate, dup.
+    SwigluBackward,
+}
+
+impl Then {
+    /// The function of a product that `op` is, whose input at `product_at` the product is, where
+    /// there is a kernel for both.
+    fn of(op: &Op, product_at: usize) -> Option<Then> {
+        match op {
+            Op::Activation(f) => Some(Then::Activation(*f)),
+            Op::ActivationBackward(f) => (product_at == 1).then_some(Then::ActivationBackward(*f)),
+            Op::Swiglu => Some(Then::Swiglu { product_is_gate: product_at == 0 }),
+            Op::SwigluBackward => (product_at == 2).then_some(Then::SwigluBackward),
+            Op::Fill { .. }
+            | Op::Reshape { .. }
+            | Op::Cast { .. }
+            | Op::Add
+            | Op::Mul
+            | Op::Scale { .. }
+            | Op::SoftCap { .. }
+            | Op::SoftCapBackward { .. }
+            | Op::MatMul { .. }
+            | Op::RmsNorm { .. }
+            | Op::RmsNormBackward { .. }
+            | Op::Rope(_)
+            | Op::Attention { .. }
+            | Op::AttentionBackward { .. }
+            | Op::Gather
+            | Op::GatherBackward { .. }
+            | Op::CrossEntropy { .. }
+            | Op::CrossEntropyBackward { .. }
+            | Op::MeanSquaredError
+            | Op::MeanSquaredErrorBackward
+            | Op::GlobalNorm
+            | Op::ClipFactor { .. }
+            | Op::AdamW(_)
+            | Op::Muon(_)
+            | Op::KvAppend
+            | Op::CachedAttention(_) => None,
+        }
+    }
+
+    /// Whether the product is an output too: the backward pass reads what a nonlinearity was given,
+    /// and never the gradient that it turns into another.
+    fn keeps_product(self) -> bool {
+        match self {
+            Then::Activation(_) | Then::Swiglu { .. } => true,
+            Then::ActivationBackward(_) | Then::SwigluBackward => false,
+        }
+    }
+
+    /// Name in profiles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Then::Activation(_) => "activation",
+            Then::ActivationBackward(_) => "activation_backward",
+            Then::Swiglu { .. } => "swiglu",
+            Then::SwigluBackward => "swiglu_backward",
+        }
+    }
 }
 
 /// One kernel call.
@@ -28,8 +98,13 @@ impl Step {
     pub fn in_place(&self, output: usize) -> &'static [usize] {
         match &self.kernel {
             Kernel::Op(op) => op.facts().in_place_of(output),
-            // A product writes its sums before its epilogue reads the third input.
-            Kernel::MatMulActivation { .. } | Kernel::MatMulActivationBackward { .. } => &[],
+            // A product writes its sums before its epilogue reads the other inputs, so these may
+            // only give way to an output that is not the product.
+            Kernel::ProductThen { then, .. } => match (then, output) {
+                (Then::Swiglu { .. }, 1) | (Then::SwigluBackward, 0) => &[2],
+                (Then::Activation(_) | Then::ActivationBackward(_), _)
+                | (Then::Swiglu { .. } | Then::SwigluBackward, _) => &[],
+            },
         }
     }
 }
@@ -62,24 +137,20 @@ fn fuse(last: Option<&Step>, next: &Step, readers: &[usize]) -> Option<Step> {
     let Kernel::Op(Op::MatMul { transpose_a, transpose_b, accumulate: false }) = last.kernel else {
         return None;
     };
+    let Kernel::Op(op) = &next.kernel else { return None };
     let product = last.outputs[0];
-    match next.kernel {
-        Kernel::Op(Op::Activation(f)) if next.inputs[0] == product => Some(Step {
-            kernel: Kernel::MatMulActivation { transpose_a, transpose_b, f },
-            inputs: last.inputs.clone(),
-            outputs: vec![product, next.outputs[0]],
-        }),
-        Kernel::Op(Op::ActivationBackward(f))
-            if next.inputs[1] == product && readers[product.index()] == 1 =>
-        {
-            Some(Step {
-                kernel: Kernel::MatMulActivationBackward { transpose_a, transpose_b, f },
-                inputs: vec![last.inputs[0], last.inputs[1], next.inputs[0]],
-                outputs: next.outputs.clone(),
-            })
-        }
-        _ => None,
+    let at = next.inputs.iter().position(|&v| v == product)?;
+    let then = Then::of(op, at)?;
+    let others = [&next.inputs[..at], &next.inputs[at + 1..]].concat();
+    let kept = then.keeps_product();
+    if others.contains(&product) || !kept && readers[product.index()] > 1 {
+        return None;
     }
+    Some(Step {
+        kernel: Kernel::ProductThen { transpose_a, transpose_b, then },
+        inputs: [&last.inputs[..], &others].concat(),
+        outputs: kept.then_some(product).into_iter().chain(next.outputs.iter().copied()).collect(),
+    })
 }
 
 /// The state input (as its index among inputs) that `value` becomes the content of, if any.

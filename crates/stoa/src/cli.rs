@@ -312,7 +312,8 @@ pub enum BenchCommand {
 /// Options of `stoa bench train`.
 #[derive(Args, Debug)]
 pub struct BenchTrainArgs {
-    /// S: 6 × 384, vocabulary 8192, 16 × 256 tokens. L: 12 × 768, 50304, 4 × 512.
+    /// S: 6 × 384, vocabulary 8192, 16 × 256 tokens. L: 12 × 768, 50304, 4 × 512. default: what `up`
+    /// trains, 4 × 192 with SwiGLU and QK-norm, vocabulary 3462, 16 × 256 tokens.
     #[arg(long, value_enum, default_value = "S", ignore_case = true)]
     pub size: Workload,
     /// Timed steps.
@@ -371,12 +372,16 @@ pub enum WeightType {
 
 /// The reference workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
 pub enum Workload {
     /// 6 layers × 384, vocabulary 8192, 16 sequences of 256.
+    #[value(name = "S")]
     S,
     /// 12 layers × 768, vocabulary 50304, 4 sequences of 512.
+    #[value(name = "L")]
     L,
+    /// The model that `up` trains on the sample square, 16 sequences of 256.
+    #[value(name = "default")]
+    Default,
 }
 
 /// What is made again in the backward pass.

@@ -3,8 +3,10 @@
 Workloads (f32, AdamW, 2 threads unless told):
   S: 6 layers x 384,  6 heads, vocab  8192, time 256, batch 16
   L: 12 layers x 768, 12 heads, vocab 50304, time 512, batch 4
+  default: 4 layers x 192, 3 heads, vocab 3462, time 256, batch 16: the model of `stoa up`, with a
+     SwiGLU MLP of 512, norms with a weight, and queries and keys normalised per head
 Architecture: embedding; per layer x += attention(norm x), x += mlp(norm x); norm; untied head;
-mean cross-entropy. RMSNorm without weight, rotary positions (base 10000, half-split), causal
+mean cross-entropy. Of S and L: RMSNorm without weight, rotary positions (base 10000, half-split), causal
 scaled_dot_product_attention, ReLU^2 MLP four times as wide, no biases.
 
 A step is forward, backward and update on one fixed batch of synthetic tokens, so the loss must
@@ -27,6 +29,7 @@ import time
 SIZES = {
     "S": dict(layers=6, dim=384, heads=6, vocab=8192, time=256, batch=16),
     "L": dict(layers=12, dim=768, heads=12, vocab=50304, time=512, batch=4),
+    "default": dict(layers=4, dim=192, heads=3, vocab=3462, time=256, batch=16, gated=512),
 }
 
 
@@ -84,8 +87,10 @@ def build(torch, size):
     dim, heads = size["dim"], size["heads"]
     head_dim = dim // heads
 
-    def norm(x):
-        return F.rms_norm(x, (x.size(-1),), eps=1e-6)
+    gated = size.get("gated")
+
+    def norm(features):
+        return nn.RMSNorm(features, eps=1e-6, elementwise_affine=gated is not None)
 
     def turn(x, cos, sin):  # x: [batch, head, time, head_dim]
         first, second = x.chunk(2, dim=-1)
@@ -96,35 +101,46 @@ def build(torch, size):
             super().__init__()
             self.qkv = nn.Linear(dim, 3 * dim, bias=False)
             self.out = nn.Linear(dim, dim, bias=False)
-            self.up = nn.Linear(dim, 4 * dim, bias=False)
-            self.down = nn.Linear(4 * dim, dim, bias=False)
+            inner = gated or 4 * dim
+            self.gate = nn.Linear(dim, inner, bias=False) if gated else None
+            self.up = nn.Linear(dim, inner, bias=False)
+            self.down = nn.Linear(inner, dim, bias=False)
+            self.norms = nn.ModuleList([norm(dim), norm(dim)])
+            self.head_norms = nn.ModuleList([norm(head_dim), norm(head_dim)] if gated else [])
 
         def forward(self, x, cos, sin):
             batch, steps, _ = x.shape
-            qkv = self.qkv(norm(x)).view(batch, steps, 3, heads, head_dim)
+            qkv = self.qkv(self.norms[0](x)).view(batch, steps, 3, heads, head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [batch, head, time, head_dim]
+            if gated:
+                q, k = self.head_norms[0](q), self.head_norms[1](k)
             y = F.scaled_dot_product_attention(
                 turn(q, cos, sin), turn(k, cos, sin), v, is_causal=True)
             x = x + self.out(y.transpose(1, 2).reshape(batch, steps, dim))
-            return x + self.down(F.relu(self.up(norm(x))).square())
+            h = self.norms[1](x)
+            if gated:
+                return x + self.down(F.silu(self.gate(h)) * self.up(h))
+            return x + self.down(F.relu(self.up(h)).square())
 
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
             self.embedding = nn.Embedding(size["vocab"], dim)
             self.blocks = nn.ModuleList(Block() for _ in range(size["layers"]))
+            self.norm = norm(dim)
             self.head = nn.Linear(dim, size["vocab"], bias=False)
             cos, sin = rope_tables(torch, size["time"], head_dim)
             self.register_buffer("cos", cos)
             self.register_buffer("sin", sin)
             for weight in self.parameters():
-                nn.init.normal_(weight, std=0.02)
+                if weight.dim() > 1:  # weights of norms stay 1
+                    nn.init.normal_(weight, std=0.02)
 
         def forward(self, ids, targets):
             x = self.embedding(ids)
             for block in self.blocks:
                 x = block(x, self.cos, self.sin)
-            logits = self.head(norm(x))  # [batch, time, vocab]
+            logits = self.head(self.norm(x))  # [batch, time, vocab]
             return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
 
     return Model()

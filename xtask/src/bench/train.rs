@@ -15,7 +15,8 @@ use crate::{python_env, workspace};
 /// Options of `bench train`.
 #[derive(Debug, clap::Args)]
 pub struct TrainArgs {
-    /// S: 6 layers × 384, vocabulary 8192, 16 × 256 tokens. L: 12 × 768, 50304, 4 × 512.
+    /// S: 6 layers × 384, vocabulary 8192, 16 × 256 tokens. L: 12 × 768, 50304, 4 × 512. default:
+    /// what `stoa up` trains, 4 × 192 with SwiGLU and QK-norm, 3462, 16 × 256.
     #[arg(long, value_enum, ignore_case = true)]
     size: Size,
     /// Measure another program too.
@@ -47,6 +48,19 @@ enum Size {
     S,
     #[value(name = "L")]
     L,
+    #[value(name = "default")]
+    Default,
+}
+
+impl Size {
+    /// As both sides are given it.
+    const fn name(self) -> &'static str {
+        match self {
+            Size::S => "S",
+            Size::L => "L",
+            Size::Default => "default",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -97,13 +111,9 @@ fn torch(root: &Path, args: &TrainArgs, name: &'static str, mode: &str) -> anyho
 }
 
 fn step_options(args: &TrainArgs) -> Vec<String> {
-    let size = match args.size {
-        Size::S => "S",
-        Size::L => "L",
-    };
     let numbers = [("--steps", args.steps), ("--warmup", args.warmup), ("--threads", args.threads)];
     let numbers = numbers.into_iter().flat_map(|(name, n)| [name.to_owned(), n.to_string()]);
-    ["--size".to_owned(), size.to_owned()].into_iter().chain(numbers).collect()
+    ["--size".to_owned(), args.size.name().to_owned()].into_iter().chain(numbers).collect()
 }
 
 /// All steps see the same batch, so a side whose loss does not fall did not do the work.
@@ -118,7 +128,7 @@ fn check_loss_falls(name: &str, report: &Value) -> anyhow::Result<()> {
 fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
     let mut result = json!({
         "bench": "train",
-        "size": format!("{:?}", args.size),
+        "size": args.size.name(),
         "threads": args.threads,
         "repeats": args.repeats,
         "machine": machine,

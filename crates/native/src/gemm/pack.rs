@@ -1,5 +1,4 @@
-//! Copies operands into strips the inner loop reads in order, converting and transforming as it
-//! goes.
+//! Copies operands into strips the inner loop reads in order, converting as it goes.
 //!
 //! A strip covers `width` consecutive *outer* indices (rows of A, columns of B) and a range of the
 //! contraction index k: `[k][width]`, zero for outer indices beyond the edge. A matrix is seen here
@@ -55,114 +54,68 @@ impl Strips {
     }
 }
 
-/// What to do to an operand on its way into the product. *Outer* are the rows of A or the columns
-/// of B, *inner* is the index summed over.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Prologue<'a> {
-    /// Take it as it is.
-    #[default]
-    None,
-    /// Multiply by a factor per inner index, such as the weight of a norm.
-    ScaleInner(&'a [f32]),
-    /// Multiply by a factor per outer index, such as the inverse root mean square of a token.
-    ScaleOuter(&'a [f32]),
-    /// Both: an RMS-normalised input that was never stored.
-    ScaleBoth {
-        /// Factor per outer index.
-        outer: &'a [f32],
-        /// Factor per inner index.
-        inner: &'a [f32],
-    },
-    /// max(x, 0)², recomputed from the stored pre-activation. NaN stays NaN.
-    Relu2,
-}
-
-/// One factor of a product: a matrix in any [`Element`] format and what to do to it while packing.
+/// One factor of a product: a matrix in any [`Element`] format.
 #[derive(Clone, Copy, Debug)]
-pub struct Operand<'a> {
-    matrix: Matrix<'a>,
-    prologue: Prologue<'a>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Matrix<'a> {
+pub enum Operand<'a> {
+    /// Single precision.
     F32(MatRef<'a, f32>),
+    /// IEEE half precision.
     F16(MatRef<'a, f16>),
+    /// bfloat16.
     Bf16(MatRef<'a, bf16>),
 }
 
 impl<'a> From<MatRef<'a, f32>> for Operand<'a> {
     fn from(matrix: MatRef<'a, f32>) -> Self {
-        Operand { matrix: Matrix::F32(matrix), prologue: Prologue::None }
+        Operand::F32(matrix)
     }
 }
 impl<'a> From<MatRef<'a, f16>> for Operand<'a> {
     fn from(matrix: MatRef<'a, f16>) -> Self {
-        Operand { matrix: Matrix::F16(matrix), prologue: Prologue::None }
+        Operand::F16(matrix)
     }
 }
 impl<'a> From<MatRef<'a, bf16>> for Operand<'a> {
     fn from(matrix: MatRef<'a, bf16>) -> Self {
-        Operand { matrix: Matrix::Bf16(matrix), prologue: Prologue::None }
+        Operand::Bf16(matrix)
     }
 }
 
 impl<'a> Operand<'a> {
-    /// The same matrix with a prologue.
-    pub fn with(self, prologue: Prologue<'a>) -> Self {
-        Operand { prologue, ..self }
-    }
-
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        match self.matrix {
-            Matrix::F32(m) => m.rows,
-            Matrix::F16(m) => m.rows,
-            Matrix::Bf16(m) => m.rows,
+        match self {
+            Operand::F32(m) => m.rows,
+            Operand::F16(m) => m.rows,
+            Operand::Bf16(m) => m.rows,
         }
     }
 
     /// Number of columns.
     pub fn cols(&self) -> usize {
-        match self.matrix {
-            Matrix::F32(m) => m.cols,
-            Matrix::F16(m) => m.cols,
-            Matrix::Bf16(m) => m.cols,
+        match self {
+            Operand::F32(m) => m.cols,
+            Operand::F16(m) => m.cols,
+            Operand::Bf16(m) => m.cols,
         }
     }
 
-    /// The transpose; the prologue still counts outer and inner from the operand's role.
+    /// The transpose, of the same memory.
     pub fn t(self) -> Self {
-        let matrix = match self.matrix {
-            Matrix::F32(m) => Matrix::F32(m.t()),
-            Matrix::F16(m) => Matrix::F16(m.t()),
-            Matrix::Bf16(m) => Matrix::Bf16(m.t()),
-        };
-        Operand { matrix, ..self }
-    }
-
-    /// Checks that the factors of the prologue are there; the matrix must be `[outer, inner]`.
-    pub(super) fn check(&self) {
-        let (outer, inner) = (self.rows(), self.cols());
-        let (per_outer, per_inner) = match self.prologue {
-            Prologue::None | Prologue::Relu2 => (outer, inner),
-            Prologue::ScaleInner(factors) => (outer, factors.len()),
-            Prologue::ScaleOuter(factors) => (factors.len(), inner),
-            Prologue::ScaleBoth { outer, inner } => (outer.len(), inner.len()),
-        };
-        assert!(
-            (per_outer, per_inner) == (outer, inner),
-            "a prologue with {per_outer} outer and {per_inner} inner factors for {outer} and {inner}"
-        );
+        match self {
+            Operand::F32(m) => Operand::F32(m.t()),
+            Operand::F16(m) => Operand::F16(m.t()),
+            Operand::Bf16(m) => Operand::Bf16(m.t()),
+        }
     }
 
     /// Whether neighbours along the outer index are neighbours in memory, so that packing copies runs
     /// of them and transposes nothing.
     pub(super) fn is_outer_adjacent(&self) -> bool {
-        match self.matrix {
-            Matrix::F32(m) => m.is_row_adjacent(),
-            Matrix::F16(m) => m.is_row_adjacent(),
-            Matrix::Bf16(m) => m.is_row_adjacent(),
+        match self {
+            Operand::F32(m) => m.is_row_adjacent(),
+            Operand::F16(m) => m.is_row_adjacent(),
+            Operand::Bf16(m) => m.is_row_adjacent(),
         }
     }
 
@@ -181,11 +134,10 @@ impl<'a> Operand<'a> {
         inner: Span,
         to: Strips,
     ) {
-        let prologue = self.prologue;
-        match self.matrix {
-            Matrix::F32(from) => s.enter(Pack::<f32, WIDTH> { from, prologue, outer, inner, to }),
-            Matrix::F16(from) => s.enter(Pack::<f16, WIDTH> { from, prologue, outer, inner, to }),
-            Matrix::Bf16(from) => s.enter(Pack::<bf16, WIDTH> { from, prologue, outer, inner, to }),
+        match *self {
+            Operand::F32(from) => s.enter(Pack::<f32, WIDTH> { from, outer, inner, to }),
+            Operand::F16(from) => s.enter(Pack::<f16, WIDTH> { from, outer, inner, to }),
+            Operand::Bf16(from) => s.enter(Pack::<bf16, WIDTH> { from, outer, inner, to }),
         }
     }
 }
@@ -193,7 +145,6 @@ impl<'a> Operand<'a> {
 /// Made by [`Operand::pack`] alone, whose caller vouches for `to`.
 struct Pack<'a, T, const WIDTH: usize> {
     from: MatRef<'a, T>,
-    prologue: Prologue<'a>,
     outer: Span,
     inner: Span,
     to: Strips,
@@ -203,7 +154,7 @@ impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, T, WIDTH> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Pack { from, prologue, outer, inner, to } = self;
+        let Pack { from, outer, inner, to } = self;
         if inner.len == 0 {
             return;
         }
@@ -214,20 +165,19 @@ impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, T, WIDTH> {
             unsafe { pack_copying::<S, T, WIDTH>(s, block, to) };
         }
         for (i, span) in outer.pieces(WIDTH).enumerate() {
-            // SAFETY: strip i of `to`, used by no one else.
-            let strip = unsafe {
-                std::slice::from_raw_parts_mut(to.start.add(i * to.len), WIDTH * inner.len)
-            };
             if i >= copied {
+                // SAFETY: strip i of `to`, used by no one else.
+                let strip = unsafe {
+                    std::slice::from_raw_parts_mut(to.start.add(i * to.len), WIDTH * inner.len)
+                };
                 let block = from.block(span.at, inner.at, span.len, inner.len);
                 pack_strip::<S, T, WIDTH>(s, block, strip);
             }
-            transform::<S, WIDTH>(s, prologue, span, inner.at, strip);
         }
     }
 }
 
-/// Packs one strip without transforming it. `strip` is `[k][WIDTH]`.
+/// Packs one strip. `strip` is `[k][WIDTH]`.
 #[inline(always)]
 pub(super) fn pack_strip<S: Simd, T: Element, const WIDTH: usize>(
     s: S,
@@ -346,56 +296,6 @@ unsafe fn pack_transposing<S: Simd, T: Element, const WIDTH: usize>(
                     let p = from.ptr.wrapping_add((row + i) * from.row_stride + k);
                     *strip.add(k * WIDTH + row + i) = if inside { (*p).to_f32() } else { 0.0 };
                 }
-            }
-        }
-    }
-}
-
-/// Applies the prologue to a packed strip, which is still in the first-level cache.
-#[inline(always)]
-fn transform<S: Simd, const WIDTH: usize>(
-    s: S,
-    prologue: Prologue<'_>,
-    outer: Span,
-    inner: usize,
-    strip: &mut [f32],
-) {
-    let per_outer = |factors: &[f32]| {
-        let mut row = [0.0; WIDTH];
-        row[..outer.len].copy_from_slice(&factors[outer.at..outer.at + outer.len]);
-        row
-    };
-    let rows = strip.chunks_exact_mut(WIDTH);
-    match prologue {
-        Prologue::None => {}
-        Prologue::ScaleInner(factors) => {
-            for (row, &factor) in rows.zip(&factors[inner..]) {
-                // Padding stays zero even when the factor is infinite or NaN.
-                for x in &mut row[..outer.len] {
-                    *x *= factor;
-                }
-            }
-        }
-        Prologue::ScaleOuter(factors) => {
-            let factors = per_outer(factors);
-            for row in rows {
-                for (x, factor) in row.iter_mut().zip(factors) {
-                    *x *= factor;
-                }
-            }
-        }
-        Prologue::ScaleBoth { outer: per_row, inner: per_k } => {
-            let factors = per_outer(per_row);
-            for (row, &along) in rows.zip(&per_k[inner..]) {
-                for (x, factor) in row[..outer.len].iter_mut().zip(factors) {
-                    *x *= factor * along;
-                }
-            }
-        }
-        Prologue::Relu2 => {
-            for part in strip.chunks_mut(S::LANES) {
-                let x = s.max(s.zero(), s.load_partial(part));
-                s.store_partial(s.mul(x, x), part);
             }
         }
     }

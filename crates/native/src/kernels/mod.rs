@@ -8,6 +8,7 @@ pub mod attention;
 pub mod cache;
 mod convert;
 mod disjoint;
+pub(crate) mod fused;
 pub mod gather;
 pub mod loss;
 mod math;

@@ -14,13 +14,16 @@ pub use super::convert::{Float, cast, fill};
 const TASK: usize = 1 << 14;
 
 /// A function of `I` numbers with `O` results.
-trait Function<const I: usize, const O: usize>: Copy + Sync {
+pub(crate) trait Function<const I: usize, const O: usize>: Copy + Sync {
     /// The function on vectors; implementations are `#[inline(always)]`.
     fn apply<S: Simd>(self, s: S, x: [S::F32; I]) -> [S::F32; O];
 }
 
 /// Applies `f` to each element. An input that is `None` is read from the output that `place` names.
-fn apply<const I: usize, const O: usize, F: Function<I, O>>(
+///
+/// # Panics
+/// If the operands have different lengths.
+pub(crate) fn apply<const I: usize, const O: usize, F: Function<I, O>>(
     pool: &Pool,
     isa: Isa,
     f: F,
@@ -39,16 +42,30 @@ fn apply<const I: usize, const O: usize, F: Function<I, O>>(
             Some(x) => x[start..].as_ptr(),
             None => to[place[i]].cast_const(),
         });
-        isa.dispatch(Block { f, from, to, len: TASK.min(len - start) });
+        // SAFETY: inside the operands, whose lengths were checked; a task's elements are its own.
+        isa.dispatch(unsafe { Block::new(f, from, to, TASK.min(len - start)) });
     });
 }
 
-/// One task's elements.
-struct Block<F, const I: usize, const O: usize> {
+/// A run of elements.
+pub(crate) struct Block<F, const I: usize, const O: usize> {
     f: F,
     from: [*const f32; I],
     to: [*mut f32; O],
     len: usize,
+}
+
+impl<F, const I: usize, const O: usize> Block<F, I, O> {
+    /// `f` of `len` elements at `from`, to be written at `to`.
+    ///
+    /// # Safety
+    /// While this lives, `len` elements must be readable at each of `from` and writable at each of
+    /// `to`, and no one else may write the former or use the latter. An input may lie exactly where
+    /// an output does.
+    #[inline(always)]
+    pub unsafe fn new(f: F, from: [*const f32; I], to: [*mut f32; O], len: usize) -> Self {
+        Block { f, from, to, len }
+    }
 }
 
 impl<F: Function<I, O>, const I: usize, const O: usize> Kernel for Block<F, I, O> {
@@ -57,8 +74,8 @@ impl<F: Function<I, O>, const I: usize, const O: usize> Kernel for Block<F, I, O
     fn run<S: Simd>(self, s: S) {
         let whole = self.len - self.len % S::LANES;
         for at in (0..whole).step_by(S::LANES) {
-            // SAFETY: `apply` checked that each pointer has `len` elements, of this task alone
-            // where written; each vector is read before it is written.
+            // SAFETY: `at + LANES <= len`, the caller of `new` vouches for the pointers, and each
+            // vector is read before it is written.
             unsafe {
                 let x = self.from.map(|p| s.load_ptr(p.add(at)));
                 let y = self.f.apply(s, x);
@@ -85,8 +102,9 @@ impl<F: Function<I, O>, const I: usize, const O: usize> Kernel for Block<F, I, O
 macro_rules! pointwise {
     ($(#[$doc:meta])* $name:ident $(($constant:ident))?, $function:ident:
         [$($x:ident @ $place:literal),+] -> [$($y:ident),+], $s:ident => $body:expr) => {
+        $(#[$doc])*
         #[derive(Clone, Copy)]
-        struct $function { $($constant: f32)? }
+        pub(crate) struct $function { $($constant: f32)? }
 
         impl Function<{ [$($place),+].len() }, { [$(stringify!($y)),+].len() }> for $function {
             #[inline(always)]

@@ -148,4 +148,39 @@ proptest! {
         let tolerance = 4.0 * tolerance(k);
         check_program("fused", &b.finish(), &given, Rounding::Declared, tolerance);
     }
+
+    /// A gated MLP's middle, forward and backward: the product may be the gate or the other
+    /// factor, used again or not, and the gate given back where its gradient goes.
+    #[test]
+    fn products_and_gates(
+        m in 1usize..50, k in 1usize..50, n in 1usize..50,
+        gate_last: bool, keep: bool, seed: u64,
+    ) {
+        let mut draws = Draws::new(seed);
+        let mut b = Builder::new();
+        let mut given = BTreeMap::new();
+        let mut data = |name: &str, b: &mut Builder, shape: [usize; 2]| {
+            given.insert(name.to_owned(), draws.array(&shape, 1.0));
+            b.data(name, TensorType::f32(shape)).unwrap()
+        };
+        let x = data("x", &mut b, [m, k]);
+        let (gates, ups) = (data("gates", &mut b, [n, k]), data("ups", &mut b, [n, k]));
+        let (dy, down) = (data("dy", &mut b, [m, k]), data("down", &mut b, [k, n]));
+        let first = b.linear(x, if gate_last { ups } else { gates }).unwrap();
+        let last = b.linear(x, if gate_last { gates } else { ups }).unwrap();
+        let (gate, up) = if gate_last { (last, first) } else { (first, last) };
+        let hidden = b.swiglu(gate, up).unwrap();
+        let dh = b.matmul(dy, down, false, false).unwrap();
+        let through = b.add_node(Op::SwigluBackward, &[gate, up, dh]).unwrap();
+        b.returns("hidden", hidden).unwrap();
+        b.returns("dgate", through[0]).unwrap();
+        b.returns("dup", through[1]).unwrap();
+        if keep {
+            b.returns("gate", gate).unwrap();
+            b.returns("dh", dh).unwrap();
+        }
+        // Products of three sums of k terms, each below k in size.
+        let tolerance = 8.0 * k as f64 * tolerance(k);
+        check_program("gated", &b.finish(), &given, Rounding::Declared, tolerance);
+    }
 }

@@ -1,4 +1,4 @@
-//! The reference training workloads S and L: architecture, batch, step. The same ones as in
+//! The reference training workloads: architecture, batch, step. The same ones as in
 //! `xtask/oracle/train/bench_torch.py`, token for token.
 
 use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
@@ -25,28 +25,20 @@ const ADAMW: AdamWConfig =
     AdamWConfig { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
 
 impl Workload {
-    /// The model: ReLU² MLP four times as wide, norms without weight, untied head.
+    /// The model.
     pub fn config(self) -> LanguageConfig {
-        let (layers, hidden, heads, vocab, max_time) = match self {
-            Workload::S => (6, 384, 6, 8192, 256),
-            Workload::L => (12, 768, 12, 50304, 512),
-        };
-        LanguageConfig {
-            vocab,
-            hidden,
-            layers,
-            heads,
-            kv_heads: heads,
-            head_dim: hidden / heads,
-            mlp: Mlp::ReluSquared { intermediate: 4 * hidden },
-            qk_norm: false,
-            norm_weights: false,
-            rope_theta: 10_000.0,
-            rms_eps: 1e-6,
-            tied_head: false,
-            logit_softcap: None,
-            sliding_window: None,
-            max_time,
+        match self {
+            Workload::S => plain(6, 384, 6, 8192, 256),
+            Workload::L => plain(12, 768, 12, 50304, 512),
+            // As `up` makes it on the sample square, whose tokenizer has 3462 tokens.
+            Workload::Default => LanguageConfig {
+                hidden: 192,
+                heads: 3,
+                kv_heads: 3,
+                head_dim: 64,
+                mlp: Mlp::Swiglu { intermediate: 512 },
+                ..LanguageConfig::from_depth(4, 3462)
+            },
         }
     }
 
@@ -54,7 +46,7 @@ impl Workload {
     /// comparison with PyTorch allows (0.45 of its peak for S, 0.5 for L).
     pub const fn recompute(self) -> Recompute {
         match self {
-            Workload::S => Recompute::Cheap,
+            Workload::S | Workload::Default => Recompute::Cheap,
             Workload::L => Recompute::Blocks,
         }
     }
@@ -66,7 +58,7 @@ impl Workload {
     pub fn step(self, recompute: Recompute) -> anyhow::Result<Step> {
         let config = self.config();
         let (batch, time) = match self {
-            Workload::S => (16, 256),
+            Workload::S | Workload::Default => (16, 256),
             Workload::L => (4, 512),
         };
         let optimizer = OptimizerConfig {
@@ -85,6 +77,33 @@ impl Workload {
             parameters: parameters(&config),
             moments: optimizer_state(&config, &optimizer).into_iter().collect(),
         })
+    }
+}
+
+/// ReLU² MLP four times as wide, norms without weight, untied head.
+fn plain(
+    layers: usize,
+    hidden: usize,
+    heads: usize,
+    vocab: usize,
+    max_time: usize,
+) -> LanguageConfig {
+    LanguageConfig {
+        vocab,
+        hidden,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_dim: hidden / heads,
+        mlp: Mlp::ReluSquared { intermediate: 4 * hidden },
+        qk_norm: false,
+        norm_weights: false,
+        rope_theta: 10_000.0,
+        rms_eps: 1e-6,
+        tied_head: false,
+        logit_softcap: None,
+        sliding_window: None,
+        max_time,
     }
 }
 
