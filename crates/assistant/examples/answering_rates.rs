@@ -29,7 +29,7 @@ fn main() {
     let parallel = given.get(2).copied().unwrap_or(32);
     let config = LanguageConfig { max_time: 1024, ..LanguageConfig::from_depth(depth, vocab) };
     let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(NativeOptions::default()).unwrap());
-    println!("{}, {} parameters", engine.name(), parameter_count(&config));
+    println!("{}, {} parameters", engine.facts().name, parameter_count(&config));
     let options = AssistantOptions { slots: parallel, ..AssistantOptions::default() };
     let mut assistant = assistant(&engine, &config, options);
 

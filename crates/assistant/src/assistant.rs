@@ -156,7 +156,7 @@ impl Assistant {
 
     /// Name of the engine and its hardware.
     pub fn engine_name(&self) -> String {
-        self.decoder.engine().name()
+        self.decoder.engine().facts().name
     }
 
     /// The weights, when the assistant is no longer needed: training goes on with them.

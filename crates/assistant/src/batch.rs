@@ -12,7 +12,7 @@ use stoa_tokens::Tokenizer;
 
 use crate::AssistantError;
 use crate::completion::{Completion, Event, FinishReason, OnBatchEvent, Request};
-use crate::decoder::{Decoder, FEW_ROWS, Pace, Row};
+use crate::decoder::{Decoder, Pace, Row};
 use crate::sequence::Sequence;
 use crate::slots::SlotTable;
 
@@ -100,7 +100,7 @@ impl<'a> Batch<'a> {
                 let last = chunks.peek().is_none();
                 let full = rows.len() + apart + chunk.len() > self.decoder.sizes().rows;
                 // Logits of more than a few rows would be another kernel's.
-                if full || (last && wanted == FEW_ROWS) {
+                if full || (last && wanted == self.decoder.few_rows()) {
                     break;
                 }
                 wanted += usize::from(last);
@@ -116,7 +116,7 @@ impl<'a> Batch<'a> {
         let (reading, mut drawing) = take(&mut self.active, Sequence::reads_prompt);
         self.active = reading;
         while !drawing.is_empty() {
-            let rest = drawing.split_off(drawing.len().min(FEW_ROWS));
+            let rest = drawing.split_off(drawing.len().min(self.decoder.few_rows()));
             let rows: Vec<Row> = drawing.iter().map(|s| s.row(s.cached)).collect();
             self.run_rows(Pace::Drawing, drawing, &rows, on_event)?;
             drawing = rest;

@@ -14,15 +14,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
-use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program};
+use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, Placement, Tensor};
+use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program, key_weight};
 
 use crate::{AssistantError, TokenId};
 
-/// Rows that engines take for few: one pass over a weight matrix serves them all.
-pub(crate) const FEW_ROWS: usize = 8;
-/// Rows that they take for many.
-pub(crate) const MANY_ROWS: usize = 16;
 /// Tokens of a prompt that are read side by side: with a row that sets them apart, a power of two.
 pub(crate) const CHUNK_TOKENS: usize = 31;
 
@@ -47,7 +43,7 @@ impl Row {
 pub(crate) enum Pace {
     /// Many rows, whatever their number: prompts.
     Reading,
-    /// At most [`FEW_ROWS`]: the token just drawn of each sequence.
+    /// At most [`Decoder::few_rows`]: the token just drawn of each sequence.
     Drawing,
 }
 
@@ -72,6 +68,10 @@ pub(crate) struct Decoder {
     config: LanguageConfig,
     sizes: DecoderSizes,
     state: Buffers,
+    /// See [`EngineFacts::few_rows`](stoa_graph::EngineFacts::few_rows).
+    few_rows: Option<usize>,
+    /// Where weights and caches lie.
+    options: CompileOptions,
     /// By rows read and logits returned.
     programs: BTreeMap<(usize, usize), Box<dyn Executable>>,
 }
@@ -84,10 +84,22 @@ impl Decoder {
         mut state: Buffers,
         sizes: DecoderSizes,
     ) -> Result<Self, AssistantError> {
-        for (name, ty) in cache_types(&config, &spec(sizes, 1, 1)) {
-            state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
+        let mut placement = Placement(state.0.iter().map(|(n, b)| (n.clone(), b.device)).collect());
+        for (i, (name, ty)) in cache_types(&config, &spec(sizes, 1, 1)).into_iter().enumerate() {
+            // The keys and values of a layer lie with the weights that make them.
+            let device = placement.device(&key_weight(i / 2));
+            state.insert(name.clone(), engine.upload_to(device, &Tensor::zeros(&ty))?);
+            placement.0.insert(name, device);
         }
-        let mut decoder = Decoder { engine, config, sizes, state, programs: BTreeMap::new() };
+        let mut decoder = Decoder {
+            few_rows: engine.facts().few_rows,
+            engine,
+            config,
+            sizes,
+            state,
+            options: CompileOptions { placement },
+            programs: BTreeMap::new(),
+        };
         // The smallest and the largest program show at once whether the model fits.
         decoder.program(1, 1)?;
         decoder.program(sizes.rows, 1)?;
@@ -114,11 +126,19 @@ impl Decoder {
         self.state
     }
 
-    /// Reads the rows, at most [`DecoderSizes::rows`] or [`FEW_ROWS`] of them, and returns the
-    /// logits of those wanted, in order: f32 `[wanted or more, vocab]`.
+    /// Most rows that are drawn at once, and most logits that are returned at once: a power of two,
+    /// so that padding does not make few rows many.
+    pub fn few_rows(&self) -> usize {
+        let few = self.few_rows.map_or(self.sizes.rows, |few| few.min(self.sizes.rows));
+        1 << few.max(1).ilog2()
+    }
+
+    /// Reads the rows, at most [`DecoderSizes::rows`] or [`Decoder::few_rows`] of them, and returns
+    /// the logits of those wanted, in order: f32 `[wanted or more, vocab]`.
     pub fn run(&mut self, pace: Pace, rows: &[Row]) -> Result<Tensor, AssistantError> {
         let wanted: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].wanted).collect();
-        let least = if pace == Pace::Reading { MANY_ROWS } else { 1 };
+        let many = self.few_rows.map_or(1, |few| (few + 1).next_power_of_two());
+        let least = if pace == Pace::Reading { many } else { 1 };
         let count = rows.len().next_power_of_two().max(least);
         let returned = wanted.len().next_power_of_two();
         let padding = std::iter::repeat_n(Row::PADDING, count - rows.len());
@@ -137,7 +157,7 @@ impl Decoder {
         let data: Vec<(&str, &Tensor)> = data.iter().map(|(name, t)| (*name, t)).collect();
         self.program(count, returned)?;
         let program = self.programs.get_mut(&(count, returned)).expect("made in the line above");
-        let mut outputs = program.run(&mut self.state, &data)?;
+        let mut outputs = program.run(&mut self.state, &data)?.outputs()?;
         Ok(outputs.remove("logits").expect("decoding programs return logits"))
     }
 
@@ -145,7 +165,7 @@ impl Decoder {
     fn program(&mut self, rows: usize, returned: usize) -> Result<(), AssistantError> {
         if !self.programs.contains_key(&(rows, returned)) {
             let program = decoding_program(&self.config, &spec(self.sizes, rows, returned))?;
-            self.programs.insert((rows, returned), self.engine.compile(&program)?);
+            self.programs.insert((rows, returned), self.engine.compile(&program, &self.options)?);
         }
         Ok(())
     }

@@ -32,7 +32,8 @@ fn full_forward(
 ) -> Vec<f32> {
     let (batch, time) = (tokens.len(), tokens[0].len());
     let shape = TrainingShape { batch, time, segmented: false };
-    let mut program = engine.compile(&evaluation_program(config, shape).unwrap()).unwrap();
+    let mut program =
+        engine.compile(&evaluation_program(config, shape).unwrap(), &Default::default()).unwrap();
     let mut state = Buffers::new();
     upload(engine, &tiny::weights(config, 5), &mut state).unwrap();
     let vector = |values: Vec<i32>| {
@@ -44,7 +45,8 @@ fn full_forward(
     let shape = program.program().ty(program.program().input("positions").unwrap().value);
     let positions = Tensor::i32(shape.shape.clone(), positions.as_i32().unwrap().to_vec()).unwrap();
     let data = [("tokens", &tokens), ("targets", &targets), ("positions", &positions)];
-    program.run(&mut state, &data).unwrap().remove("nll").unwrap().as_f32().unwrap().to_vec()
+    let outputs = program.run(&mut state, &data).unwrap().outputs().unwrap();
+    outputs["nll"].as_f32().unwrap().to_vec()
 }
 
 fn as_i32(ids: &[TokenId]) -> Vec<i32> {

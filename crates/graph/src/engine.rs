@@ -1,47 +1,59 @@
-//! What an engine is: it compiles programs and keeps state between their runs. No implementation
-//! here but the reference's (`reference::ReferenceEngine`).
+//! What an engine is: it compiles programs, keeps state between their runs and knows its machine.
+//! No implementation here but the reference's (`reference::ReferenceEngine`).
 
-use std::any::Any;
 use std::collections::BTreeMap;
 
-use crate::{GraphError, Program, Tensor, TensorType};
+use crate::{Buffer, Buffers, DType, DeviceId, GraphError, Pending, Program, Tensor};
 
-/// Tensors returned by a run, by output name.
-pub type Outputs = BTreeMap<String, Tensor>;
-
-/// A tensor kept by an engine, in whatever memory it uses.
-pub struct Buffer {
-    /// Type of the tensor.
-    pub ty: TensorType,
-    /// The engine's own handle.
-    pub handle: Box<dyn Any + Send>,
+/// What is known of an engine and its machine without running anything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EngineFacts {
+    /// Name and hardware, for reports: `native (avx512, 2 threads)`.
+    pub name: String,
+    /// Names of the devices, by [`DeviceId`]; at least one.
+    pub devices: Vec<String>,
+    /// Bytes that all programs and buffers of the engine may take together; `None` for no limit.
+    pub memory_limit_bytes: Option<usize>,
+    /// Highest rate of arithmetic seen so far in FLOP/s, by type of the factors; see
+    /// [`Engine::sample_peak`]. Types without an entry are not measured.
+    pub peak_flops: BTreeMap<DType, f64>,
+    /// Rows up to which products go by another kernel than above. A row's result has the same bits
+    /// at every number of rows on one side of this border. `None`: at every number of rows.
+    pub few_rows: Option<usize>,
 }
 
-/// State by name: parameters, moments, caches. Runs read it and update it in place.
-#[derive(Default)]
-pub struct Buffers(pub BTreeMap<String, Buffer>);
+/// Where state and data lie, by the name of the input. Names that are not given lie on the first
+/// device; names that a program does not have are ignored, so that one placement serves all
+/// programs of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement(pub BTreeMap<String, DeviceId>);
 
-impl Buffers {
-    /// An empty state.
-    pub fn new() -> Self {
-        Self::default()
+impl Placement {
+    /// The device of an input.
+    pub fn device(&self, input: &str) -> DeviceId {
+        self.0.get(input).copied().unwrap_or_default()
     }
 
-    /// Stores a buffer under a name, replacing what was there.
-    pub fn insert(&mut self, name: impl Into<String>, buffer: Buffer) {
-        self.0.insert(name.into(), buffer);
-    }
-
-    /// The buffer of a name.
+    /// Whether an engine of so many devices can place every input of a program.
     ///
     /// # Errors
-    /// [`GraphError::UnknownName`] lists the first names there are.
-    pub fn get(&self, name: &str) -> Result<&Buffer, GraphError> {
-        self.0.get(name).ok_or_else(|| GraphError::UnknownName {
-            kind: "state",
-            name: name.to_owned(),
-            known: self.0.keys().take(8).cloned().collect::<Vec<_>>().join(", "),
-        })
+    /// [`EngineError::UnknownDevice`].
+    pub fn check(&self, program: &Program, devices: usize) -> Result<(), EngineError> {
+        let inputs = program.inputs().iter();
+        inputs.map(|input| self.device(&input.name)).try_for_each(|device| device.check(devices))
+    }
+}
+
+/// How a program is compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// Where its inputs lie.
+    pub placement: Placement,
+}
+
+impl From<&Placement> for CompileOptions {
+    fn from(placement: &Placement) -> Self {
+        CompileOptions { placement: placement.clone() }
     }
 }
 
@@ -69,16 +81,21 @@ pub enum EngineError {
     /// The program, its bindings or its data are wrong.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// The plan exceeds the limit given.
+    /// What is asked for and what is in use exceed the limit together.
     #[error(
-        "the program needs {} MiB (state {}, values {}, scratch {}), the limit is {} MiB; \
-         use a smaller batch or model, more recomputation, or raise --memory-limit",
+        "{what} needs {} MiB (state {}, values {}, scratch {}); with all that is in use that makes \
+         {} MiB, and the limit is {} MiB; use a smaller batch or model, more recomputation, or \
+         raise --memory-limit",
         plan.total_bytes() >> 20, plan.state_bytes >> 20, plan.arena_bytes >> 20,
-        plan.scratch_bytes >> 20, limit_bytes >> 20
+        plan.scratch_bytes >> 20, total_bytes >> 20, limit_bytes >> 20
     )]
     MemoryLimit {
-        /// What is needed.
+        /// What needs it: `the program`, `a buffer`.
+        what: &'static str,
+        /// What is needed for it.
         plan: MemoryPlan,
+        /// What all programs and buffers of the engine would take with it.
+        total_bytes: usize,
         /// What was allowed.
         limit_bytes: usize,
     },
@@ -93,6 +110,24 @@ pub enum EngineError {
     /// The engine cannot be set up on this machine.
     #[error("{0}")]
     Setup(String),
+    /// A device that the engine does not have.
+    #[error("there is no device {}; the engine has {devices}, counted from 0", device.0)]
+    UnknownDevice {
+        /// The device asked for.
+        device: DeviceId,
+        /// Devices of the engine.
+        devices: usize,
+    },
+    /// A state lies on another device than the program was compiled for.
+    #[error("`{name}` lies on device {}, the program expects it on device {}", found.0, expected.0)]
+    Misplaced {
+        /// Name of the state.
+        name: String,
+        /// The device of the placement.
+        expected: DeviceId,
+        /// The device of the buffer.
+        found: DeviceId,
+    },
     /// A buffer was made by another engine.
     #[error("the buffer `{0}` was made by another engine; upload it to this one")]
     ForeignBuffer(String),
@@ -106,28 +141,61 @@ pub enum EngineError {
     },
 }
 
+/// Time spent in the steps of one op, over all profiled runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpProfile {
+    /// Op name; fused steps name both ops.
+    pub op: String,
+    /// Steps of this op in one run.
+    pub steps: usize,
+    /// Seconds of all runs.
+    pub seconds: f64,
+    /// Floating-point operations of one run, by the graph's cost.
+    pub flops: u64,
+    /// Bytes of one run, by the graph's cost.
+    pub bytes: u64,
+}
+
 /// Compiles programs and moves tensors in and out of its memory.
 pub trait Engine: Send + Sync {
-    /// Name and hardware, for reports: `native (avx512, 2 threads)`.
-    fn name(&self) -> String;
+    /// What is known of it. Cheap.
+    fn facts(&self) -> EngineFacts;
 
-    /// Copies a tensor into the engine.
+    /// Measures the peak once more, for some milliseconds. [`EngineFacts::peak_flops`] is the best
+    /// of all samples: one that is disturbed by other work changes nothing, so callers who quote
+    /// shares of the peak spread samples over their run. Engines that know their peak do nothing.
+    fn sample_peak(&self) {}
+
+    /// Copies a tensor to a device.
     ///
     /// # Errors
-    /// [`EngineError::OutOfMemory`].
-    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError>;
+    /// [`EngineError::UnknownDevice`], [`EngineError::MemoryLimit`], [`EngineError::OutOfMemory`].
+    fn upload_to(&self, device: DeviceId, tensor: &Tensor) -> Result<Buffer, EngineError>;
 
-    /// Copies a buffer out of the engine.
+    /// Copies a tensor to the first device.
     ///
     /// # Errors
-    /// [`EngineError::ForeignBuffer`].
+    /// See [`Engine::upload_to`].
+    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        self.upload_to(DeviceId::default(), tensor)
+    }
+
+    /// Copies a buffer out of the engine, after the runs that it comes from.
+    ///
+    /// # Errors
+    /// [`EngineError::ForeignBuffer`], or that of a run.
     fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError>;
 
     /// Plans a program. No state is needed yet.
     ///
     /// # Errors
-    /// [`EngineError::MemoryLimit`] when a limit is set and exceeded, [`EngineError::Unsupported`].
-    fn compile(&self, program: &Program) -> Result<Box<dyn Executable>, EngineError>;
+    /// [`EngineError::MemoryLimit`] when a limit is set and all live programs and buffers exceed it
+    /// with this one, [`EngineError::UnknownDevice`], [`EngineError::Unsupported`].
+    fn compile(
+        &self,
+        program: &Program,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Executable>, EngineError>;
 }
 
 /// A program ready to run.
@@ -138,14 +206,25 @@ pub trait Executable: Send {
     /// Memory it needs.
     fn memory(&self) -> MemoryPlan;
 
-    /// Runs once: reads state and data, updates state, returns the returned outputs.
+    /// Runs once: reads state and data, updates state, returns the returned outputs. An engine may
+    /// return before the work is done; later runs and downloads see its results all the same.
+    /// State that is updated is donated: it changes in place, unless its buffer is shared (see
+    /// [`Buffer`]); then `state` gets a buffer of its own and the others keep what they have.
     ///
     /// # Errors
-    /// Missing or mistyped state or data, an index outside its table. State is as before when
-    /// the bindings are at fault.
+    /// Missing, mistyped or misplaced state or data, an index outside its table. State is as before
+    /// when the bindings are at fault.
     fn run(
         &mut self,
         state: &mut Buffers,
         data: &[(&str, &Tensor)],
-    ) -> Result<Outputs, EngineError>;
+    ) -> Result<Pending, EngineError>;
+
+    /// Starts counting time by step, where the engine can.
+    fn start_profile(&mut self) {}
+
+    /// Ends counting; time by op, longest first. Empty when no profile was started.
+    fn take_profile(&mut self) -> Vec<OpProfile> {
+        Vec::new()
+    }
 }

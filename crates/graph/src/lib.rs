@@ -6,6 +6,7 @@
 // A match on ops or element types names them all, so that a new one is met by the compiler.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod buffers;
 mod builder;
 mod cost;
 mod engine;
@@ -19,9 +20,12 @@ mod schedule;
 mod shape_rules;
 mod types;
 
+pub use buffers::{Buffer, Buffers, DeviceId, Outputs, Pending, PendingRun};
 pub use builder::Builder;
 pub use cost::{Cost, Liveness, liveness, node_cost, program_cost};
-pub use engine::{Buffer, Buffers, Engine, EngineError, Executable, MemoryPlan, Outputs};
+pub use engine::{
+    CompileOptions, Engine, EngineError, EngineFacts, Executable, MemoryPlan, OpProfile, Placement,
+};
 pub use error::GraphError;
 pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, Workspace};
 pub use gradient::{Gradients, Recompute, gradients};

@@ -12,8 +12,8 @@ use draws::Draws;
 use proptest::prelude::*;
 use stoa_graph::reference::{Array, ReferenceEngine, Rounding, run, run_rounded};
 use stoa_graph::{
-    AttentionSpec, Buffer, Buffers, Builder, DType, Engine, EngineError, GraphError, Nonlinearity,
-    Program, RopeSpec, Tensor, TensorType, ValueId,
+    AttentionSpec, Buffer, Buffers, Builder, DType, DeviceId, Engine, EngineError, GraphError,
+    Nonlinearity, Program, RopeSpec, Tensor, TensorType, ValueId,
 };
 
 /// Both sides compute in f64, in another order: a few roundings of 2⁻⁵³ of values near 1.
@@ -265,7 +265,7 @@ fn state(engine: &ReferenceEngine) -> Buffers {
 #[test]
 fn the_engine_keeps_and_updates_state() {
     let engine = ReferenceEngine::new(Rounding::Declared);
-    let mut executable = engine.compile(&counting_program()).unwrap();
+    let mut executable = engine.compile(&counting_program(), &Default::default()).unwrap();
     assert_eq!(*executable.program(), counting_program());
     assert_eq!(executable.memory().state_bytes, 32);
     let mut buffers = state(&engine);
@@ -273,6 +273,7 @@ fn the_engine_keeps_and_updates_state() {
     let ids = Tensor::i32([2], vec![0, 1]).unwrap();
     for step in 0..3 {
         let outputs = executable.run(&mut buffers, &[("x", &x), ("ids", &ids)]).unwrap();
+        let outputs = outputs.outputs().unwrap();
         // The first element doubles, the second stays.
         let doubled = 2f32.powi(step);
         assert_eq!(outputs["y"].as_f32().unwrap(), [doubled * doubled, 0.0]);
@@ -284,7 +285,7 @@ fn the_engine_keeps_and_updates_state() {
 #[test]
 fn wrong_bindings_are_refused_and_leave_state_alone() {
     let engine = ReferenceEngine::default();
-    let mut executable = engine.compile(&counting_program()).unwrap();
+    let mut executable = engine.compile(&counting_program(), &Default::default()).unwrap();
     let mut buffers = state(&engine);
     let x = Tensor::f32([2], vec![0.5, 0.5]).unwrap();
     let ids = Tensor::i32([2], vec![0, 1]).unwrap();
@@ -305,7 +306,7 @@ fn wrong_bindings_are_refused_and_leave_state_alone() {
     buffers.insert("w", engine.upload(&long).unwrap());
     let error = executable.run(&mut buffers, &[("x", &x), ("ids", &ids)]).err().unwrap();
     assert_eq!(error.to_string(), "`w` must be f32[2], was given f32[3]");
-    let foreign = Buffer { ty: TensorType::f32([2]), handle: Box::new(()) };
+    let foreign = Buffer::new(TensorType::f32([2]), DeviceId::default(), ());
     assert!(matches!(engine.download(&foreign), Err(EngineError::ForeignBuffer(_))));
     buffers.insert("w", foreign);
     let error = executable.run(&mut buffers, &[("x", &x), ("ids", &ids)]).err().unwrap();

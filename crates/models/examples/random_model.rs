@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use stoa_graph::reference::{ReferenceEngine, Rounding};
-use stoa_graph::{Buffers, DType, Engine, Tensor};
+use stoa_graph::{Buffers, CompileOptions, DType, Engine, Tensor};
 use stoa_models::*;
 
 /// Longer than the sliding window of one of the models.
@@ -92,6 +92,7 @@ fn logits(
     let all = Tensor::i32([n], (0..n as i32).collect())?;
     let (tokens, slots) = (Tensor::i32([n], IDS.to_vec())?, Tensor::i32([n], vec![0; n])?);
     let data = [("tokens", &tokens), ("slots", &slots), ("positions", &all), ("rows", &all)];
-    let mut executable = engine.compile(&decoding_program(config, &spec)?)?;
-    Ok(executable.run(&mut state, &data)?["logits"].to_f64())
+    let mut executable =
+        engine.compile(&decoding_program(config, &spec)?, &CompileOptions::default())?;
+    Ok(executable.run(&mut state, &data)?.outputs()?["logits"].to_f64())
 }

@@ -4,6 +4,7 @@
 
 use stoa_graph::{Builder, DType, Program, TensorType};
 
+use crate::parameters::{KEY, layer_name};
 use crate::transformer::{Transformer, attention_spec, index_data};
 use crate::{LanguageConfig, ModelError};
 
@@ -29,7 +30,13 @@ pub fn cache_name(layer: usize, kind: &str) -> String {
     format!("cache.{layer}.{kind}")
 }
 
-/// Names and types of the caches; any content will do at first, zeros for instance.
+/// Name of the weight that makes the keys of a layer.
+pub fn key_weight(layer: usize) -> String {
+    layer_name(layer, KEY)
+}
+
+/// Names and types of the caches, layer by layer, keys before values; any content will do at first,
+/// zeros for instance.
 pub fn cache_types(config: &LanguageConfig, spec: &DecodingSpec) -> Vec<(String, TensorType)> {
     let ty = TensorType::new(spec.caches, [spec.slots, spec.max_time, config.kv_features()]);
     let of = |layer| ["keys", "values"].map(|kind| (cache_name(layer, kind), ty.clone()));

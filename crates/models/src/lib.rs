@@ -16,7 +16,7 @@ mod transformer;
 mod weights;
 
 pub use config::{LanguageConfig, Mlp, SlidingWindow};
-pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program};
+pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
 pub use error::ModelError;
 pub use hugging_face::{from_hugging_face, to_hugging_face};
 pub use initialization::{initialize, uniform_bits, uniform_stream};
@@ -28,5 +28,5 @@ pub use programs::{
 };
 pub use weights::{
     Weights, download, from_safetensors, load, model_weights, save, save_model, to_safetensors,
-    upload, with_matrix_dtype,
+    upload, upload_to, with_matrix_dtype,
 };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use stoa_graph::{Buffers, DType, Engine, Tensor, TensorData, TensorType};
+use stoa_graph::{Buffers, DType, Engine, Placement, Tensor, TensorData, TensorType};
 
 use crate::{LanguageConfig, ModelError, from_hugging_face, parameters, to_hugging_face};
 
@@ -123,15 +123,28 @@ pub fn with_matrix_dtype(config: &LanguageConfig, weights: &Weights, dtype: DTyp
     weights.iter().map(convert).collect()
 }
 
-/// Copies tensors into an engine's memory.
+/// Copies tensors into an engine's memory, each to the device of its place.
+///
+/// # Errors
+/// [`ModelError::Engine`].
+pub fn upload_to(
+    engine: &dyn Engine,
+    placement: &Placement,
+    weights: &Weights,
+    state: &mut Buffers,
+) -> Result<()> {
+    for (name, tensor) in weights {
+        state.insert(name.clone(), engine.upload_to(placement.device(name), tensor)?);
+    }
+    Ok(())
+}
+
+/// Copies tensors to the first device of an engine.
 ///
 /// # Errors
 /// [`ModelError::Engine`].
 pub fn upload(engine: &dyn Engine, weights: &Weights, state: &mut Buffers) -> Result<()> {
-    for (name, tensor) in weights {
-        state.insert(name.clone(), engine.upload(tensor)?);
-    }
-    Ok(())
+    upload_to(engine, &Placement::default(), weights, state)
 }
 
 /// Copies tensors out of an engine's memory.

@@ -59,7 +59,13 @@ fn logits(config: &LanguageConfig, weights: &Weights, ids: &[i32], dtype: DType)
     let (tokens, slots) = (ints(ids.to_vec()), ints(vec![0; n]));
     let program = decoding_program(config, &spec).unwrap();
     let data = [("tokens", &tokens), ("slots", &slots), ("positions", &all), ("rows", &all)];
-    let outputs = ENGINE.compile(&program).unwrap().run(&mut state, &data).unwrap();
+    let outputs = ENGINE
+        .compile(&program, &Default::default())
+        .unwrap()
+        .run(&mut state, &data)
+        .unwrap()
+        .outputs()
+        .unwrap();
     outputs["logits"].to_f64()
 }
 
@@ -115,7 +121,13 @@ fn loss_and_gradients_are_those_of_transformers() {
             ("positions", &positions),
             ("weights", &mean),
         ];
-        let outputs = engine.compile(&program).unwrap().run(&mut state, &data).unwrap();
+        let outputs = engine
+            .compile(&program, &Default::default())
+            .unwrap()
+            .run(&mut state, &data)
+            .unwrap()
+            .outputs()
+            .unwrap();
         let loss = outputs["loss"].to_f64()[0];
         // The mean's weight is rounded to f32 (6e-8), the loss to f32.
         assert!((loss / expected.loss - 1.0).abs() < 1e-6, "{}: {loss}", path.display());

@@ -94,7 +94,7 @@ fn run(
         .iter()
         .filter_map(|i| data.get_key_value(i.name.as_str()).map(|(k, v)| (*k, v)))
         .collect();
-    executable.run(state, &wanted).unwrap()
+    executable.run(state, &wanted).unwrap().outputs().unwrap()
 }
 
 fn scalar(outputs: &Outputs, name: &str) -> f32 {
@@ -129,7 +129,7 @@ fn training_lowers_the_loss_of_every_variant() {
         for optimizer in [OptimizerConfig::muon(&config), OptimizerConfig::adamw(0.01)] {
             let recompute = Recompute::Cheap;
             let program = training_program(&config, &optimizer, shape, recompute).unwrap();
-            let mut executable = ENGINE.compile(&program).unwrap();
+            let mut executable = ENGINE.compile(&program, &Default::default()).unwrap();
             let mut state = fresh_state(&config, &optimizer);
             let batch = Batch::new(&config, shape, 1);
             let losses: Vec<f32> = (1..=8)
@@ -157,7 +157,7 @@ fn early_updates_do_the_same_as_late_ones() {
         let program = training_program(&config, optimizer, shape, Recompute::Nothing).unwrap();
         let mut state = fresh_state(&config, optimizer);
         let batch = Batch::new(&config, shape, 2).with(&STEP);
-        run(&mut ENGINE.compile(&program).unwrap(), &mut state, &batch);
+        run(&mut ENGINE.compile(&program, &Default::default()).unwrap(), &mut state, &batch);
         weights_of(&config, &state)
     };
     assert_eq!(after(&clipped), after(&unclipped));
@@ -173,12 +173,16 @@ fn parts_add_up_to_the_whole_batch() {
 
     let program = training_program(&config, &optimizer, whole, Recompute::Cheap).unwrap();
     let mut at_once = fresh_state(&config, &optimizer);
-    let outputs = run(&mut ENGINE.compile(&program).unwrap(), &mut at_once, &batch.with(&STEP));
+    let outputs = run(
+        &mut ENGINE.compile(&program, &Default::default()).unwrap(),
+        &mut at_once,
+        &batch.with(&STEP),
+    );
 
     let program = accumulation_program(&config, part, Recompute::Cheap).unwrap();
-    let mut accumulate = ENGINE.compile(&program).unwrap();
+    let mut accumulate = ENGINE.compile(&program, &Default::default()).unwrap();
     let program = update_program(&config, &optimizer).unwrap();
-    let mut update = ENGINE.compile(&program).unwrap();
+    let mut update = ENGINE.compile(&program, &Default::default()).unwrap();
     let mut in_parts = fresh_state(&config, &optimizer);
     let mut loss = 0.0;
     for rows in 0..2 {
@@ -219,7 +223,7 @@ fn a_step_above_the_limit_changes_nothing() {
     let batch = Batch::new(&config, shape, 2);
     let mut scalars = STEP;
     scalars[3].1 = 1e-6;
-    let mut executable = ENGINE.compile(&program).unwrap();
+    let mut executable = ENGINE.compile(&program, &Default::default()).unwrap();
     let outputs = run(&mut executable, &mut state, &batch.with(&scalars));
     assert!(scalar(&outputs, "grad_norm") > 1e-6);
     assert_eq!(weights_of(&config, &state), alive(&config, 5));
@@ -236,7 +240,7 @@ fn decoded(config: &LanguageConfig, tokens: &[i32], chunk: usize, caches: DType)
         caches,
     };
     let program = decoding_program(config, &spec).unwrap();
-    let mut executable = ENGINE.compile(&program).unwrap();
+    let mut executable = ENGINE.compile(&program, &Default::default()).unwrap();
     let mut state = Buffers::new();
     upload(&ENGINE, &alive(config, 5), &mut state).unwrap();
     for (name, ty) in cache_types(config, &spec) {
@@ -278,7 +282,8 @@ fn cached_decoding_agrees_with_evaluation() {
             ("targets", Tensor::i32([n], targets.clone()).unwrap()),
             ("positions", Tensor::i32([n], (0..n as i32).collect()).unwrap()),
         ]);
-        let outputs = run(&mut ENGINE.compile(&program).unwrap(), &mut state, &data);
+        let outputs =
+            run(&mut ENGINE.compile(&program, &Default::default()).unwrap(), &mut state, &data);
         let nll = outputs["nll"].to_f64();
         assert_eq!(nll[n - 1], 0.0, "an ignored target costs nothing");
         let whole = decoded(&config, &tokens, n, DType::F32);

@@ -180,7 +180,7 @@ impl Dispatch<'_> {
         match op {
             Op::Fill { value, .. } => fill(pool, *value, &outs[0]),
             Op::Reshape { .. } => copy(&ins[0], &outs[0]),
-            Op::Cast { .. } => cast(pool, &ins[0], &outs[0]),
+            Op::Cast { .. } => cast(pool, isa, &ins[0], &outs[0]),
             Op::Add => pointwise::add(pool, isa, operand(0), operand(1), output(0)),
             Op::Mul => pointwise::mul(pool, isa, operand(0), operand(1), output(0)),
             Op::Scale { by } => pointwise::scale(pool, isa, *by, operand(0), output(0)),
@@ -260,12 +260,12 @@ impl Dispatch<'_> {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
                 match ins[0].ty.dtype {
                     DType::F16 => {
-                        gather::gather(pool, ins[0].elements::<f16>(DType::F16), d, ids, y)
+                        gather::gather(pool, isa, ins[0].elements::<f16>(DType::F16), d, ids, y)
                     }
                     DType::BF16 => {
-                        gather::gather(pool, ins[0].elements::<bf16>(DType::BF16), d, ids, y);
+                        gather::gather(pool, isa, ins[0].elements::<bf16>(DType::BF16), d, ids, y);
                     }
-                    _ => gather::gather(pool, ins[0].f32(), d, ids, y),
+                    _ => gather::gather(pool, isa, ins[0].f32(), d, ids, y),
                 }
             }
             Op::GatherBackward { accumulate, .. } => {
@@ -449,18 +449,18 @@ fn fill(pool: &Pool, value: f32, to: &View<'_>) {
     }
 }
 
-fn cast(pool: &Pool, from: &View<'_>, to: &View<'_>) {
-    fn into<A: pointwise::Float>(pool: &Pool, x: &[A], to: &View<'_>) {
+fn cast(pool: &Pool, isa: Isa, from: &View<'_>, to: &View<'_>) {
+    fn into<A: pointwise::Float>(pool: &Pool, isa: Isa, x: &[A], to: &View<'_>) {
         match to.ty.dtype {
-            DType::F16 => pointwise::cast::<A, f16>(pool, x, to.elements_mut(DType::F16)),
-            DType::BF16 => pointwise::cast::<A, bf16>(pool, x, to.elements_mut(DType::BF16)),
-            _ => pointwise::cast::<A, f32>(pool, x, to.f32_mut()),
+            DType::F16 => pointwise::cast::<A, f16>(pool, isa, x, to.elements_mut(DType::F16)),
+            DType::BF16 => pointwise::cast::<A, bf16>(pool, isa, x, to.elements_mut(DType::BF16)),
+            _ => pointwise::cast::<A, f32>(pool, isa, x, to.f32_mut()),
         }
     }
     match from.ty.dtype {
-        DType::F16 => into::<f16>(pool, from.elements(DType::F16), to),
-        DType::BF16 => into::<bf16>(pool, from.elements(DType::BF16), to),
-        _ => into::<f32>(pool, from.f32(), to),
+        DType::F16 => into::<f16>(pool, isa, from.elements(DType::F16), to),
+        DType::BF16 => into::<bf16>(pool, isa, from.elements(DType::BF16), to),
+        _ => into::<f32>(pool, isa, from.f32(), to),
     }
 }
 

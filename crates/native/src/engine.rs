@@ -2,21 +2,30 @@
 //! one after another, each on all threads. Kernels are elsewhere; this file owns the pointers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stoa_graph::{
-    Buffer, Buffers, DType, Engine, EngineError, Executable, GraphError, InputKind, MemoryPlan, Op,
-    Output, Outputs, Program, Tensor, TensorData, TensorType, ValueId, node_cost,
+    Buffer, Buffers, CompileOptions, DType, DeviceId, Engine, EngineError, EngineFacts, Executable,
+    GraphError, InputKind, MemoryPlan, Op, OpProfile, Output, Outputs, Pending, PendingRun,
+    Program, Tensor, TensorData, TensorType, ValueId, node_cost,
 };
 
-use crate::dispatch::{Caches, Dispatch, View};
+use crate::account::{Live, Memory, StateBlock};
+use crate::dispatch::{Dispatch, View};
+use crate::gemm::FEW_ROWS;
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
-use crate::memory::Block;
+use crate::peak::fma_peak_gflops;
 use crate::plan::{Place, Plan};
 use crate::pool::Pool;
 use crate::step::{Kernel, Step};
+
+/// Devices of this engine: the processor with all its threads.
+const DEVICES: usize = 1;
+
+/// Loops of a sample of the peak, each of some milliseconds.
+const PEAK_RUNS: usize = 4;
 
 /// How a [`NativeEngine`] is set up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +34,7 @@ pub struct NativeOptions {
     pub threads: Option<usize>,
     /// Instruction set; `None` for the best this machine has.
     pub isa: Option<Isa>,
-    /// Programs that need more bytes than this are refused when compiled.
+    /// Bytes that all programs and buffers may take together; what exceeds them is refused.
     pub memory_limit_bytes: Option<usize>,
 }
 
@@ -33,7 +42,9 @@ pub struct NativeOptions {
 pub struct NativeEngine {
     pool: Arc<Pool>,
     isa: Isa,
-    memory_limit_bytes: Option<usize>,
+    memory: Arc<Memory>,
+    /// Best sample of the peak in GFLOP/s; 0 before the first.
+    peak_gflops: Mutex<f64>,
 }
 
 impl NativeEngine {
@@ -52,7 +63,8 @@ impl NativeEngine {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or_else(cores).max(1);
         let pool = Arc::new(Pool::new(threads));
-        Ok(NativeEngine { pool, isa, memory_limit_bytes: options.memory_limit_bytes })
+        let memory = Memory::new(options.memory_limit_bytes);
+        Ok(NativeEngine { pool, isa, memory, peak_gflops: Mutex::new(0.0) })
     }
 
     /// The threads.
@@ -65,16 +77,48 @@ impl NativeEngine {
         self.isa
     }
 
-    /// Programs that need more bytes than this are refused.
-    pub fn memory_limit_bytes(&self) -> Option<usize> {
-        self.memory_limit_bytes
+    fn peak(&self) -> std::sync::MutexGuard<'_, f64> {
+        self.peak_gflops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine for NativeEngine {
+    fn facts(&self) -> EngineFacts {
+        let threads = self.pool.threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        let peak = *self.peak();
+        EngineFacts {
+            name: format!("native ({}, {threads} thread{plural})", self.isa),
+            devices: vec!["cpu".to_owned()],
+            memory_limit_bytes: self.memory.limit_bytes(),
+            peak_flops: (peak > 0.0).then_some((DType::F32, 1e9 * peak)).into_iter().collect(),
+            few_rows: Some(FEW_ROWS),
+        }
     }
 
-    /// Like [`Engine::compile`], with access to what only this engine has: profiles.
-    ///
-    /// # Errors
-    /// See [`Engine::compile`].
-    pub fn compile_native(&self, program: &Program) -> Result<NativeExecutable, EngineError> {
+    fn sample_peak(&self) {
+        let sample = fma_peak_gflops(&self.pool, self.isa, PEAK_RUNS);
+        let mut peak = self.peak();
+        *peak = peak.max(sample);
+    }
+
+    fn upload_to(&self, device: DeviceId, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        device.check(DEVICES)?;
+        upload(&self.memory, tensor)
+    }
+
+    fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
+        let block = buffer.handle::<StateBlock>();
+        let block = block.ok_or_else(|| EngineError::ForeignBuffer("being downloaded".into()))?;
+        Ok(to_tensor(&buffer.ty, block.start())?)
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Executable>, EngineError> {
+        options.placement.check(program, DEVICES)?;
         let plan = Plan::new(program);
         let bytes = |kind: InputKind| -> usize {
             let of_kind = program.inputs().iter().filter(|i| i.kind == kind);
@@ -86,54 +130,32 @@ impl NativeEngine {
             arena_bytes: plan.arena_bytes + bytes(InputKind::Data),
             scratch_bytes: scratch.max().unwrap_or(0),
         };
-        if let Some(limit_bytes) = self.memory_limit_bytes.filter(|&l| memory.total_bytes() > l) {
-            return Err(EngineError::MemoryLimit { plan: memory, limit_bytes });
-        }
-        let arena = Block::zeroed(plan.arena_bytes, "intermediate values")?;
-        let checks = index_checks(program)?;
-        Ok(NativeExecutable {
+        Ok(Box::new(NativeExecutable {
+            checks: index_checks(program)?,
+            live: self.memory.program(memory, plan.arena_bytes)?,
             program: program.clone(),
             pool: Arc::clone(&self.pool),
             isa: self.isa,
             plan,
-            arena,
             memory,
-            checks,
-            caches: Caches::default(),
             profile: None,
-        })
+        }))
     }
 }
 
-impl Engine for NativeEngine {
-    fn name(&self) -> String {
-        let threads = self.pool.threads();
-        format!("native ({}, {threads} thread{})", self.isa, if threads == 1 { "" } else { "s" })
+/// A tensor as a buffer of this engine.
+fn upload(memory: &Arc<Memory>, tensor: &Tensor) -> Result<Buffer, EngineError> {
+    let ty = tensor.ty();
+    let mut state = memory.state(ty.size_bytes())?;
+    let (n, block) = (ty.elements(), state.block_mut());
+    match tensor.data() {
+        TensorData::F32(v) => block.elements_mut(n).copy_from_slice(v),
+        TensorData::BF16(v) => block.elements_mut(n).copy_from_slice(v),
+        TensorData::F16(v) => block.elements_mut(n).copy_from_slice(v),
+        TensorData::I32(v) => block.elements_mut(n).copy_from_slice(v),
+        TensorData::U32(v) => block.elements_mut(n).copy_from_slice(v),
     }
-
-    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
-        let ty = tensor.ty();
-        let mut block = Block::zeroed(ty.size_bytes(), "state")?;
-        let n = ty.elements();
-        match tensor.data() {
-            TensorData::F32(v) => block.elements_mut(n).copy_from_slice(v),
-            TensorData::BF16(v) => block.elements_mut(n).copy_from_slice(v),
-            TensorData::F16(v) => block.elements_mut(n).copy_from_slice(v),
-            TensorData::I32(v) => block.elements_mut(n).copy_from_slice(v),
-            TensorData::U32(v) => block.elements_mut(n).copy_from_slice(v),
-        }
-        Ok(Buffer { ty, handle: Box::new(block) })
-    }
-
-    fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
-        let block = buffer.handle.downcast_ref::<Block>();
-        let block = block.ok_or_else(|| EngineError::ForeignBuffer("being downloaded".into()))?;
-        Ok(to_tensor(&buffer.ty, block.start())?)
-    }
-
-    fn compile(&self, program: &Program) -> Result<Box<dyn Executable>, EngineError> {
-        Ok(Box::new(self.compile_native(program)?))
-    }
+    Ok(Buffer::new(ty, DeviceId::default(), state))
 }
 
 /// Copies a value out of the engine's memory.
@@ -153,67 +175,49 @@ fn to_tensor(ty: &TensorType, start: *const u8) -> Result<Tensor, GraphError> {
     Tensor::new(ty.shape.clone(), data)
 }
 
-/// A program with its plan and arena.
-pub struct NativeExecutable {
+/// A program with its plan.
+struct NativeExecutable {
     program: Program,
     pool: Arc<Pool>,
     isa: Isa,
     plan: Plan,
-    arena: Block,
     memory: MemoryPlan,
     checks: Vec<IndexCheck>,
-    caches: Caches,
     profile: Option<Vec<Duration>>,
+    /// The program on the engine's account.
+    live: Live,
 }
 
-/// Time spent in the steps of one op, over all profiled runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpProfile {
-    /// Op name; fused steps name both ops.
-    pub op: String,
-    /// Steps of this op in one run.
-    pub steps: usize,
-    /// Seconds of all runs.
-    pub seconds: f64,
-    /// Floating-point operations of one run, by the graph's cost.
-    pub flops: u64,
-    /// Bytes of one run, by the graph's cost.
-    pub bytes: u64,
+/// Where the values of a run lie.
+struct Bound {
+    /// By input of the program.
+    inputs: Vec<*mut u8>,
+    arena: *mut u8,
+}
+
+/// The outputs of a run: this engine is done when it returns.
+struct Returned {
+    outputs: Outputs,
+    memory: Arc<Memory>,
+}
+
+impl PendingRun for Returned {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn outputs(self: Box<Self>) -> Result<Outputs, EngineError> {
+        Ok(self.outputs)
+    }
+
+    fn buffers(self: Box<Self>) -> Result<Buffers, EngineError> {
+        let uploaded = self.outputs.iter();
+        let uploaded = uploaded.map(|(name, t)| Ok((name.clone(), upload(&self.memory, t)?)));
+        Ok(Buffers(uploaded.collect::<Result<_, EngineError>>()?))
+    }
 }
 
 impl NativeExecutable {
-    /// Starts counting time by step.
-    pub fn start_profile(&mut self) {
-        self.profile = Some(vec![Duration::ZERO; self.plan.steps.len()]);
-    }
-
-    /// Ends counting; time by op, longest first. Empty when no profile was started.
-    pub fn take_profile(&mut self) -> Vec<OpProfile> {
-        let Some(times) = self.profile.take() else { return Vec::new() };
-        let mut by_op: BTreeMap<String, OpProfile> = BTreeMap::new();
-        for (step, time) in self.plan.steps.iter().zip(times) {
-            let op = step_name(step);
-            let entry = by_op.entry(op.clone()).or_insert(OpProfile {
-                op,
-                steps: 0,
-                seconds: 0.0,
-                flops: 0,
-                bytes: 0,
-            });
-            let nodes = self.program.nodes().iter();
-            let made = |outputs: &[ValueId]| outputs.iter().any(|v| step.outputs.contains(v));
-            let cost: stoa_graph::Cost =
-                nodes.filter(|n| made(&n.outputs)).map(|n| node_cost(&self.program, n)).sum();
-            entry.steps += 1;
-            entry.seconds += time.as_secs_f64();
-            entry.flops += cost.flops;
-            entry.bytes += cost.bytes;
-        }
-        let mut profile: Vec<OpProfile> = by_op.into_values().collect();
-        profile.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        profile
-    }
-
     /// Address of each input's elements.
     fn bind(&self, state: &Buffers, data: &[(&str, &Tensor)]) -> Result<Vec<*mut u8>, EngineError> {
         for (name, _) in data {
@@ -229,7 +233,7 @@ impl NativeExecutable {
             let (found, start) = match input.kind {
                 InputKind::State => {
                     let buffer = state.get(&input.name)?;
-                    let block = buffer.handle.downcast_ref::<Block>();
+                    let block = buffer.handle::<StateBlock>();
                     let foreign = || EngineError::ForeignBuffer(input.name.clone());
                     (buffer.ty.clone(), block.ok_or_else(foreign)?.start())
                 }
@@ -252,11 +256,28 @@ impl NativeExecutable {
         bound.collect()
     }
 
+    /// Gives each state that this run updates bytes of its own.
+    fn own_updates(&self, state: &mut Buffers, inputs: &mut [*mut u8]) -> Result<(), EngineError> {
+        for output in self.program.outputs() {
+            let Output::Updates { state: name, .. } = output else { continue };
+            let Some(buffer) = state.0.get_mut(name) else { continue };
+            if !buffer.is_shared() {
+                continue;
+            }
+            let shared = buffer.handle::<StateBlock>();
+            let copy = shared.ok_or_else(|| EngineError::ForeignBuffer(name.clone()))?.copy()?;
+            let input = self.program.inputs().iter().position(|i| i.name == *name);
+            inputs[input.expect("updated states are inputs")] = copy.start();
+            *buffer = Buffer::new(buffer.ty.clone(), buffer.device, copy);
+        }
+        Ok(())
+    }
+
     /// Stores the updates that could not happen in place. A value that is itself the content of a
     /// state is read before any state is written, so that states may trade places.
-    fn copy_updates(&self, inputs: &[*mut u8]) {
+    fn copy_updates(&self, bound: &Bound) {
         let bytes_of = |value: ValueId| {
-            let view = self.view(inputs, value);
+            let view = self.view(bound, value);
             // SAFETY: the plan gave the value a place of this many bytes.
             unsafe { std::slice::from_raw_parts(view.start(), view.size_bytes()) }
         };
@@ -266,17 +287,18 @@ impl NativeExecutable {
             copies.iter().map(|(v, _)| from_input(v).then(|| bytes_of(*v).to_vec())).collect();
         for (&(value, state), early) in copies.iter().zip(&read_first) {
             let bytes = early.as_deref().unwrap_or_else(|| bytes_of(value));
+            let to = bound.inputs[state];
             // SAFETY: state and value have one type, checked by the builder; the source is the
-            // arena or a copy, never the state's own buffer.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), inputs[state], bytes.len()) };
+            // arena or a copy, never the state's own buffer, which `own_updates` made unshared.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         }
     }
 
-    fn view(&self, inputs: &[*mut u8], value: ValueId) -> View<'_> {
+    fn view(&self, bound: &Bound, value: ValueId) -> View<'_> {
         let start = match self.plan.places[value.index()] {
-            Place::Input(i) => inputs[i],
+            Place::Input(i) => bound.inputs[i],
             // SAFETY: the plan keeps offset + size within the arena it sized.
-            Place::Arena(offset) => unsafe { self.arena.start().add(offset) },
+            Place::Arena(offset) => unsafe { bound.arena.add(offset) },
             Place::None => std::ptr::null_mut(),
         };
         View::new(start, self.program.ty(value))
@@ -318,20 +340,23 @@ impl Executable for NativeExecutable {
         &mut self,
         state: &mut Buffers,
         data: &[(&str, &Tensor)],
-    ) -> Result<Outputs, EngineError> {
+    ) -> Result<Pending, EngineError> {
         let inputs = self.bind(state, data)?;
+        let mut workspace = self.live.memory().borrow(self.plan.arena_bytes)?;
+        let workspace = workspace.get();
+        let mut bound = Bound { inputs, arena: workspace.arena.start() };
         for check in &self.checks {
-            check.check(|input| self.view(&inputs, self.program.inputs()[input].value).i32())?;
+            check.check(|input| self.view(&bound, self.program.inputs()[input].value).i32())?;
         }
-        let mut caches = std::mem::take(&mut self.caches);
+        self.own_updates(state, &mut bound.inputs)?;
         let mut profile = self.profile.take();
         for (at, step) in self.plan.steps.iter().enumerate() {
             let started = profile.is_some().then(Instant::now);
             let views = |values: &[ValueId]| -> Vec<View> {
-                values.iter().map(|&v| self.view(&inputs, v)).collect()
+                values.iter().map(|&v| self.view(&bound, v)).collect()
             };
             let (ins, outs) = (views(&step.inputs), views(&step.outputs));
-            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut caches }.run(
+            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut workspace.caches }.run(
                 &step.kernel,
                 &ins,
                 &outs,
@@ -341,18 +366,48 @@ impl Executable for NativeExecutable {
             }
         }
         self.profile = profile;
-        self.caches = caches;
         let returned = self.program.outputs().iter().filter_map(|output| match output {
             Output::Returned { name, value } => Some((name, *value)),
             Output::Updates { .. } => None,
         });
-        let returned: Result<Outputs, EngineError> = returned
+        let outputs: Result<Outputs, EngineError> = returned
             .map(|(name, value)| {
-                let start = self.view(&inputs, value).start();
+                let start = self.view(&bound, value).start();
                 Ok((name.clone(), to_tensor(self.program.ty(value), start)?))
             })
             .collect();
-        self.copy_updates(&inputs);
-        returned
+        self.copy_updates(&bound);
+        let memory = Arc::clone(self.live.memory());
+        Ok(Pending::new(Returned { outputs: outputs?, memory }))
+    }
+
+    fn start_profile(&mut self) {
+        self.profile = Some(vec![Duration::ZERO; self.plan.steps.len()]);
+    }
+
+    fn take_profile(&mut self) -> Vec<OpProfile> {
+        let Some(times) = self.profile.take() else { return Vec::new() };
+        let mut by_op: BTreeMap<String, OpProfile> = BTreeMap::new();
+        for (step, time) in self.plan.steps.iter().zip(times) {
+            let op = step_name(step);
+            let entry = by_op.entry(op.clone()).or_insert(OpProfile {
+                op,
+                steps: 0,
+                seconds: 0.0,
+                flops: 0,
+                bytes: 0,
+            });
+            let nodes = self.program.nodes().iter();
+            let made = |outputs: &[ValueId]| outputs.iter().any(|v| step.outputs.contains(v));
+            let cost: stoa_graph::Cost =
+                nodes.filter(|n| made(&n.outputs)).map(|n| node_cost(&self.program, n)).sum();
+            entry.steps += 1;
+            entry.seconds += time.as_secs_f64();
+            entry.flops += cost.flops;
+            entry.bytes += cost.bytes;
+        }
+        let mut profile: Vec<OpProfile> = by_op.into_values().collect();
+        profile.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        profile
     }
 }

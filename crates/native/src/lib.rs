@@ -4,6 +4,7 @@
 //! written once for all of them; [`pool`] shares tasks among a fixed set of threads. How work is
 //! split depends on shapes alone, so results are bitwise the same for any number of threads.
 
+mod account;
 mod dispatch;
 mod engine;
 pub mod gemm;
@@ -16,5 +17,5 @@ mod plan;
 pub mod pool;
 mod step;
 
-pub use engine::{NativeEngine, NativeExecutable, NativeOptions, OpProfile};
+pub use engine::{NativeEngine, NativeOptions};
 pub use memory::return_large_blocks;

@@ -1,5 +1,5 @@
-//! Aligned, zeroed byte blocks: the arena and the buffers of state. Allocation failure is an
-//! error, not an abort, so that an absurd size is refused politely.
+//! Aligned, zeroed byte blocks: arenas and the buffers of state. Allocation failure is an error, not
+//! an abort. What may be allocated together is decided in `account`.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;

@@ -21,7 +21,7 @@ use crate::{engine, model};
 /// # Errors
 /// A model that cannot be loaded, settings outside their range.
 pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
-    let mut assistant = model::assistant(&args.run, engine::native(machine)?, terminal)?;
+    let mut assistant = model::assistant(&args.run, engine::open(machine)?, terminal)?;
     let settings = settings(&args.sampling);
     match &args.prompt {
         Some(prompt) => answer_once(&mut assistant, args, prompt, &settings, terminal),

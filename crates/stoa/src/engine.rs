@@ -1,7 +1,10 @@
-//! The engine the machine options ask for, within the memory there is.
+//! The engine the machine options ask for, within the memory there is. No other file of the binary
+//! names an engine.
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use stoa_graph::DType;
+use stoa_graph::{DType, Engine};
 use stoa_models::{LanguageConfig, OptimizerConfig, optimizer_state, parameters};
 use stoa_native::{NativeEngine, NativeOptions};
 
@@ -10,11 +13,11 @@ use crate::cli::MachineArgs;
 /// Most threads an engine is made with: beyond this a number is a slip of the keyboard.
 const MOST_THREADS: usize = 1024;
 
-/// The CPU engine. Without `--memory-limit` the limit is the memory of the machine.
+/// The engine of this machine. Without `--memory-limit` the limit is the memory of the machine.
 ///
 /// # Errors
 /// An instruction set that does not exist or that this machine lacks, an absurd thread count.
-pub fn native(machine: &MachineArgs) -> anyhow::Result<NativeEngine> {
+pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
     let threads = machine.threads;
     if let Some(n) = threads.filter(|n| !(1..=MOST_THREADS).contains(n)) {
         anyhow::bail!("--threads {n} is out of range; give 1 to {MOST_THREADS}");
@@ -22,7 +25,7 @@ pub fn native(machine: &MachineArgs) -> anyhow::Result<NativeEngine> {
     let isa = machine.isa.as_deref().map(str::parse).transpose().context("--isa")?;
     stoa_native::return_large_blocks();
     let memory_limit_bytes = machine.memory_limit.or_else(machine_memory);
-    Ok(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?)
+    Ok(Arc::new(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?))
 }
 
 /// Refuses a model whose weights and optimizer state alone exceed the limit, before any of it is
@@ -31,7 +34,7 @@ pub fn native(machine: &MachineArgs) -> anyhow::Result<NativeEngine> {
 /// # Errors
 /// When they do.
 pub fn check_state(
-    engine: &NativeEngine,
+    engine: &dyn Engine,
     model: &LanguageConfig,
     optimizer: &OptimizerConfig,
 ) -> anyhow::Result<()> {
@@ -42,7 +45,7 @@ pub fn check_state(
         ty.shape.iter().map(|&n| n as f64).product::<f64>() * size_of::<f32>() as f64
     };
     let needed: f64 = types.map(bytes).sum();
-    let Some(limit) = engine.memory_limit_bytes() else { return Ok(()) };
+    let Some(limit) = engine.facts().memory_limit_bytes else { return Ok(()) };
     let gib = |bytes: f64| bytes / f64::from(1_u32 << 30);
     anyhow::ensure!(
         needed <= limit as f64,

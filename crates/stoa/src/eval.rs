@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use stoa_graph::{Buffers, DType};
+use stoa_graph::{Buffers, DType, Placement};
 use stoa_models::{upload, with_matrix_dtype};
 use stoa_tokens::{TokenShard, Tokenizer};
 use stoa_training::{Documents, Evaluator, token_bytes};
@@ -35,7 +35,7 @@ pub fn run(
 
 fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let files = RunFiles::new(run);
-    let engine = engine::native(machine)?;
+    let engine = engine::open(machine)?;
     let directory = model::directory(run, terminal)?;
     let (config, weights) = stoa_models::load(&directory)?;
     let tokenizer = Tokenizer::open(&files.tokenizer())?;
@@ -44,9 +44,16 @@ fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyh
     let documents = Documents::from_shards(vec![shard], &tokenizer)?;
     let bytes = token_bytes(&tokenizer);
     let rows = (ROWS.0, ROWS.1.min(config.max_time));
-    let mut evaluator = Evaluator::new(&engine, &config, &documents, &bytes, rows, usize::MAX)?;
+    let mut evaluator = Evaluator::new(
+        (&*engine, &Placement::default()),
+        &config,
+        &documents,
+        &bytes,
+        rows,
+        usize::MAX,
+    )?;
     let mut state = Buffers::new();
-    upload(&engine, &with_matrix_dtype(&config, &weights, DType::F32), &mut state)?;
+    upload(&*engine, &with_matrix_dtype(&config, &weights, DType::F32), &mut state)?;
     let evaluation = evaluator.run(&mut state)?;
     let summary = json!({
         "bits_per_byte": evaluation.bits_per_byte(),

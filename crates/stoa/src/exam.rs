@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -172,7 +171,7 @@ pub fn run(
     let questions = questions(&square, &square.corpus()?, seed, count);
     let (config, weights) = stoa_models::load(&model::directory(run, terminal)?)?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
-    let engine = Arc::new(engine::native(machine)?);
+    let engine = engine::open(machine)?;
     let mut assistant = model::examinee(engine, &config, &weights, tokenizer)?;
     let answers = ask(&mut assistant, &questions, "exam", terminal)?;
     let exam = Exam::new(&questions, answers, None);

@@ -9,9 +9,8 @@ use stoa_assistant::{
     Assistant, AssistantOptions, AssistantParts, ChatTemplate, LocalTime, Overflow,
     default_end_tokens,
 };
-use stoa_graph::{Buffers, DType};
+use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, upload};
-use stoa_native::NativeEngine;
 use stoa_tokens::Tokenizer;
 use stoa_training::{CHAT_TEMPLATE, Checkpoints, verify_checkpoint};
 
@@ -58,13 +57,12 @@ pub fn directory(run: &Path, terminal: &Terminal) -> anyhow::Result<PathBuf> {
 /// Model files that cannot be used.
 pub fn assistant(
     run: &Path,
-    engine: NativeEngine,
+    engine: Arc<dyn Engine>,
     terminal: &Terminal,
 ) -> anyhow::Result<Assistant> {
     let directory = directory(run, terminal)?;
     let read = || format!("cannot load the model in {}", directory.display());
-    let parts =
-        AssistantParts::read(&directory, None, Arc::new(engine), DType::F32).with_context(read)?;
+    let parts = AssistantParts::read(&directory, None, engine, DType::F32).with_context(read)?;
     let options =
         AssistantOptions { overflow: Overflow::DropOldest, ..AssistantOptions::default() };
     Ok(Assistant::new(parts, options)?)
@@ -75,7 +73,7 @@ pub fn assistant(
 /// # Errors
 /// Weights that do not fit, memory.
 pub fn examinee(
-    engine: Arc<NativeEngine>,
+    engine: Arc<dyn Engine>,
     config: &LanguageConfig,
     weights: &Weights,
     tokenizer: Tokenizer,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stoa_assistant::{Conversation, Message, Settings, silent};
-use stoa_native::NativeEngine;
+use stoa_graph::Engine;
 use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
 use stoa_training::{Checkpoints, Metric, StageKind, read_metrics, report};
 
@@ -25,7 +25,7 @@ const SAMPLE_TOKENS: usize = 60;
 pub fn samples(
     prepared: &Prepared,
     prompts: &[String],
-    engine: &Arc<NativeEngine>,
+    engine: &Arc<dyn Engine>,
 ) -> anyhow::Result<Vec<(String, String)>> {
     if prompts.is_empty() {
         return Ok(Vec::new());

@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stoa_graph::{Engine, Placement};
 use stoa_models::{Weights, initialize};
-use stoa_native::NativeEngine;
-use stoa_native::peak::fma_peak_gflops;
 use stoa_tokens::{IM_END, TokenShard, Tokenizer};
 use stoa_training::{
     CHAT_TEMPLATE, ChatFormat, ChatTokens, Checkpoints, DialogueExamples, Documents,
@@ -36,7 +35,7 @@ pub fn run(
         TrainCommand::Chat(args) => (args, StageKind::Chat),
         TrainCommand::Example => return example(terminal),
     };
-    let engine = engine::native(machine)?;
+    let engine = engine::open(machine)?;
     let prepared = Prepared::read(args)?;
     let interrupt = Interrupt::listen()?;
     let resume = match (args.resume, args.changed_settings) {
@@ -44,7 +43,7 @@ pub fn run(
         (true, false) => Resume::SameSettings,
         (true, true) => Resume::ChangedSettings,
     };
-    let outcome = prepared.train(&engine, kind, resume, terminal, interrupt.flag())?;
+    let outcome = prepared.train(&*engine, kind, resume, terminal, interrupt.flag())?;
     let summary = Summary::of(&outcome);
     terminal.result(&summary, || {
         let state =
@@ -176,7 +175,7 @@ impl Prepared {
     /// No pretrained model to begin a chat stage with, or training that fails.
     pub fn train(
         &self,
-        engine: &NativeEngine,
+        engine: &dyn Engine,
         kind: StageKind,
         resume: Resume,
         terminal: &Terminal,
@@ -196,6 +195,7 @@ impl Prepared {
         let token_bytes = token_bytes(&self.tokenizer);
         let setup = Setup {
             engine,
+            placement: &Placement::default(),
             directory,
             seed: self.run.seed,
             model: &self.run.model,
@@ -206,7 +206,6 @@ impl Prepared {
             held_out: self.held_out.as_ref().map(|d| d as &dyn Examples),
             token_bytes: &token_bytes,
             attachments: &attachments,
-            peak_flops: Some(1e9 * fma_peak_gflops(engine.pool(), engine.isa(), PEAK_RUNS)),
             changed_settings: resume == Resume::ChangedSettings,
         };
         let mut progress = StageProgress {
@@ -284,10 +283,6 @@ impl Prepared {
     }
 }
 
-/// Loops of pure multiply-adds that measure the peak behind MFU; each is some milliseconds. Enough of them
-/// that a busy moment does not make the peak too low.
-const PEAK_RUNS: usize = 25;
-
 /// Last figures seen, for the line after the bar.
 #[derive(Default)]
 struct Seen {
@@ -339,8 +334,8 @@ impl Progress for StageProgress {
             message += &format!("· loss {loss:.3} ");
         }
         message += &format!("· {:.0} tok/s ", metrics.tokens_per_second);
-        if let Some(mfu) = metrics.mfu {
-            message += &format!("· MFU {:.0} % ", mfu * 100.0);
+        if let (Some(mfu), Some(peak)) = (metrics.mfu, metrics.peak_flops) {
+            message += &format!("· MFU {:.0} % of {:.0} GFLOP/s ", mfu * 100.0, peak / 1e9);
         }
         if let Some(bpb) = self.seen.bits_per_byte {
             message += &format!("· {bpb:.3} bpb");

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stoa_graph::Engine;
 use stoa_models::initialize;
-use stoa_native::NativeEngine;
 use stoa_posts::ingest::IngestOptions;
 use stoa_posts::{Corpus, Document, PostsError, Split, Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
@@ -56,7 +56,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         "--effort {} is out of range; give a factor such as 0.1 or 3",
         args.effort
     );
-    let engine = Arc::new(engine::native(machine)?);
+    let engine = engine::open(machine)?;
     let interrupt = Interrupt::listen()?;
     let files = RunFiles::new(&args.dir);
     files::create_directory(&args.dir.join("corpus"))?;
@@ -77,7 +77,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         return Ok(());
     }
     drop((prepared, engine));
-    let mut assistant = model::assistant(&args.dir, engine::native(machine)?, terminal)?;
+    let mut assistant = model::assistant(&args.dir, engine::open(machine)?, terminal)?;
     let settings = chat::settings(&SamplingArgs::calm(args.seed));
     let history = args.dir.join("chat_history.txt");
     chat::converse(&mut assistant, None, &settings, &history, &interrupt)
@@ -311,7 +311,7 @@ pub struct Trained {
 /// Both stages; `None` when stopped.
 fn train(
     prepared: &Prepared,
-    engine: &NativeEngine,
+    engine: &dyn Engine,
     terminal: &Terminal,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Trained>> {
@@ -346,7 +346,7 @@ fn examine(
     prepared: &Prepared,
     text: &Text,
     args: &UpArgs,
-    engine: &Arc<NativeEngine>,
+    engine: &Arc<dyn Engine>,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<Exam>> {
     let Some(square) = &text.square else { return Ok(None) };

@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let around = [&[end], &tokens[..], &[end]].concat();
     let documents = Documents::new(vec![tokens], &tokenizer)?;
     let engine = NativeEngine::new(NativeOptions::default())?;
+    let placement = stoa_graph::Placement::default();
 
     for seed in 1..=seeds {
         let directory = out.join(format!("seed-{seed}"));
@@ -78,6 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut losses = Losses::default();
         let setup = Setup {
             engine: &engine,
+            placement: &placement,
             directory: &directory.join("run"),
             seed,
             model: &run.model,
@@ -88,7 +90,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             held_out: None,
             token_bytes: &[],
             attachments: &[],
-            peak_flops: None,
             changed_settings: false,
         };
         let outcome = Trainer::start(setup, weights, 0)?.run(

@@ -1,7 +1,7 @@
 //! Bits per byte on held-out text: negative log-likelihood / ln 2 / bytes, special tokens left out
 //! of both, bytes those of the raw tokens (nanochat, loss_eval.py). Comparable between tokenizers.
 
-use stoa_graph::{Buffers, Engine, Executable};
+use stoa_graph::{Buffers, Engine, Executable, Placement};
 use stoa_models::{LanguageConfig, TrainingShape, evaluation_program};
 use stoa_tokens::{TokenId, Tokenizer};
 
@@ -60,7 +60,7 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// [`TrainingError::NoData`], or what the engine says to the program.
     pub fn new(
-        engine: &dyn Engine,
+        (engine, placement): (&dyn Engine, &Placement),
         config: &LanguageConfig,
         examples: &'a dyn Examples,
         token_bytes: &'a [u32],
@@ -72,7 +72,7 @@ impl<'a> Evaluator<'a> {
             return Err(TrainingError::NoData("held-out text"));
         }
         let shape = TrainingShape { batch: rows, time, segmented: true };
-        let executable = engine.compile(&evaluation_program(config, shape)?)?;
+        let executable = engine.compile(&evaluation_program(config, shape)?, &placement.into())?;
         Ok(Evaluator { examples, packing, token_bytes, executable, rows, most_rows })
     }
 
@@ -92,7 +92,7 @@ impl<'a> Evaluator<'a> {
             let batch = tensors.into_batch(1)?;
             let data: Vec<_> =
                 batch.bindings().into_iter().filter(|(name, _)| *name != "weights").collect();
-            let outputs = self.executable.run(state, &data)?;
+            let outputs = self.executable.run(state, &data)?.outputs()?;
             let nll = outputs["nll"].as_f32().expect("the program returns f32");
             for (&target, &nll) in targets.iter().zip(nll) {
                 let bytes = if target == IGNORED { 0 } else { self.bytes_of(target) };

@@ -42,8 +42,12 @@ pub struct StepMetrics {
     pub tokens: u64,
     /// Tokens of this step by its seconds.
     pub tokens_per_second: f64,
-    /// Share of the given peak, when one was given.
+    /// Share of `peak_flops`, when the engine knows its peak.
     pub mfu: Option<f64>,
+    /// FLOP/s in f32: the best sample of the engine's peak up to this step, or what the run reached
+    /// if that is more. It only rises within a run.
+    #[serde(default)]
+    pub peak_flops: Option<f64>,
 }
 
 /// What an evaluation found.

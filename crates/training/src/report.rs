@@ -30,6 +30,14 @@ fn by_stage(metrics: &[Metric], pick: impl Fn(&Metric) -> Option<(StageKind, f64
         .collect()
 }
 
+/// The peak that a step's MFU is a share of.
+fn peak_flops(metric: &Metric) -> Option<f64> {
+    match metric {
+        Metric::Step(m) => m.peak_flops,
+        Metric::Evaluation(_) => None,
+    }
+}
+
 fn charts(metrics: &[Metric]) -> Vec<LineChart> {
     let step = |pick: fn(&crate::StepMetrics) -> Option<f64>| {
         by_stage(metrics, |metric| match metric {
@@ -41,13 +49,20 @@ fn charts(metrics: &[Metric]) -> Vec<LineChart> {
         Metric::Evaluation(m) => Some((m.stage, m.bits_per_byte)),
         Metric::Step(_) => None,
     });
+    let peak = metrics.iter().filter_map(peak_flops).fold(0.0, f64::max);
+    let of_peak = format!("of {:.0} GFLOP/s in f32, the best measured", peak / 1e9);
+    let mfu = by_stage(metrics, |metric| match metric {
+        // All steps as shares of one peak: the best one known by the end.
+        Metric::Step(m) => m.mfu.map(|mfu| (m.stage, mfu * m.peak_flops.map_or(1.0, |p| p / peak))),
+        Metric::Evaluation(_) => None,
+    });
     [
         ("Training loss", "nats per token", step(|m| m.loss.map(f64::from))),
         ("Held-out text", "bits per byte", held_out),
         ("Learning rate of the matrices", "", step(|m| Some(f64::from(m.lr)))),
         ("Gradient norm", "", step(|m| m.grad_norm.map(f64::from))),
         ("Speed", "tokens per second", step(|m| Some(m.tokens_per_second))),
-        ("Share of the peak (MFU)", "", step(|m| m.mfu)),
+        ("Share of the peak (MFU)", if peak > 0.0 { &of_peak } else { "" }, mfu),
     ]
     .into_iter()
     .filter(|(_, _, series)| !series.is_empty())
@@ -77,7 +92,8 @@ mod tests {
                 skipped: i == 3,
                 tokens: 100 * i,
                 tokens_per_second: 1234.5,
-                mfu: None,
+                mfu: (i != 3).then_some(0.5),
+                peak_flops: Some(if i < 5 { 1e12 } else { 2e12 }),
             })
         };
         let evaluation = Metric::Evaluation(EvaluationMetrics {
@@ -96,9 +112,12 @@ mod tests {
             ..Default::default()
         };
         let html = report.to_html();
-        // Loss, held-out, rate, norm and speed; no MFU was given.
-        assert_eq!(html.matches("<svg").count(), 5);
-        assert_eq!(html.matches("<desc").count(), 5);
+        // Loss, held-out, rate, norm, speed and MFU.
+        assert_eq!(html.matches("<svg").count(), 6);
+        assert_eq!(html.matches("<desc").count(), 6);
+        // Half of the peak as it was known at step 1 is a quarter of the peak that was found later.
+        assert!(html.contains("pretrain: from 0.25 at step 1 to 0.5 at step 5"));
+        assert!(html.contains("of 2000 GFLOP/s"));
         assert!(html.contains("pretrain: from 5 at step 1 to 1 at step 5"));
         assert!(html.contains("class=\"legend\""), "two stages have a legend");
         assert_eq!(curves(&[]), None);

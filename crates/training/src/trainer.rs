@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 use stoa_graph::{
-    Buffers, DType, Engine, Executable, MemoryPlan, Outputs, Program, Tensor, program_cost,
+    Buffers, CompileOptions, DType, Engine, Executable, MemoryPlan, Outputs, Placement, Program,
+    Tensor, program_cost,
 };
 use stoa_models::{
     LanguageConfig, ModelError, TrainingShape, Weights, accumulation_program, download,
     gradient_name, model_weights, optimizer_state, parameters, training_program, update_program,
-    upload, with_matrix_dtype,
+    upload_to, with_matrix_dtype,
 };
 
 use crate::TrainingError;
@@ -35,6 +36,8 @@ type Result<T> = std::result::Result<T, TrainingError>;
 pub struct Setup<'a> {
     /// Runs the programs.
     pub engine: &'a dyn Engine,
+    /// Where parameters, moments and data lie.
+    pub placement: &'a Placement,
     /// Directory of the run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
     pub directory: &'a Path,
     /// Seed of the run.
@@ -55,8 +58,6 @@ pub struct Setup<'a> {
     pub token_bytes: &'a [u32],
     /// Files to put into each checkpoint, by name: the tokenizer, for instance.
     pub attachments: &'a [(String, Vec<u8>)],
-    /// Peak of the hardware in FLOP/s, for MFU.
-    pub peak_flops: Option<f64>,
     /// A resumed stage may have another configuration than its checkpoint.
     pub changed_settings: bool,
 }
@@ -103,6 +104,8 @@ pub struct Trainer<'a> {
     saved_step: Option<u64>,
     /// Step and bits per byte of the last evaluation.
     last_evaluation: Option<(u64, f64)>,
+    /// What MFU is a share of: the best sample so far, or what this run reached if that is more.
+    peak_flops: Option<f64>,
     /// Held while the run goes on, so that no second process trains in the same directory.
     _lock: File,
 }
@@ -200,7 +203,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let lock = lock(setup.directory)?;
         checkpoints.clear_unfinished()?;
-        let Setup { engine, model, stage, seed, .. } = setup;
+        let Setup { engine, placement, model, stage, seed, .. } = setup;
         let main = Source::new(setup.examples, stage.time, seed, "training text")?;
         let total = stage.steps(main.packing().rows());
         let order = match setup.mixed.filter(|_| stage.dialogue_share > 0.0) {
@@ -214,16 +217,18 @@ impl<'a> Trainer<'a> {
         let shape = (stage.rows, stage.time);
         let evaluator = setup.held_out.map(|text| {
             let most = stage.evaluation_rows;
-            Evaluator::new(engine, model, text, setup.token_bytes, shape, most)
+            Evaluator::new((engine, placement), model, text, setup.token_bytes, shape, most)
         });
         let weights = with_matrix_dtype(model, &model_weights(model, weights)?, DType::F32);
         let mut buffers = Buffers::new();
-        upload(engine, &weights, &mut buffers)?;
-        upload(engine, &checked(&setup, optimizer)?, &mut buffers)?;
+        upload_to(engine, placement, &weights, &mut buffers)?;
+        upload_to(engine, placement, &checked(&setup, optimizer)?, &mut buffers)?;
         if matches!(step, Step::Accumulated { .. }) {
             for parameter in parameters(model) {
                 let zero = Tensor::zeros(&parameter.ty(DType::F32));
-                buffers.insert(gradient_name(&parameter.name), engine.upload(&zero)?);
+                let name = gradient_name(&parameter.name);
+                let buffer = engine.upload_to(placement.device(&name), &zero)?;
+                buffers.insert(name, buffer);
             }
         }
         Ok(Trainer {
@@ -238,6 +243,7 @@ impl<'a> Trainer<'a> {
             checkpoints,
             saved_step,
             last_evaluation: None,
+            peak_flops: None,
             _lock: lock,
             setup,
         })
@@ -262,6 +268,7 @@ impl<'a> Trainer<'a> {
             self.state.step + 1,
         )?;
         progress.begin(self.setup.kind, self.done(), self.total);
+        self.sample_peak();
         let (mut tokens, mut seconds) = (0u64, 0.0);
         loop {
             self.evaluate_if_due(&mut metrics, &mut events, clock, progress)?;
@@ -278,6 +285,7 @@ impl<'a> Trainer<'a> {
             let step_tokens = self.state.tokens - before;
             (tokens, seconds) = (tokens + step_tokens, seconds + step_seconds);
             let flops_per_second = self.flops_per_step as f64 / step_seconds;
+            self.peak_flops = self.peak_flops.map(|peak| peak.max(flops_per_second));
             let report = StepMetrics {
                 step: self.state.step,
                 stage: self.setup.kind,
@@ -287,7 +295,8 @@ impl<'a> Trainer<'a> {
                 skipped: verdict != Verdict::Applied,
                 tokens: self.state.tokens,
                 tokens_per_second: step_tokens as f64 / step_seconds,
-                mfu: self.setup.peak_flops.map(|peak| flops_per_second / peak),
+                mfu: self.peak_flops.map(|peak| flops_per_second / peak),
+                peak_flops: self.peak_flops,
             };
             record_step(&mut events, clock.unix_seconds(), &report)?;
             progress.step(&report);
@@ -378,16 +387,18 @@ impl<'a> Trainer<'a> {
         let (loss, outputs) = match &mut self.step {
             Step::Fused(step) => {
                 let data: Vec<_> = batches[0].bindings().into_iter().chain(scalars).collect();
-                let outputs = step.run(&mut self.buffers, &data)?;
+                let outputs = step.run(&mut self.buffers, &data)?.outputs()?;
                 (scalar(&outputs, "loss"), outputs)
             }
             Step::Accumulated { accumulate, update } => {
                 let mut loss = 0.0;
                 for batch in &batches {
-                    let outputs = accumulate.run(&mut self.buffers, &batch.bindings())?;
+                    let outputs =
+                        accumulate.run(&mut self.buffers, &batch.bindings())?.outputs()?;
                     loss += scalar(&outputs, "loss");
                 }
-                (loss, update.run(&mut self.buffers, &scalars.collect::<Vec<_>>())?)
+                let pending = update.run(&mut self.buffers, &scalars.collect::<Vec<_>>())?;
+                (loss, pending.outputs()?)
             }
         };
         self.state.step += 1;
@@ -415,6 +426,7 @@ impl<'a> Trainer<'a> {
         let due = done == 0 || done >= self.total || is_multiple(done, every) || scored;
         let Some(evaluator) = self.evaluator.as_mut().filter(|_| due) else { return Ok(()) };
         let found = evaluator.run(&mut self.buffers)?;
+        self.sample_peak();
         let report = EvaluationMetrics {
             step: self.state.step,
             stage: self.setup.kind,
@@ -431,6 +443,14 @@ impl<'a> Trainer<'a> {
         events.scalars(clock.unix_seconds(), report.step, &scalars)?;
         progress.evaluation(&report);
         metrics.append(&Metric::Evaluation(report))
+    }
+
+    /// Measures the peak again: samples are spread over the run, so that other work on the machine
+    /// at one moment does not make the peak too low.
+    fn sample_peak(&mut self) {
+        self.setup.engine.sample_peak();
+        let sampled = self.setup.engine.facts().peak_flops.get(&DType::F32).copied();
+        self.peak_flops = sampled.map(|peak| peak.max(self.peak_flops.unwrap_or(0.0)));
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -459,6 +479,7 @@ impl<'a> Trainer<'a> {
         )?;
         self.saved_step = Some(self.state.step);
         self.checkpoints.prune(self.setup.stage.keep_checkpoints)?;
+        self.sample_peak();
         progress.checkpoint(&path);
         Ok(())
     }
@@ -480,16 +501,18 @@ fn scalar(outputs: &Outputs, name: &str) -> f32 {
 /// Programs of a step, and its floating-point operations.
 fn compile(setup: &Setup<'_>) -> Result<(Step, u64)> {
     let Setup { engine, model, stage, .. } = *setup;
+    let options = CompileOptions::from(setup.placement);
     let shape = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
     let flops = |program: &Program| program_cost(program).flops;
     if stage.accumulation == 1 {
         let program = training_program(model, &stage.groups, shape, stage.recompute.into())?;
-        return Ok((Step::Fused(engine.compile(&program)?), flops(&program)));
+        return Ok((Step::Fused(engine.compile(&program, &options)?), flops(&program)));
     }
     let part = accumulation_program(model, shape, stage.recompute.into())?;
     let whole = update_program(model, &stage.groups)?;
     let total = flops(&part) * stage.accumulation as u64 + flops(&whole);
-    let (accumulate, update) = (engine.compile(&part)?, engine.compile(&whole)?);
+    let (accumulate, update) =
+        (engine.compile(&part, &options)?, engine.compile(&whole, &options)?);
     Ok((Step::Accumulated { accumulate, update }, total))
 }
 

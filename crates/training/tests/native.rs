@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use stoa_graph::Placement;
 use stoa_models::{Weights, initialize};
 use stoa_native::{NativeEngine, NativeOptions};
 use stoa_tokens::{Tokenizer, TrainOptions};
@@ -36,6 +37,7 @@ struct World {
     answers: DialogueExamples,
     bytes: Vec<u32>,
     run: Run,
+    placement: Placement,
 }
 
 const TRADES: [&str; 5] = ["baker", "potter", "weaver", "smith", "miller"];
@@ -68,7 +70,8 @@ impl World {
         change(&mut file);
         let run = file.resolve(tokenizer.vocab_size()).unwrap();
         let bytes = token_bytes(&tokenizer);
-        World { tokenizer, documents, held_out, answers, bytes, run }
+        let placement = Placement::default();
+        World { tokenizer, documents, held_out, answers, bytes, run, placement }
     }
 
     fn setup<'a>(
@@ -80,6 +83,7 @@ impl World {
         let chat = kind == StageKind::Chat;
         Setup {
             engine,
+            placement: &self.placement,
             directory,
             seed: self.run.seed,
             model: &self.run.model,
@@ -90,7 +94,6 @@ impl World {
             held_out: Some(&self.held_out),
             token_bytes: &self.bytes,
             attachments: &[],
-            peak_flops: None,
             changed_settings: false,
         }
     }

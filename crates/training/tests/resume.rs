@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use stoa_graph::Placement;
 use stoa_graph::reference::{ReferenceEngine, Rounding};
 use stoa_models::{Weights, initialize, load};
 use stoa_tokens::{TokenId, Tokenizer, TrainOptions};
@@ -40,6 +41,7 @@ struct World {
     held_out: Documents,
     bytes: Vec<u32>,
     run: Run,
+    placement: Placement,
 }
 
 impl World {
@@ -55,12 +57,13 @@ impl World {
         let file = RunFile::parse(&format!("{RUN}{extra}"), Path::new("run.toml")).unwrap();
         let run = file.resolve(tokenizer.vocab_size()).unwrap();
         let bytes = token_bytes(&tokenizer);
-        World { tokenizer, documents, held_out, bytes, run }
+        World { tokenizer, documents, held_out, bytes, run, placement: Placement::default() }
     }
 
     fn setup<'a>(&'a self, directory: &'a Path) -> Setup<'a> {
         Setup {
             engine: &ENGINE,
+            placement: &self.placement,
             directory,
             seed: self.run.seed,
             model: &self.run.model,
@@ -71,7 +74,6 @@ impl World {
             held_out: Some(&self.held_out),
             token_bytes: &self.bytes,
             attachments: &[],
-            peak_flops: Some(1e9),
             changed_settings: false,
         }
     }

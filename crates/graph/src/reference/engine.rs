@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Array, Rounding, evaluate};
 use crate::{
-    Buffer, Buffers, Engine, EngineError, Executable, GraphError, InputKind, MemoryPlan, Output,
-    Outputs, Program, Tensor,
+    Buffer, Buffers, CompileOptions, DeviceId, Engine, EngineError, EngineFacts, Executable,
+    GraphError, InputKind, MemoryPlan, Output, Outputs, Pending, PendingRun, Program, Tensor,
+    TensorType,
 };
 
 /// Runs programs on the reference. State stays in f64 between runs when rounding is
@@ -23,15 +24,17 @@ impl ReferenceEngine {
 }
 
 impl Engine for ReferenceEngine {
-    fn name(&self) -> String {
-        match self.rounding {
-            Rounding::Exact => "reference (f64)".into(),
-            Rounding::Declared => "reference (f64, rounded to declared types)".into(),
-        }
+    fn facts(&self) -> EngineFacts {
+        let name = match self.rounding {
+            Rounding::Exact => "reference (f64)",
+            Rounding::Declared => "reference (f64, rounded to declared types)",
+        };
+        EngineFacts { name: name.into(), devices: vec!["host".into()], ..EngineFacts::default() }
     }
 
-    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
-        Ok(Buffer { ty: tensor.ty(), handle: Box::new(Array::from(tensor)) })
+    fn upload_to(&self, device: DeviceId, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        device.check(1)?;
+        Ok(Buffer::new(tensor.ty(), device, Array::from(tensor)))
     }
 
     fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
@@ -39,13 +42,38 @@ impl Engine for ReferenceEngine {
         Ok(array.to_tensor(buffer.ty.dtype)?)
     }
 
-    fn compile(&self, program: &Program) -> Result<Box<dyn Executable>, EngineError> {
+    fn compile(
+        &self,
+        program: &Program,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Executable>, EngineError> {
+        options.placement.check(program, 1)?;
         Ok(Box::new(ReferenceExecutable { program: program.clone(), rounding: self.rounding }))
     }
 }
 
 fn array<'a>(name: &str, buffer: &'a Buffer) -> Result<&'a Array, EngineError> {
-    buffer.handle.downcast_ref().ok_or_else(|| EngineError::ForeignBuffer(name.to_owned()))
+    buffer.handle().ok_or_else(|| EngineError::ForeignBuffer(name.to_owned()))
+}
+
+/// The returned values of a run that is done.
+struct Returned(Vec<(String, TensorType, Array)>);
+
+impl PendingRun for Returned {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn outputs(self: Box<Self>) -> Result<Outputs, EngineError> {
+        let tensor =
+            |(name, ty, array): (String, TensorType, Array)| Ok((name, array.to_tensor(ty.dtype)?));
+        self.0.into_iter().map(tensor).collect()
+    }
+
+    fn buffers(self: Box<Self>) -> Result<Buffers, EngineError> {
+        let buffer = |(name, ty, array)| (name, Buffer::new(ty, DeviceId::default(), array));
+        Ok(Buffers(self.0.into_iter().map(buffer).collect()))
+    }
 }
 
 struct ReferenceExecutable {
@@ -106,27 +134,24 @@ impl Executable for ReferenceExecutable {
         &mut self,
         state: &mut Buffers,
         data: &[(&str, &Tensor)],
-    ) -> Result<Outputs, EngineError> {
+    ) -> Result<Pending, EngineError> {
         for (name, _) in data {
             self.program.input(name)?;
         }
         let given = self.inputs(state, &data.iter().copied().collect())?;
         let given: Vec<Option<&Array>> = given.iter().map(Some).collect();
         let values = evaluate(&self.program, &given, self.rounding)?;
-        let mut returned = Outputs::new();
+        let mut returned = Vec::new();
         for output in self.program.outputs() {
-            let ty = self.program.ty(output.value());
-            let array = &values[output.value().index()];
+            let ty = self.program.ty(output.value()).clone();
+            let array = values[output.value().index()].clone();
             match output {
-                Output::Returned { name, .. } => {
-                    returned.insert(name.clone(), array.to_tensor(ty.dtype)?);
-                }
+                Output::Returned { name, .. } => returned.push((name.clone(), ty, array)),
                 Output::Updates { state: name, .. } => {
-                    let handle = Box::new(array.clone());
-                    state.insert(name.clone(), Buffer { ty: ty.clone(), handle });
+                    state.insert(name.clone(), Buffer::new(ty, DeviceId::default(), array));
                 }
             }
         }
-        Ok(returned)
+        Ok(Pending::new(Returned(returned)))
     }
 }

@@ -1,5 +1,5 @@
 //! Casts between float formats, rounded to nearest even, and fills. Results are the same on every
-//! instruction set, so the best one is taken.
+//! instruction set.
 
 use half::{bf16, f16};
 
@@ -71,9 +71,8 @@ impl Float for bf16 {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn cast<A: Float, B: Float>(pool: &Pool, x: &[A], y: &mut [B]) {
+pub fn cast<A: Float, B: Float>(pool: &Pool, isa: Isa, x: &[A], y: &mut [B]) {
     assert_eq!(x.len(), y.len(), "cast: lengths differ");
-    let isa = Isa::detect();
     let to = Disjoint::new(y);
     pool.run(x.len().div_ceil(TASK), &|task, _| {
         let start = task * TASK;

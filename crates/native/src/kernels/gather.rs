@@ -12,12 +12,11 @@ const TASK: usize = 1 << 14;
 ///
 /// # Panics
 /// If an id lies outside the table or y is not [n, d]; the engine checks ids before it runs.
-pub fn gather<T: Float>(pool: &Pool, table: &[T], d: usize, ids: &[i32], y: &mut [f32]) {
+pub fn gather<T: Float>(pool: &Pool, isa: Isa, table: &[T], d: usize, ids: &[i32], y: &mut [f32]) {
     assert_eq!(y.len(), ids.len() * d, "gather: y is [ids, d]");
     if d == 0 {
         return;
     }
-    let isa = Isa::detect();
     let per_task = (TASK / d).max(1);
     let y = Disjoint::new(y);
     pool.run(ids.len().div_ceil(per_task), &|task, _| {

@@ -149,7 +149,7 @@ fn decoding_step_by_step() {
             steps.push(step);
         }
         let reference = ReferenceEngine::new(Rounding::Declared);
-        let mut expected = reference.compile(&program).unwrap();
+        let mut expected = reference.compile(&program, &Default::default()).unwrap();
         let mut state = upload(&reference, &program, &weights);
         let expected: Vec<Array> = steps
             .iter()
@@ -157,11 +157,11 @@ fn decoding_step_by_step() {
             .collect();
         each_isa(|engines| {
             for engine in engines {
-                let mut executable = engine.compile(&program).unwrap();
+                let mut executable = engine.compile(&program, &Default::default()).unwrap();
                 let mut state = upload(engine, &program, &weights);
                 for (t, (step, expected)) in steps.iter().zip(&expected).enumerate() {
                     let found = run_with(&mut *executable, &mut state, step);
-                    let what = format!("{dtype} step {t} on {}", engine.name());
+                    let what = format!("{dtype} step {t} on {}", engine.facts().name);
                     // Two sides may round a cache entry to different neighbours in bf16 (8 bits).
                     let tolerance = if dtype == DType::F32 { 64.0 * ULP } else { 1.0 / 256.0 };
                     assert_close(&what, &found["logits"], expected, tolerance);

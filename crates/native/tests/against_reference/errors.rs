@@ -48,7 +48,7 @@ fn refusal(program: &Program, data: &[(&str, &Tensor)]) -> [String; 2] {
         });
         let inputs: BTreeMap<String, Array> = inputs.collect();
         let mut state = upload(engine, program, &inputs);
-        let mut executable = engine.compile(program).unwrap();
+        let mut executable = engine.compile(program, &Default::default()).unwrap();
         let error = executable.run(&mut state, data).expect_err("refused");
         for (name, buffer) in &state.0 {
             let tensor = engine.download(buffer).unwrap();
@@ -111,13 +111,13 @@ fn targets_and_cache_places_outside() {
     }
     // The position of what is left out is not read.
     let native = engine();
-    let mut executable = native.compile(&program).unwrap();
+    let mut executable = native.compile(&program, &Default::default()).unwrap();
     let zeros = BTreeMap::from([("cache".to_owned(), Array::zeros(&[2, 4, 2]))]);
     let mut state = upload(&native, &program, &zeros);
     let slots = Tensor::i32([3], vec![0, -1, -1]).unwrap();
     let positions = Tensor::i32([3], vec![0, 99, -7]).unwrap();
     let data = [("new", &x), ("slots", &slots), ("positions", &positions)];
-    executable.run(&mut state, &data).unwrap();
+    let _ = executable.run(&mut state, &data).unwrap();
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn state_that_is_missing_or_of_another_engine() {
     let program = lookup(Ids::Plain);
     let ids = Tensor::i32([4], vec![0; 4]).unwrap();
     let native = engine();
-    let mut executable = native.compile(&program).unwrap();
+    let mut executable = native.compile(&program, &Default::default()).unwrap();
     let missing = executable.run(&mut Buffers::new(), &[("ids", &ids)]);
     assert!(matches!(missing, Err(EngineError::Graph(GraphError::UnknownName { .. }))));
     let mut state = Buffers::new();
@@ -167,7 +167,10 @@ fn a_memory_limit_refuses_when_compiled() {
     let limited = |memory_limit_bytes| {
         let options =
             NativeOptions { threads: Some(1), memory_limit_bytes, ..NativeOptions::default() };
-        NativeEngine::new(options).unwrap().compile(&program).map(|e| e.memory())
+        NativeEngine::new(options)
+            .unwrap()
+            .compile(&program, &Default::default())
+            .map(|e| e.memory())
     };
     let plan = limited(None).unwrap();
     // The state, and both products (one is read while the other is made).
@@ -175,8 +178,9 @@ fn a_memory_limit_refuses_when_compiled() {
     assert!(plan.arena_bytes >= 8 << 20 && plan.arena_bytes < 9 << 20, "{plan:?}");
     assert_eq!(limited(Some(plan.total_bytes())).unwrap(), plan, "exactly enough is enough");
     match limited(Some(plan.total_bytes() - 1)) {
-        Err(EngineError::MemoryLimit { plan: refused, limit_bytes }) => {
-            assert_eq!((refused, limit_bytes), (plan, plan.total_bytes() - 1));
+        Err(EngineError::MemoryLimit { plan: refused, total_bytes, limit_bytes, .. }) => {
+            let bytes = plan.total_bytes();
+            assert_eq!((refused, total_bytes, limit_bytes), (plan, bytes, bytes - 1));
         }
         other => panic!("{other:?}"),
     }

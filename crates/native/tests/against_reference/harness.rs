@@ -66,7 +66,7 @@ pub fn run_on(
     program: &Program,
     inputs: &BTreeMap<String, Array>,
 ) -> BTreeMap<String, Tensor> {
-    let mut executable = engine.compile(program).unwrap();
+    let mut executable = engine.compile(program, &Default::default()).unwrap();
     let mut state = upload(engine, program, inputs);
     let mut results = run_with(&mut *executable, &mut state, inputs);
     for output in program.outputs() {
@@ -101,7 +101,7 @@ pub fn run_with(
         .map(|i| (i.name.clone(), inputs[&i.name].to_tensor(program.ty(i.value).dtype).unwrap()))
         .collect();
     let data: Vec<(&str, &Tensor)> = data.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    executable.run(state, &data).unwrap()
+    executable.run(state, &data).unwrap().outputs().unwrap()
 }
 
 /// Runs on all engines; results within `tolerance` of the reference, by name, and the same bits
@@ -133,7 +133,7 @@ fn check_results(
     each_isa(|engines| {
         let mut first: Option<BTreeMap<String, Tensor>> = None;
         for engine in engines {
-            let what = format!("{what}, {}", engine.name());
+            let what = format!("{what}, {}", engine.facts().name);
             let found = run_on(engine, program, inputs);
             check(&what, &found);
             let first = first.get_or_insert_with(|| found.clone());

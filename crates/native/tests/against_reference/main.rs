@@ -16,3 +16,4 @@ mod optimizers;
 mod pointwise;
 mod programs;
 mod rows;
+mod state;

@@ -250,7 +250,7 @@ fn training_steps_follow_the_reference_and_do_not_depend_on_threads() {
         let reference = ReferenceEngine::new(Rounding::Exact);
         let steps = 6;
         let runs = |engine: &dyn Engine| {
-            let mut executable = engine.compile(&program).unwrap();
+            let mut executable = engine.compile(&program, &Default::default()).unwrap();
             let mut state = upload(engine, &program, &inputs);
             let mut losses = Vec::new();
             for step in 0..steps {
@@ -277,11 +277,11 @@ fn training_steps_follow_the_reference_and_do_not_depend_on_threads() {
             let found: Vec<_> = engines.iter().map(|engine| runs(engine)).collect();
             for (engine, (losses, states)) in engines.iter().zip(&found) {
                 for (step, loss) in losses.iter().enumerate() {
-                    let what = format!("loss of step {step}, {}", engine.name());
+                    let what = format!("loss of step {step}, {}", engine.facts().name);
                     assert_close(&what, loss, &Array::from(&expected_losses[step]), DEEP);
                 }
                 for (name, state) in states {
-                    let what = format!("{name}, {}", engine.name());
+                    let what = format!("{name}, {}", engine.facts().name);
                     // Six steps on, errors went through the orthogonalisation of small gradients.
                     assert_close(&what, state, &Array::from(&expected[name]), 50.0 * DEEP);
                     let same = bits(state) == bits(&found[0].1[name]);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use stoa_graph::{Buffers, DType, Engine, Executable, Tensor};
+use stoa_graph::{Buffers, CompileOptions, DType, Executable, Tensor};
 use stoa_models::{
     DecodingSpec, LanguageConfig, Mlp, cache_types, decoding_program, parameters, save_model,
     upload, with_matrix_dtype,
@@ -42,24 +42,13 @@ pub fn run(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let engine = engine::native(machine)?;
+    let engine = engine::open(machine)?;
     let config = llama(args.size);
     let dtype = match args.weights {
         WeightType::F32 => DType::F32,
         WeightType::F16 => DType::F16,
         WeightType::Bf16 => DType::BF16,
     };
-    let mut state = Buffers::new();
-    let drawn = parameters(&config).into_iter().map(|p| anyhow::Ok((p.name.clone(), drawn(&p)?)));
-    let weights = with_matrix_dtype(&config, &drawn.collect::<anyhow::Result<_>>()?, dtype);
-    if let Some(directory) = &args.save {
-        fs::create_dir_all(directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        save_model(directory, &config, &weights)?;
-    }
-    let weight_bytes = weights.values().map(|t| t.ty().size_bytes()).sum();
-    upload(&engine, &weights, &mut state)?;
-    drop(weights);
     let prompt = args.prompt.next_multiple_of(CHUNK).max(CHUNK);
     let spec = |tokens| DecodingSpec {
         tokens,
@@ -69,11 +58,25 @@ pub fn run(
         weights: dtype,
         caches: DType::F16,
     };
+    // First, so that a model over the memory limit is refused before it is made.
+    let mut prefill =
+        engine.compile(&decoding_program(&config, &spec(CHUNK))?, &CompileOptions::default())?;
+    let mut decode =
+        engine.compile(&decoding_program(&config, &spec(1))?, &CompileOptions::default())?;
+    let mut state = Buffers::new();
+    let drawn = parameters(&config).into_iter().map(|p| anyhow::Ok((p.name.clone(), drawn(&p)?)));
+    let weights = with_matrix_dtype(&config, &drawn.collect::<anyhow::Result<_>>()?, dtype);
+    if let Some(directory) = &args.save {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        save_model(directory, &config, &weights)?;
+    }
+    let weight_bytes = weights.values().map(|t| t.ty().size_bytes()).sum();
+    upload(&*engine, &weights, &mut state)?;
+    drop(weights);
     for (name, ty) in cache_types(&config, &spec(1)) {
         state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
     }
-    let mut prefill = engine.compile(&decoding_program(&config, &spec(CHUNK))?)?;
-    let mut decode = engine.compile(&decoding_program(&config, &spec(1))?)?;
     let mut bar = terminal.bar("decode", (prompt + args.tokens) as u64, "tokens");
     let mut feed = |executable: &mut dyn Executable, at: usize, tokens: usize| {
         let started = Instant::now();
@@ -86,7 +89,7 @@ pub fn run(
             ("rows", Tensor::i32([1], vec![tokens as i32 - 1])?),
         ];
         let given: Vec<(&str, &Tensor)> = data.iter().map(|(n, t)| (*n, t)).collect();
-        let mut results = executable.run(&mut state, &given)?;
+        let mut results = executable.run(&mut state, &given)?.outputs()?;
         let seconds = started.elapsed().as_secs_f64();
         bar.update((at + tokens) as u64, "");
         anyhow::Ok((seconds, results.remove("logits")))
@@ -109,7 +112,7 @@ pub fn run(
     let steps = (0..args.tokens).map(|i| Ok(feed(decode.as_mut(), prompt + i, 1)?.0));
     let steps = steps.collect::<anyhow::Result<Vec<f64>>>()?;
     let report = Report {
-        engine: engine.name(),
+        engine: engine.facts().name,
         size: format!("{:?}", args.size),
         weights: dtype.to_string(),
         prompt_tokens: prompt,

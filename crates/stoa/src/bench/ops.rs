@@ -1,15 +1,11 @@
 //! `stoa bench ops`: where the time of a training step goes, and each op's share of the FMA peak.
 
 use serde::Serialize;
-use stoa_graph::{Engine, Executable, Tensor};
-use stoa_native::peak::fma_peak_gflops;
+use stoa_graph::{CompileOptions, DType, OpProfile, Tensor};
 
 use crate::cli::{BenchOpsArgs, MachineArgs};
 use crate::engine;
 use crate::terminal::Terminal;
-
-/// Loops of pure multiply-adds, of which the best is the peak.
-const PEAK_RUNS: usize = 5;
 
 #[derive(Serialize)]
 struct Report {
@@ -36,11 +32,10 @@ struct Row {
 /// # Errors
 /// When the engine refuses the workload.
 pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
-    let engine = engine::native(machine)?;
-    let peak = fma_peak_gflops(engine.pool(), engine.isa(), PEAK_RUNS);
+    let engine = engine::open(machine)?;
     let step = args.size.step(args.size.recompute())?;
-    let mut executable = engine.compile_native(&step.program)?;
-    let mut state = step.state(&engine)?;
+    let mut executable = engine.compile(&step.program, &CompileOptions::default())?;
+    let mut state = step.state(&*engine)?;
     let lr = Tensor::scalar(1.0);
     let mut bar = terminal.bar("profile", args.steps as u64 + 1, "steps");
     for at in 0..=args.steps {
@@ -48,13 +43,16 @@ pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> a
             executable.start_profile();
         }
         let count = Tensor::scalar((at + 1) as f32);
-        executable.run(&mut state, &step.inputs(&count, &lr))?;
+        executable.run(&mut state, &step.inputs(&count, &lr))?.outputs()?;
+        // Between the steps, so that a busy moment does not make the peak too low.
+        engine.sample_peak();
         bar.update(at as u64 + 1, "");
     }
     let profile = executable.take_profile();
+    let peak = engine.facts().peak_flops.get(&DType::F32).map_or(f64::NAN, |peak| peak / 1e9);
     let runs = args.steps.max(1) as f64;
     let total: f64 = profile.iter().map(|p| p.seconds).sum();
-    let row = |p: stoa_native::OpProfile| {
+    let row = |p: OpProfile| {
         let seconds = p.seconds / runs;
         let gflops = p.flops as f64 / seconds / 1e9;
         Row {
@@ -68,7 +66,7 @@ pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> a
         }
     };
     let report = Report {
-        engine: engine.name(),
+        engine: engine.facts().name,
         size: format!("{:?}", args.size),
         fma_peak_gflops: peak,
         step_seconds: total / runs,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use stoa_graph::{Engine, Tensor};
+use stoa_graph::{CompileOptions, Tensor};
 
 use super::{median, peak_rss_bytes};
 use crate::cli::{BenchTrainArgs, MachineArgs, Workload};
@@ -34,18 +34,18 @@ pub fn run(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let engine = engine::native(machine)?;
+    let engine = engine::open(machine)?;
     let recompute = args.recompute.map_or(args.size.recompute(), Into::into);
     let step = args.size.step(recompute)?;
-    let mut executable = engine.compile(&step.program)?;
-    let mut state = step.state(&engine)?;
+    let mut executable = engine.compile(&step.program, &CompileOptions::default())?;
+    let mut state = step.state(&*engine)?;
     let total = args.warmup + args.steps;
     let mut bar = terminal.bar("bench", total as u64, "steps");
     let (mut seconds, mut loss) = (Vec::new(), Vec::new());
     for at in 0..total {
         let (count, lr) = (Tensor::scalar((at + 1) as f32), Tensor::scalar(1.0));
         let started = Instant::now();
-        let outputs = executable.run(&mut state, &step.inputs(&count, &lr))?;
+        let outputs = executable.run(&mut state, &step.inputs(&count, &lr))?.outputs()?;
         seconds.push(started.elapsed().as_secs_f64());
         loss.extend(outputs["loss"].as_f32().and_then(|v| v.first()));
         bar.update(at as u64 + 1, &format!("{:.3} s", seconds[at]));
@@ -54,7 +54,7 @@ pub fn run(
     let step_seconds = median(&timed);
     let flops = stoa_graph::program_cost(&step.program).flops;
     let report = Report {
-        engine: engine.name(),
+        engine: engine.facts().name,
         size: format!("{:?}", args.size),
         tokens_per_second: step.tokens as f64 / step_seconds,
         step_seconds: timed,
