@@ -14,10 +14,12 @@ use stoa_assistant::{
     Assistant, AssistantOptions, AssistantParts, ChatTemplate, Completion, FinishReason, Request,
     Sampler, Sampling, Settings, Timings, TokenId, silent,
 };
-use stoa_graph::reference::{ReferenceEngine, Rounding};
-use stoa_graph::{Buffers, DType, Engine, Tensor};
-use stoa_models::{LanguageConfig, TrainingShape, evaluation_program, upload};
-use tiny::{VOCAB, assistant, grouped, native, plain, prompt, requests, sampled, squared};
+use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
+use stoa_graph::{Buffers, DType, DeviceId, Engine, Placement, Tensor};
+use stoa_models::{LanguageConfig, TrainingShape, evaluation_program, parameters, upload};
+use tiny::{
+    VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, squared,
+};
 
 fn engines() -> [Arc<dyn Engine>; 2] {
     [native(2), Arc::new(ReferenceEngine::new(Rounding::Declared))]
@@ -121,6 +123,33 @@ fn an_answer_depends_on_its_request_alone() {
         for (request, expected) in requests.iter().zip(expected.unwrap()) {
             let answer = alone.generate(&request.prompt, &request.settings, &mut silent).unwrap();
             assert_eq!(comparable(answer), expected);
+        }
+    }
+}
+
+#[test]
+fn two_devices_and_deferred_results_change_no_answer() {
+    let requests = requests(3);
+    let far = DeviceId(1);
+    for config in [plain(), grouped()] {
+        let options = AssistantOptions { rows: 32, ..AssistantOptions::default() };
+        let reference = Arc::new(ReferenceEngine::new(Rounding::Declared));
+        let mut one = assistant(reference, config.clone(), options);
+        let expected = one.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+
+        let second_layer = |name: &String| name.starts_with("model.layers.1.");
+        let names = parameters(&config).into_iter().map(|p| p.name).filter(second_layer);
+        let placement = Placement(names.map(|name| (name, far)).collect());
+        let engine = DeferredEngine::new(2, Rounding::Declared);
+        let mut two = assistant_on(Arc::new(engine.clone()), &placement, config, options);
+        let answers = two.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+        for (answer, expected) in answers.into_iter().zip(expected) {
+            assert_eq!(comparable(answer), comparable(expected));
+        }
+        for (name, device) in engine.placed() {
+            // Caches lie with the layer whose keys and values they hold.
+            let expected = name.starts_with("model.layers.1.") || name.starts_with("cache.1.");
+            assert_eq!(device == far, expected, "{name}");
         }
     }
 }

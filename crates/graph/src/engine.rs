@@ -128,6 +128,9 @@ pub enum EngineError {
         /// The device of the buffer.
         found: DeviceId,
     },
+    /// A run whose caller did not wait for it failed; what it was to make does not exist.
+    #[error("a deferred run failed: {0}")]
+    Deferred(String),
     /// A buffer was made by another engine.
     #[error("the buffer `{0}` was made by another engine; upload it to this one")]
     ForeignBuffer(String),

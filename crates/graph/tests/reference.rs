@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use draws::Draws;
 use proptest::prelude::*;
-use stoa_graph::reference::{Array, ReferenceEngine, Rounding, run, run_rounded};
+use stoa_graph::reference::{Array, DeferredEngine, ReferenceEngine, Rounding, run, run_rounded};
 use stoa_graph::{
-    AttentionSpec, Buffer, Buffers, Builder, DType, DeviceId, Engine, EngineError, GraphError,
-    Nonlinearity, Program, RopeSpec, Tensor, TensorType, ValueId,
+    AttentionSpec, Buffer, Buffers, Builder, CompileOptions, DType, DeviceId, Engine, EngineError,
+    GraphError, Nonlinearity, Placement, Program, RopeSpec, Tensor, TensorType, ValueId,
 };
 
 /// Both sides compute in f64, in another order: a few roundings of 2⁻⁵³ of values near 1.
@@ -311,6 +311,51 @@ fn wrong_bindings_are_refused_and_leave_state_alone() {
     buffers.insert("w", foreign);
     let error = executable.run(&mut buffers, &[("x", &x), ("ids", &ids)]).err().unwrap();
     assert!(matches!(error, EngineError::ForeignBuffer(name) if name == "w"));
+}
+
+#[test]
+fn deferred_runs_are_done_in_order_when_waited_for() {
+    let engine = DeferredEngine::new(2, Rounding::Declared);
+    let far = DeviceId(1);
+    let options = CompileOptions { placement: Placement([("w".to_owned(), far)].into()) };
+    let mut executable = engine.compile(&counting_program(), &options).unwrap();
+    let expected = [("half", 0), ("ids", 0), ("w", 1), ("x", 0)];
+    assert_eq!(engine.placed(), expected.map(|(name, at)| (name.to_owned(), DeviceId(at))).into());
+    let tensor = |shape: &[usize], values: &[f64], dtype| {
+        Tensor::from_f64(&TensorType::new(dtype, shape), values).unwrap()
+    };
+    let mut buffers = Buffers::new();
+    let half = tensor(&[2, 1], &[0.5, -0.5], DType::BF16);
+    let w = tensor(&[2], &[1.0, 2.0], DType::F32);
+    buffers.insert("half", engine.upload(&half).unwrap());
+    buffers.insert("w", engine.upload(&w).unwrap());
+    let x = Tensor::f32([2], vec![0.5, 0.5]).unwrap();
+    let ids = Tensor::i32([2], vec![0, 1]).unwrap();
+    let data = [("x", &x), ("ids", &ids)];
+    let misplaced = executable.run(&mut buffers, &data).unwrap_err().to_string();
+    assert_eq!(misplaced, "`w` lies on device 0, the program expects it on device 1");
+    buffers.insert("w", engine.upload_to(far, &w).unwrap());
+    let first = executable.run(&mut buffers, &data).unwrap();
+    // The second run is not waited for, yet the third sees its update.
+    drop(executable.run(&mut buffers, &data).unwrap());
+    let third = executable.run(&mut buffers, &data).unwrap();
+    assert_eq!((engine.queued(), first.is_ready(), third.is_ready()), (3, false, false));
+    let kept = third.buffers().unwrap();
+    assert_eq!(engine.queued(), 3, "outputs that stay on the engine need no waiting");
+    assert_eq!(first.outputs().unwrap()["y"].as_f32().unwrap(), [1.0, 0.0]);
+    assert_eq!(engine.queued(), 2);
+    let y = engine.download(kept.get("y").unwrap()).unwrap();
+    assert_eq!((y.as_f32().unwrap(), engine.queued()), (&[16.0, 0.0][..], 0));
+    let w = buffers.get("w").unwrap();
+    assert_eq!((w.device, engine.download(w).unwrap().as_f32().unwrap()[0]), (far, 8.0));
+    // A run that fails says so where it is waited for, and so does what came from it.
+    let outside = Tensor::i32([2], vec![0, 2]).unwrap();
+    let failing = executable.run(&mut buffers, &[("x", &x), ("ids", &outside)]).unwrap();
+    let after = executable.run(&mut buffers, &data).unwrap();
+    let message = "a deferred run failed: gather: index 2 at position 1 is outside 0..2";
+    assert_eq!(after.outputs().unwrap_err().to_string(), message);
+    assert_eq!(failing.outputs().unwrap_err().to_string(), message);
+    assert_eq!(engine.download(buffers.get("w").unwrap()).unwrap_err().to_string(), message);
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     let text = gather_text(args, machine, &files, terminal)?;
     let train_tokens = tokenize(&text, &files, terminal)?;
     let prepared = Prepared::open(run_file(args, &text, train_tokens, &files))?;
-    let Some(trained) = train(&prepared, &engine, terminal, interrupt.flag())? else {
+    let Some(trained) = train(&prepared, &*engine, terminal, interrupt.flag())? else {
         terminal.note(format!("stopped; `stoa up --dir {}` goes on", args.dir.display()));
         return Ok(());
     };

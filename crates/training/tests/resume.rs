@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use stoa_graph::Placement;
-use stoa_graph::reference::{ReferenceEngine, Rounding};
-use stoa_models::{Weights, initialize, load};
+use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
+use stoa_graph::{DeviceId, Placement};
+use stoa_models::{Weights, gradient_name, initialize, load, optimizer_state, parameters};
 use stoa_tokens::{TokenId, Tokenizer, TrainOptions};
 use stoa_training::*;
 
@@ -179,6 +179,35 @@ fn a_run_killed_anywhere_ends_in_the_same_bits() {
             world.train(broken.path(), None);
             assert!(curve(broken.path()) == expected.0, "curve after {kills:?}");
             assert!(final_bytes(broken.path(), 12) == expected.1, "weights after {kills:?}");
+        }
+    }
+}
+
+#[test]
+fn two_devices_and_deferred_results_change_nothing() {
+    for extra in ["", "accumulation = 2\n"] {
+        let world = World::new(extra);
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        world.train(one.path(), None);
+
+        let (model, stage) = (&world.run.model, &world.run.pretrain);
+        let names = parameters(model).into_iter().flat_map(|p| [gradient_name(&p.name), p.name]);
+        let names = names.chain(optimizer_state(model, &stage.groups).into_keys());
+        let (near, far) = (DeviceId(0), DeviceId(1));
+        let placement =
+            Placement(names.filter(|name| name.contains("mlp")).map(|name| (name, far)).collect());
+        let engine = DeferredEngine::new(2, Rounding::Declared);
+        let setup = Setup { engine: &engine, placement: &placement, ..world.setup(two.path()) };
+        let mut trainer = Trainer::start(setup, world.initial(), 0).unwrap();
+        assert!(trainer.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap().finished);
+        assert!(curve(two.path()) == curve(one.path()));
+        assert!(final_bytes(two.path(), 12) == final_bytes(one.path(), 12));
+
+        let placed = engine.placed();
+        assert!(placed.keys().any(|name| name.contains("mlp.up_proj.weight.")), "{placed:?}");
+        for (name, device) in placed {
+            let expected = if name.contains("mlp") { far } else { near };
+            assert_eq!(device, expected, "{name}");
         }
     }
 }

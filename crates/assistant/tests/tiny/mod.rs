@@ -7,8 +7,10 @@ use stoa_assistant::{
     Assistant, AssistantOptions, AssistantParts, ChatTemplate, Request, Sampling, Settings,
     TokenId, default_end_tokens,
 };
-use stoa_graph::{Buffers, Engine, Tensor};
-use stoa_models::{LanguageConfig, Mlp, SlidingWindow, Weights, initialize, uniform_bits, upload};
+use stoa_graph::{Buffers, Engine, Placement, Tensor};
+use stoa_models::{
+    LanguageConfig, Mlp, SlidingWindow, Weights, initialize, uniform_bits, upload_to,
+};
 use stoa_native::{NativeEngine, NativeOptions};
 use stoa_tokens::{DEFAULT_SPECIAL_TOKENS, Pattern, Tokenizer, TrainOptions};
 
@@ -105,8 +107,18 @@ pub fn assistant(
     config: LanguageConfig,
     options: AssistantOptions,
 ) -> Assistant {
+    assistant_on(engine, &Placement::default(), config, options)
+}
+
+/// An assistant of a tiny model whose weights lie as `placement` says.
+pub fn assistant_on(
+    engine: Arc<dyn Engine>,
+    placement: &Placement,
+    config: LanguageConfig,
+    options: AssistantOptions,
+) -> Assistant {
     let mut state = Buffers::new();
-    upload(&*engine, &weights(&config, 5), &mut state).unwrap();
+    upload_to(&*engine, placement, &weights(&config, 5), &mut state).unwrap();
     let tokenizer = tokenizer();
     let parts = AssistantParts {
         engine,

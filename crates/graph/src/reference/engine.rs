@@ -81,36 +81,56 @@ struct ReferenceExecutable {
     rounding: Rounding,
 }
 
-impl ReferenceExecutable {
-    /// The bound inputs in the order of the program's.
-    fn inputs(
-        &self,
-        state: &Buffers,
-        data: &BTreeMap<&str, &Tensor>,
-    ) -> Result<Vec<Array>, EngineError> {
-        let mut given = Vec::new();
-        for input in self.program.inputs() {
-            let expected = self.program.ty(input.value);
-            let (found, array) = match input.kind {
-                InputKind::State => {
-                    let buffer = state.get(&input.name)?;
-                    (buffer.ty.clone(), array(&input.name, buffer)?.clone())
-                }
-                InputKind::Data => {
-                    let tensor = data.get(input.name.as_str()).ok_or_else(|| {
-                        let (name, expected) = (input.name.clone(), expected.clone());
-                        GraphError::Unbound { name, expected }
-                    })?;
-                    (tensor.ty(), Array::from(*tensor))
-                }
-            };
-            if found != *expected {
-                let (name, expected) = (input.name.clone(), expected.clone());
-                return Err(GraphError::Binding { name, expected, found }.into());
+/// What is bound to the inputs of a program, in their order. `kept` gives what an engine keeps for a
+/// state and `copied` what it makes of data.
+///
+/// # Errors
+/// Missing, mistyped or unknown state or data.
+pub(super) fn bind<T>(
+    program: &Program,
+    state: &Buffers,
+    data: &[(&str, &Tensor)],
+    kept: impl Fn(&str, &Buffer) -> Result<T, EngineError>,
+    copied: impl Fn(&Tensor) -> T,
+) -> Result<Vec<T>, EngineError> {
+    for (name, _) in data {
+        program.input(name)?;
+    }
+    let data: BTreeMap<&str, &Tensor> = data.iter().copied().collect();
+    let mut given = Vec::new();
+    for input in program.inputs() {
+        let expected = program.ty(input.value);
+        let (found, bound) = match input.kind {
+            InputKind::State => {
+                let buffer = state.get(&input.name)?;
+                (buffer.ty.clone(), kept(&input.name, buffer)?)
             }
-            given.push(array);
+            InputKind::Data => {
+                let tensor = data.get(input.name.as_str()).ok_or_else(|| {
+                    let (name, expected) = (input.name.clone(), expected.clone());
+                    GraphError::Unbound { name, expected }
+                })?;
+                (tensor.ty(), copied(tensor))
+            }
+        };
+        if found != *expected {
+            let (name, expected) = (input.name.clone(), expected.clone());
+            return Err(GraphError::Binding { name, expected, found }.into());
         }
-        Ok(given)
+        given.push(bound);
+    }
+    Ok(given)
+}
+
+/// Memory of a program whose values are all kept in f64.
+pub(super) fn memory_plan(program: &Program) -> MemoryPlan {
+    let states = program.inputs().iter().filter(|i| i.kind == InputKind::State);
+    let elements = |v| program.ty(v).elements();
+    let made = program.nodes().iter().flat_map(|n| &n.outputs);
+    MemoryPlan {
+        state_bytes: states.map(|i| elements(i.value) * size_of::<f64>()).sum(),
+        arena_bytes: made.map(|&v| elements(v) * size_of::<f64>()).sum(),
+        scratch_bytes: 0,
     }
 }
 
@@ -120,14 +140,7 @@ impl Executable for ReferenceExecutable {
     }
 
     fn memory(&self) -> MemoryPlan {
-        let states = self.program.inputs().iter().filter(|i| i.kind == InputKind::State);
-        let elements = |v| self.program.ty(v).elements();
-        let made = self.program.nodes().iter().flat_map(|n| &n.outputs);
-        MemoryPlan {
-            state_bytes: states.map(|i| elements(i.value) * size_of::<f64>()).sum(),
-            arena_bytes: made.map(|&v| elements(v) * size_of::<f64>()).sum(),
-            scratch_bytes: 0,
-        }
+        memory_plan(&self.program)
     }
 
     fn run(
@@ -135,10 +148,8 @@ impl Executable for ReferenceExecutable {
         state: &mut Buffers,
         data: &[(&str, &Tensor)],
     ) -> Result<Pending, EngineError> {
-        for (name, _) in data {
-            self.program.input(name)?;
-        }
-        let given = self.inputs(state, &data.iter().copied().collect())?;
+        let kept = |name: &str, buffer: &Buffer| Ok(array(name, buffer)?.clone());
+        let given = bind(&self.program, state, data, kept, |tensor| Array::from(tensor))?;
         let given: Vec<Option<&Array>> = given.iter().map(Some).collect();
         let values = evaluate(&self.program, &given, self.rounding)?;
         let mut returned = Vec::new();

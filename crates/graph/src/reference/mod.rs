@@ -6,6 +6,7 @@ mod activation;
 mod array;
 mod attention;
 mod cache;
+mod deferred;
 mod elementwise;
 mod engine;
 mod loss;
@@ -18,6 +19,7 @@ mod table;
 use std::collections::BTreeMap;
 
 pub use array::{Array, Rounding};
+pub use deferred::DeferredEngine;
 pub use engine::ReferenceEngine;
 
 use crate::{GraphError, Op, Output, Program, TensorType};
