@@ -22,7 +22,8 @@ pub const TORCH_PACKAGES: &[&str] =
 /// Environment for checks in CI: seconds to install.
 const LIGHT_ENVIRONMENT: &str = "oracle-light";
 /// Its packages.
-const LIGHT_PACKAGES: &[&str] = &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1"];
+const LIGHT_PACKAGES: &[&str] =
+    &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1", "gguf==0.19.0"];
 
 /// Environment with a server that behaves as S3 does.
 const S3_ENVIRONMENT: &str = "oracle-s3";
@@ -69,7 +70,7 @@ enum Oracle {
     S3,
     /// Make all golden outputs anew (needs PyTorch).
     Golden,
-    /// Check that committed golden outputs are what their light scripts give (numpy and scipy only).
+    /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only).
     Check,
 }
 
@@ -169,8 +170,11 @@ const GOLDEN: &[(&str, &[&str])] = &[
 ];
 
 /// Scripts of the light environment whose outputs are checked anew, and the folders of those outputs.
-const LIGHT_GOLDEN: &[(&str, &str)] =
-    &[("models/golden_optimizers.py", MODELS_GOLDEN), ("posts/golden_audit.py", POSTS_GOLDEN)];
+const LIGHT_GOLDEN: &[(&str, &str)] = &[
+    ("models/golden_optimizers.py", MODELS_GOLDEN),
+    ("models/golden_quantised.py", MODELS_GOLDEN),
+    ("posts/golden_audit.py", POSTS_GOLDEN),
+];
 
 const MODELS_GOLDEN: &str = "crates/models/tests/golden";
 const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
@@ -182,8 +186,12 @@ pub fn make_golden(root: &Path) -> anyhow::Result<()> {
         let mut command = torch_script(root, script)?;
         workspace::check(command.args(arguments.iter().map(|path| root.join(path))))?;
     }
-    let mut audit = light_script(root, "posts/golden_audit.py")?;
-    workspace::check(audit.arg(root.join(POSTS_GOLDEN)))
+    for (script, folder) in
+        [("models/golden_quantised.py", MODELS_GOLDEN), ("posts/golden_audit.py", POSTS_GOLDEN)]
+    {
+        workspace::check(light_script(root, script)?.arg(root.join(folder)))?;
+    }
+    Ok(())
 }
 
 /// Prints both tables, then what lingua says.

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use stoa_graph::TensorData;
 use stoa_tokens::Tokenizer;
 
 use crate::AssistantError;
@@ -137,9 +136,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let mut logits = self.decoder.run(pace, rows)?;
-        let TensorData::F32(logits) = logits.data_mut() else {
-            unreachable!("decoding programs return f32 logits")
-        };
+        let logits = logits.elements_mut::<f32>().expect("decoding programs return f32 logits");
         let mut logits = logits.chunks_exact_mut(self.decoder.config().vocab);
         let context = self.decoder.sizes().context;
         for mut sequence in sequences {

@@ -109,7 +109,7 @@ impl Builder {
         if self.program.inputs.iter().any(|i| i.name == name) {
             return Err(GraphError::DuplicateName(name));
         }
-        let value = self.value(ty.addressable()?);
+        let value = self.value(ty.checked()?);
         self.program.inputs.push(Input { name, kind, value });
         Ok(value)
     }

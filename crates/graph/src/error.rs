@@ -100,6 +100,23 @@ pub enum GraphError {
         /// Elements given.
         found: usize,
     },
+    /// Bytes are not those of a type.
+    #[error("{ty} takes {} bytes, was given {found}", ty.size_bytes())]
+    ByteCount {
+        /// Declared type.
+        ty: TensorType,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The last dimension is not whole blocks.
+    #[error(
+        "{ty} does not exist: the last dimension must be a multiple of the {} elements of a block",
+        ty.dtype.block().elements
+    )]
+    PartialBlock {
+        /// The type asked for.
+        ty: TensorType,
+    },
     /// An index read from data lies outside its table.
     #[error("{op}: index {index} at position {position} is outside 0..{limit}")]
     Index {

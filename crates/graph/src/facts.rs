@@ -12,6 +12,11 @@ pub struct Facts {
     /// type of the result and is read only at the place about to be written. Results beyond the
     /// list take over nothing.
     pub in_place: &'static [&'static [usize]],
+    /// Inputs read as they are stored: weights, tables and caches, in any float type, whatever the
+    /// type of the activations.
+    pub stored: &'static [usize],
+    /// Of these the ones that may be quantised.
+    pub quantised: &'static [usize],
     /// Every input of integers, and what they mean.
     pub integers: Vec<IntegerInput>,
     /// Where the elements of the results come from.
@@ -141,6 +146,8 @@ impl Facts {
     const fn kept() -> Self {
         Facts {
             in_place: &[],
+            stored: &[],
+            quantised: &[],
             integers: Vec::new(),
             elements: Elements::Computed,
             recompute: RecomputeClass::Kept,
@@ -152,6 +159,15 @@ impl Facts {
 
     fn in_place(self, in_place: &'static [&'static [usize]]) -> Self {
         Facts { in_place, ..self }
+    }
+
+    /// Weights or a table, quantised or not.
+    fn weights(self, inputs: &'static [usize]) -> Self {
+        Facts { stored: inputs, quantised: inputs, ..self }
+    }
+
+    fn caches(self, inputs: &'static [usize]) -> Self {
+        Facts { stored: inputs, ..self }
     }
 
     fn recomputed(self, recompute: RecomputeClass) -> Self {
@@ -197,7 +213,7 @@ impl Op {
             Op::Reshape { .. } => {
                 Facts::kept().recomputed(RowWise).made_of(Elements::Viewed).moving(Traffic::Nothing)
             }
-            Op::Cast { .. } => Facts::kept().recomputed(RowWise),
+            Op::Cast { .. } => Facts::kept().recomputed(RowWise).weights(&[0]),
             Op::Add => Facts::kept().in_place(&[&[0, 1]]),
             Op::Mul | Op::Swiglu => Facts::kept().recomputed(RowWise).in_place(&[&[0, 1]]),
             Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) => {
@@ -206,8 +222,10 @@ impl Op {
             Op::SoftCapBackward { .. } => Facts::kept().in_place(&[&[0, 1]]),
             Op::ActivationBackward(_) => Facts::kept().in_place(&[&[1, 0]]),
             Op::SwigluBackward => Facts::kept().in_place(&[&[0, 2], &[1]]),
-            Op::MatMul { accumulate: false, .. } => Facts::kept().recomputed(Projection),
-            Op::MatMul { accumulate: true, .. } => Facts::kept().in_place(&[&[2]]),
+            Op::MatMul { accumulate: false, .. } => {
+                Facts::kept().recomputed(Projection).weights(&[1])
+            }
+            Op::MatMul { accumulate: true, .. } => Facts::kept().in_place(&[&[2]]).weights(&[1]),
             Op::RmsNorm { .. } => Facts::kept().recomputed(RowWise),
             Op::RmsNormBackward { accumulate: false, .. } => Facts::kept(),
             Op::RmsNormBackward { weighted: true, .. } => Facts::kept().in_place(&[&[3]]),
@@ -222,20 +240,24 @@ impl Op {
             Op::AttentionBackward { segmented, .. } => {
                 Facts::kept().reading(segmented.then_some(IntegerInput::free(6)))
             }
-            Op::Gather => Facts::kept().moving(Traffic::RowsRead).reading([integer(1, 0, 0)]),
+            Op::Gather => {
+                Facts::kept().weights(&[0]).moving(Traffic::RowsRead).reading([integer(1, 0, 0)])
+            }
             Op::GatherBackward { rows, accumulate } => {
                 let bound = Bound::Rows(*rows);
                 let ids = IntegerInput { input: 0, bound, optional: false, unless: None };
                 let in_place: &[&[usize]] = if *accumulate { &[&[2]] } else { &[] };
                 Facts::kept().in_place(in_place).reading([ids])
             }
-            Op::CrossEntropy { .. } => {
-                Facts::kept().with(Workspace::Logits).reading([integer(2, 1, 0).or_none()])
-            }
+            Op::CrossEntropy { .. } => Facts::kept()
+                .weights(&[1])
+                .with(Workspace::Logits)
+                .reading([integer(2, 1, 0).or_none()]),
             Op::CrossEntropyBackward { accumulate, .. } => {
                 let in_place: &[&[usize]] = if *accumulate { &[&[], &[5]] } else { &[] };
                 Facts::kept()
                     .in_place(in_place)
+                    .weights(&[1])
                     .with(Workspace::Logits)
                     .reading([integer(2, 1, 0).or_none()])
             }
@@ -246,11 +268,13 @@ impl Op {
             Op::AdamW(_) => Facts::kept().in_place(&[&[0], &[2], &[3]]).update(),
             Op::Muon(_) => Facts::kept().in_place(&[&[0], &[2]]).with(Workspace::Matrices).update(),
             Op::KvAppend => Facts::kept()
+                .caches(&[0])
                 .in_place(&[&[0]])
                 .moving(Traffic::RowsWritten)
                 .reading([integer(2, 0, 0).or_none(), integer(3, 0, 1).unless(2)]),
             Op::CachedAttention(_) => {
-                Facts::kept().reading([integer(3, 1, 0).or_none(), integer(4, 1, 1).unless(3)])
+                let indices = [integer(3, 1, 0).or_none(), integer(4, 1, 1).unless(3)];
+                Facts::kept().caches(&[1, 2]).reading(indices)
             }
         }
     }

@@ -15,9 +15,11 @@ mod facts;
 mod gradient;
 mod op;
 mod program;
+mod quantised;
 pub mod reference;
 mod schedule;
 mod shape_rules;
+mod tensor;
 mod types;
 
 pub use buffers::{Buffer, Buffers, DeviceId, Outputs, Pending, PendingRun};
@@ -31,8 +33,10 @@ pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, W
 pub use gradient::{Gradients, Recompute, gradients};
 pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec};
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
+pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
-pub use types::{DType, Tensor, TensorData, TensorType};
+pub use tensor::{Element, Tensor};
+pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.
 #[cfg(doctest)]

@@ -138,7 +138,7 @@ pub enum Op {
         /// New dimensions, with the same number of elements.
         shape: Vec<usize>,
     },
-    /// x (float) → x in another float type, rounded to nearest even; beyond its range ±∞.
+    /// x (float or quantised) → x in a float type, rounded to nearest even; beyond its range ±∞.
     Cast {
         /// New element type.
         dtype: crate::DType,
@@ -163,7 +163,8 @@ pub enum Op {
         cap: f32,
     },
     /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
-    /// a: f32 [m, k] ([k, m] when transposed); b: float [k, n] ([n, k]); c and result: f32 [m, n].
+    /// a: f32 [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and result:
+    /// f32 [m, n].
     /// A weight is stored [out, in], so a linear layer is `transpose_b`.
     MatMul {
         /// a is given as [k, m].
@@ -224,7 +225,7 @@ pub enum Op {
     Swiglu,
     /// gate, up, dy → dgate, dup.
     SwigluBackward,
-    /// table [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
+    /// table float or quantised [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
     /// ids i32 \[n\], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
@@ -235,7 +236,7 @@ pub enum Op {
         /// A third input c is added.
         accumulate: bool,
     },
-    /// x f32 [n, d], w float [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
+    /// x f32 [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
     /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
     /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient, whatever stands in
     /// its row of x and its weight. Other targets outside 0..vocab are an error of the run. The

@@ -10,7 +10,8 @@ type Result<T> = std::result::Result<T, GraphError>;
 /// # Errors
 /// What does not fit, with the types involved.
 pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-    types_by_rule(op, inputs)?.into_iter().map(TensorType::addressable).collect()
+    let types = types_by_rule(op, inputs)?;
+    types.into_iter().map(TensorType::checked).collect()
 }
 
 fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -18,11 +19,14 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
     match op {
         Op::Fill { ty, .. } => {
             rule.arity(0)?;
+            rule.attribute(!ty.dtype.is_quantised(), || {
+                format!("fills numbers, not {}", ty.dtype)
+            })?;
             Ok(vec![ty.clone()])
         }
         Op::Reshape { shape } => {
             rule.arity(1)?;
-            let ty = TensorType::new(inputs[0].dtype, shape.clone()).addressable()?;
+            let ty = TensorType::new(inputs[0].dtype, shape.clone()).checked()?;
             rule.require(
                 ty.elements() == inputs[0].elements(),
                 "element counts differ",
@@ -33,7 +37,7 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         }
         Op::Cast { dtype } => {
             rule.arity(1)?;
-            rule.float(0, "x")?;
+            rule.weight(0, "x")?;
             rule.attribute(dtype.is_float(), || format!("casts to float types, not {dtype}"))?;
             Ok(vec![TensorType::new(*dtype, inputs[0].shape.clone())])
         }
@@ -90,7 +94,7 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         }
         Op::Gather => {
             rule.arity(2)?;
-            rule.float(0, "table")?;
+            rule.weight(0, "table")?;
             rule.rank(0, "table", 2)?;
             rule.rank(1, "ids", 1)?;
             rule.is(1, "ids", DType::I32, &inputs[1].shape.clone())?;
@@ -234,6 +238,13 @@ impl Rule<'_> {
         self.input(i, input, self.inputs[i].dtype.is_float(), "f32, bf16 or f16".into())
     }
 
+    /// A float or quantised type.
+    fn weight(&self, i: usize, input: &'static str) -> Result<()> {
+        let dtype = self.inputs[i].dtype;
+        let real = dtype.is_float() || dtype.is_quantised();
+        self.input(i, input, real, "of real numbers: f32, bf16, f16, q8_0 or q4_0".into())
+    }
+
     fn rank(&self, i: usize, input: &'static str, rank: usize) -> Result<()> {
         self.input(i, input, self.inputs[i].shape.len() == rank, format!("{rank}-dimensional"))
     }
@@ -254,7 +265,7 @@ impl Rule<'_> {
     fn matmul(&self, ta: bool, tb: bool, accumulate: bool) -> Result<Vec<TensorType>> {
         self.arity(2 + usize::from(accumulate))?;
         self.f32(0, "a")?;
-        self.float(1, "b")?;
+        self.weight(1, "b")?;
         self.rank(0, "a", 2)?;
         self.rank(1, "b", 2)?;
         let (a, b) = (self.inputs[0], self.inputs[1]);
@@ -358,7 +369,7 @@ impl Rule<'_> {
     fn cross_entropy(&self, softcap: Option<f32>) -> Result<()> {
         self.f32(0, "x")?;
         self.rank(0, "x", 2)?;
-        self.float(1, "w")?;
+        self.weight(1, "w")?;
         self.rank(1, "w", 2)?;
         let (x, w) = (self.inputs[0], self.inputs[1]);
         self.require(x.shape[1] == w.shape[1], "features of x and w differ", x, w)?;

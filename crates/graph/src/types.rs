@@ -1,8 +1,6 @@
-//! Element types, shapes and tensors on the host. No arithmetic.
+//! Element types and shapes. No elements, no arithmetic.
 
 use std::fmt;
-
-use half::{bf16, f16};
 
 use crate::GraphError;
 
@@ -19,20 +17,67 @@ pub enum DType {
     I32,
     /// Unsigned 32-bit integer.
     U32,
+    /// Weights of 8.5 bits as ggml defines `Q8_0`: blocks of 32, a binary16 scale and 32 signed
+    /// bytes; element i is scale·q_i.
+    Q8_0,
+    /// Weights of 4.5 bits as ggml defines `Q4_0`: blocks of 32, a binary16 scale and 16 bytes;
+    /// element i < 16 is scale·(low nibble of byte i − 8), element 16 + i that of the high nibble.
+    Q4_0,
+}
+
+/// What tensors of a type are stored in: blocks of equal size, one after the other. The last
+/// dimension of a tensor is a whole number of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLayout {
+    /// Elements of a block; 1 for plain numbers.
+    pub elements: usize,
+    /// Bytes of a block.
+    pub bytes: usize,
+}
+
+/// What the elements of a type are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementKind {
+    /// Real numbers, each stored by itself.
+    Float,
+    /// Real numbers that share the scale of their block: weights that are read and never computed.
+    Quantised,
+    /// Integers.
+    Integer,
 }
 
 impl DType {
-    /// Size of one element in bytes.
-    pub const fn size_bytes(self) -> usize {
+    /// All element types.
+    pub const ALL: [DType; 7] =
+        [DType::F32, DType::BF16, DType::F16, DType::I32, DType::U32, DType::Q8_0, DType::Q4_0];
+
+    /// How elements are stored.
+    pub const fn block(self) -> BlockLayout {
         match self {
-            DType::F32 | DType::I32 | DType::U32 => 4,
-            DType::BF16 | DType::F16 => 2,
+            DType::F32 | DType::I32 | DType::U32 => BlockLayout { elements: 1, bytes: 4 },
+            DType::BF16 | DType::F16 => BlockLayout { elements: 1, bytes: 2 },
+            DType::Q8_0 => BlockLayout { elements: 32, bytes: 34 },
+            DType::Q4_0 => BlockLayout { elements: 32, bytes: 18 },
         }
     }
 
-    /// Whether the type holds real numbers.
+    /// What the elements are.
+    pub const fn kind(self) -> ElementKind {
+        match self {
+            DType::F32 | DType::BF16 | DType::F16 => ElementKind::Float,
+            DType::Q8_0 | DType::Q4_0 => ElementKind::Quantised,
+            DType::I32 | DType::U32 => ElementKind::Integer,
+        }
+    }
+
+    /// Whether each element is a real number stored by itself.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::BF16 | DType::F16)
+        matches!(self.kind(), ElementKind::Float)
+    }
+
+    /// Whether elements are real numbers that share the scale of their block.
+    pub const fn is_quantised(self) -> bool {
+        matches!(self.kind(), ElementKind::Quantised)
     }
 
     /// Name as written in programs and errors: `f32`, `bf16`, ….
@@ -43,6 +88,8 @@ impl DType {
             DType::F16 => "f16",
             DType::I32 => "i32",
             DType::U32 => "u32",
+            DType::Q8_0 => "q8_0",
+            DType::Q4_0 => "q4_0",
         }
     }
 }
@@ -88,14 +135,20 @@ impl TensorType {
         self.shape.iter().product()
     }
 
-    /// The type itself when its size in bytes can be addressed. [`TensorType::elements`] and
-    /// [`TensorType::size_bytes`] hold only for such types; programs and tensors have no others.
+    /// The type itself when its last dimension is whole blocks and its size in bytes can be
+    /// addressed. [`TensorType::elements`] and [`TensorType::size_bytes`] hold only for such types;
+    /// programs and tensors have no others.
     ///
     /// # Errors
-    /// [`GraphError::TooLarge`].
-    pub fn addressable(self) -> Result<Self, GraphError> {
+    /// [`GraphError::PartialBlock`], [`GraphError::TooLarge`].
+    pub fn checked(self) -> Result<Self, GraphError> {
+        let block = self.dtype.block();
+        if !self.last().is_multiple_of(block.elements) {
+            return Err(GraphError::PartialBlock { ty: self });
+        }
         let bytes = |n: usize, &d: &usize| n.checked_mul(d);
-        match self.shape.iter().try_fold(self.dtype.size_bytes(), bytes) {
+        // Bytes of a block for each element: an upper bound that is exact for plain numbers.
+        match self.shape.iter().try_fold(block.bytes, bytes) {
             Some(n) if isize::try_from(n).is_ok() => Ok(self),
             _ => Err(GraphError::TooLarge(self)),
         }
@@ -103,7 +156,8 @@ impl TensorType {
 
     /// Size in bytes.
     pub fn size_bytes(&self) -> usize {
-        self.elements() * self.dtype.size_bytes()
+        let block = self.dtype.block();
+        self.elements() / block.elements * block.bytes
     }
 
     /// Last dimension; 1 for a scalar.
@@ -121,149 +175,5 @@ impl TensorType {
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{:?}", self.dtype, self.shape)
-    }
-}
-
-/// Elements of a host tensor, by type.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TensorData {
-    /// Binary32.
-    F32(Vec<f32>),
-    /// bfloat16.
-    BF16(Vec<bf16>),
-    /// Binary16.
-    F16(Vec<f16>),
-    /// Signed integers.
-    I32(Vec<i32>),
-    /// Unsigned integers.
-    U32(Vec<u32>),
-}
-
-/// A tensor in host memory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    shape: Vec<usize>,
-    data: TensorData,
-}
-
-impl Tensor {
-    /// A tensor from elements in row-major order.
-    ///
-    /// # Errors
-    /// [`GraphError::ElementCount`] when `data` does not fill `shape` exactly,
-    /// [`GraphError::TooLarge`] when nothing could.
-    pub fn new(shape: impl Into<Vec<usize>>, data: TensorData) -> Result<Self, GraphError> {
-        let shape = shape.into();
-        let found = match &data {
-            TensorData::F32(v) => v.len(),
-            TensorData::BF16(v) => v.len(),
-            TensorData::F16(v) => v.len(),
-            TensorData::I32(v) => v.len(),
-            TensorData::U32(v) => v.len(),
-        };
-        let tensor = Tensor { shape, data };
-        let ty = tensor.ty().addressable()?;
-        if ty.elements() == found {
-            Ok(tensor)
-        } else {
-            Err(GraphError::ElementCount { ty, found })
-        }
-    }
-
-    /// An `f32` tensor.
-    ///
-    /// # Errors
-    /// See [`Tensor::new`].
-    pub fn f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self, GraphError> {
-        Self::new(shape, TensorData::F32(data))
-    }
-
-    /// An `i32` tensor.
-    ///
-    /// # Errors
-    /// See [`Tensor::new`].
-    pub fn i32(shape: impl Into<Vec<usize>>, data: Vec<i32>) -> Result<Self, GraphError> {
-        Self::new(shape, TensorData::I32(data))
-    }
-
-    /// A scalar `f32`.
-    pub fn scalar(value: f32) -> Self {
-        Tensor { shape: vec![], data: TensorData::F32(vec![value]) }
-    }
-
-    /// All zeros of the given type.
-    pub fn zeros(ty: &TensorType) -> Self {
-        let n = ty.elements();
-        let data = match ty.dtype {
-            DType::F32 => TensorData::F32(vec![0.0; n]),
-            DType::BF16 => TensorData::BF16(vec![bf16::ZERO; n]),
-            DType::F16 => TensorData::F16(vec![f16::ZERO; n]),
-            DType::I32 => TensorData::I32(vec![0; n]),
-            DType::U32 => TensorData::U32(vec![0; n]),
-        };
-        Tensor { shape: ty.shape.clone(), data }
-    }
-
-    /// Type of the tensor.
-    pub fn ty(&self) -> TensorType {
-        let dtype = match &self.data {
-            TensorData::F32(_) => DType::F32,
-            TensorData::BF16(_) => DType::BF16,
-            TensorData::F16(_) => DType::F16,
-            TensorData::I32(_) => DType::I32,
-            TensorData::U32(_) => DType::U32,
-        };
-        TensorType { dtype, shape: self.shape.clone() }
-    }
-
-    /// Dimensions.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// Elements.
-    pub fn data(&self) -> &TensorData {
-        &self.data
-    }
-
-    /// Elements, to be changed in place.
-    pub fn data_mut(&mut self) -> &mut TensorData {
-        &mut self.data
-    }
-
-    /// Elements as `f32` when that is the type.
-    pub fn as_f32(&self) -> Option<&[f32]> {
-        if let TensorData::F32(v) = &self.data { Some(v) } else { None }
-    }
-
-    /// Elements as `i32` when that is the type.
-    pub fn as_i32(&self) -> Option<&[i32]> {
-        if let TensorData::I32(v) = &self.data { Some(v) } else { None }
-    }
-
-    /// Every element widened to `f64` (exact for all types here).
-    pub fn to_f64(&self) -> Vec<f64> {
-        match &self.data {
-            TensorData::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
-            TensorData::BF16(v) => v.iter().map(|&x| f64::from(x)).collect(),
-            TensorData::F16(v) => v.iter().map(|&x| f64::from(x)).collect(),
-            TensorData::I32(v) => v.iter().map(|&x| f64::from(x)).collect(),
-            TensorData::U32(v) => v.iter().map(|&x| f64::from(x)).collect(),
-        }
-    }
-
-    /// A tensor of type `ty` from `f64` elements, rounded to nearest (integers truncate).
-    ///
-    /// # Errors
-    /// See [`Tensor::new`].
-    pub fn from_f64(ty: &TensorType, data: &[f64]) -> Result<Self, GraphError> {
-        let data = match ty.dtype {
-            DType::F32 => TensorData::F32(data.iter().map(|&x| x as f32).collect()),
-            DType::BF16 => TensorData::BF16(data.iter().map(|&x| bf16::from_f64(x)).collect()),
-            DType::F16 => TensorData::F16(data.iter().map(|&x| f16::from_f64(x)).collect()),
-            DType::I32 => TensorData::I32(data.iter().map(|&x| x as i32).collect()),
-            DType::U32 => TensorData::U32(data.iter().map(|&x| x as u32).collect()),
-        };
-        Tensor::new(ty.shape.clone(), data)
     }
 }

@@ -5,13 +5,12 @@
 
 use stoa_graph::{
     AdamWSpec, AttentionSpec, Bound, Builder, DType, Elements, GraphError, MuonSpec, Nonlinearity,
-    Op, Orthogonalizer, RopeSpec, Tensor, TensorData, TensorType, output_types,
+    Op, Orthogonalizer, RopeSpec, Tensor, TensorType, output_types,
 };
 
 fn ty(text: &str) -> TensorType {
     let (dtype, shape) = text.trim().trim_end_matches(']').split_once('[').unwrap();
-    let dtypes = [DType::F32, DType::BF16, DType::F16, DType::I32, DType::U32];
-    let dtype = dtypes.into_iter().find(|d| d.name() == dtype).unwrap();
+    let dtype = DType::ALL.into_iter().find(|d| d.name() == dtype).unwrap();
     let shape = shape.split(',').filter(|d| !d.trim().is_empty());
     TensorType::new(dtype, shape.map(|d| d.trim().parse().unwrap()).collect::<Vec<usize>>())
 }
@@ -29,6 +28,7 @@ fn accepts(op: Op, inputs: &str, outputs: &str) {
     assert_eq!(result(&op, inputs), Ok(types(outputs)), "{op:?} on {inputs}");
     let given = types(inputs);
     facts_hold(&op, &given, &types(outputs));
+    reads_weights_as_stored(&op, &given);
     let n = given.len();
     let mut wrong: Vec<Vec<&TensorType>> = vec![given.iter().collect(); 2];
     wrong[0].pop();
@@ -71,6 +71,23 @@ fn facts_hold(op: &Op, inputs: &[TensorType], outputs: &[TensorType]) {
     }
 }
 
+/// Inputs that may be quantised are those the facts name, and no others.
+fn reads_weights_as_stored(op: &Op, given: &[TensorType]) {
+    let facts = op.facts();
+    if facts.elements != Elements::Computed {
+        return;
+    }
+    for dtype in [DType::Q8_0, DType::Q4_0] {
+        for i in 0..given.len() {
+            let mut given = given.to_vec();
+            given[i].dtype = dtype;
+            let taken = output_types(op, &given.iter().collect::<Vec<_>>()).is_ok();
+            assert_eq!(taken, facts.quantised.contains(&i), "{op:?}, input {i} in {dtype}");
+        }
+    }
+    assert!(facts.quantised.iter().all(|i| facts.stored.contains(i)), "{op:?}");
+}
+
 #[track_caller]
 fn refuses(op: Op, inputs: &str, message: &str) {
     assert_eq!(result(&op, inputs).unwrap_err().to_string(), message, "{op:?} on {inputs}");
@@ -95,7 +112,7 @@ fn fill_reshape_and_cast() {
     refuses(
         Op::Cast { dtype: DType::F32 },
         "i32[2]",
-        "cast: input `x` must be f32, bf16 or f16, is i32[2]",
+        "cast: input `x` must be of real numbers: f32, bf16, f16, q8_0 or q4_0, is i32[2]",
     );
     refuses(Op::Cast { dtype: DType::I32 }, "f32[2]", "cast: casts to float types, not i32");
 }
@@ -187,7 +204,7 @@ fn matmul_in_all_layouts() {
     refuses(
         matmul(false, false, false),
         "f32[3, 5]; i32[5, 7]",
-        "matmul: input `b` must be f32, bf16 or f16, is i32[5, 7]",
+        "matmul: input `b` must be of real numbers: f32, bf16, f16, q8_0 or q4_0, is i32[5, 7]",
     );
     refuses(
         matmul(false, false, false),
@@ -343,7 +360,8 @@ fn tables() {
     accepts(Op::Gather, "bf16[7, 3]; i32[0]", "f32[0, 3]");
     let message = "gather: input `table` must be 2-dimensional, is f32[7]";
     refuses(Op::Gather, "f32[7]; i32[5]", message);
-    let message = "gather: input `table` must be f32, bf16 or f16, is i32[7, 3]";
+    let message =
+        "gather: input `table` must be of real numbers: f32, bf16, f16, q8_0 or q4_0, is i32[7, 3]";
     refuses(Op::Gather, "i32[7, 3]; i32[5]", message);
     let message = "gather: input `ids` must be 1-dimensional, is i32[5, 1]";
     refuses(Op::Gather, "f32[7, 3]; i32[5, 1]", message);
@@ -558,7 +576,7 @@ fn sizes_beyond_any_memory_are_refused() {
     assert_eq!(b.reshape(x, huge.shape.clone()).unwrap_err().to_string(), message);
     let tall = b.data("tall", TensorType::f32([1 << 40, 1])).unwrap();
     assert_eq!(b.matmul(tall, tall, false, true).unwrap_err().to_string(), message);
-    let tensor = Tensor::new(huge.shape, TensorData::F32(vec![]));
+    let tensor = Tensor::f32(huge.shape, vec![]);
     assert_eq!(tensor.unwrap_err().to_string(), message);
     assert!(Tensor::f32([usize::MAX, 2, 0], vec![]).is_err(), "nor on the way to zero elements");
 }

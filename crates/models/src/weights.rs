@@ -6,9 +6,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use stoa_graph::{Buffers, DType, Engine, Placement, Tensor, TensorData, TensorType};
+use stoa_graph::{Buffers, DType, Engine, Placement, Tensor, TensorType};
 
 use crate::{LanguageConfig, ModelError, from_hugging_face, parameters, to_hugging_face};
 
@@ -20,9 +19,9 @@ type Result<T> = std::result::Result<T, ModelError>;
 /// Tensors as the bytes of a safetensors file, in an order that depends on names and types only.
 ///
 /// # Errors
-/// [`ModelError::Safetensors`] when sizes overflow.
+/// [`ModelError::Safetensors`] when sizes overflow, [`ModelError::ElementType`] for quantised tensors.
 pub fn to_safetensors(weights: &Weights) -> Result<Vec<u8>> {
-    Ok(safetensors::serialize(views(weights), Some(metadata()))?)
+    Ok(safetensors::serialize(views(weights)?, Some(metadata()))?)
 }
 
 /// Tensors of the bytes of a safetensors file.
@@ -39,7 +38,7 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Weights> {
 /// # Errors
 /// [`ModelError::File`].
 pub fn save(path: &Path, weights: &Weights) -> Result<()> {
-    safetensors::serialize_to_file(views(weights), Some(metadata()), path).map_err(|error| {
+    safetensors::serialize_to_file(views(weights)?, Some(metadata()), path).map_err(|error| {
         match error {
             safetensors::SafeTensorError::IoError(source) => {
                 ModelError::File { path: path.to_owned(), source }
@@ -118,7 +117,7 @@ pub fn with_matrix_dtype(config: &LanguageConfig, weights: &Weights, dtype: DTyp
         .collect();
     let convert = |(name, tensor): (&String, &Tensor)| {
         let dtype = if norms.contains(name) { DType::F32 } else { dtype };
-        (name.clone(), converted(tensor, dtype))
+        (name.clone(), tensor.converted(dtype).expect("numbers are blocks of one element"))
     };
     weights.iter().map(convert).collect()
 }
@@ -170,22 +169,6 @@ pub fn save_model(directory: &Path, config: &LanguageConfig, weights: &Weights) 
     save(&directory.join("model.safetensors"), weights)
 }
 
-fn converted(tensor: &Tensor, dtype: DType) -> Tensor {
-    let ty = TensorType::new(dtype, tensor.shape());
-    match (tensor.data(), dtype) {
-        _ if tensor.ty().dtype == dtype => tensor.clone(),
-        (TensorData::F32(v), DType::BF16) => {
-            let data = v.iter().map(|&x| bf16::from_f32(x)).collect();
-            Tensor::new(ty.shape, TensorData::BF16(data)).expect("same number of elements")
-        }
-        (TensorData::F32(v), DType::F16) => {
-            let data = v.iter().map(|&x| f16::from_f32(x)).collect();
-            Tensor::new(ty.shape, TensorData::F16(data)).expect("same number of elements")
-        }
-        _ => Tensor::from_f64(&ty, &tensor.to_f64()).expect("same number of elements"),
-    }
-}
-
 /// Files an index names, each once.
 fn shards(index: &str) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
@@ -222,22 +205,26 @@ fn metadata() -> HashMap<String, String> {
     HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
-fn views(weights: &Weights) -> impl Iterator<Item = (&String, Stored<'_>)> {
-    weights.iter().map(|(name, tensor)| (name, Stored(tensor)))
+fn views(weights: &Weights) -> Result<Vec<(&String, Stored<'_>)>> {
+    weights.iter().map(|(name, tensor)| Ok((name, Stored::new(name, tensor)?))).collect()
 }
 
 /// A tensor as the crate wants to see it.
-struct Stored<'a>(&'a Tensor);
+struct Stored<'a>(&'a Tensor, Dtype);
+
+impl<'a> Stored<'a> {
+    fn new(name: &str, tensor: &'a Tensor) -> Result<Self> {
+        let dtype = safetensors_type(tensor.dtype()).ok_or_else(|| ModelError::ElementType {
+            name: name.to_owned(),
+            dtype: tensor.dtype().to_string(),
+        })?;
+        Ok(Stored(tensor, dtype))
+    }
+}
 
 impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
-        match self.0.data() {
-            TensorData::F32(_) => Dtype::F32,
-            TensorData::BF16(_) => Dtype::BF16,
-            TensorData::F16(_) => Dtype::F16,
-            TensorData::I32(_) => Dtype::I32,
-            TensorData::U32(_) => Dtype::U32,
-        }
+        self.1
     }
 
     fn shape(&self) -> &[usize] {
@@ -245,53 +232,44 @@ impl View for Stored<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        little_endian(self.0.data())
+        let bytes = self.0.bytes();
+        if cfg!(target_endian = "little") {
+            return Cow::Borrowed(bytes);
+        }
+        Cow::Owned(swapped(self.0.dtype(), bytes))
     }
 
     fn data_len(&self) -> usize {
-        self.0.ty().size_bytes()
+        self.0.bytes().len()
     }
 }
 
-#[cfg(target_endian = "little")]
-fn little_endian(data: &TensorData) -> Cow<'_, [u8]> {
-    Cow::Borrowed(match data {
-        TensorData::F32(v) => bytemuck::cast_slice(v),
-        TensorData::BF16(v) => bytemuck::cast_slice(v),
-        TensorData::F16(v) => bytemuck::cast_slice(v),
-        TensorData::I32(v) => bytemuck::cast_slice(v),
-        TensorData::U32(v) => bytemuck::cast_slice(v),
-    })
-}
-
-#[cfg(target_endian = "big")]
-fn little_endian(data: &TensorData) -> Cow<'_, [u8]> {
-    Cow::Owned(match data {
-        TensorData::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::BF16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-    })
+/// The bytes of each number in reverse.
+fn swapped(dtype: DType, bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(dtype.block().bytes).flat_map(|number| number.iter().rev()).copied().collect()
 }
 
 fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
-    let bytes = view.data();
-    let data = match view.dtype() {
-        Dtype::F32 => TensorData::F32(elements(bytes, f32::from_le_bytes)),
-        Dtype::BF16 => TensorData::BF16(elements(bytes, bf16::from_le_bytes)),
-        Dtype::F16 => TensorData::F16(elements(bytes, f16::from_le_bytes)),
-        Dtype::I32 => TensorData::I32(elements(bytes, i32::from_le_bytes)),
-        Dtype::U32 => TensorData::U32(elements(bytes, u32::from_le_bytes)),
-        other => {
-            let dtype = format!("{other:?}");
-            return Err(ModelError::ElementType { name: name.to_owned(), dtype });
-        }
-    };
-    Ok(Tensor::new(view.shape(), data)?)
+    let known = DType::ALL.into_iter().find(|&dtype| safetensors_type(dtype) == Some(view.dtype()));
+    let dtype = known.ok_or_else(|| ModelError::ElementType {
+        name: name.to_owned(),
+        dtype: format!("{:?}", view.dtype()),
+    })?;
+    let ty = TensorType::new(dtype, view.shape());
+    if cfg!(target_endian = "little") {
+        return Ok(Tensor::from_bytes(ty, view.data())?);
+    }
+    Ok(Tensor::from_bytes(ty, &swapped(dtype, view.data()))?)
 }
 
-fn elements<T, const SIZE: usize>(bytes: &[u8], read: fn([u8; SIZE]) -> T) -> Vec<T> {
-    let (chunks, _) = bytes.as_chunks::<SIZE>();
-    chunks.iter().map(|&chunk| read(chunk)).collect()
+/// How safetensors names an element type; it has no quantised ones.
+fn safetensors_type(dtype: DType) -> Option<Dtype> {
+    match dtype {
+        DType::F32 => Some(Dtype::F32),
+        DType::BF16 => Some(Dtype::BF16),
+        DType::F16 => Some(Dtype::F16),
+        DType::I32 => Some(Dtype::I32),
+        DType::U32 => Some(Dtype::U32),
+        DType::Q8_0 | DType::Q4_0 => None,
+    }
 }

@@ -5,7 +5,7 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use stoa_graph::{DType, Tensor, TensorData};
+use stoa_graph::{DType, Tensor, TensorType};
 use stoa_models::*;
 
 fn model() -> (LanguageConfig, Weights) {
@@ -37,18 +37,26 @@ fn files_are_the_same_bytes_every_time() {
 #[test]
 fn every_element_type_reads_back() {
     let tensors = [
-        TensorData::F32(vec![1.5, f32::NEG_INFINITY, -0.0]),
-        TensorData::BF16(vec![bf16::ONE, bf16::MAX, bf16::NEG_ONE]),
-        TensorData::F16(vec![f16::ONE, f16::INFINITY, f16::MIN]),
-        TensorData::I32(vec![i32::MIN, -1, 7]),
-        TensorData::U32(vec![0, 1, u32::MAX]),
+        Tensor::new([3], vec![1.5, f32::NEG_INFINITY, -0.0]),
+        Tensor::new([3], vec![bf16::ONE, bf16::MAX, bf16::NEG_ONE]),
+        Tensor::new([3], vec![f16::ONE, f16::INFINITY, f16::MIN]),
+        Tensor::new([3], vec![i32::MIN, -1, 7]),
+        Tensor::new([3], vec![0, 1, u32::MAX]),
     ];
     let weights: Weights = tensors
         .into_iter()
         .enumerate()
-        .map(|(i, data)| (format!("t{i}"), Tensor::new([3], data).unwrap()))
+        .map(|(i, tensor)| (format!("t{i}"), tensor.unwrap()))
         .collect();
     assert_eq!(from_safetensors(&to_safetensors(&weights).unwrap()).unwrap(), weights);
+}
+
+#[test]
+fn a_quantised_tensor_has_no_place_in_a_safetensors_file() {
+    let tensor = Tensor::zeros(&TensorType::new(DType::Q8_0, [2, 32]));
+    let weights = Weights::from([("w".to_owned(), tensor)]);
+    let message = "tensor `w` has element type q8_0; store it as F32, BF16, F16, I32 or U32";
+    assert_eq!(to_safetensors(&weights).unwrap_err().to_string(), message);
 }
 
 #[test]

@@ -227,7 +227,7 @@ impl StateBlock {
         // SAFETY: the block has at least these bytes, initialised when it was made; who could write
         // them holds the only handle to them.
         let from = unsafe { std::slice::from_raw_parts(self.start(), bytes) };
-        copy.block.elements_mut::<u8>(bytes).copy_from_slice(from);
+        copy.block.bytes_mut()[..bytes].copy_from_slice(from);
         Ok(copy)
     }
 }

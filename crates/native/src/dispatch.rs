@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use half::{bf16, f16};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, DType, MuonSpec, Nonlinearity, Op, Program, RopeSpec, TensorType,
-    Workspace,
+    AdamWSpec, AttentionSpec, DType, Element, MuonSpec, Nonlinearity, Op, Program, RopeSpec,
+    TensorType, Workspace,
 };
 
-use crate::gemm::{FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
+use crate::gemm::{BlockMatrix, FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads};
@@ -41,8 +41,8 @@ impl<'a> View<'a> {
         self.ty.size_bytes()
     }
 
-    fn elements<T>(&self, dtype: DType) -> &'a [T] {
-        assert_eq!(self.ty.dtype, dtype, "the shape rules fix the types of every op");
+    fn elements<T: Element>(&self) -> &'a [T] {
+        assert_eq!(self.ty.dtype, T::DTYPE, "the shape rules fix the types of every op");
         let n = self.ty.elements();
         if n == 0 {
             return &[];
@@ -52,8 +52,8 @@ impl<'a> View<'a> {
         unsafe { std::slice::from_raw_parts(self.start.cast::<T>(), n) }
     }
 
-    fn elements_mut<T>(&self, dtype: DType) -> &'a mut [T] {
-        assert_eq!(self.ty.dtype, dtype, "the shape rules fix the types of every op");
+    fn elements_mut<T: Element>(&self) -> &'a mut [T] {
+        assert_eq!(self.ty.dtype, T::DTYPE, "the shape rules fix the types of every op");
         let n = self.ty.elements();
         if n == 0 {
             return &mut [];
@@ -65,15 +65,15 @@ impl<'a> View<'a> {
 
     /// Elements as `i32`.
     pub fn i32(&self) -> &'a [i32] {
-        self.elements(DType::I32)
+        self.elements()
     }
 
     fn f32(&self) -> &'a [f32] {
-        self.elements(DType::F32)
+        self.elements()
     }
 
     fn f32_mut(&self) -> &'a mut [f32] {
-        self.elements_mut(DType::F32)
+        self.elements_mut()
     }
 
     fn scalar(&self) -> f32 {
@@ -84,13 +84,35 @@ impl<'a> View<'a> {
         &self.ty.shape
     }
 
+    /// The bytes of the elements or blocks.
+    fn bytes(&self) -> &'a [u8] {
+        let n = self.size_bytes();
+        if n == 0 {
+            return &[];
+        }
+        // SAFETY: as in `elements`; bytes have no alignment.
+        unsafe { std::slice::from_raw_parts(self.start, n) }
+    }
+
+    /// Real numbers in the type they are stored in.
+    fn stored(&self) -> Stored<'a> {
+        match self.ty.dtype {
+            DType::F32 => Stored::F32(self.elements()),
+            DType::F16 => Stored::F16(self.elements()),
+            DType::BF16 => Stored::BF16(self.elements()),
+            DType::Q8_0 | DType::Q4_0 => Stored::Blocks(self.ty.dtype, self.bytes()),
+            DType::I32 | DType::U32 => unreachable!("the shape rules fix the types of every op"),
+        }
+    }
+
     /// As a product's operand, transposed when asked.
     fn operand(&self, transposed: bool) -> Operand<'a> {
         let (rows, cols) = (self.shape()[0], self.shape()[1]);
-        let operand: Operand<'a> = match self.ty.dtype {
-            DType::F16 => MatRef::new(self.elements::<f16>(DType::F16), rows, cols).into(),
-            DType::BF16 => MatRef::new(self.elements::<bf16>(DType::BF16), rows, cols).into(),
-            _ => MatRef::new(self.f32(), rows, cols).into(),
+        let operand: Operand<'a> = match self.stored() {
+            Stored::F32(w) => MatRef::new(w, rows, cols).into(),
+            Stored::F16(w) => MatRef::new(w, rows, cols).into(),
+            Stored::BF16(w) => MatRef::new(w, rows, cols).into(),
+            Stored::Blocks(dtype, w) => BlockMatrix::new(dtype, w, rows, cols).into(),
         };
         if transposed { operand.t() } else { operand }
     }
@@ -102,6 +124,14 @@ impl<'a> View<'a> {
     fn matrix_mut(&self) -> MatMut<'a> {
         MatMut::new(self.f32_mut(), self.shape()[0], self.shape()[1])
     }
+}
+
+/// Elements of a weight, a table or a cache.
+enum Stored<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+    BF16(&'a [bf16]),
+    Blocks(DType, &'a [u8]),
 }
 
 /// Tables that outlive a step: they depend on constants and positions, not on the model.
@@ -137,26 +167,23 @@ pub(crate) struct Dispatch<'a> {
     pub caches: &'a mut Caches,
 }
 
-/// Whether a product is one of few rows with a matrix that is stored as it is read: that of decoding.
-/// By sizes alone, so that a row comes out the same whoever is beside it among few.
+/// Whether a product is one of few rows with a matrix that is read as it is stored: that of
+/// decoding. By sizes and types alone, so that a row comes out the same whatever other rows are
+/// among the few.
 fn is_skinny(transposed: (bool, bool), ins: &[View<'_>]) -> bool {
-    transposed == (false, true) && ins[0].shape()[0] <= FEW_ROWS
+    let read_in_place = !ins[1].ty.dtype.is_quantised();
+    transposed == (false, true) && ins[0].shape()[0] <= FEW_ROWS && read_in_place
 }
 
 /// The product of few rows, with `beta` times what stands in `out`.
 fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
     let (x, y) = (ins[0].matrix(), out.matrix_mut());
     let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
-    match ins[1].ty.dtype {
-        DType::F16 => {
-            let w = MatRef::new(ins[1].elements::<f16>(DType::F16), rows, cols);
-            gemm_skinny(pool, isa, x, w, beta, y);
-        }
-        DType::BF16 => {
-            let w = MatRef::new(ins[1].elements::<bf16>(DType::BF16), rows, cols);
-            gemm_skinny(pool, isa, x, w, beta, y);
-        }
-        _ => gemm_skinny(pool, isa, x, ins[1].matrix(), beta, y),
+    match ins[1].stored() {
+        Stored::F32(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
+        Stored::F16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
+        Stored::BF16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
+        Stored::Blocks(..) => unreachable!("quantised weights are packed"),
     }
 }
 
@@ -258,14 +285,13 @@ impl Dispatch<'_> {
             }
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
-                match ins[0].ty.dtype {
-                    DType::F16 => {
-                        gather::gather(pool, isa, ins[0].elements::<f16>(DType::F16), d, ids, y)
+                match ins[0].stored() {
+                    Stored::F32(table) => gather::gather(pool, isa, table, d, ids, y),
+                    Stored::F16(table) => gather::gather(pool, isa, table, d, ids, y),
+                    Stored::BF16(table) => gather::gather(pool, isa, table, d, ids, y),
+                    Stored::Blocks(dtype, table) => {
+                        gather::gather_blocks(pool, dtype, table, d, ids, y);
                     }
-                    DType::BF16 => {
-                        gather::gather(pool, isa, ins[0].elements::<bf16>(DType::BF16), d, ids, y);
-                    }
-                    _ => gather::gather(pool, isa, ins[0].f32(), d, ids, y),
                 }
             }
             Op::GatherBackward { accumulate, .. } => {
@@ -442,25 +468,30 @@ fn copy(from: &View<'_>, to: &View<'_>) {
 fn fill(pool: &Pool, value: f32, to: &View<'_>) {
     match to.ty.dtype {
         DType::F32 => pointwise::fill(pool, value, to.f32_mut()),
-        DType::F16 => pointwise::fill(pool, f16::from_f32(value), to.elements_mut(DType::F16)),
-        DType::BF16 => pointwise::fill(pool, bf16::from_f32(value), to.elements_mut(DType::BF16)),
-        DType::I32 => pointwise::fill(pool, value as i32, to.elements_mut(DType::I32)),
-        DType::U32 => pointwise::fill(pool, value as u32, to.elements_mut(DType::U32)),
+        DType::F16 => pointwise::fill(pool, f16::from_f32(value), to.elements_mut()),
+        DType::BF16 => pointwise::fill(pool, bf16::from_f32(value), to.elements_mut()),
+        DType::I32 => pointwise::fill(pool, value as i32, to.elements_mut()),
+        DType::U32 => pointwise::fill(pool, value as u32, to.elements_mut()),
+        DType::Q8_0 | DType::Q4_0 => unreachable!("the shape rule fills numbers"),
     }
 }
 
 fn cast(pool: &Pool, isa: Isa, from: &View<'_>, to: &View<'_>) {
-    fn into<A: pointwise::Float>(pool: &Pool, isa: Isa, x: &[A], to: &View<'_>) {
-        match to.ty.dtype {
-            DType::F16 => pointwise::cast::<A, f16>(pool, isa, x, to.elements_mut(DType::F16)),
-            DType::BF16 => pointwise::cast::<A, bf16>(pool, isa, x, to.elements_mut(DType::BF16)),
-            _ => pointwise::cast::<A, f32>(pool, isa, x, to.f32_mut()),
+    fn into<B: pointwise::Float>(pool: &Pool, isa: Isa, from: &View<'_>, y: &mut [B]) {
+        match from.stored() {
+            Stored::F32(x) => pointwise::cast(pool, isa, x, y),
+            Stored::F16(x) => pointwise::cast(pool, isa, x, y),
+            Stored::BF16(x) => pointwise::cast(pool, isa, x, y),
+            Stored::Blocks(dtype, x) => pointwise::cast_blocks(pool, dtype, x, y),
         }
     }
-    match from.ty.dtype {
-        DType::F16 => into::<f16>(pool, isa, from.elements(DType::F16), to),
-        DType::BF16 => into::<bf16>(pool, isa, from.elements(DType::BF16), to),
-        _ => into::<f32>(pool, isa, from.f32(), to),
+    match to.ty.dtype {
+        DType::F32 => into::<f32>(pool, isa, from, to.elements_mut()),
+        DType::F16 => into::<f16>(pool, isa, from, to.elements_mut()),
+        DType::BF16 => into::<bf16>(pool, isa, from, to.elements_mut()),
+        DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
+            unreachable!("the shape rule casts to floats")
+        }
     }
 }
 
@@ -547,15 +578,16 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
     let shape = (cache.shape()[1], cache.shape()[2]);
     let (new, slots, positions) = (ins[1].f32(), ins[2].i32(), ins[3].i32());
     match cache.ty.dtype {
+        DType::F32 => cache::kv_append(cache.f32_mut(), shape, new, slots, positions),
         DType::F16 => {
-            let cache = cache.elements_mut::<f16>(DType::F16);
-            cache::kv_append(cache, shape, new, slots, positions);
+            cache::kv_append(cache.elements_mut::<f16>(), shape, new, slots, positions);
         }
         DType::BF16 => {
-            let cache = cache.elements_mut::<bf16>(DType::BF16);
-            cache::kv_append(cache, shape, new, slots, positions);
+            cache::kv_append(cache.elements_mut::<bf16>(), shape, new, slots, positions);
         }
-        _ => cache::kv_append(cache.f32_mut(), shape, new, slots, positions),
+        DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
+            unreachable!("the shape rule keeps floats in caches")
+        }
     }
 }
 
@@ -569,19 +601,16 @@ fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>
         max_time: ins[1].shape()[1],
     };
     let (q, slots, positions, out) = (ins[0].f32(), ins[3].i32(), ins[4].i32(), out.f32_mut());
-    match ins[1].ty.dtype {
-        DType::F16 => {
-            let entries = (ins[1].elements::<f16>(DType::F16), ins[2].elements::<f16>(DType::F16));
-            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+    match (ins[1].stored(), ins[2].stored()) {
+        (Stored::F32(keys), Stored::F32(values)) => {
+            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
         }
-        DType::BF16 => {
-            let entries =
-                (ins[1].elements::<bf16>(DType::BF16), ins[2].elements::<bf16>(DType::BF16));
-            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+        (Stored::F16(keys), Stored::F16(values)) => {
+            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
         }
-        _ => {
-            let entries = (ins[1].f32(), ins[2].f32());
-            cache::cached_attention(pool, isa, heads, q, entries, slots, positions, out);
+        (Stored::BF16(keys), Stored::BF16(values)) => {
+            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
         }
+        _ => unreachable!("the shape rule gives both caches one float type"),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use stoa_graph::{
     Buffer, Buffers, CompileOptions, DType, DeviceId, Engine, EngineError, EngineFacts, Executable,
     GraphError, InputKind, MemoryPlan, Op, OpProfile, Output, Outputs, Pending, PendingRun,
-    Program, Tensor, TensorData, TensorType, ValueId, node_cost,
+    Program, Tensor, TensorType, ValueId, node_cost,
 };
 
 use crate::account::{Live, Memory, StateBlock};
@@ -147,32 +147,18 @@ impl Engine for NativeEngine {
 fn upload(memory: &Arc<Memory>, tensor: &Tensor) -> Result<Buffer, EngineError> {
     let ty = tensor.ty();
     let mut state = memory.state(ty.size_bytes())?;
-    let (n, block) = (ty.elements(), state.block_mut());
-    match tensor.data() {
-        TensorData::F32(v) => block.elements_mut(n).copy_from_slice(v),
-        TensorData::BF16(v) => block.elements_mut(n).copy_from_slice(v),
-        TensorData::F16(v) => block.elements_mut(n).copy_from_slice(v),
-        TensorData::I32(v) => block.elements_mut(n).copy_from_slice(v),
-        TensorData::U32(v) => block.elements_mut(n).copy_from_slice(v),
-    }
+    state.block_mut().bytes_mut()[..ty.size_bytes()].copy_from_slice(tensor.bytes());
     Ok(Buffer::new(ty, DeviceId::default(), state))
 }
 
 /// Copies a value out of the engine's memory.
 fn to_tensor(ty: &TensorType, start: *const u8) -> Result<Tensor, GraphError> {
-    fn copy<T: Copy>(start: *const u8, n: usize) -> Vec<T> {
-        // SAFETY: `start` is the 64-byte-aligned place the plan gave to a value of n elements of T.
-        unsafe { std::slice::from_raw_parts(start.cast::<T>(), n) }.to_vec()
-    }
-    let n = ty.elements();
-    let data = match ty.dtype {
-        DType::F32 => TensorData::F32(copy(start, n)),
-        DType::BF16 => TensorData::BF16(copy(start, n)),
-        DType::F16 => TensorData::F16(copy(start, n)),
-        DType::I32 => TensorData::I32(copy(start, n)),
-        DType::U32 => TensorData::U32(copy(start, n)),
+    let bytes: &[u8] = match ty.size_bytes() {
+        0 => &[],
+        // SAFETY: `start` is the place the plan gave to a value of this many bytes.
+        n => unsafe { std::slice::from_raw_parts(start, n) },
     };
-    Tensor::new(ty.shape.clone(), data)
+    Tensor::from_bytes(ty.clone(), bytes)
 }
 
 /// A program with its plan.
@@ -244,7 +230,7 @@ impl NativeExecutable {
                         name: input.name.clone(),
                         known: data.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
                     })?;
-                    (tensor.ty(), elements_start(tensor))
+                    (tensor.ty(), tensor.bytes().as_ptr().cast_mut())
                 }
             };
             if found == *expected {
@@ -314,16 +300,6 @@ fn step_name(step: &Step) -> String {
         }
         Kernel::Op(op) => op.name().to_owned(),
         Kernel::ProductThen { then, .. } => format!("matmul+{}", then.name()),
-    }
-}
-
-fn elements_start(tensor: &Tensor) -> *mut u8 {
-    match tensor.data() {
-        TensorData::F32(v) => v.as_ptr().cast_mut().cast(),
-        TensorData::BF16(v) => v.as_ptr().cast_mut().cast(),
-        TensorData::F16(v) => v.as_ptr().cast_mut().cast(),
-        TensorData::I32(v) => v.as_ptr().cast_mut().cast(),
-        TensorData::U32(v) => v.as_ptr().cast_mut().cast(),
     }
 }
 

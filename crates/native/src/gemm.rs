@@ -1,7 +1,8 @@
 //! Matrix products: C = alpha · A · B + beta · C in f32, with what surrounds them fused in.
 //!
 //! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on finished
-//! tiles. Operands may be stored as f16 or bf16. [`gemm_skinny`] serves decoding, where x has a few
+//! tiles. Operands may be stored as f16, bf16
+//! or quantised blocks. [`gemm_skinny`] serves decoding, where x has a few
 //! rows. The packed, blocked scheme is that of Goto and BLIS; each file names its source.
 //!
 //! Numerics: every output is a sum over k in an order that depends on the sizes and the
@@ -11,12 +12,14 @@
 //! about `k · ε · Σ|a||b|`.
 
 mod blocking;
+mod blocks;
 pub mod epilogue;
 mod micro;
 mod pack;
 mod skinny;
 mod view;
 
+pub use blocks::BlockMatrix;
 pub use epilogue::{Epilogue, Tile};
 pub use pack::Operand;
 pub use skinny::{FEW_ROWS, gemm_skinny};

@@ -4,6 +4,9 @@
 //! written once for all of them; [`pool`] shares tasks among a fixed set of threads. How work is
 //! split depends on shapes alone, so results are bitwise the same for any number of threads.
 
+// A match on ops or element types names them all, so that a new one is met by the compiler.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod account;
 mod dispatch;
 mod engine;

@@ -82,15 +82,10 @@ impl Block {
         self.start.as_ptr()
     }
 
-    /// The first `count` elements, to be changed.
-    ///
-    /// # Panics
-    /// If the block is smaller.
-    pub fn elements_mut<T: bytemuck::Pod>(&mut self, count: usize) -> &mut [T] {
-        assert!(count * size_of::<T>() <= self.layout.size(), "write beyond the block");
-        // SAFETY: in bounds, aligned to 64 bytes, initialised (zeroed), T is plain data, and the
-        // block is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start().cast(), count) }
+    /// All bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the bytes were allocated with this size and zeroed; the block is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.layout.size()) }
     }
 }
 

@@ -159,6 +159,6 @@ pub(crate) fn updated_state(program: &Program, value: ValueId) -> Option<usize> 
         Output::Updates { state, value: v } if *v == value => {
             program.inputs().iter().position(|i| i.name == *state)
         }
-        _ => None,
+        Output::Updates { .. } | Output::Returned { .. } => None,
     })
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::{DType, GraphError, Tensor, TensorType};
+use crate::{DType, GraphError, Tensor, TensorType, dequantise, quantise};
 
 /// Whether values are rounded to the types the program declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Array {
 
     pub(super) fn rounded(mut self, dtype: DType, rounding: Rounding) -> Self {
         if rounding == Rounding::Declared {
-            self.data.iter_mut().for_each(|x| *x = round(*x, dtype));
+            round(&mut self.data, dtype);
         }
         self
     }
@@ -83,12 +83,21 @@ impl From<&Tensor> for Array {
     }
 }
 
-fn round(x: f64, dtype: DType) -> f64 {
+/// Rounds numbers to what `dtype` holds. Rows of a quantised type are whole blocks, and so are all
+/// of them together.
+fn round(data: &mut [f64], dtype: DType) {
+    let each = |data: &mut [f64], f: fn(f64) -> f64| data.iter_mut().for_each(|x| *x = f(*x));
     match dtype {
-        DType::F32 => f64::from(x as f32),
-        DType::BF16 => f64::from(bf16::from_f64(x)),
-        DType::F16 => f64::from(f16::from_f64(x)),
-        DType::I32 => f64::from(x as i32),
-        DType::U32 => f64::from(x as u32),
+        DType::F32 => each(data, |x| f64::from(x as f32)),
+        DType::BF16 => each(data, |x| f64::from(bf16::from_f64(x))),
+        DType::F16 => each(data, |x| f64::from(f16::from_f64(x))),
+        DType::I32 => each(data, |x| f64::from(x as i32)),
+        DType::U32 => each(data, |x| f64::from(x as u32)),
+        DType::Q8_0 | DType::Q4_0 => {
+            let mut numbers: Vec<f32> = data.iter().map(|&x| x as f32).collect();
+            let blocks = quantise(dtype, &numbers);
+            dequantise(dtype, &blocks, &mut numbers);
+            data.iter_mut().zip(numbers).for_each(|(x, number)| *x = f64::from(number));
+        }
     }
 }

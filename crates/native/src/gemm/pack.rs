@@ -4,6 +4,7 @@
 //! contraction index k: `[k][width]`, zero for outer indices beyond the edge. A matrix is seen here
 //! as `[outer, inner]`: A as it is, B transposed.
 
+use super::blocks::BlockMatrix;
 use super::view::{Element, MatRef};
 use crate::isa::{Kernel, Simd};
 use half::{bf16, f16};
@@ -54,7 +55,7 @@ impl Strips {
     }
 }
 
-/// One factor of a product: a matrix in any [`Element`] format.
+/// One factor of a product: a matrix in any [`Element`] format or in blocks.
 #[derive(Clone, Copy, Debug)]
 pub enum Operand<'a> {
     /// Single precision.
@@ -63,6 +64,8 @@ pub enum Operand<'a> {
     F16(MatRef<'a, f16>),
     /// bfloat16.
     Bf16(MatRef<'a, bf16>),
+    /// Quantised blocks.
+    Blocks(BlockMatrix<'a>),
 }
 
 impl<'a> From<MatRef<'a, f32>> for Operand<'a> {
@@ -81,6 +84,12 @@ impl<'a> From<MatRef<'a, bf16>> for Operand<'a> {
     }
 }
 
+impl<'a> From<BlockMatrix<'a>> for Operand<'a> {
+    fn from(matrix: BlockMatrix<'a>) -> Self {
+        Operand::Blocks(matrix)
+    }
+}
+
 impl<'a> Operand<'a> {
     /// Number of rows.
     pub fn rows(&self) -> usize {
@@ -88,6 +97,7 @@ impl<'a> Operand<'a> {
             Operand::F32(m) => m.rows,
             Operand::F16(m) => m.rows,
             Operand::Bf16(m) => m.rows,
+            Operand::Blocks(m) => m.rows(),
         }
     }
 
@@ -97,6 +107,7 @@ impl<'a> Operand<'a> {
             Operand::F32(m) => m.cols,
             Operand::F16(m) => m.cols,
             Operand::Bf16(m) => m.cols,
+            Operand::Blocks(m) => m.cols(),
         }
     }
 
@@ -106,6 +117,7 @@ impl<'a> Operand<'a> {
             Operand::F32(m) => Operand::F32(m.t()),
             Operand::F16(m) => Operand::F16(m.t()),
             Operand::Bf16(m) => Operand::Bf16(m.t()),
+            Operand::Blocks(m) => Operand::Blocks(m.t()),
         }
     }
 
@@ -116,6 +128,7 @@ impl<'a> Operand<'a> {
             Operand::F32(m) => m.is_row_adjacent(),
             Operand::F16(m) => m.is_row_adjacent(),
             Operand::Bf16(m) => m.is_row_adjacent(),
+            Operand::Blocks(m) => m.is_row_adjacent(),
         }
     }
 
@@ -138,6 +151,16 @@ impl<'a> Operand<'a> {
             Operand::F32(from) => s.enter(Pack::<f32, WIDTH> { from, outer, inner, to }),
             Operand::F16(from) => s.enter(Pack::<f16, WIDTH> { from, outer, inner, to }),
             Operand::Bf16(from) => s.enter(Pack::<bf16, WIDTH> { from, outer, inner, to }),
+            Operand::Blocks(from) => {
+                let numbers = from.part(outer, inner);
+                let from = if from.is_row_adjacent() {
+                    MatRef::new(&numbers, inner.len, outer.len).t()
+                } else {
+                    MatRef::new(&numbers, outer.len, inner.len)
+                };
+                let [outer, inner] = [outer, inner].map(|span| Span { at: 0, ..span });
+                s.enter(Pack::<f32, WIDTH> { from, outer, inner, to });
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! instruction set.
 
 use half::{bf16, f16};
+use stoa_graph::{DType, dequantise};
 
 use super::disjoint::Disjoint;
 use crate::gemm::Element;
@@ -80,6 +81,26 @@ pub fn cast<A: Float, B: Float>(pool: &Pool, isa: Isa, x: &[A], y: &mut [B]) {
         // SAFETY: each task has its own block.
         let y = unsafe { to.part(start, x.len()) };
         isa.dispatch(Cast { x, y });
+    });
+}
+
+/// y = the numbers that blocks of a quantised type stand for.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn cast_blocks<B: Float>(pool: &Pool, dtype: DType, blocks: &[u8], y: &mut [B]) {
+    let layout = dtype.block();
+    assert_eq!(blocks.len() / layout.bytes * layout.elements, y.len(), "cast: lengths differ");
+    let per_task = TASK / layout.elements;
+    let (len, to) = (y.len(), Disjoint::new(y));
+    let count = len / layout.elements;
+    pool.run(count.div_ceil(per_task), &|task, _| {
+        let (first, end) = (task * per_task, count.min((task + 1) * per_task));
+        let mut numbers = vec![0.0; (end - first) * layout.elements];
+        dequantise(dtype, &blocks[first * layout.bytes..end * layout.bytes], &mut numbers);
+        // SAFETY: each task has its own blocks.
+        let y = unsafe { to.part(first * layout.elements, numbers.len()) };
+        y.iter_mut().zip(numbers).for_each(|(y, x)| *y = B::from_f32(x));
     });
 }
 

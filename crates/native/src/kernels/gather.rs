@@ -1,5 +1,7 @@
 //! Rows of a table by index, and the gradient: rows summed by index.
 
+use stoa_graph::{DType, dequantise};
+
 use super::convert::{Cast, Float};
 use super::disjoint::Disjoint;
 use crate::isa::Isa;
@@ -25,6 +27,36 @@ pub fn gather<T: Float>(pool: &Pool, isa: Isa, table: &[T], d: usize, ids: &[i32
             let x = &table[row(id, d)..][..d];
             // SAFETY: each task has its own rows.
             isa.dispatch(Cast { x, y: unsafe { y.part(i * d, d) } });
+        }
+    });
+}
+
+/// As [`gather`], of a table of quantised blocks.
+///
+/// # Panics
+/// As [`gather`], and if the table is not rows of whole blocks of a quantised type.
+pub fn gather_blocks(
+    pool: &Pool,
+    dtype: DType,
+    table: &[u8],
+    d: usize,
+    ids: &[i32],
+    y: &mut [f32],
+) {
+    assert_eq!(y.len(), ids.len() * d, "gather: y is [ids, d]");
+    if d == 0 {
+        return;
+    }
+    let layout = dtype.block();
+    let row_bytes = d / layout.elements * layout.bytes;
+    let per_task = (TASK / d).max(1);
+    let y = Disjoint::new(y);
+    pool.run(ids.len().div_ceil(per_task), &|task, _| {
+        let first = task * per_task;
+        for (i, &id) in ids.iter().enumerate().skip(first).take(per_task) {
+            let blocks = &table[row(id, row_bytes)..][..row_bytes];
+            // SAFETY: each task has its own rows.
+            dequantise(dtype, blocks, unsafe { y.part(i * d, d) });
         }
     });
 }

@@ -8,7 +8,7 @@ use super::math::tanh;
 use crate::isa::{Isa, Kernel, Simd};
 use crate::pool::Pool;
 
-pub use super::convert::{Float, cast, fill};
+pub use super::convert::{Float, cast, cast_blocks, fill};
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;

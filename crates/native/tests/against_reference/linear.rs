@@ -82,6 +82,21 @@ fn few_rows_read_the_weights_in_place() {
     });
 }
 
+/// Weights in blocks, in both layouts, few rows and many, and under spans of the sum that do not
+/// end with a block (sums of more than 512 terms are cut).
+#[test]
+fn products_with_quantised_weights() {
+    for [m, k, n] in [[1, 32, 32], [5, 96, 64], [17, 64, 32], [131, 544, 96], [40, 1056, 32]] {
+        for [ta, tb, accumulate] in layouts() {
+            for dtype in [DType::Q8_0, DType::Q4_0] {
+                let n = if tb { n + 5 } else { n };
+                let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
+                check_large(&matmul(ta, tb, accumulate), &given, tolerance(k));
+            }
+        }
+    }
+}
+
 #[test]
 fn products_of_nothing() {
     for [m, k, n] in [[0, 3, 5], [3, 0, 5], [3, 5, 0]] {

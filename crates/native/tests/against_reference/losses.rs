@@ -58,6 +58,8 @@ fn cross_entropy_of_large_tables() {
         ([131, 33, 517], DType::BF16),
         ([1, 64, 5003], DType::F32),
         ([517, 5, 259], DType::F32),
+        ([67, 64, 1031], DType::Q8_0),
+        ([131, 32, 517], DType::Q4_0),
     ] {
         check(sizes, None, 9, dtype, false);
         check(sizes, Some(15.0), 9, dtype, false);

@@ -107,6 +107,21 @@ fn tables_of_every_float_type() {
 }
 
 #[test]
+fn tables_of_blocks_and_what_they_cast_to() {
+    for (rows, d, n) in [(1, 32, 3), (40, 96, 301), (1031, 64, 7)] {
+        let mut draws = Draws::new(d as u64);
+        let ids = draws.integers(&[n], 0..rows as i64);
+        for dtype in [DType::Q8_0, DType::Q4_0] {
+            let table = typed(dtype, draws.array(&[rows, d], 1.0));
+            check_large(&Op::Gather, &[table.clone(), i32s(ids.clone())], 0.0);
+            for to in [DType::F32, DType::BF16, DType::F16] {
+                check_large(&Op::Cast { dtype: to }, std::slice::from_ref(&table), 0.0);
+            }
+        }
+    }
+}
+
+#[test]
 fn ids_that_are_all_the_same() {
     let mut draws = Draws::new(9);
     let op = Op::GatherBackward { rows: 3, accumulate: false };
