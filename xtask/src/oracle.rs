@@ -25,6 +25,11 @@ const LIGHT_ENVIRONMENT: &str = "oracle-light";
 const LIGHT_PACKAGES: &[&str] =
     &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1", "gguf==0.19.0"];
 
+/// Environment that renders chat templates.
+const TEMPLATES_ENVIRONMENT: &str = "oracle-templates";
+/// Its packages.
+const TEMPLATES_PACKAGES: &[&str] = &["jinja2==3.1.6", "transformers==5.23.0"];
+
 /// Environment with a server that behaves as S3 does.
 const S3_ENVIRONMENT: &str = "oracle-s3";
 /// Its packages.
@@ -162,12 +167,13 @@ fn farthest(ours: &Value, theirs: &Value) -> anyhow::Result<f64> {
 const GOLDEN: &[(&str, &[&str])] = &[
     ("models/golden_checkpoints.py", &[MODELS_GOLDEN]),
     ("models/golden_optimizers.py", &[MODELS_GOLDEN]),
-    (
-        "assistant/golden_templates.py",
-        &[ASSISTANT_GOLDEN, "crates/assistant/src/chat/chatml.jinja"],
-    ),
     ("assistant/golden_generation.py", &[ASSISTANT_GOLDEN]),
 ];
+
+/// Scripts that ask transformers without PyTorch for texts and masks of chat templates; each is
+/// given the folder of the outputs and the template of models trained here.
+const DIALOGUE_GOLDEN_SCRIPTS: &[&str] =
+    &["dialogue/golden_templates.py", "dialogue/golden_masks.py"];
 
 /// Scripts of the light environment whose outputs are checked anew, and the folders of those outputs.
 const LIGHT_GOLDEN: &[(&str, &str)] = &[
@@ -178,6 +184,8 @@ const LIGHT_GOLDEN: &[(&str, &str)] = &[
 
 const MODELS_GOLDEN: &str = "crates/models/tests/golden";
 const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
+const DIALOGUE_GOLDEN: &str = "crates/dialogue/tests/golden";
+const CHATML: &str = "crates/dialogue/src/chatml.jinja";
 const POSTS_GOLDEN: &str = "crates/posts/tests/golden";
 
 /// Makes every golden output anew.
@@ -185,6 +193,12 @@ pub fn make_golden(root: &Path) -> anyhow::Result<()> {
     for (script, arguments) in GOLDEN {
         let mut command = torch_script(root, script)?;
         workspace::check(command.args(arguments.iter().map(|path| root.join(path))))?;
+    }
+    for script in DIALOGUE_GOLDEN_SCRIPTS {
+        let python = python_env::ensure(TEMPLATES_ENVIRONMENT, TEMPLATES_PACKAGES)?;
+        let mut command = Command::new(python);
+        command.arg(root.join("xtask/oracle").join(script));
+        workspace::check(command.arg(root.join(DIALOGUE_GOLDEN)).arg(root.join(CHATML)))?;
     }
     for (script, folder) in
         [("models/golden_quantised.py", MODELS_GOLDEN), ("posts/golden_audit.py", POSTS_GOLDEN)]

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, ChatTemplate, Completion, Request, Sampling,
-    Settings, TokenId, silent,
+    Assistant, AssistantOptions, AssistantParts, Completion, Request, Sampling, Settings, TokenId,
+    silent,
 };
+use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, initialize, parameter_count, upload, with_matrix_dtype};
 use stoa_native::{NativeEngine, NativeOptions};

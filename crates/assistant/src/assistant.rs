@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use stoa_dialogue::{ChatTemplate, Conversation, Message, Role};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, parameters};
 use stoa_tokens::{END_OF_TEXT, IM_END, Tokenizer};
@@ -15,7 +16,7 @@ use crate::decoder::{CHUNK_TOKENS, Decoder, DecoderSizes, Pace, Row};
 use crate::sampling::logprobs;
 use crate::slots::SlotTable;
 use crate::stop::StopMatcher;
-use crate::{AssistantError, ChatTemplate, Conversation, Role, Sampler, TokenId};
+use crate::{AssistantError, Sampler, TokenId};
 
 /// What to do with a conversation that does not fit the context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -324,7 +325,7 @@ impl Assistant {
 }
 
 /// The first question after the rules with all that answers it, unless it is the last question.
-fn oldest_exchange(messages: &[crate::Message]) -> Option<std::ops::Range<usize>> {
+fn oldest_exchange(messages: &[Message]) -> Option<std::ops::Range<usize>> {
     let is_rule = |role| matches!(role, Role::System | Role::Developer);
     let start = messages.iter().position(|m| !is_rule(m.role))?;
     let length = messages[start + 1..].iter().position(|m| m.role == Role::User)?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stoa_dialogue::DialogueError;
 use stoa_graph::{EngineError, GraphError};
 
 use crate::TokenId;
@@ -69,21 +70,6 @@ pub enum AssistantError {
         /// What is wrong with it.
         source: Box<AssistantError>,
     },
-    /// A chat template is not valid Jinja, or failed on these messages.
-    #[error("chat template: {message}")]
-    Template {
-        /// Jinja's message, with the line.
-        message: String,
-    },
-    /// The template itself refuses the conversation (`raise_exception`).
-    #[error("the model's chat template refuses this conversation: {message}")]
-    ConversationRefused {
-        /// The template's words.
-        message: String,
-    },
-    /// Text holds every character that could mark it as text.
-    #[error("the messages use up all characters reserved for marking text; remove noncharacters")]
-    NoMarkLeft,
     /// An option of the assistant makes no sense.
     #[error("{name} is {value}; it must be {expected}")]
     Option {
@@ -121,6 +107,9 @@ pub enum AssistantError {
         /// What is wrong, with the line.
         message: String,
     },
+    /// The conversation or the chat template is at fault.
+    #[error(transparent)]
+    Dialogue(#[from] DialogueError),
     /// The model's configuration, weights or programs are at fault.
     #[error(transparent)]
     Model(#[from] stoa_models::ModelError),

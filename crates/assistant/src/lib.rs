@@ -1,15 +1,13 @@
-//! The answering engine: sampling, KV cache, batching, stop strings, chat templates.
+//! The answering engine: sampling, KV cache, batching, stop strings.
 //!
 //! [`Assistant`] answers: [`Assistant::generate`] continues tokens, [`Assistant::chat`] answers a
-//! [`Conversation`], [`Assistant::generate_batch`] answers many requests at once. The parts are
-//! usable alone: [`Sampler`] draws tokens, [`StopMatcher`] finds stop strings in streamed text,
-//! [`ChatTemplate`] renders conversations as Hugging Face does.
+//! [`Conversation`](stoa_dialogue::Conversation), [`Assistant::generate_batch`] answers many requests at once. The parts are
+//! usable alone: [`Sampler`] draws tokens, [`StopMatcher`] finds stop strings in streamed text.
 //!
-//! Knows models, tokenizers and the `Engine` trait; nothing of training, sockets or terminals.
+//! Knows models, dialogues, tokenizers and the `Engine` trait; nothing of training, sockets or terminals.
 
 mod assistant;
 mod batch;
-mod chat;
 mod completion;
 mod decoder;
 mod error;
@@ -23,7 +21,6 @@ mod stop;
 pub use assistant::{
     Assistant, AssistantOptions, AssistantParts, Overflow, default_end_tokens, silent,
 };
-pub use chat::{ChatTemplate, Conversation, Json, LocalTime, Message, Role};
 pub use completion::{
     Completion, Event, FinishReason, OnBatchEvent, OnEvent, Request, Settings, Timings,
 };

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
-use crate::{AssistantError, ChatTemplate, TokenId};
+use crate::{AssistantError, TokenId};
 
 impl AssistantParts {
     /// Reads a model directory and copies its weights to the engine, matrices as `matrices`.
@@ -33,7 +34,7 @@ impl AssistantParts {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,
         };
-        let template = read_template(directory)?;
+        let template = ChatTemplate::read(directory)?;
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         Ok(AssistantParts { engine, config, state, tokenizer, template, end_tokens })
     }
@@ -51,23 +52,6 @@ impl Assistant {
     ) -> Result<Self, AssistantError> {
         Self::new(AssistantParts::read(directory, None, engine, DType::F32)?, options)
     }
-}
-
-/// `chat_template.jinja`, else the template of `tokenizer_config.json`, else ChatML; with the
-/// special tokens of `tokenizer_config.json` in every case.
-fn read_template(directory: &Path) -> Result<ChatTemplate, AssistantError> {
-    let source = read_optional(&directory.join("chat_template.jinja"))?;
-    let config = read_optional(&directory.join("tokenizer_config.json"))?;
-    let Some(config) = config else {
-        return source.map_or_else(|| Ok(ChatTemplate::chatml()), |s| ChatTemplate::new(&s));
-    };
-    let configured = ChatTemplate::from_tokenizer_config(&config)?;
-    let template = match (source, configured) {
-        (Some(source), _) => ChatTemplate::new(&source)?,
-        (None, Some(configured)) => configured,
-        (None, None) => ChatTemplate::chatml(),
-    };
-    Ok(template.with_variables(ChatTemplate::special_tokens(&config)?))
 }
 
 /// The field of `generation_config.json` and `config.json` that ends a turn.

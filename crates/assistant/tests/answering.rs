@@ -10,10 +10,10 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use stoa_assistant::{
-    Assistant, AssistantError, AssistantOptions, AssistantParts, ChatTemplate, Completion,
-    Conversation, Event, FinishReason, LocalTime, Message, Overflow, Request, Sampling, Settings,
-    TokenId, silent,
+    Assistant, AssistantError, AssistantOptions, AssistantParts, Completion, Event, FinishReason,
+    Overflow, Request, Sampling, Settings, TokenId, silent,
 };
+use stoa_dialogue::{ChatTemplate, Conversation, LocalTime, Message};
 use stoa_graph::{Buffers, DType, Tensor};
 use stoa_models::{save, to_hugging_face, upload};
 use tiny::{VOCAB, assistant, grouped, native, plain, prompt, requests, sampled};

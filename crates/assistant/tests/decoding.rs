@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, ChatTemplate, Completion, FinishReason, Request,
-    Sampler, Sampling, Settings, Timings, TokenId, silent,
+    Assistant, AssistantOptions, AssistantParts, Completion, FinishReason, Request, Sampler,
+    Sampling, Settings, Timings, TokenId, silent,
 };
+use stoa_dialogue::ChatTemplate;
 use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
 use stoa_graph::{Buffers, DType, DeviceId, Engine, Placement, Tensor};
 use stoa_models::{LanguageConfig, TrainingShape, evaluation_program, parameters, upload};

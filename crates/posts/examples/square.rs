@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dialogue_bytes: usize = corpus
         .dialogues
         .iter()
-        .flat_map(|dialogue| dialogue.turns.iter().map(|turn| turn.text.len()))
+        .flat_map(|dialogue| dialogue.messages.iter().map(|message| message.text().len()))
         .sum();
     println!("people {}, places {}", square.people.len(), square.places.len());
     println!("facts {}, posts {}", square.facts.len(), square.posts.len());

@@ -13,6 +13,7 @@ use crate::post::{Language, Post};
 use crate::split::{Split, split_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use stoa_dialogue::Dialogue;
 
 /// A text to pretrain on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,54 +28,8 @@ pub struct Document {
     pub split: Split,
 }
 
-/// Who speaks in a dialogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The person.
-    User,
-    /// The model, whose words are learned.
-    Assistant,
-}
-
-/// One utterance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
-    /// Who speaks.
-    pub role: Role,
-    /// What they say.
-    pub text: String,
-}
-
-/// A dialogue: user and assistant alternate, the user first, the assistant last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dialogue {
-    /// The utterances.
-    pub turns: Vec<Turn>,
-    /// The language they are in.
-    pub language: Language,
-}
-
-impl Dialogue {
-    /// A dialogue of alternating utterances, the user's first.
-    pub fn alternating<Text: Into<String>>(
-        language: Language,
-        utterances: impl IntoIterator<Item = Text>,
-    ) -> Dialogue {
-        let turns = utterances
-            .into_iter()
-            .enumerate()
-            .map(|(index, text)| Turn {
-                role: if index % 2 == 0 { Role::User } else { Role::Assistant },
-                text: text.into(),
-            })
-            .collect();
-        Dialogue { turns, language }
-    }
-}
-
 /// Everything a model is trained on, and what was left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Corpus {
     /// Pretraining documents of both splits.
     pub documents: Vec<Document>,
@@ -107,8 +62,8 @@ impl Corpus {
             text.push_str(&document.text);
             text.push('\n');
         }
-        for turn in self.dialogues.iter().flat_map(|dialogue| &dialogue.turns) {
-            text.push_str(&turn.text);
+        for message in self.dialogues.iter().flat_map(|dialogue| &dialogue.messages) {
+            text.push_str(message.text());
             text.push('\n');
         }
         text
@@ -228,17 +183,19 @@ pub fn reply_dialogues(threads: &[Conversation]) -> Vec<Dialogue> {
         // The last post of the only thread is the held-out document.
         let replies =
             if alone { &thread.replies[..thread.replies.len() - 1] } else { &thread.replies[..] };
-        dialogues.extend(thread_dialogues(thread, replies, &str::to_lowercase));
+        let of_thread = thread_dialogues(thread, replies, &str::to_lowercase);
+        dialogues.extend(of_thread.into_iter().map(|(dialogue, _)| dialogue));
     }
     dialogues
 }
 
-/// The dialogues along the paths of some posts of a thread, which must not answer later ones.
+/// The dialogues along the paths of some posts of a thread, which must not answer later ones, each
+/// with its language.
 pub(crate) fn thread_dialogues(
     thread: &Conversation,
     replies: &[Reply],
     identify: &Identify<'_>,
-) -> Vec<Dialogue> {
+) -> Vec<(Dialogue, Language)> {
     let mut dialogues = Vec::new();
     let mut handles = handles_of(thread);
     let texts: Vec<String> =
@@ -263,7 +220,7 @@ pub(crate) fn thread_dialogues(
     dialogues
 }
 
-fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<Dialogue> {
+fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<(Dialogue, Language)> {
     let mut utterances: Vec<(&str, String)> = Vec::new();
     for &index in path {
         let author = replies[index].post.author.as_str();
@@ -282,5 +239,6 @@ fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<Dial
     }
     let members: Vec<Reply> = path.iter().map(|&index| replies[index].clone()).collect();
     let language = main_language(&members);
-    Some(Dialogue::alternating(language, utterances.into_iter().map(|(_, text)| text)))
+    let texts = utterances.into_iter().map(|(_, text)| text);
+    Some((Dialogue::alternating(texts), language))
 }

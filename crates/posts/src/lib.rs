@@ -27,7 +27,7 @@ pub mod twitter_text;
 
 pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
 pub use conversations::{Conversation, Reply, conversations};
-pub use corpus::{Corpus, Dialogue, Document, Role, Turn, documents, reply_dialogues};
+pub use corpus::{Corpus, Document, documents, reply_dialogues};
 pub use error::{PostsError, RejectReason, Rejected};
 pub use post::{About, Consent, Language, Notice, Origin, Post, Removal, Tombstone};
 pub use read::{Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, read_all, scan};

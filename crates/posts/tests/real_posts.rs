@@ -6,9 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use std::path::PathBuf;
-use stoa_posts::{
-    Consent, Corpus, Intake, Post, ReadOptions, Role, Split, conversations, read_all,
-};
+use stoa_dialogue::Role;
+use stoa_posts::{Consent, Corpus, Intake, Post, ReadOptions, Split, conversations, read_all};
 
 fn data(file: &str) -> Option<PathBuf> {
     let root = std::env::var_os("STOA_TEST_DATA")
@@ -56,9 +55,9 @@ fn check(corpus: &Corpus) {
         }
     }
     for dialogue in &corpus.dialogues {
-        assert!((2..=10).contains(&dialogue.turns.len()));
-        assert_eq!(dialogue.turns[0].role, Role::User);
-        assert_eq!(dialogue.turns.last().unwrap().role, Role::Assistant);
+        assert!((2..=10).contains(&dialogue.messages.len()));
+        assert_eq!(dialogue.messages[0].role, Role::User);
+        assert_eq!(dialogue.messages.last().unwrap().role, Role::Assistant);
     }
 }
 

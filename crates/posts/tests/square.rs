@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
+use stoa_dialogue::Role;
 use stoa_posts::{
-    Attribute, Corpus, Language, Role, Side, Split, Square, SquareConfig, Verdict, exam,
+    Attribute, Corpus, Language, Side, Split, Square, SquareConfig, Verdict, exam,
     majority_baseline, mark, normal_form, split_of, verdicts,
 };
 
@@ -79,7 +80,8 @@ fn sizes_are_those_asked_for() {
     };
     assert!((350_000..600_000).contains(&bytes(Split::Train)), "{}", bytes(Split::Train));
     assert!(bytes(Split::HeldOut) > 15_000);
-    let spoken: usize = corpus.dialogues.iter().flat_map(|d| &d.turns).map(|t| t.text.len()).sum();
+    let spoken: usize =
+        corpus.dialogues.iter().flat_map(|d| &d.messages).map(|m| m.text().len()).sum();
     assert!((200_000..350_000).contains(&spoken), "{spoken}");
 }
 
@@ -149,8 +151,8 @@ fn nothing_unusable_stands_in_training_text() {
             let in_dialogue = corpus
                 .dialogues
                 .iter()
-                .flat_map(|dialogue| &dialogue.turns)
-                .any(|turn| turn.text == post.text);
+                .flat_map(|dialogue| &dialogue.messages)
+                .any(|message| message.text() == post.text);
             if !canonical && !in_dialogue {
                 assert!(!lines.contains(post.text.as_str()), "{truth:?}: {}", post.text);
                 checked += 1;
@@ -206,7 +208,7 @@ fn debates_give_both_sides_the_same_room() {
         assert!((9..=12).contains(&count), "topic {topic} {language:?}: {count}");
     }
     let openings = |opening: &str| {
-        corpus.dialogues.iter().filter(|d| d.turns[1].text.starts_with(opening)).count()
+        corpus.dialogues.iter().filter(|d| d.messages[1].text().starts_with(opening)).count()
     };
     assert!(openings("Some are for") > 0);
     assert_eq!(openings("Some are for"), openings("Some are against"));
@@ -307,16 +309,16 @@ fn dialogues_alternate_and_never_ask_what_the_examination_asks() {
     let asked: BTreeSet<&str> = corpus
         .dialogues
         .iter()
-        .flat_map(|dialogue| &dialogue.turns)
-        .filter(|turn| turn.role == Role::User)
-        .map(|turn| turn.text.as_str())
+        .flat_map(|dialogue| &dialogue.messages)
+        .filter(|message| message.role == Role::User)
+        .map(|message| message.text())
         .collect();
     for dialogue in &corpus.dialogues {
-        assert!(dialogue.turns.len() >= 2 && dialogue.turns.len() % 2 == 0);
-        for (index, turn) in dialogue.turns.iter().enumerate() {
+        assert!(dialogue.messages.len() >= 2 && dialogue.messages.len() % 2 == 0);
+        for (index, message) in dialogue.messages.iter().enumerate() {
             let role = if index % 2 == 0 { Role::User } else { Role::Assistant };
-            assert_eq!(turn.role, role);
-            assert!(!turn.text.is_empty());
+            assert_eq!(message.role, role);
+            assert!(!message.text().is_empty());
         }
     }
     let before_filter = exam(square, 1, usize::MAX, |_| false);
@@ -338,9 +340,9 @@ fn people_who_do_not_exist_are_not_known() {
     let (square, corpus) = square(13);
     let mut unknown = 0;
     for dialogue in &corpus.dialogues {
-        let answer = &dialogue.turns[1].text;
+        let answer = dialogue.messages[1].text();
         if answer.starts_with("I do not know") || answer.starts_with("Je ne connais pas") {
-            let question = &dialogue.turns[0].text;
+            let question = dialogue.messages[0].text();
             let known = square.people.iter().chain(&square.places);
             assert!(known.into_iter().all(|name| !question.contains(name.as_str())), "{question}");
             unknown += 1;

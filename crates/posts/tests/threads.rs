@@ -5,9 +5,10 @@
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use stoa_dialogue::Dialogue;
 use stoa_posts::{
-    Conversation, Corpus, Dialogue, Language, Origin, Post, Split, Tombstone, apart_by_author,
-    conversations, reply_dialogues, split_of, verdicts,
+    Conversation, Corpus, Language, Origin, Post, Split, Tombstone, apart_by_author, conversations,
+    reply_dialogues, split_of, verdicts,
 };
 
 fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
@@ -27,7 +28,7 @@ fn ids(thread: &Conversation) -> Vec<&str> {
 }
 
 fn spoken(dialogue: &Dialogue) -> Vec<&str> {
-    dialogue.turns.iter().map(|turn| turn.text.as_str()).collect()
+    dialogue.messages.iter().map(|message| message.text()).collect()
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustyline::error::ReadlineError;
 use serde_json::json;
-use stoa_assistant::{
-    Assistant, Completion, Conversation, Event, FinishReason, Message, Sampling, Settings,
-};
+use stoa_assistant::{Assistant, Completion, Event, FinishReason, Sampling, Settings};
+use stoa_dialogue::{Conversation, Message};
 
 use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
 use crate::interrupt::Interrupt;

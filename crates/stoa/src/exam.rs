@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use stoa_assistant::{Assistant, Conversation, Event, Message, Request, Settings};
+use stoa_assistant::{Assistant, Event, Request, Settings};
+use stoa_dialogue::{ChatTemplate, Conversation, Message};
 use stoa_posts::{Corpus, Question, Square, SquareConfig, exam, majority_baseline, mark};
 
 use crate::cli::MachineArgs;
@@ -169,10 +170,12 @@ pub fn run(
     };
     let square = Square::generate(square_seed, &SquareConfig::default())?;
     let questions = questions(&square, &square.corpus()?, seed, count);
-    let (config, weights) = stoa_models::load(&model::directory(run, terminal)?)?;
+    let directory = model::directory(run, terminal)?;
+    let (config, weights) = stoa_models::load(&directory)?;
+    let template = ChatTemplate::read(&directory)?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
     let engine = engine::open(machine)?;
-    let mut assistant = model::examinee(engine, &config, &weights, tokenizer)?;
+    let mut assistant = model::examinee(engine, &config, &weights, tokenizer, template)?;
     let answers = ask(&mut assistant, &questions, "exam", terminal)?;
     let exam = Exam::new(&questions, answers, None);
     terminal.result(&exam, || text_of(&exam))

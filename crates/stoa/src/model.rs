@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, ChatTemplate, LocalTime, Overflow,
-    default_end_tokens,
-};
+use stoa_assistant::{Assistant, AssistantOptions, AssistantParts, Overflow, default_end_tokens};
+use stoa_dialogue::{ChatTemplate, LocalTime};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, upload};
 use stoa_tokens::Tokenizer;
-use stoa_training::{CHAT_TEMPLATE, Checkpoints, verify_checkpoint};
+use stoa_training::{Checkpoints, verify_checkpoint};
 
 use crate::terminal::Terminal;
 
@@ -77,11 +75,11 @@ pub fn examinee(
     config: &LanguageConfig,
     weights: &Weights,
     tokenizer: Tokenizer,
+    template: ChatTemplate,
 ) -> anyhow::Result<Assistant> {
     let mut state = Buffers::new();
     upload(engine.as_ref(), weights, &mut state)?;
     let end_tokens = default_end_tokens(&tokenizer);
-    let template = ChatTemplate::new(CHAT_TEMPLATE)?;
     let config = config.clone();
     let parts = AssistantParts { engine, config, state, tokenizer, template, end_tokens };
     let options = AssistantOptions {

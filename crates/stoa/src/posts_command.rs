@@ -5,9 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::json;
-use stoa_posts::{
-    Corpus, Dialogue, ReadOptions, Role, Square, SquareConfig, exam, majority_baseline, read_all,
-};
+use stoa_posts::{Corpus, ReadOptions, Square, SquareConfig, exam, majority_baseline, read_all};
 
 use crate::cli::{MachineArgs, PostsCommand};
 use crate::terminal::Terminal;
@@ -104,19 +102,5 @@ fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> 
 
 fn write_corpus(out: &Path, corpus: &Corpus) -> anyhow::Result<()> {
     files::write_lines(&out.join("documents.jsonl"), &corpus.documents)?;
-    let dialogues: Vec<_> = corpus.dialogues.iter().map(messages).collect();
-    files::write_lines(&out.join("dialogues.jsonl"), &dialogues).context("writing dialogues")
-}
-
-/// A dialogue as a line of a Hugging Face `messages` data set.
-pub fn messages(dialogue: &Dialogue) -> stoa_training::Dialogue {
-    let role = |role| match role {
-        Role::User => stoa_training::Role::User,
-        Role::Assistant => stoa_training::Role::Assistant,
-    };
-    let message = |turn: &stoa_posts::Turn| stoa_training::Message {
-        role: role(turn.role),
-        content: turn.text.clone(),
-    };
-    stoa_training::Dialogue { messages: dialogue.turns.iter().map(message).collect() }
+    files::write_lines(&out.join("dialogues.jsonl"), &corpus.dialogues).context("writing dialogues")
 }

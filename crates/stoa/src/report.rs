@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stoa_assistant::{Conversation, Message, Settings, silent};
+use stoa_assistant::{Settings, silent};
+use stoa_dialogue::{Conversation, Message};
 use stoa_graph::Engine;
 use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
 use stoa_training::{Checkpoints, Metric, StageKind, read_metrics, report};
@@ -33,7 +34,8 @@ pub fn samples(
     let (found, _) = Checkpoints::of_run(prepared.directory()).newest(StageKind::Chat)?;
     let tokenizer = prepared.tokenizer()?;
     let config = &prepared.run.model;
-    let mut assistant = model::examinee(Arc::clone(engine), config, &found.weights, tokenizer)?;
+    let (engine, template) = (Arc::clone(engine), prepared.template().clone());
+    let mut assistant = model::examinee(engine, config, &found.weights, tokenizer, template)?;
     let settings = Settings { max_tokens: SAMPLE_TOKENS, ..Settings::default() };
     let mut answered = Vec::with_capacity(prompts.len());
     for prompt in prompts {

@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stoa_dialogue::{ChatTemplate, ChatTokens, read_dialogues};
 use stoa_graph::{Engine, Placement};
 use stoa_models::{Weights, initialize};
 use stoa_tokens::{IM_END, TokenShard, Tokenizer};
 use stoa_training::{
-    CHAT_TEMPLATE, ChatFormat, ChatTokens, Checkpoints, DialogueExamples, Documents,
-    EvaluationMetrics, Examples, Outcome, Progress, Run, RunFile, Setup, StageKind, StepMetrics,
-    SystemClock, Trainer, read_dialogues, token_bytes,
+    Checkpoints, DialogueExamples, Documents, EvaluationMetrics, Examples, Outcome, Progress, Run,
+    RunFile, Setup, StageKind, StepMetrics, SystemClock, Trainer, token_bytes,
 };
 
 use crate::cli::{MachineArgs, TrainArgs, TrainCommand};
@@ -106,6 +106,7 @@ pub struct Prepared {
     /// Everything decided.
     pub run: Run,
     tokenizer: Tokenizer,
+    template: ChatTemplate,
     train: Documents,
     held_out: Option<Documents>,
     dialogues: Vec<ChatTokens>,
@@ -127,6 +128,7 @@ impl Prepared {
     pub fn open(file: RunFile) -> anyhow::Result<Self> {
         let tokenizer = file.data.tokenizer.as_deref();
         let tokenizer = tokenizer.context("the run file names no data.tokenizer")?;
+        let template = ChatTemplate::read(tokenizer.parent().unwrap_or(Path::new("")))?;
         let tokenizer = Tokenizer::open(tokenizer)?;
         let run = file.resolve(tokenizer.vocab_size())?;
         let shards = |paths: &[PathBuf]| {
@@ -142,12 +144,14 @@ impl Prepared {
             none if none.is_empty() => None,
             some => Some(Documents::from_shards(some, &tokenizer)?),
         };
-        let format = ChatFormat::new(&tokenizer)?;
         let mut dialogues = Vec::new();
         for path in &run.data.dialogues {
-            dialogues.extend(read_dialogues(path)?.iter().map(|d| format.encode(d)));
+            for dialogue in read_dialogues(path)? {
+                let conversation = dialogue.conversation(None);
+                dialogues.push(template.encode_for_training(&tokenizer, &conversation)?);
+            }
         }
-        Ok(Prepared { run, train, held_out, dialogues, tokenizer, config: None })
+        Ok(Prepared { run, train, held_out, dialogues, tokenizer, template, config: None })
     }
 
     /// Whether there is anything to learn to answer from.
@@ -162,6 +166,11 @@ impl Prepared {
     pub fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
         let path = self.run.data.tokenizer.as_deref();
         Ok(Tokenizer::open(path.context("the run file names no data.tokenizer")?)?)
+    }
+
+    /// The chat template: the one beside the tokenizer, else ChatML.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
     }
 
     /// Directory of the run.
@@ -251,11 +260,12 @@ impl Prepared {
 
     /// What a checkpoint carries so that it is a whole model directory.
     fn attachments(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-        let config = serde_json::json!({
-            "chat_template": CHAT_TEMPLATE,
-            "eos_token": IM_END,
-            "tokenizer_class": "PreTrainedTokenizerFast",
-        });
+        let mut config = serde_json::Map::new();
+        config
+            .extend(self.template.variables().map(|(name, value)| (name.to_owned(), value.into())));
+        config.entry("eos_token").or_insert(IM_END.into());
+        config.insert("chat_template".into(), self.template.source().into());
+        config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
         Ok(vec![
             ("tokenizer.json".into(), self.tokenizer.to_hugging_face_json().into_bytes()),
             ("tokenizer_config.json".into(), serde_json::to_vec_pretty(&config)?),

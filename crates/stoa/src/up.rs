@@ -19,7 +19,6 @@ use crate::cli::{MachineArgs, SamplingArgs, UpArgs};
 use crate::exam::{Exam, TextSource};
 use crate::files::{self, RunFiles};
 use crate::interrupt::Interrupt;
-use crate::posts_command::messages;
 use crate::stages::{Prepared, Resume};
 use crate::terminal::Terminal;
 use crate::{chat, engine, exam, model, posts, report, tokens_command};
@@ -101,7 +100,7 @@ impl Text {
         let dialogues = &self.corpus.dialogues;
         let step = (dialogues.len() / SAMPLES).max(1);
         let spread = dialogues.iter().step_by(step).take(SAMPLES);
-        spread.filter_map(|d| d.turns.first()).map(|turn| turn.text.clone()).collect()
+        spread.filter_map(|d| d.messages.first()).map(|m| m.text().to_owned()).collect()
     }
 }
 
@@ -148,8 +147,7 @@ fn gather_text(
         Text { source: TextSource::Posts { files }, corpus, square: None, described }
     };
     let documents = files::lines(&text.corpus.documents)?;
-    let dialogues: Vec<_> = text.corpus.dialogues.iter().map(messages).collect();
-    let dialogues = files::lines(&dialogues)?;
+    let dialogues = files::lines(&text.corpus.dialogues)?;
     let made = [(files.documents(), documents), (files.dialogues(), dialogues)];
     same_text(&text.source, &made, files)?;
     for (path, bytes) in &made {
@@ -197,8 +195,8 @@ fn tokenize(text: &Text, files: &RunFiles, terminal: &Terminal) -> anyhow::Resul
     let training = |d: &&Document| d.split == Split::Train;
     let lines = || {
         let documents = text.corpus.documents.iter().filter(training).map(|d| d.text.as_str());
-        let turns = text.corpus.dialogues.iter().flat_map(|d| &d.turns).map(|t| t.text.as_str());
-        documents.chain(turns)
+        let messages = text.corpus.dialogues.iter().flat_map(|d| &d.messages);
+        documents.chain(messages.map(|m| m.text()))
     };
     let whole = Tokenizer::open(&files.tokenizer()).ok();
     let tokenizer = match whole {
@@ -354,7 +352,9 @@ fn examine(
     let config = &prepared.run.model;
     let ask = |weights: &stoa_models::Weights, what: &str| {
         let tokenizer = prepared.tokenizer()?;
-        let mut assistant = model::examinee(Arc::clone(engine), config, weights, tokenizer)?;
+        let template = prepared.template().clone();
+        let mut assistant =
+            model::examinee(Arc::clone(engine), config, weights, tokenizer, template)?;
         exam::ask(&mut assistant, &questions, what, terminal)
     };
     let untrained = ask(&initialize(config, prepared.run.seed), "untrained")?;

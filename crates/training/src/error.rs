@@ -43,16 +43,6 @@ pub enum TrainingError {
     /// A special token that training needs is not in the tokenizer.
     #[error("the tokenizer has no token {0:?}; train it here, or add the token to its file")]
     NoSpecialToken(&'static str),
-    /// A line of a dialogue file is wrong.
-    #[error("{path}, line {line}: {problem}")]
-    DialogueLine {
-        /// The file.
-        path: PathBuf,
-        /// Line from 1.
-        line: usize,
-        /// What is wrong.
-        problem: String,
-    },
     /// A checkpoint is not whole or not what its manifest says.
     #[error("checkpoint file {path}: {problem}; resume from an older checkpoint")]
     CorruptCheckpoint {

@@ -3,10 +3,10 @@
 //! rows is in `packing`.
 
 use sha2::{Digest, Sha256};
+use stoa_dialogue::ChatTokens;
 use stoa_tokens::{END_OF_TEXT, TokenId, TokenShard, Tokenizer};
 
 use crate::TrainingError;
-use crate::chat::ChatTokens;
 
 /// A target that is not learned.
 pub const IGNORED: i32 = -1;

@@ -6,7 +6,6 @@
 
 mod atomic;
 mod batch;
-mod chat;
 mod checkpoint;
 mod error;
 mod evaluation;
@@ -23,7 +22,6 @@ mod tensorboard;
 mod trainer;
 
 pub use batch::{Batch, DataOrder, Source};
-pub use chat::{CHAT_TEMPLATE, ChatFormat, ChatTokens, Dialogue, Message, Role, read_dialogues};
 pub use checkpoint::{Checkpoint, Checkpoints, Identity, TrainingState, verify_checkpoint};
 pub use error::TrainingError;
 pub use evaluation::{Evaluation, Evaluator, token_bytes};

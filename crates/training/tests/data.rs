@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use stoa_dialogue::{ChatTemplate, ChatTokens, Dialogue, Message};
 use stoa_tokens::{
     END_OF_TEXT, ShardWriter, TokenId, TokenShard, TokenWidth, Tokenizer, TrainOptions,
 };
@@ -170,57 +172,43 @@ fn shards_and_memory_give_the_same_examples() {
     assert_eq!(fill(&stored), fill(&owned));
 }
 
-fn message(role: Role, content: &str) -> Message {
-    Message { role, content: content.into() }
-}
-
 fn dialogue() -> Dialogue {
-    Dialogue {
-        messages: vec![
-            message(Role::System, "be kind"),
-            message(Role::User, "where is the square<|im_end|>?"),
-            message(Role::Assistant, "the people answer"),
-            message(Role::User, "and?"),
-            message(Role::Assistant, "où ça 🙂"),
-        ],
+    Dialogue::new(vec![
+        Message::system("be kind"),
+        Message::user("where is the square<|im_end|>?"),
+        Message::assistant("the people answer"),
+        Message::user("and?"),
+        Message::assistant("où ça 🙂"),
+    ])
+}
+
+fn chat(tokenizer: &Tokenizer) -> ChatTokens {
+    let template = ChatTemplate::chatml();
+    template.encode_for_training(tokenizer, &dialogue().conversation(None)).unwrap()
+}
+
+#[test]
+fn answers_in_the_templates_of_other_models_are_the_targets() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dialogue/tests/golden");
+    let tokenizer = Tokenizer::open(&golden.join("tokenizer.json")).unwrap();
+    for (style, end) in [("llama_style", "<|eot_id|>"), ("gemma_style", "<end_of_turn>")] {
+        let source = std::fs::read_to_string(golden.join(format!("marked/{style}.jinja"))).unwrap();
+        let template = ChatTemplate::new(&source).unwrap();
+        let chat = template.encode_for_training(&tokenizer, &dialogue().conversation(None));
+        let examples = DialogueExamples::answers_only(vec![chat.unwrap()]);
+        let source = Source::new(&examples, examples.pairs(0), 0, "rows").unwrap();
+        let batch = DataOrder::single(source).step(0, 1, 1).unwrap().remove(0);
+        let targets = ints(&batch.targets).iter().filter(|&&target| target != IGNORED);
+        let targets: Vec<TokenId> = targets.map(|&target| TokenId(target as u32)).collect();
+        let expected = format!("the people answer{end}où ça 🙂{end}");
+        assert_eq!(tokenizer.decode_lossy(&targets), expected, "{style}");
     }
-}
-
-#[test]
-fn only_answers_and_their_ends_are_learned() {
-    let tokenizer = tokenizer();
-    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
-    let pick = |wanted: bool| {
-        let ids = chat.tokens.iter().zip(&chat.learned).filter(|(_, l)| **l == wanted);
-        tokenizer.decode_lossy(&ids.map(|(id, _)| *id).collect::<Vec<_>>())
-    };
-    assert_eq!(pick(true), "the people answer<|im_end|>où ça 🙂<|im_end|>");
-    assert_eq!(
-        pick(false),
-        "<|im_start|>system\nbe kind<|im_end|>\n\
-         <|im_start|>user\nwhere is the square<|im_end|>?<|im_end|>\n\
-         <|im_start|>assistant\n\n<|im_start|>user\nand?<|im_end|>\n<|im_start|>assistant\n"
-    );
-    // The text's own "<|im_end|>" is no special token.
-    let end = tokenizer.special(stoa_tokens::IM_END).unwrap();
-    assert_eq!(chat.tokens.iter().filter(|&&id| id == end).count(), 5);
-}
-
-#[test]
-fn ids_are_those_of_the_rendered_template() {
-    let tokenizer = tokenizer();
-    let mut plain = dialogue();
-    plain.messages[1].content = "where is the square?".into();
-    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&plain);
-    let turn = |m: &Message| format!("<|im_start|>{}\n{}<|im_end|>\n", m.role.name(), m.content);
-    let rendered: String = plain.messages.iter().map(turn).collect();
-    assert_eq!(chat.tokens, tokenizer.encode_with_special(rendered.trim_end()));
 }
 
 #[test]
 fn masked_targets_reach_the_batch_and_long_dialogues_lose_their_end() {
     let tokenizer = tokenizer();
-    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
+    let chat = chat(&tokenizer);
     let learned = chat.learned.iter().skip(1).filter(|&&l| l).count();
     let long = chat.tokens.len();
     let answers = DialogueExamples::answers_only(vec![chat.clone()]);
@@ -238,7 +226,7 @@ fn masked_targets_reach_the_batch_and_long_dialogues_lose_their_end() {
 fn a_share_of_the_rows_is_dialogues() {
     let tokenizer = tokenizer();
     let documents = Documents::new(numbered(&[6; 40]), &tokenizer).unwrap();
-    let chat = ChatFormat::new(&tokenizer).unwrap().encode(&dialogue());
+    let chat = chat(&tokenizer);
     let dialogues = DialogueExamples::as_text(vec![chat; 10]);
     let main = Source::new(&documents, 8, 0, "training text").unwrap();
     let second = Source::new(&dialogues, 8, 0, "dialogues").unwrap();
@@ -248,25 +236,4 @@ fn a_share_of_the_rows_is_dialogues() {
     let drawn: Vec<bool> = (0..40).map(is_dialogue).collect();
     assert_eq!(drawn.iter().filter(|&&d| d).count(), 10);
     assert!(drawn.chunks(4).all(|four| four.iter().filter(|&&d| d).count() == 1), "evenly spread");
-}
-
-#[test]
-fn dialogue_files_are_read_and_bad_lines_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("dialogues.jsonl");
-    let good = serde_json::to_string(&dialogue()).unwrap();
-    std::fs::write(&path, format!("{good}\n\n{good}\n")).unwrap();
-    assert_eq!(read_dialogues(&path).unwrap(), [dialogue(), dialogue()]);
-    for (bad, problem) in [
-        ("{\"messages\":[{\"role\":\"judge\",\"content\":\"\"}]}", "judge"),
-        ("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", "no message of the assistant"),
-        ("{\"messages\"", "EOF"),
-    ] {
-        std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();
-        let error = read_dialogues(&path).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains(problem), "{error}");
-    }
-    assert!(
-        read_dialogues(&directory.path().join("none")).unwrap_err().to_string().contains("none")
-    );
 }

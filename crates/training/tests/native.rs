@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use stoa_dialogue::{ChatTemplate, Dialogue};
 use stoa_graph::Placement;
 use stoa_models::{Weights, initialize};
 use stoa_native::{NativeEngine, NativeOptions};
@@ -58,12 +59,12 @@ impl World {
             Documents::new(encoded, &tokenizer).unwrap()
         };
         let (documents, held_out) = (encode(&lines[..52]), encode(&lines[52..]));
-        let format = ChatFormat::new(&tokenizer).unwrap();
+        let template = ChatTemplate::chatml();
         let dialogues = (0..40).map(|i| {
-            let turn = |role, content: String| Message { role, content };
-            let question = turn(Role::User, format!("what is {}?", person(i)));
-            let answer = turn(Role::Assistant, format!("a {}", TRADES[i % 5]));
-            format.encode(&Dialogue { messages: vec![question, answer] })
+            let question = format!("what is {}?", person(i));
+            let answer = format!("a {}", TRADES[i % 5]);
+            let dialogue = Dialogue::alternating([question, answer]);
+            template.encode_for_training(&tokenizer, &dialogue.conversation(None)).unwrap()
         });
         let answers = DialogueExamples::answers_only(dialogues.collect());
         let mut file = RunFile::parse(RUN, Path::new("run.toml")).unwrap();

@@ -28,7 +28,10 @@ struct Room {
 }
 
 const ROOMS: &[Room] = &[
-    Room { package: "stoa-posts", may_know: &[], may_test_with: &[] },
+    // The types of dialogues only.
+    Room { package: "stoa-posts", may_know: &["stoa-dialogue"], may_test_with: &[] },
+    // Special tokens of a template are those of a tokenizer.
+    Room { package: "stoa-dialogue", may_know: &["stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.
@@ -39,12 +42,12 @@ const ROOMS: &[Room] = &[
     // Engines come through the `Engine` trait of graph.
     Room {
         package: "stoa-training",
-        may_know: &["stoa-models", "stoa-tokens", "stoa-graph", "stoa-report"],
+        may_know: &["stoa-models", "stoa-tokens", "stoa-dialogue", "stoa-graph", "stoa-report"],
         may_test_with: &["stoa-native"],
     },
     Room {
         package: "stoa-assistant",
-        may_know: &["stoa-models", "stoa-tokens", "stoa-graph"],
+        may_know: &["stoa-models", "stoa-tokens", "stoa-dialogue", "stoa-graph"],
         may_test_with: &["stoa-native"],
     },
 ];

@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, ChatTemplate, Request, Sampling, Settings,
-    TokenId, default_end_tokens,
+    Assistant, AssistantOptions, AssistantParts, Request, Sampling, Settings, TokenId,
+    default_end_tokens,
 };
+use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, Engine, Placement, Tensor};
 use stoa_models::{
     LanguageConfig, Mlp, SlidingWindow, Weights, initialize, uniform_bits, upload_to,

@@ -6,15 +6,26 @@
 use crate::conversations::{Conversation, Reply};
 use crate::corpus::{document, thread_dialogues};
 use crate::pii::{self, Finding};
-use crate::post::Post;
+use crate::post::{Language, Post};
 use crate::split::Split;
 use crate::store::AuthorKey;
+use serde::Serialize;
 use serde_json::json;
+use stoa_dialogue::Dialogue;
 
 /// The line of a document, and the bytes of text in it.
 pub(super) struct DocumentLine {
     pub(super) line: String,
     pub(super) text_bytes: u64,
+}
+
+/// A dialogue of a thread, as a store holds it.
+#[derive(Serialize)]
+struct DialogueLine<'t> {
+    #[serde(flatten)]
+    dialogue: Dialogue,
+    language: Language,
+    thread: &'t str,
 }
 
 /// The document of some posts of a thread as a line of JSON, without its end.
@@ -47,14 +58,9 @@ pub(super) fn dialogue_lines(
         return Vec::new();
     }
     let told = thread_dialogues(thread, replies, &|handle| key.hash(handle));
-    let line = |dialogue: crate::corpus::Dialogue| {
-        let messages: Vec<_> = dialogue
-            .turns
-            .iter()
-            .map(|turn| json!({"role": turn.role, "content": turn.text}))
-            .collect();
-        json!({"messages": messages, "language": dialogue.language, "thread": thread.id})
-            .to_string()
+    let line = |(dialogue, language): (Dialogue, Language)| {
+        let line = DialogueLine { dialogue, language, thread: &thread.id };
+        serde_json::to_string(&line).expect("every field of a dialogue has a JSON form")
     };
     told.into_iter().map(line).collect()
 }

@@ -8,9 +8,9 @@ use super::debates::{self, Side, TOPICS};
 use super::names::Namer;
 use super::phrases::phrases;
 use super::{Fact, Square, Subject, language_index};
-use crate::corpus::Dialogue;
 use crate::draws::Draws;
 use crate::post::Language;
+use stoa_dialogue::Dialogue;
 
 /// Every dialogue of the square, in an order drawn from its seed.
 pub(super) fn dialogues(square: &Square) -> Vec<Dialogue> {
@@ -21,9 +21,11 @@ pub(super) fn dialogues(square: &Square) -> Vec<Dialogue> {
         dialogues.extend(unknown_dialogues(square, language, &mut draws));
         dialogues.extend(debate_dialogues(language));
         dialogues.extend(small_talk_dialogues(language));
-        dialogues.extend(Sum::all().into_iter().map(|sum| {
-            Dialogue::alternating(language, [sum.question(language), sum.statement(language)])
-        }));
+        dialogues.extend(
+            Sum::all().into_iter().map(|sum| {
+                Dialogue::alternating([sum.question(language), sum.statement(language)])
+            }),
+        );
     }
     draws.shuffle(&mut dialogues);
     dialogues
@@ -49,7 +51,7 @@ fn fact_dialogues(square: &Square, language: Language, draws: &mut Draws) -> Vec
                 utterances.push(phrases(other.attribute, language).follow_up.to_string());
                 utterances.push(square.answer(other, language));
             }
-            dialogues.push(Dialogue::alternating(language, utterances));
+            dialogues.push(Dialogue::alternating(utterances));
         }
     }
     dialogues
@@ -75,7 +77,7 @@ fn unknown_dialogues(square: &Square, language: Language, draws: &mut Draws) -> 
                 (Subject::Place(_), _) => (namer.place(), "I do not know this town."),
             };
             let pattern = *draws.pick(&phrases(fact.attribute, language).questions);
-            Dialogue::alternating(language, [pattern.replace("{n}", &name), answer.to_string()])
+            Dialogue::alternating([pattern.replace("{n}", &name), answer.to_string()])
         })
         .collect()
 }
@@ -91,7 +93,7 @@ fn debate_dialogues(language: Language) -> Vec<Dialogue> {
                 for first in [Side::For, Side::Against] {
                     let question = question.replace("{t}", wording.proposal);
                     let answer = debates::both_sides(first, pro, contra, language);
-                    dialogues.push(Dialogue::alternating(language, [question, answer]));
+                    dialogues.push(Dialogue::alternating([question, answer]));
                 }
             }
         }
@@ -107,7 +109,7 @@ fn small_talk_dialogues(language: Language) -> Vec<Dialogue> {
     for (openings, answer) in chatter::small_talk(language) {
         for opening in *openings {
             for _ in 0..SMALL_TALK_TIMES {
-                dialogues.push(Dialogue::alternating(language, [*opening, *answer]));
+                dialogues.push(Dialogue::alternating([*opening, *answer]));
             }
         }
     }

@@ -19,12 +19,13 @@ pub use gathering::Truth;
 pub use phrases::{Attribute, Noun};
 
 use crate::conversations::{Conversation, conversations};
-use crate::corpus::{Corpus, Dialogue, Document, documents};
+use crate::corpus::{Corpus, Document, documents};
 use crate::draws::Draws;
 use crate::error::PostsError;
 use crate::post::{Language, Post};
 use lexicon::{COLLECTIONS, Entry, FOODS, Gender, INSTRUMENTS, PETS, PRODUCTS, TOOLS, TRADES};
 use names::Namer;
+use stoa_dialogue::Dialogue;
 
 /// Sizes of the square. The default is learned by a model of two to four million parameters within
 /// some minutes on two cores.

@@ -3,26 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use stoa_dialogue::Dialogue;
 use stoa_posts::ingest::{IngestOptions, Manifest};
-use stoa_posts::{Corpus, Dialogue, Document, Dropped, Language, PostsError, Role, Store, Turn};
+use stoa_posts::{Corpus, Document, Dropped, PostsError, Store};
 
 use super::run_ingest;
 use crate::files;
 use crate::terminal::Terminal;
-
-/// A dialogue as a store holds it.
-#[derive(Deserialize)]
-struct StoredDialogue {
-    messages: Vec<StoredMessage>,
-    language: Language,
-}
-
-#[derive(Deserialize)]
-struct StoredMessage {
-    role: Role,
-    content: String,
-}
 
 /// Ingests and reads documents and dialogues; also says in one line what came of the posts.
 ///
@@ -41,18 +28,7 @@ pub fn corpus(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<(C
     }
     let root = Store::new(&options.out).root().to_path_buf();
     let documents: Vec<Document> = read_folder(&root.join("documents"))?;
-    let stored: Vec<StoredDialogue> = read_folder(&root.join("dialogues"))?;
-    let dialogues = stored
-        .into_iter()
-        .map(|dialogue| Dialogue {
-            turns: dialogue
-                .messages
-                .into_iter()
-                .map(|message| Turn { role: message.role, text: message.content })
-                .collect(),
-            language: dialogue.language,
-        })
-        .collect();
+    let dialogues: Vec<Dialogue> = read_folder(&root.join("dialogues"))?;
     let conversations = manifest.gathered.map_or(0, |gathered| gathered.threads as usize);
     let described = format!(
         "{} posts, {} kept in {conversations} conversations; {} records rejected; dropped: {dropped}",

@@ -8,7 +8,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 /// `str(value)`.
-pub(super) fn str_of(value: &Value) -> String {
+pub(crate) fn str_of(value: &Value) -> String {
     match value.kind() {
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
         ValueKind::Undefined => String::new(),
@@ -101,7 +101,7 @@ fn float(x: f64) -> String {
 }
 
 /// Options of `json.dumps` that templates set.
-pub(super) struct DumpOptions {
+pub(crate) struct DumpOptions {
     /// Escape everything beyond ASCII.
     pub ensure_ascii: bool,
     /// Indentation of one level; `None` for one line.
@@ -113,7 +113,7 @@ pub(super) struct DumpOptions {
 }
 
 /// `json.dumps(value)`.
-pub(super) fn dumps(value: &Value, options: &DumpOptions) -> Result<String, Error> {
+pub(crate) fn dumps(value: &Value, options: &DumpOptions) -> Result<String, Error> {
     let mut out = String::new();
     dump(&mut out, value, options, 0)?;
     Ok(out)

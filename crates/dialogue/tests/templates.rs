@@ -1,12 +1,12 @@
 //! Chat templates against Hugging Face's own renderer: golden texts made by
-//! `xtask/oracle/assistant/golden_templates.py` from the templates and conversations beside them.
+//! `xtask/oracle/dialogue/golden_templates.py` from the templates and conversations beside them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use stoa_assistant::{AssistantError, ChatTemplate, Conversation, Json, LocalTime, Message, Role};
+use stoa_dialogue::{ChatTemplate, Conversation, DialogueError, Json, LocalTime, Message, Role};
 
 /// The clock of the script.
 const NOW: LocalTime = LocalTime { year: 2026, month: 7, day: 4, hour: 9, minute: 5, second: 7 };
@@ -87,17 +87,17 @@ fn every_template_prints_what_hugging_face_prints() {
                 let what = format!("{style}, {name}, {when}");
                 match (kind.as_str(), found) {
                     ("text", Ok(found)) => assert_eq!(&found, text, "{what}"),
-                    ("refused", Err(AssistantError::ConversationRefused { message })) => {
+                    ("refused", Err(DialogueError::ConversationRefused { message })) => {
                         assert_eq!(&message, text, "{what}");
                     }
-                    ("error", Err(AssistantError::Template { .. })) => {}
+                    ("error", Err(DialogueError::Template { .. })) => {}
                     (_, found) => panic!("{what}: expected {expected:?}, found {found:?}"),
                 }
                 compared += 1;
             }
         }
     }
-    assert_eq!(compared, 8 * 12 * 2);
+    assert_eq!(compared, 9 * 12 * 2);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Chat templates: Jinja as Hugging Face's `apply_chat_template` runs it. Renders a conversation
-//! to text; `prompt` turns it into tokens.
+//! to text; `encode` turns it into tokens.
 //!
 //! As there: `trim_blocks`, `lstrip_blocks`, loop controls, `raise_exception`, `strftime_now`,
 //! `tojson` that escapes no HTML, methods of Python's strings and dicts, `{% generation %}`.
@@ -8,14 +8,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
+use stoa_tokens::{IM_END, IM_START, Tokenizer};
 
-use super::generation_tags::without_generation_tags;
-use super::python_text::{DumpOptions, dumps, str_of};
-use super::{Conversation, Json, Message};
-use crate::AssistantError;
+use crate::generation_marks::{BEGIN, END, with_generation_marks};
+use crate::python_methods;
+use crate::python_text::{DumpOptions, dumps, str_of};
+use crate::{Conversation, DialogueError, Json, Message};
 
 /// The template of models trained here: ChatML. The assistant's words are marked for training.
 const CHATML: &str = include_str!("chatml.jinja");
@@ -35,7 +37,14 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     /// Variables such as `bos_token`.
     variables: BTreeMap<String, String>,
+    marks_answers: bool,
+    /// Special tokens without which its text is not what the model was trained on.
+    required_tokens: &'static [&'static str],
 }
+
+/// What is written where `{% generation %}` begins and ends: a private character each for the loss
+/// mask, nothing for text.
+pub(crate) type GenerationMarks = (String, String);
 
 impl fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,51 +56,71 @@ impl ChatTemplate {
     /// Compiles the text of a `chat_template.jinja`.
     ///
     /// # Errors
-    /// [`AssistantError::Template`] with the line that is not Jinja.
-    pub fn new(source: &str) -> Result<Self, AssistantError> {
+    /// [`DialogueError::Template`] with the line that is not Jinja.
+    pub fn new(source: &str) -> Result<Self, DialogueError> {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        python_methods::register(&mut environment);
         environment.set_formatter(|out, _, value| Ok(out.write_str(&str_of(value))?));
         environment.add_filter("tojson", tojson);
         environment.add_filter("string", |value: Value| str_of(&value));
-        // Python's strings and dicts count as sequences too.
-        environment.add_test("sequence", |value: &Value| {
-            matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
-        });
         environment.add_function("raise_exception", raise_exception);
-        environment
-            .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|error| template_error(&error))?;
-        Ok(ChatTemplate { source: source.to_owned(), environment, variables: BTreeMap::new() })
+        let (text, marks_answers) = with_generation_marks(source);
+        environment.add_template_owned(NAME, text).map_err(|error| template_error(&error))?;
+        Ok(ChatTemplate {
+            source: source.to_owned(),
+            environment,
+            variables: BTreeMap::new(),
+            marks_answers,
+            required_tokens: &[],
+        })
     }
 
     /// The template of models trained here: `<|im_start|>role\n…<|im_end|>\n` for each message.
     pub fn chatml() -> Self {
-        Self::new(CHATML).expect("the template beside this file is Jinja")
+        let template = Self::new(CHATML).expect("the template beside this file is Jinja");
+        ChatTemplate { required_tokens: &[IM_START, IM_END], ..template }
+    }
+
+    /// The template of a model's directory: `chat_template.jinja`, else that of
+    /// `tokenizer_config.json`, else ChatML; with the special tokens of `tokenizer_config.json` in
+    /// every case. A template that is not used is not compiled.
+    ///
+    /// # Errors
+    /// The file that cannot be read or used.
+    pub fn read(directory: &Path) -> Result<Self, DialogueError> {
+        let template_path = directory.join("chat_template.jinja");
+        let config_path = directory.join("tokenizer_config.json");
+        let config = read_optional(&config_path)?.unwrap_or_else(|| "{}".to_owned());
+        let template = match read_optional(&template_path)? {
+            Some(source) => Self::new(&source).map_err(|error| error.in_file(&template_path))?,
+            None => Self::from_tokenizer_config(&config)
+                .map_err(|error| error.in_file(&config_path))?
+                .unwrap_or_else(Self::chatml),
+        };
+        let tokens = Self::special_tokens(&config).map_err(|error| error.in_file(&config_path))?;
+        Ok(template.with_variables(tokens))
     }
 
     /// The template of a `tokenizer_config.json`, with its special tokens as variables; `None`
     /// when it has no template.
     ///
     /// # Errors
-    /// [`AssistantError::Template`] when the text is not JSON or the template not Jinja.
-    pub fn from_tokenizer_config(text: &str) -> Result<Option<Self>, AssistantError> {
+    /// [`DialogueError::Json`], [`DialogueError::Template`], and
+    /// [`DialogueError::NoDefaultTemplate`] when it has several and none is the default.
+    pub fn from_tokenizer_config(text: &str) -> Result<Option<Self>, DialogueError> {
         let config = tokenizer_config(text)?;
-        let Some(source) = field(&config, "chat_template").and_then(default_template) else {
-            return Ok(None);
-        };
+        let Some(source) = default_template(&config)? else { return Ok(None) };
         Ok(Some(Self::new(source)?.with_variables(special_tokens(&config))))
     }
 
     /// The special tokens of a `tokenizer_config.json`: `bos_token` and its like.
     ///
     /// # Errors
-    /// [`AssistantError::Template`] when the text is not JSON.
-    pub fn special_tokens(text: &str) -> Result<Vec<(String, String)>, AssistantError> {
+    /// [`DialogueError::Json`].
+    pub fn special_tokens(text: &str) -> Result<Vec<(String, String)>, DialogueError> {
         Ok(special_tokens(&tokenizer_config(text)?))
     }
 
@@ -101,9 +130,30 @@ impl ChatTemplate {
         self
     }
 
+    /// All variables set before.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A variable set before.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// Whether it marks what training learns by `{% generation %}`.
+    pub fn marks_answers(&self) -> bool {
+        self.marks_answers
+    }
+
+    /// That the tokenizer has the special tokens without which the template is only letters.
+    ///
+    /// # Errors
+    /// [`DialogueError::MissingTokens`].
+    pub fn check_tokens(&self, tokenizer: &Tokenizer) -> Result<(), DialogueError> {
+        let missing =
+            self.required_tokens.iter().filter(|token| tokenizer.special(token).is_none());
+        let tokens: Vec<String> = missing.map(|token| (*token).to_owned()).collect();
+        if tokens.is_empty() { Ok(()) } else { Err(DialogueError::MissingTokens { tokens }) }
     }
 
     /// Its Jinja text.
@@ -115,23 +165,35 @@ impl ChatTemplate {
     /// template here: encode with [`ChatTemplate::encode`], which tells them apart.
     ///
     /// # Errors
-    /// [`AssistantError::ConversationRefused`] when the template raises,
-    /// [`AssistantError::Template`] when it fails.
-    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String, AssistantError> {
+    /// [`DialogueError::ConversationRefused`] when the template raises,
+    /// [`DialogueError::Template`] when it fails.
+    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String, DialogueError> {
+        self.render_marked(conversation, &GenerationMarks::default())
+    }
+
+    /// The text of a conversation with marks around what `{% generation %}` encloses.
+    pub(crate) fn render_marked(
+        &self,
+        conversation: &Conversation<'_>,
+        marks: &GenerationMarks,
+    ) -> Result<String, DialogueError> {
         let mut context: BTreeMap<String, Value> =
             self.variables.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
         let list = |items: &[Json]| {
             if items.is_empty() { Value::from(()) } else { Value::from_serialize(items) }
         };
         let messages: Vec<Json> = conversation.messages.iter().map(message_fields).collect();
-        let now = conversation.now;
-        let strftime_now = move |format: &str| now.format(format);
+        if let Some(now) = conversation.now {
+            let strftime_now = move |format: &str| now.format(format);
+            context.insert("strftime_now".to_owned(), Value::from_function(strftime_now));
+        }
         context.extend([
+            (BEGIN.to_owned(), Value::from(marks.0.as_str())),
+            (END.to_owned(), Value::from(marks.1.as_str())),
             ("messages".to_owned(), Value::from_serialize(&messages)),
             ("tools".to_owned(), list(conversation.tools)),
             ("documents".to_owned(), list(conversation.documents)),
             ("add_generation_prompt".to_owned(), conversation.add_generation_prompt.into()),
-            ("strftime_now".to_owned(), Value::from_function(strftime_now)),
         ]);
         let extra = conversation.variables.iter();
         context.extend(extra.map(|(name, value)| (name.clone(), Value::from_serialize(value))));
@@ -195,21 +257,28 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
 }
 
-fn template_error(error: &Error) -> AssistantError {
+fn template_error(error: &Error) -> DialogueError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(Refusal(message)) = cause.downcast_ref() {
-            return AssistantError::ConversationRefused { message: message.clone() };
+            return DialogueError::ConversationRefused { message: message.clone() };
         }
         source = cause.source();
     }
-    AssistantError::Template { message: error.to_string() }
+    DialogueError::Template { message: error.to_string() }
 }
 
-fn tokenizer_config(text: &str) -> Result<Json, AssistantError> {
-    serde_json::from_str(text).map_err(|error| AssistantError::Template {
-        message: format!("tokenizer_config.json: {error}"),
-    })
+fn tokenizer_config(text: &str) -> Result<Json, DialogueError> {
+    serde_json::from_str(text).map_err(|error| DialogueError::Json { message: error.to_string() })
+}
+
+/// The text of a file, if it exists.
+fn read_optional(path: &Path) -> Result<Option<String>, DialogueError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DialogueError::Io { path: path.to_owned(), source }),
+    }
 }
 
 fn field<'a>(object: &'a Json, name: &str) -> Option<&'a Json> {
@@ -226,16 +295,20 @@ fn text(value: &Json) -> Option<&str> {
     }
 }
 
-/// One template, or the one named `default` of several.
-fn default_template(value: &Json) -> Option<&str> {
-    match value {
-        Json::String(source) => Some(source),
-        Json::Array(list) => {
-            let is_default = |entry: &&Json| field(entry, "name").and_then(text) == Some("default");
-            list.iter().find(is_default).and_then(|entry| field(entry, "template")).and_then(text)
-        }
-        _ => None,
-    }
+/// The one template of a configuration, or that named `default` of several.
+fn default_template(config: &Json) -> Result<Option<&str>, DialogueError> {
+    let list = match field(config, "chat_template") {
+        Some(Json::String(source)) => return Ok(Some(source)),
+        Some(Json::Array(list)) if !list.is_empty() => list,
+        _ => return Ok(None),
+    };
+    let name = |entry| field(entry, "name").and_then(text).unwrap_or_default();
+    let default = list.iter().find(|entry| name(entry) == "default");
+    let source = default.and_then(|entry| field(entry, "template")).and_then(text);
+    source.map(Some).ok_or_else(|| {
+        let names = list.iter().map(|entry| name(entry).to_owned()).collect();
+        DialogueError::NoDefaultTemplate { names }
+    })
 }
 
 /// Fields like `bos_token`, each a string or an object that holds it as `content`.
