@@ -171,11 +171,12 @@ impl Builder {
 
     /// x·wᵀ + residual.
     pub fn linear_residual(&mut self, x: ValueId, w: ValueId, c: ValueId) -> Result<ValueId> {
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: true };
+        let result = self.ty(c).dtype;
+        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: true, result };
         self.one(op, &[x, w, c])
     }
 
-    /// See [`Op::MatMul`], without c.
+    /// See [`Op::MatMul`], without c; the result has the type of a.
     pub fn matmul(
         &mut self,
         a: ValueId,
@@ -183,7 +184,8 @@ impl Builder {
         transpose_a: bool,
         transpose_b: bool,
     ) -> Result<ValueId> {
-        self.one(Op::MatMul { transpose_a, transpose_b, accumulate: false }, &[a, b])
+        let result = self.ty(a).dtype;
+        self.one(Op::MatMul { transpose_a, transpose_b, accumulate: false, result }, &[a, b])
     }
 
     /// RMSNorm over the last dimension. See [`Op::RmsNorm`].

@@ -1,8 +1,9 @@
 //! Reverse-mode gradients as a graph-to-graph transform: each op names its backward as ops of the
 //! same vocabulary. Recomputation (activation checkpointing, arXiv 1604.06174) is a policy of the
 //! transform: forward values it does not keep are recomputed where the backward pass needs them.
-//! First order only: optimizer, cache and backward ops have no gradient. A gradient is f32 whatever
-//! the type of its value, so that terms of several uses add up unrounded.
+//! First order only: optimizer, cache and backward ops have no gradient. The gradient of an input of
+//! the program is f32 whatever the type of the input, so that terms of several uses add up
+//! unrounded; that of an activation has the activation's type.
 
 use std::collections::BTreeMap;
 
@@ -186,11 +187,27 @@ impl Pass<'_> {
         self.active[value.index()]
     }
 
+    /// Type of the gradient of `value`.
+    fn gradient_dtype(&self, value: ValueId) -> DType {
+        let dtype = self.builder.ty(value).dtype;
+        let is_activation = self.producers.contains_key(&value) && dtype.is_float();
+        if is_activation { dtype } else { DType::F32 }
+    }
+
+    /// `value` in element type `dtype`.
+    fn cast(&mut self, value: ValueId, dtype: DType) -> Result<ValueId> {
+        if self.builder.ty(value).dtype == dtype {
+            return Ok(value);
+        }
+        self.builder.cast(value, dtype)
+    }
+
     /// Adds `term` to the gradient of `value`.
     fn contribute(&mut self, value: ValueId, term: ValueId) -> Result<()> {
         if !self.wants(value) {
             return Ok(());
         }
+        let term = self.cast(term, self.gradient_dtype(value))?;
         let sum = match self.grads.get(&value) {
             Some(&so_far) => self.builder.add(so_far, term)?,
             None => term,
@@ -199,14 +216,20 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Adds the first result of `op`, which can add a last input by itself, to the gradient of
-    /// `value`; all results of the op.
+    /// Adds the first result of `op`, of type `dtype`, which can add a last input by itself, to the
+    /// gradient of `value`; all results of the op.
     fn accumulate(
         &mut self,
         value: ValueId,
+        dtype: DType,
         mut inputs: Vec<ValueId>,
         op: impl FnOnce(bool) -> Op,
     ) -> Result<Vec<ValueId>> {
+        if self.gradient_dtype(value) != dtype {
+            let results = self.builder.add_node(op(false), &inputs)?;
+            self.contribute(value, results[0])?;
+            return Ok(results);
+        }
         let so_far = self.grads.get(&value).copied();
         inputs.extend(so_far);
         let results = self.builder.add_node(op(so_far.is_some()), &inputs)?;
@@ -248,7 +271,7 @@ impl Pass<'_> {
             }
             Op::SoftCap { cap } => self.unary(inputs[0], dy, Op::SoftCapBackward { cap: *cap }),
             Op::Activation(f) => self.unary(inputs[0], dy, Op::ActivationBackward(*f)),
-            Op::MatMul { transpose_a, transpose_b, accumulate } => {
+            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 self.matmul(inputs, dy, *transpose_a, *transpose_b, *accumulate)
             }
             Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
@@ -268,7 +291,8 @@ impl Pass<'_> {
             Op::Gather => {
                 let rows = self.builder.ty(inputs[0]).shape[0];
                 if self.wants(inputs[0]) {
-                    self.accumulate(inputs[0], vec![inputs[1], dy], |accumulate| {
+                    let dy = self.cast(dy, DType::F32)?;
+                    self.accumulate(inputs[0], DType::F32, vec![inputs[1], dy], |accumulate| {
                         Op::GatherBackward { rows, accumulate }
                     })?;
                 }
@@ -331,29 +355,28 @@ impl Pass<'_> {
         tb: bool,
         accumulate: bool,
     ) -> Result<()> {
-        let product = |transpose_a, transpose_b| {
-            move |accumulate| Op::MatMul { transpose_a, transpose_b, accumulate }
+        let product = |transpose_a, transpose_b, result| {
+            move |accumulate| Op::MatMul { transpose_a, transpose_b, accumulate, result }
         };
         let (a, b) = (inputs[0], inputs[1]);
+        let (a_dtype, b_dtype) = (self.gradient_dtype(a), self.gradient_dtype(b));
         // With A = op(a), B = op(b): dA = dY·Bᵀ and dB = Aᵀ·dY, transposed back where op did.
         if self.wants(b) {
             let a = self.kept_or_recomputed(a)?;
             if tb {
-                self.accumulate(b, vec![dy, a], product(true, ta))?;
+                self.accumulate(b, b_dtype, vec![dy, a], product(true, ta, b_dtype))?;
             } else {
-                self.accumulate(b, vec![a, dy], product(!ta, false))?;
+                self.accumulate(b, b_dtype, vec![a, dy], product(!ta, false, b_dtype))?;
             }
         }
         if self.wants(a) {
             let mut b = self.kept_or_recomputed(b)?;
-            // On the left of a product only f32 may stand.
-            if ta && self.builder.ty(b).dtype != DType::F32 {
-                b = self.builder.cast(b, DType::F32)?;
-            }
             if ta {
-                self.accumulate(a, vec![b, dy], product(tb, true))?;
+                // On the left of a product an activation stands.
+                b = self.cast(b, self.builder.ty(dy).dtype)?;
+                self.accumulate(a, a_dtype, vec![b, dy], product(tb, true, a_dtype))?;
             } else {
-                self.accumulate(a, vec![dy, b], product(false, !tb))?;
+                self.accumulate(a, a_dtype, vec![dy, b], product(false, !tb, a_dtype))?;
             }
         }
         if accumulate { self.contribute(inputs[2], dy) } else { Ok(()) }
@@ -371,7 +394,8 @@ impl Pass<'_> {
         given.extend(weighted.then(|| inputs[1]));
         let op = |accumulate| Op::RmsNormBackward { group, eps, weighted, accumulate };
         let results = if self.wants(inputs[0]) {
-            self.accumulate(inputs[0], given, op)?
+            let dtype = self.builder.ty(inputs[0]).dtype;
+            self.accumulate(inputs[0], dtype, given, op)?
         } else {
             self.builder.add_node(op(false), &given)?
         };
@@ -400,14 +424,17 @@ impl Pass<'_> {
         self.constant_weights(node, 3)?;
         let inputs = &node.inputs;
         let (x, w) = (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
-        let so_far = self.grads.get(&inputs[1]).copied();
+        let adds = self.gradient_dtype(inputs[1]) == DType::F32;
+        let so_far = self.grads.get(&inputs[1]).copied().filter(|_| adds);
         let mut given = vec![x, w, inputs[2], inputs[3], dy];
         given.extend(so_far);
         let op = Op::CrossEntropyBackward { softcap, accumulate: so_far.is_some() };
         let d = self.builder.add_node(op, &given)?;
         self.contribute(inputs[0], d[0])?;
-        if self.wants(inputs[1]) {
+        if so_far.is_some() {
             self.grads.insert(inputs[1], d[1]);
+        } else {
+            self.contribute(inputs[1], d[1])?;
         }
         self.substitutes.insert(node.outputs[0], d[2]);
         self.substitutes.insert(node.outputs[1], d[3]);

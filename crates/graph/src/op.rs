@@ -2,6 +2,8 @@
 //! outputs in order, formula. All tensors are row-major and contiguous; `tokens` stands for the
 //! flattened [batch, time] axes. Shape rules are in `shape_rules`, gradients in `gradient`, costs
 //! in `cost`, the executable definition in `reference`. No op reads anything but its inputs.
+//! Activations are of any float type, all those of an op alike unless its definition says more;
+//! inside an op arithmetic is f32 at least, and results are rounded once.
 //!
 //! Non-finite values follow IEEE 754 in every op: NaN and infinity reach every result whose formula
 //! reads them (0·∞ and 0·NaN included) and no other, except where a variant says so. An engine that
@@ -143,9 +145,9 @@ pub enum Op {
         /// New element type.
         dtype: crate::DType,
     },
-    /// a, b (f32, same shape) → a + b.
+    /// a, b (same type) → a + b.
     Add,
-    /// a, b (f32, same shape) → a·b element by element.
+    /// a, b (same type) → a·b element by element.
     Mul,
     /// x → by·x.
     Scale {
@@ -163,8 +165,9 @@ pub enum Op {
         cap: f32,
     },
     /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
-    /// a: f32 [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and result:
-    /// f32 [m, n].
+    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
+    /// result [m, n] in the type `result`. Sums are f32. Where a is bf16 or f16 an engine may round
+    /// b to the type of a before it multiplies.
     /// A weight is stored [out, in], so a linear layer is `transpose_b`.
     MatMul {
         /// a is given as [k, m].
@@ -173,6 +176,8 @@ pub enum Op {
         transpose_b: bool,
         /// A third input c is added.
         accumulate: bool,
+        /// Type of the result.
+        result: crate::DType,
     },
     /// x [.., features][, w \[group\]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
     /// consecutive `group` features (RMSNorm, arXiv 1910.07467 eq. 4). `group` is the feature count
@@ -236,7 +241,7 @@ pub enum Op {
         /// A third input c is added.
         accumulate: bool,
     },
-    /// x f32 [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
+    /// x float [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
     /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
     /// loss = Σ weights_i·nll_i. A target of −1 is ignored: nll 0, no gradient, whatever stands in
     /// its row of x and its weight. Other targets outside 0..vocab are an error of the run. The
@@ -253,7 +258,7 @@ pub enum Op {
         /// A last input c is added to dw.
         accumulate: bool,
     },
-    /// prediction f32 [n, d], target f32 [n, d], weights f32 \[n\] → loss scalar:
+    /// prediction float [n, d], target alike, weights f32 \[n\] → loss scalar:
     /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².
     MeanSquaredError,
     /// prediction, target, weights, dloss scalar → dprediction.
@@ -276,13 +281,13 @@ pub enum Op {
     /// as they are, whatever stands in g. The lerp is momentum·buffer + (1 − momentum)·g·factor with
     /// `nesterov`, else the buffer itself.
     Muon(MuonSpec),
-    /// cache [slots, max_time, f], new f32 [n, f], slots i32 \[n\], positions i32 \[n\] → cache with
+    /// cache [slots, max_time, f], new float [n, f], slots i32 \[n\], positions i32 \[n\] → cache with
     /// cache[slots_i, positions_i] = new_i, rounded to the cache's type, in order of i. Entries
     /// with slot −1 are left out and their position is not read; other slots and positions outside
     /// the cache are an error of the run.
     KvAppend,
-    /// q f32 [n, heads·head_dim], keys and values [slots, max_time, kv_heads·head_dim],
-    /// slots i32 \[n\], positions i32 \[n\] → f32 [n, heads·head_dim]: query i attends to entries
+    /// q float [n, heads·head_dim], keys and values [slots, max_time, kv_heads·head_dim],
+    /// slots i32 \[n\], positions i32 \[n\] → out (as q): query i attends to entries
     /// 0..=positions_i of its slot (within the window) and reads no other, whatever stands there.
     /// Slot −1 gives 0; other slots and positions outside the cache are an error of the run.
     /// `spec.batch` is not used; `spec.causal` must hold.

@@ -235,7 +235,8 @@ fn matmul_in_all_layouts() {
             let inputs = Inputs::new(3).wrt(&a).wrt(&c).wrt(&[m, n]);
             let what = format!("matmul {m}×{k}×{n} ta {ta} tb {tb} c {accumulate}");
             check(&what, &inputs, |b, x| {
-                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, accumulate };
+                let result = DType::F32;
+                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, accumulate, result };
                 let given = if accumulate { &x[..3] } else { &x[..2] };
                 let y = b.add_node(op, given).unwrap()[0];
                 b.mul(y, x[2]).unwrap()
@@ -252,7 +253,8 @@ fn matmul_with_itself_and_with_one_side_constant() {
     }
     let square = Inputs::new(4).wrt(&[5, 5]);
     check("x·x + x", &square, |b, x| {
-        let op = Op::MatMul { transpose_a: false, transpose_b: false, accumulate: true };
+        let result = DType::F32;
+        let op = Op::MatMul { transpose_a: false, transpose_b: false, accumulate: true, result };
         b.add_node(op, &[x[0], x[0], x[0]]).unwrap()[0]
     });
     let right = Inputs::new(5).wrt(&[3, 5]).constant(&[5, 2]);
@@ -282,6 +284,45 @@ fn a_bf16_weight_in_every_layout_and_use() {
         let both = weighed(b, both);
         b.add(loss, both).unwrap()
     });
+}
+
+/// Activations in bf16 under f32 master weights: gradients of weights are f32, those of activations
+/// have their type. Nothing is rounded here, so finite differences see the formulas alone.
+#[test]
+fn activations_in_bf16_under_f32_masters() {
+    for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (a, w) = (if ta { [4, 3] } else { [3, 4] }, if tb { [6, 4] } else { [4, 6] });
+        let inputs = Inputs::new(23).wrt(&a).wrt(&w).wrt(&[6]).exactly(&[1, 5, -1]).constant(&[3]);
+        let inputs = inputs.wrt(&[7, 6]);
+        let build = |b: &mut Builder, x: &[ValueId]| {
+            let a = b.cast(x[0], DType::BF16).unwrap();
+            let h = b.matmul(a, x[1], ta, tb).unwrap();
+            let normed = b.rms_norm(h, Some(x[2]), 1e-5).unwrap();
+            let gated = b.swiglu(normed, h).unwrap();
+            // Both factors are activations, and the result is f32.
+            let result = DType::F32;
+            let op =
+                Op::MatMul { transpose_a: true, transpose_b: false, accumulate: false, result };
+            let square = b.add_node(op, &[gated, h]).unwrap()[0];
+            let (loss, _) = b.cross_entropy(gated, x[5], x[3], x[4], None).unwrap();
+            let error = weighed(b, square);
+            b.add(loss, error).unwrap()
+        };
+        for recompute in POLICIES {
+            let found = differentiate(&inputs, recompute, build);
+            found.check(&format!("bf16 activations, ta {ta} tb {tb}"));
+            for output in found.backward.outputs() {
+                let Output::Returned { value, .. } = output else { continue };
+                assert_eq!(found.backward.ty(*value).dtype, DType::F32, "gradient of a weight");
+            }
+            let narrow = |name: &str| {
+                let of = found.backward.nodes().iter().filter(|n| n.op.name() == name);
+                of.filter(|n| found.backward.ty(n.outputs[0]).dtype == DType::BF16).count()
+            };
+            assert_eq!(narrow("swiglu_backward"), 1);
+            assert_eq!(narrow("rms_norm_backward"), 1);
+        }
+    }
 }
 
 #[test]
@@ -625,15 +666,14 @@ fn the_backward_pass_returns_loss_and_nll_in_place_of_the_forward() {
     assert_eq!(found["nll"], expected["nll"]);
 }
 
+fn product(accumulate: bool) -> Op {
+    Op::MatMul { transpose_a: false, transpose_b: true, accumulate, result: DType::F32 }
+}
+
 #[test]
 fn ops_that_add_give_the_sum_of_what_they_would_give_without() {
     let cases: [(Op, fn(bool) -> Op, Inputs, usize); 4] = [
-        (
-            Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false },
-            |accumulate| Op::MatMul { transpose_a: false, transpose_b: true, accumulate },
-            Inputs::new(19).wrt(&[3, 5]).wrt(&[7, 5]).wrt(&[3, 7]),
-            0,
-        ),
+        (product(false), product, Inputs::new(19).wrt(&[3, 5]).wrt(&[7, 5]).wrt(&[3, 7]), 0),
         (
             Op::RmsNormBackward { group: 5, eps: 0.1, weighted: true, accumulate: false },
             |accumulate| Op::RmsNormBackward { group: 5, eps: 0.1, weighted: true, accumulate },

@@ -136,7 +136,9 @@ fn pointwise_ops() {
         let name = op.name();
         accepts(op.clone(), "f32[2, 3]", "f32[2, 3]");
         accepts(op.clone(), "f32[]", "f32[]");
-        refuses(op, "i32[2]", &format!("{name}: input `first` must be f32, is i32[2]"));
+        accepts(op.clone(), "bf16[3]", "bf16[3]");
+        let message = "input `first` must be f32, bf16 or f16, is i32[2]";
+        refuses(op, "i32[2]", &format!("{name}: {message}"));
     }
     for op in binary {
         let name = op.name();
@@ -145,8 +147,9 @@ fn pointwise_ops() {
         refuses(op.clone(), "f32[2, 3]; f32[3, 2]", &format!("{name}: {message}"));
         let message = "inputs 0 and 1 must have one type: f32[2] against bf16[2]";
         refuses(op.clone(), "f32[2]; bf16[2]", &format!("{name}: {message}"));
-        let message = "input `first` must be f32, is bf16[2]";
-        refuses(op, "bf16[2]; bf16[2]", &format!("{name}: {message}"));
+        accepts(op.clone(), "f16[2]; f16[2]", "f16[2]");
+        let message = "input `first` must be f32, bf16 or f16, is q8_0[32]";
+        refuses(op, "q8_0[32]; q8_0[32]", &format!("{name}: {message}"));
     }
     accepts(Op::SwigluBackward, "f32[2]; f32[2]; f32[2]", "f32[2]; f32[2]");
     refuses(
@@ -166,7 +169,7 @@ fn pointwise_ops() {
 }
 
 fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {
-    Op::MatMul { transpose_a, transpose_b, accumulate }
+    Op::MatMul { transpose_a, transpose_b, accumulate, result: DType::F32 }
 }
 
 #[test]
@@ -198,8 +201,8 @@ fn matmul_in_all_layouts() {
     );
     refuses(
         matmul(false, false, false),
-        "bf16[3, 5]; f32[5, 7]",
-        "matmul: input `a` must be f32, is bf16[3, 5]",
+        "i32[3, 5]; f32[5, 7]",
+        "matmul: input `a` must be f32, bf16 or f16, is i32[3, 5]",
     );
     refuses(
         matmul(false, false, false),
@@ -236,7 +239,9 @@ fn norms() {
         refuses(norm(group, false), "f32[2, 6]", &message);
     }
     refuses(norm(3, true), "f32[2, 6]; f32[6]", "rms_norm: input `w` must be f32[3], is f32[6]");
-    refuses(norm(3, false), "bf16[2, 6]", "rms_norm: input `x` must be f32, is bf16[2, 6]");
+    accepts(norm(3, true), "bf16[2, 6]; f32[3]", "bf16[2, 6]");
+    let message = "rms_norm: input `x` must be f32, bf16 or f16, is i32[2, 6]";
+    refuses(norm(3, false), "i32[2, 6]", message);
     refuses(
         back(true, false),
         "f32[2, 6]; f32[2, 3]; f32[3]",
@@ -403,8 +408,8 @@ fn losses() {
             "cross_entropy: input `weights` must be f32[5], is f32[]",
         ),
         (
-            "bf16[5, 3]; f32[7, 3]; i32[5]; f32[5]",
-            "cross_entropy: input `x` must be f32, is bf16[5, 3]",
+            "i32[5, 3]; f32[7, 3]; i32[5]; f32[5]",
+            "cross_entropy: input `x` must be f32, bf16 or f16, is i32[5, 3]",
         ),
         (
             "f32[5, 3]; f32[21]; i32[5]; f32[5]",
@@ -594,6 +599,44 @@ fn tensors_hold_what_their_shape_says() {
         assert_eq!(tensor.to_f64(), [1.0, 3.0]);
         assert_eq!(Tensor::zeros(&ty(text)).to_f64(), [0.0, 0.0]);
     }
+}
+
+#[test]
+fn activations_of_any_float_type_are_alike() {
+    let matmul =
+        |result| Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false, result };
+    accepts(matmul(DType::BF16), "bf16[3, 32]; f32[5, 32]", "bf16[3, 5]");
+    accepts(matmul(DType::F32), "bf16[3, 32]; q8_0[5, 32]", "f32[3, 5]");
+    let message = "matmul: gives a float type, not i32";
+    refuses(matmul(DType::I32), "bf16[3, 5]; f32[7, 5]", message);
+    let spec = AttentionSpec {
+        batch: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 3,
+        causal: true,
+        window: None,
+        scale: 1.0,
+    };
+    let attention = Op::Attention { spec: spec.clone(), segmented: false };
+    let given = "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]";
+    accepts(attention.clone(), given, "bf16[10, 12]; f32[10, 4]");
+    let message = "attention: input `v` must be bf16[10, 6], is f32[10, 6]";
+    refuses(attention, "bf16[10, 12]; bf16[10, 6]; f32[10, 6]", message);
+    let backward = Op::AttentionBackward { spec: spec.clone(), segmented: false };
+    let given = format!("{given}; bf16[10, 12]; f32[10, 4]; bf16[10, 12]");
+    accepts(backward, &given, "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]");
+    let cache = "f16[2, 9, 6]; f16[2, 9, 6]; i32[5]; i32[5]";
+    accepts(Op::CachedAttention(spec), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
+    accepts(Op::KvAppend, "f16[2, 9, 6]; bf16[5, 6]; i32[5]; i32[5]", "f16[2, 9, 6]");
+    let entropy = "bf16[5, 3]; f32[7, 3]; i32[5]; f32[5]";
+    accepts(Op::CrossEntropy { softcap: None }, entropy, "f32[]; f32[5]");
+    let backward = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+    let results = "bf16[5, 3]; f32[7, 3]; f32[]; f32[5]";
+    accepts(backward, &format!("{entropy}; f32[]"), results);
+    let error = "bf16[5, 3]; bf16[5, 3]; f32[5]";
+    accepts(Op::MeanSquaredError, error, "f32[]");
+    accepts(Op::MeanSquaredErrorBackward, &format!("{error}; f32[]"), "bf16[5, 3]");
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Dispatch<'_> {
                 let (gate, up, dy) = (operand(0), beside(&ins[1], &outs[1]), operand(2));
                 pointwise::swiglu_backward(pool, isa, gate, up, dy, output(0), output(1));
             }
-            Op::MatMul { transpose_a, transpose_b, accumulate } => {
+            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 if *accumulate && !same_place(&ins[2], &outs[0]) {
                     output(0).copy_from_slice(input(2));
                 }

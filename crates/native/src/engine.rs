@@ -119,6 +119,7 @@ impl Engine for NativeEngine {
         options: &CompileOptions,
     ) -> Result<Box<dyn Executable>, EngineError> {
         options.placement.check(program, DEVICES)?;
+        crate::support::check(program)?;
         let plan = Plan::new(program);
         let bytes = |kind: InputKind| -> usize {
             let of_kind = program.inputs().iter().filter(|i| i.kind == kind);

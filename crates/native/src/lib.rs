@@ -19,6 +19,7 @@ pub mod peak;
 mod plan;
 pub mod pool;
 mod step;
+mod support;
 
 pub use engine::{NativeEngine, NativeOptions};
 pub use memory::return_large_blocks;

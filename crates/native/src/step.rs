@@ -134,7 +134,9 @@ pub(crate) fn steps(program: &Program) -> Vec<Step> {
 /// The one step that does what `last` and `next` do, where there is a kernel for it.
 fn fuse(last: Option<&Step>, next: &Step, readers: &[usize]) -> Option<Step> {
     let last = last?;
-    let Kernel::Op(Op::MatMul { transpose_a, transpose_b, accumulate: false }) = last.kernel else {
+    let Kernel::Op(Op::MatMul { transpose_a, transpose_b, accumulate: false, result: _ }) =
+        last.kernel
+    else {
         return None;
     };
     let Kernel::Op(op) = &next.kernel else { return None };

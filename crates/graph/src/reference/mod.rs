@@ -105,7 +105,7 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::SoftCapBackward { cap } => vec![elementwise::map2(x[0], x[1], |x, dy| {
             dy * activation::soft_cap_slope(x, f64::from(*cap))
         })],
-        Op::MatMul { transpose_a, transpose_b, accumulate } => {
+        Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
             vec![matmul::matmul(x[0], x[1], last(*accumulate), *transpose_a, *transpose_b)]
         }
         Op::RmsNorm { group, eps, weighted } => {

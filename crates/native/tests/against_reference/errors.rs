@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, ReferenceEngine};
-use stoa_graph::{Buffers, Builder, Engine, EngineError, GraphError, Program, Tensor, TensorType};
+use stoa_graph::{
+    Buffers, Builder, DType, Engine, EngineError, GraphError, Program, Tensor, TensorType,
+};
 use stoa_native::{NativeEngine, NativeOptions};
 
 use crate::harness::{run_on, upload};
@@ -154,6 +156,19 @@ fn state_that_is_missing_or_of_another_engine() {
     state.insert("table", native.upload(&wide).unwrap());
     let error = executable.run(&mut state, &[("ids", &ids)]).err().unwrap();
     assert_eq!(error.to_string(), "`table` must be f32[3, 2], was given f32[3, 3]");
+}
+
+/// A program with activations that no kernel takes is refused when it is compiled.
+#[test]
+fn types_without_a_kernel() {
+    let mut b = Builder::new();
+    let x = b.data("x", TensorType::new(DType::F16, [2, 3])).unwrap();
+    let y = b.add(x, x).unwrap();
+    b.returns("y", y).unwrap();
+    let program = b.finish();
+    let refused = engine().compile(&program, &Default::default()).err().unwrap();
+    let message = "this engine does not run add on f16[2, 3], f16[2, 3] → f16[2, 3]";
+    assert_eq!(refused.to_string(), message);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::draws::Draws;
 use crate::harness::{ULP, check_large, check_op, check_program, each_isa, f32s, run_on, typed};
 
 fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {
-    Op::MatMul { transpose_a, transpose_b, accumulate }
+    Op::MatMul { transpose_a, transpose_b, accumulate, result: DType::F32 }
 }
 
 /// Sums of k products of numbers below 1: errors add like a random walk, with a wide margin.

@@ -1,0 +1,109 @@
+//! Rotations, attention, and attention over caches.
+
+use super::Result;
+use super::rule::Rule;
+use crate::{AttentionSpec, DType, RopeSpec, TensorType};
+
+impl Rule<'_> {
+    pub fn rope(&self, spec: &RopeSpec) -> Result<Vec<TensorType>> {
+        self.arity(2)?;
+        self.float(0, "x")?;
+        self.rank(0, "x", 2)?;
+        let x = self.inputs[0];
+        let divides = spec.axes > 0
+            && spec.head_dim > 0
+            && spec.head_dim.is_multiple_of(spec.axes.saturating_mul(2))
+            && x.shape[1].is_multiple_of(spec.head_dim);
+        self.attribute(divides, || {
+            format!(
+                "head_dim {} must be a multiple of 2·axes = {} and divide the features of {x}",
+                spec.head_dim,
+                spec.axes.saturating_mul(2)
+            )
+        })?;
+        self.is(1, "positions", DType::I32, &[x.shape[0], spec.axes])?;
+        Ok(vec![x.clone()])
+    }
+
+    pub fn attention(&self, spec: &AttentionSpec, segmented: bool) -> Result<Vec<TensorType>> {
+        self.arity(3 + usize::from(segmented))?;
+        self.queries(spec, segmented.then_some(3))?;
+        let lse = TensorType::f32([self.inputs[0].shape[0], spec.heads]);
+        Ok(vec![self.inputs[0].clone(), lse])
+    }
+
+    pub fn attention_backward(
+        &self,
+        spec: &AttentionSpec,
+        segmented: bool,
+    ) -> Result<Vec<TensorType>> {
+        self.arity(6 + usize::from(segmented))?;
+        self.queries(spec, segmented.then_some(6))?;
+        self.same(0, 3)?;
+        self.is(4, "lse", DType::F32, &[self.inputs[0].shape[0], spec.heads])?;
+        self.same(0, 5)?;
+        Ok(self.inputs[..3].iter().map(|&t| t.clone()).collect())
+    }
+
+    pub fn kv_append(&self) -> Result<Vec<TensorType>> {
+        self.arity(4)?;
+        self.float(0, "cache")?;
+        self.rank(0, "cache", 3)?;
+        self.float(1, "new")?;
+        self.rank(1, "new", 2)?;
+        let (cache, new) = (self.inputs[0], self.inputs[1]);
+        let n = new.shape[0];
+        self.is(1, "new", new.dtype, &[n, cache.shape[2]])?;
+        self.is(2, "slots", DType::I32, &[n])?;
+        self.is(3, "positions", DType::I32, &[n])?;
+        Ok(vec![cache.clone()])
+    }
+
+    pub fn cached_attention(&self, spec: &AttentionSpec) -> Result<Vec<TensorType>> {
+        self.arity(5)?;
+        self.heads(spec)?;
+        self.attribute(spec.causal, || "attends to the past: the spec must be causal".into())?;
+        self.float(0, "q")?;
+        self.rank(0, "q", 2)?;
+        self.rank(1, "keys", 3)?;
+        let q = self.inputs[0];
+        let n = q.shape[0];
+        self.is(0, "q", q.dtype, &[n, spec.heads.saturating_mul(spec.head_dim)])?;
+        self.float(1, "keys")?;
+        let features = spec.kv_heads.saturating_mul(spec.head_dim);
+        let whole = self.inputs[1].shape[2] == features;
+        self.input(1, "keys", whole, format!("of {features} features"))?;
+        self.same(1, 2)?;
+        self.is(3, "slots", DType::I32, &[n])?;
+        self.is(4, "positions", DType::I32, &[n])?;
+        Ok(vec![q.clone()])
+    }
+
+    fn heads(&self, spec: &AttentionSpec) -> Result<()> {
+        let sound =
+            spec.kv_heads > 0 && spec.heads.is_multiple_of(spec.kv_heads) && spec.head_dim > 0;
+        self.attribute(sound, || {
+            format!(
+                "kv_heads {} must divide heads {}, head_dim {} must be positive",
+                spec.kv_heads, spec.heads, spec.head_dim
+            )
+        })?;
+        self.attribute(spec.window != Some(0), || "a window must hold at least one key".into())
+    }
+
+    /// q, k and v of whole sequences.
+    fn queries(&self, spec: &AttentionSpec, segments: Option<usize>) -> Result<()> {
+        self.heads(spec)?;
+        self.float(0, "q")?;
+        self.rank(0, "q", 2)?;
+        let (tokens, dtype) = (self.inputs[0].shape[0], self.inputs[0].dtype);
+        self.attribute(spec.batch > 0 && tokens.is_multiple_of(spec.batch), || {
+            format!("batch {} does not divide the rows of q, {}", spec.batch, self.inputs[0])
+        })?;
+        let features = spec.kv_heads.saturating_mul(spec.head_dim);
+        self.is(0, "q", dtype, &[tokens, spec.heads.saturating_mul(spec.head_dim)])?;
+        self.is(1, "k", dtype, &[tokens, features])?;
+        self.is(2, "v", dtype, &[tokens, features])?;
+        segments.map_or(Ok(()), |i| self.is(i, "segments", DType::I32, &[tokens]))
+    }
+}

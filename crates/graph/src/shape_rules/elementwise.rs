@@ -1,0 +1,50 @@
+//! Constants, views, casts and pointwise ops.
+
+use super::Result;
+use super::rule::Rule;
+use crate::{DType, TensorType};
+
+impl Rule<'_> {
+    pub fn fill(&self, ty: &TensorType) -> Result<Vec<TensorType>> {
+        self.arity(0)?;
+        let numbers = !ty.dtype.is_quantised();
+        self.attribute(numbers, || format!("fills numbers, not {}", ty.dtype))?;
+        Ok(vec![ty.clone()])
+    }
+
+    pub fn reshape(&self, shape: &[usize]) -> Result<Vec<TensorType>> {
+        self.arity(1)?;
+        let x = self.inputs[0];
+        let ty = TensorType::new(x.dtype, shape).checked()?;
+        self.require(ty.elements() == x.elements(), "element counts differ", x, &ty)?;
+        Ok(vec![ty])
+    }
+
+    pub fn cast(&self, dtype: DType) -> Result<Vec<TensorType>> {
+        self.arity(1)?;
+        self.weight(0, "x")?;
+        self.attribute(dtype.is_float(), || format!("casts to float types, not {dtype}"))?;
+        Ok(vec![TensorType::new(dtype, self.inputs[0].shape.clone())])
+    }
+
+    /// Float tensors of one type, and a result of that type.
+    pub fn pointwise(&self, arity: usize) -> Result<Vec<TensorType>> {
+        self.arity(arity)?;
+        self.float(0, "first")?;
+        (1..arity).try_for_each(|i| self.same(0, i))?;
+        Ok(vec![self.inputs[0].clone()])
+    }
+
+    pub fn soft_cap(&self, cap: f32, arity: usize) -> Result<Vec<TensorType>> {
+        self.positive("cap", cap)?;
+        self.pointwise(arity)
+    }
+
+    pub fn gate_backward(&self) -> Result<Vec<TensorType>> {
+        self.arity(3)?;
+        self.float(0, "gate")?;
+        self.same(0, 1)?;
+        self.same(0, 2)?;
+        Ok(vec![self.inputs[0].clone(); 2])
+    }
+}

@@ -1,0 +1,67 @@
+//! The type of every op's results from the types of its inputs, or why it does not fit.
+//! The one place that knows arity, ranks and dtypes; a file for each family of ops.
+//!
+//! Activations are of any float type, all those of an op alike; what is learned or summed over
+//! many (factors of norms, gradients of weights, losses, moments) is f32; weights, tables and
+//! caches are read in the type they are stored in.
+
+mod attention;
+mod elementwise;
+mod linear;
+mod loss;
+mod optimizer;
+mod rule;
+mod table;
+
+use rule::Rule;
+
+use crate::{GraphError, Op, TensorType};
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+/// Types of the results of `op` on inputs of these types.
+///
+/// # Errors
+/// What does not fit, with the types involved.
+pub fn output_types(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    let types = types_by_rule(op, inputs)?;
+    types.into_iter().map(TensorType::checked).collect()
+}
+
+fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    let rule = Rule::new(op.name(), inputs);
+    match op {
+        Op::Fill { ty, .. } => rule.fill(ty),
+        Op::Reshape { shape } => rule.reshape(shape),
+        Op::Cast { dtype } => rule.cast(*dtype),
+        Op::Add | Op::Mul | Op::ActivationBackward(_) | Op::Swiglu => rule.pointwise(2),
+        Op::Scale { .. } | Op::Activation(_) => rule.pointwise(1),
+        Op::SoftCap { cap } => rule.soft_cap(*cap, 1),
+        Op::SoftCapBackward { cap } => rule.soft_cap(*cap, 2),
+        Op::SwigluBackward => rule.gate_backward(),
+        Op::MatMul { transpose_a, transpose_b, accumulate, result } => {
+            rule.matmul(*transpose_a, *transpose_b, *accumulate, *result)
+        }
+        Op::RmsNorm { group, weighted, .. } => rule.norm(*group, *weighted),
+        Op::RmsNormBackward { group, weighted, accumulate, .. } => {
+            rule.norm_backward(*group, *weighted, *accumulate)
+        }
+        Op::Rope(spec) => rule.rope(spec),
+        Op::Attention { spec, segmented } => rule.attention(spec, *segmented),
+        Op::AttentionBackward { spec, segmented } => rule.attention_backward(spec, *segmented),
+        Op::Gather => rule.gather(),
+        Op::GatherBackward { rows, accumulate } => rule.gather_backward(*rows, *accumulate),
+        Op::CrossEntropy { softcap } => rule.cross_entropy(*softcap),
+        Op::CrossEntropyBackward { softcap, accumulate } => {
+            rule.cross_entropy_backward(*softcap, *accumulate)
+        }
+        Op::MeanSquaredError => rule.squared_error(),
+        Op::MeanSquaredErrorBackward => rule.squared_error_backward(),
+        Op::GlobalNorm => rule.global_norm(),
+        Op::ClipFactor { max_norm } => rule.clip_factor(*max_norm),
+        Op::AdamW(_) => rule.adamw(),
+        Op::Muon(spec) => rule.muon(spec),
+        Op::KvAppend => rule.kv_append(),
+        Op::CachedAttention(spec) => rule.cached_attention(spec),
+    }
+}
