@@ -4,10 +4,11 @@
 //! Nothing here is needed to use Stoa. Commands that need Python make their own environment.
 
 mod bench;
-mod bless;
+mod deep;
 mod fuzz;
 mod oracle;
 mod python_env;
+mod real_data;
 mod scratch;
 mod tidy;
 mod validate;
@@ -37,8 +38,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Ask an independent implementation, or make and check golden outputs.
     Oracle(oracle::Args),
-    /// Accept what the code now says: snapshots, and on request golden outputs.
-    Bless(bless::Args),
+    /// Run a check that is too heavy for CI; without a name, list them.
+    Deep(deep::Args),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +59,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Oracle(args) => oracle::run(&args),
-        Command::Bless(args) => bless::run(&args),
+        Command::Deep(args) => deep::run(&args),
     }
 }

@@ -73,7 +73,7 @@ enum Oracle {
     },
     /// Read addresses from moto, a server that behaves as S3 does.
     S3,
-    /// Make all golden outputs anew (needs PyTorch).
+    /// Remake all golden outputs (needs PyTorch).
     Golden,
     /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only).
     Check,
@@ -175,7 +175,7 @@ const GOLDEN: &[(&str, &[&str])] = &[
 const DIALOGUE_GOLDEN_SCRIPTS: &[&str] =
     &["dialogue/golden_templates.py", "dialogue/golden_masks.py"];
 
-/// Scripts of the light environment whose outputs are checked anew, and the folders of those outputs.
+/// Scripts of the light environment whose outputs are remade and compared, and the folders of those outputs.
 const LIGHT_GOLDEN: &[(&str, &str)] = &[
     ("models/golden_optimizers.py", MODELS_GOLDEN),
     ("models/golden_quantised.py", MODELS_GOLDEN),
@@ -188,8 +188,8 @@ const DIALOGUE_GOLDEN: &str = "crates/dialogue/tests/golden";
 const CHATML: &str = "crates/dialogue/src/chatml.jinja";
 const POSTS_GOLDEN: &str = "crates/posts/tests/golden";
 
-/// Makes every golden output anew.
-pub fn make_golden(root: &Path) -> anyhow::Result<()> {
+/// Remakes every golden output.
+fn make_golden(root: &Path) -> anyhow::Result<()> {
     for (script, arguments) in GOLDEN {
         let mut command = torch_script(root, script)?;
         workspace::check(command.args(arguments.iter().map(|path| root.join(path))))?;

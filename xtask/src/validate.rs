@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{tidy, workspace};
+use crate::{real_data, tidy, workspace};
 
 /// Options of `validate`.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Args {
     /// Leave out the tests: seconds instead of minutes.
     #[arg(long)]
     quick: bool,
+    /// Leave out the tests on real data, where there are none.
+    #[arg(long)]
+    no_real_data: bool,
 }
 
 struct Step {
@@ -28,13 +31,22 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", check: clippy, slow: false },
     Step { name: "documentation", check: documentation, slow: false },
     Step { name: "tests", check: tests, slow: true },
+    Step { name: REAL_DATA, check: real_data::run, slow: true },
     Step { name: "remote", check: remote, slow: true },
 ];
+
+const REAL_DATA: &str = "real data";
 
 /// Runs the steps in order and stops at the first failure.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let root = workspace::root()?;
-    for step in STEPS.iter().filter(|step| !(args.quick && step.slow)) {
+    let left_out =
+        |step: &Step| args.quick && step.slow || args.no_real_data && step.name == REAL_DATA;
+    for step in STEPS {
+        if left_out(step) {
+            eprintln!("validate: {} left out", step.name);
+            continue;
+        }
         eprintln!("validate: {}", step.name);
         let start = Instant::now();
         (step.check)(&root).with_context(|| format!("validate: {} failed", step.name))?;

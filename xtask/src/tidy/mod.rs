@@ -3,6 +3,7 @@
 //!
 //! Rules are pure functions from text to violations; this file alone reads the checkout.
 
+mod ignored;
 mod manifests;
 mod paths;
 mod rooms;
@@ -16,6 +17,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
+
+pub use ignored::{NEEDS_DATA, find as ignored_tests};
 
 /// A rule broken at a place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +57,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
         // Listed by git but deleted in the work tree.
         let Ok(metadata) = fs::metadata(&full) else { continue };
         violations.extend(paths::check_name(path));
+        violations.extend(paths::check_root(path));
         violations.extend(paths::check_size(path, metadata.len()));
         let bytes = fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
         // Binary files have no lines to check.
@@ -61,6 +65,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
         violations.extend(paths::check_machine_paths(path, &text, root));
         if path.ends_with(".rs") {
             violations.extend(sources::check(path, &text));
+            violations.extend(ignored::check(path, &text));
         }
         // The fuzz targets are a workspace of their own, which inherits nothing.
         if path.ends_with("Cargo.toml") && !path.starts_with("fuzz/") {
@@ -89,7 +94,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 /// Files that are, or are about to be, in version control.
-fn checked_in_files(root: &Path) -> anyhow::Result<BTreeSet<String>> {
+pub fn checked_in_files(root: &Path) -> anyhow::Result<BTreeSet<String>> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)

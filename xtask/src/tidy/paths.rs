@@ -11,6 +11,30 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const EMPTY_NAMES: &[&str] =
     &["util", "utils", "common", "helper", "helpers", "misc", "manager", "managers"];
 
+/// What may stand at the root.
+const AT_THE_ROOT: &[&str] = &[
+    ".cargo",
+    ".ci",
+    ".config",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "clippy.toml",
+    "crates",
+    "deny.toml",
+    "docs",
+    "fuzz",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "web",
+    "xtask",
+];
+
 /// Where systems keep people's home directories. In parts, so that this file passes its own rule.
 const HOME_PARENTS: &[&[&str]] = &[&["home"], &["Users"], &["root"]];
 
@@ -25,6 +49,18 @@ pub fn check_name(path: &str) -> Option<Violation> {
         0,
         format!("`{empty}` does not say what is inside: name it after a term of the field"),
     ))
+}
+
+/// Refuses files and folders at the root that the plan does not have.
+pub fn check_root(path: &str) -> Option<Violation> {
+    let first = path.split('/').next().unwrap_or_default();
+    (!AT_THE_ROOT.contains(&first)).then(|| {
+        Violation::new(
+            path,
+            0,
+            "has no place at the root: move it, or add it to AT_THE_ROOT in xtask/src/tidy/paths.rs",
+        )
+    })
 }
 
 /// Refuses files over 1 MiB.
@@ -83,6 +119,13 @@ fn names_place(line: &str, place: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_root_is_a_list() {
+        assert_eq!(check_root("crates/graph/src/op.rs"), None);
+        assert_eq!(check_root("README.md"), None);
+        assert!(check_root("results").is_some());
+    }
 
     #[test]
     fn names_must_say_something() {

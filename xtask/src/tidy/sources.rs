@@ -10,9 +10,6 @@ const MAX_LINES: usize = 600;
 /// binding.
 const UNSAFE_PLACES: &[&str] = &["crates/native/", "crates/tokens/src/shard/map.rs", "crates/xla/"];
 
-/// Macros of unfinished work.
-const UNFINISHED_MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
-
 /// Words of unfinished work in comments, in parts so that this file passes its own rule.
 const UNFINISHED_WORDS: &[[&str; 2]] = &[["FIX", "ME"], ["TO", "DO"], ["XX", "X"], ["HA", "CK"]];
 
@@ -26,7 +23,6 @@ pub fn check(path: &str, source: &str) -> Vec<Violation> {
         let number = index + 1;
         violations.extend(check_unsafe(path, number, line));
         violations.extend(check_unfinished(path, number, line));
-        violations.extend(check_ignored_test(path, number, line));
         violations.extend(check_dead_code(path, number, line));
     }
     violations
@@ -78,28 +74,13 @@ fn check_unsafe(path: &str, number: usize, line: &Line) -> Option<Violation> {
 }
 
 fn check_unfinished(path: &str, number: usize, line: &Line) -> Option<Violation> {
-    let as_macro = UNFINISHED_MACROS
-        .iter()
-        .find(|name| has_word(&line.code, name) && line.code.contains(&format!("{name}!")))
-        .map(|name| format!("{name}!"));
-    let as_word =
-        || UNFINISHED_WORDS.iter().map(|parts| parts.concat()).find(|w| has_word(&line.comment, w));
-    let found = as_macro.or_else(as_word)?;
+    let mut words = UNFINISHED_WORDS.iter().map(|parts| parts.concat());
+    let found = words.find(|word| has_word(&line.comment, word))?;
     Some(Violation::new(
         path,
         number,
         format!("`{found}` marks unfinished work: finish it or take it out"),
     ))
-}
-
-fn check_ignored_test(path: &str, number: usize, line: &Line) -> Option<Violation> {
-    (line.code.trim() == "#[ignore]").then(|| {
-        Violation::new(
-            path,
-            number,
-            "a test ignored without a reason: make it pass, or write `#[ignore = \"why\"]`",
-        )
-    })
 }
 
 /// A plain comment that is a statement. Doc comments may show code.
@@ -152,19 +133,10 @@ mod tests {
 
     #[test]
     fn unfinished_work_is_found() {
-        for name in UNFINISHED_MACROS {
-            assert_eq!(found(&format!("fn f() {{ {name}!(); }}")), 1, "{name}");
-        }
         for word in UNFINISHED_WORDS {
             assert_eq!(found(&format!("// {}: later", word.concat())), 1, "{word:?}");
         }
-        assert_eq!(found("const A: &str = \"todo!()\"; // prototodo!\nfn todo() {}"), 0);
-    }
-
-    #[test]
-    fn ignored_tests_have_a_reason() {
-        assert_eq!(found("#[ignore]\nfn t() {}"), 1);
-        assert_eq!(found("#[ignore = \"needs ten minutes\"]\nfn t() {}"), 0);
+        assert_eq!(found("// prototodo!\nfn todo() {}"), 0);
     }
 
     #[test]
