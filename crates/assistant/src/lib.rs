@@ -12,7 +12,6 @@ mod completion;
 mod decoder;
 mod error;
 mod load;
-mod philox;
 mod sampling;
 mod sequence;
 mod slots;
@@ -25,7 +24,6 @@ pub use completion::{
     Completion, Event, FinishReason, OnBatchEvent, OnEvent, Request, Settings, Timings,
 };
 pub use error::AssistantError;
-pub use philox::{philox4x32, uniform};
 pub use sampling::{Sampler, Sampling, TokenLogprobs, logprobs};
 pub use stoa_tokens::TokenId;
 pub use stop::{Released, StopMatcher};

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::philox::uniform;
 use crate::{AssistantError, TokenId};
+use stoa_random::uniform;
 
 /// How tokens are drawn.
 #[derive(Clone, Debug, PartialEq)]

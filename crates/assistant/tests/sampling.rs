@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stoa_assistant::{Sampler, Sampling, TokenId, logprobs, uniform};
+use stoa_assistant::{Sampler, Sampling, TokenId, logprobs};
+use stoa_random::uniform;
 
 /// The definition: sort everything, apply one filter after the other, walk the rest by id.
 fn slow_draw(s: &Sampling, prompt: &[u32], answer: &[u32], logits: &[f32]) -> Option<u32> {

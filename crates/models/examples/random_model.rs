@@ -59,7 +59,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn random(config: &LanguageConfig, seed: u64) -> Result<Weights, Box<dyn std::error::Error>> {
     let mut weights = Weights::new();
     for parameter in parameters(config) {
-        let uniform = |i| (uniform_bits(seed, &parameter.name, i) >> 40) as f32 / (1 << 24) as f32;
+        let uniform = |i| {
+            (stoa_random::Stream::new(seed, &parameter.name).bits(i) >> 40) as f32
+                / (1 << 24) as f32
+        };
         let norm = parameter.group == ParameterGroup::Norm;
         let value = |i| if norm { 0.75 + 0.5 * uniform(i) } else { 1.04 * (uniform(i) - 0.5) };
         let elements = parameter.shape.iter().product::<usize>() as u64;

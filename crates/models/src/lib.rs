@@ -19,7 +19,7 @@ pub use config::{LanguageConfig, Mlp, SlidingWindow};
 pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
 pub use error::ModelError;
 pub use hugging_face::{from_hugging_face, to_hugging_face};
-pub use initialization::{initialize, uniform_bits, uniform_stream};
+pub use initialization::initialize;
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
 pub use parameters::{Parameter, ParameterGroup, parameter_count, parameters};
 pub use programs::{

@@ -46,7 +46,10 @@ fn alive(config: &LanguageConfig, seed: u64) -> Weights {
     let mut weights = initialize(config, seed);
     for (name, tensor) in &mut weights {
         let values: Vec<f32> = (0..tensor.ty().elements() as u64)
-            .map(|i| (uniform_bits(seed, name, i) >> 40) as f32 / (1u64 << 24) as f32 - 0.5)
+            .map(|i| {
+                (stoa_random::Stream::new(seed, name).bits(i) >> 40) as f32 / (1u64 << 24) as f32
+                    - 0.5
+            })
             .collect();
         let is_norm = tensor.shape().len() == 1;
         let values = values.iter().map(|x| if is_norm { 1.0 + 0.2 * x } else { 0.8 * x }).collect();

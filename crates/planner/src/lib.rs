@@ -19,7 +19,6 @@ pub mod model;
 pub mod money;
 pub mod plan;
 pub mod program;
-mod random;
 pub mod report;
 pub mod search;
 pub mod software;

@@ -1,6 +1,5 @@
-//! Files that appear whole: written beside their place, synced, renamed.
+//! Reading and writing the text files of the program, with errors that name the file.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,25 +20,7 @@ pub fn create_directory(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// With the path: no permission, disk full.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let place = || format!("cannot write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(place)?;
-    file.write_all(bytes).with_context(place)?;
-    make_readable(file.as_file()).with_context(place)?;
-    file.as_file().sync_all().with_context(place)?;
-    file.persist(path).with_context(place)?;
-    Ok(())
-}
-
-/// Temporary files are private; a finished file is as readable as any other.
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    let _ = file;
-    Ok(())
+    Ok(stoa_durable::write(path, bytes)?)
 }
 
 /// Writes one JSON object a line.

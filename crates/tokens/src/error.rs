@@ -243,6 +243,12 @@ impl TokensError {
     }
 }
 
+impl From<stoa_durable::FileError> for TokensError {
+    fn from(error: stoa_durable::FileError) -> Self {
+        Self::Io { action: error.action, path: error.path, source: error.source }
+    }
+}
+
 /// Cuts text that goes into an error message to a readable length.
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 200;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use stoa_durable::{remove_directory, replace_directory, sync_parent, unfinished};
 use stoa_models::{LanguageConfig, Weights, from_safetensors, save, to_hugging_face};
 
 use crate::TrainingError;
-use crate::atomic::{UNFINISHED, beside, sync_parent};
 use crate::error::io;
 use crate::examples::hex;
 use crate::guard::GuardMemory;
@@ -139,11 +139,11 @@ impl Checkpoints {
         attachments: &[(String, Vec<u8>)],
     ) -> Result<PathBuf, TrainingError> {
         let path = self.path(state.step);
-        let waiting = beside(&path);
+        let waiting = unfinished(&path);
         fs::create_dir_all(&self.directory).map_err(io("creating", &self.directory))?;
-        remove_if_there(&waiting)?;
+        remove_directory(&waiting)?;
         let written = write_files(&waiting, config, state, weights, optimizer, attachments)
-            .and_then(|()| replace_directory(&waiting, &path));
+            .and_then(|()| Ok(replace_directory(&path)?));
         if let Err(error) = written {
             // The error tells what is wrong; what cannot be removed now is removed at the next start.
             let _ = fs::remove_dir_all(&waiting);
@@ -247,14 +247,7 @@ impl Checkpoints {
     /// # Errors
     /// [`TrainingError::File`].
     pub fn clear_unfinished(&self) -> Result<(), TrainingError> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Ok(()) };
-        for entry in entries {
-            let entry = entry.map_err(io("listing", &self.directory))?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                remove_if_there(&entry.path())?;
-            }
-        }
-        Ok(())
+        Ok(stoa_durable::clear_unfinished(&self.directory)?)
     }
 }
 
@@ -287,34 +280,7 @@ fn write_files(
     let manifest = serde_json::to_vec_pretty(&Manifest { files }).expect("plain strings");
     fs::write(&path, manifest).map_err(io("writing", &path))?;
     File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
-    sync_parent(&path)
-}
-
-fn replace_directory(waiting: &Path, path: &Path) -> Result<(), TrainingError> {
-    remove_directory(path)?;
-    fs::rename(waiting, path).map_err(io("renaming to", path))?;
-    sync_parent(path)
-}
-
-/// Removes a checkpoint so that no half of one is ever seen under its name.
-fn remove_directory(path: &Path) -> Result<(), TrainingError> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let leaving = path.with_file_name(format!("{UNFINISHED}old-{name}"));
-    remove_if_there(&leaving)?;
-    fs::rename(path, &leaving).map_err(io("removing", path))?;
-    remove_if_there(&leaving)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), TrainingError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(io("removing", path)(error))
-        }
-        _ => Ok(()),
-    }
+    Ok(sync_parent(&path)?)
 }
 
 fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<(), TrainingError> {

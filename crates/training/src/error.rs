@@ -124,6 +124,12 @@ fn listed(rejected: &[String]) -> String {
     rejected.iter().map(|r| format!("\n  {r}")).collect()
 }
 
+impl From<stoa_durable::FileError> for TrainingError {
+    fn from(error: stoa_durable::FileError) -> Self {
+        TrainingError::File { action: error.action, path: error.path, source: error.source }
+    }
+}
+
 /// Wraps an I/O error with the action and the path, for `map_err`.
 pub(crate) fn io(
     action: &'static str,

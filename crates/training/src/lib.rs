@@ -4,7 +4,6 @@
 //! [`Setup`]: a stage that was killed and resumed ends in the same bits as one that was not. The
 //! crate draws no progress bars, opens no sockets and knows no engine by name.
 
-mod atomic;
 mod batch;
 mod checkpoint;
 mod error;

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainingError;
-use crate::atomic;
 use crate::error::io;
 use crate::run::StageKind;
 
@@ -100,7 +99,7 @@ impl MetricsLog {
             })
             .map(line)
             .collect();
-        atomic::write(&path, kept.as_bytes())?;
+        stoa_durable::write(&path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io("opening", &path))?;
         Ok(MetricsLog { path, file })
     }

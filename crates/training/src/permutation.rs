@@ -5,7 +5,7 @@
 //! functions make a strong permutation) over the smallest even number of bits that holds n, walked
 //! along its cycles until it lands inside (Black and Rogaway, CT-RSA 2002 §3).
 
-use stoa_models::uniform_bits;
+use stoa_random::Stream;
 
 /// A permutation of 0..n.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ impl Permutation {
         let half_bits = (64 - n.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
         let mut keys = [0; ROUNDS];
         for (round, key) in keys.iter_mut().enumerate() {
-            *key = uniform_bits(seed, stream, epoch * ROUNDS as u64 + round as u64);
+            *key = Stream::new(seed, stream).bits(epoch * ROUNDS as u64 + round as u64);
         }
         Permutation { n, half_bits, keys }
     }
@@ -43,7 +43,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (value >> self.half_bits, value & mask);
         for key in self.keys {
-            (left, right) = (right, left ^ (uniform_bits(key, "", right) & mask));
+            (left, right) = (right, left ^ (Stream::new(key, "").bits(right) & mask));
         }
         left << self.half_bits | right
     }

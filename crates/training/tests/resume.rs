@@ -384,18 +384,21 @@ fn a_disk_that_refuses_is_an_error_and_what_was_saved_stays() {
     let checkpoints = Checkpoints::of_run(directory.path());
     let before = final_bytes(directory.path(), 3);
 
-    // The place of the next checkpoint's temporary directory is taken by a file.
-    let taken = directory.path().join("checkpoints").join(".unfinished-000006");
+    // A file stands where the directory of checkpoints was.
+    let place = directory.path().join("checkpoints");
+    let away = directory.path().join("away");
     let mut trainer = Trainer::resume(world.setup(directory.path()), &mut Silent).unwrap();
-    fs::write(&taken, "").unwrap();
+    fs::rename(&place, &away).unwrap();
+    fs::write(&place, "").unwrap();
     let error = trainer.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap_err().to_string();
-    assert!(error.contains(".unfinished-000006"), "{error}");
+    assert!(error.contains("checkpoints"), "{error}");
     drop(trainer);
+    fs::remove_file(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
     assert_eq!(checkpoints.steps().unwrap(), [3]);
     assert!(final_bytes(directory.path(), 3) == before);
 
     // A full disk, where the system has one to offer.
-    fs::remove_file(&taken).unwrap();
     if cfg!(target_os = "linux") {
         let full = tempfile::tempdir().unwrap();
         fs::create_dir(full.path().join("tensorboard")).unwrap();

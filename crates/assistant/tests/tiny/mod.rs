@@ -9,9 +9,7 @@ use stoa_assistant::{
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, Engine, Placement, Tensor};
-use stoa_models::{
-    LanguageConfig, Mlp, SlidingWindow, Weights, initialize, uniform_bits, upload_to,
-};
+use stoa_models::{LanguageConfig, Mlp, SlidingWindow, Weights, initialize, upload_to};
 use stoa_native::{NativeEngine, NativeOptions};
 use stoa_tokens::{DEFAULT_SPECIAL_TOKENS, Pattern, Tokenizer, TrainOptions};
 
@@ -70,7 +68,8 @@ pub fn weights(config: &LanguageConfig, seed: u64) -> Weights {
     let random = |(name, tensor): (String, Tensor)| {
         let is_norm = tensor.shape().len() == 1;
         let value = |i: usize| {
-            let uniform = uniform_bits(seed, &name, i as u64) as f64 / 2f64.powi(64);
+            let uniform =
+                stoa_random::Stream::new(seed, &name).bits(i as u64) as f64 / 2f64.powi(64);
             // Uniform in ±0.5: standard deviation 0.29.
             (if is_norm { 1.0 } else { 0.0 } + (uniform - 0.5)) as f32
         };
@@ -134,7 +133,7 @@ pub fn assistant_on(
 
 /// Random ids below `VOCAB`.
 pub fn prompt(seed: u64, length: usize) -> Vec<TokenId> {
-    let id = |i| TokenId((uniform_bits(seed, "prompt", i) % VOCAB as u64) as u32);
+    let id = |i| TokenId((stoa_random::Stream::new(seed, "prompt").bits(i) % VOCAB as u64) as u32);
     (0..length as u64).map(id).collect()
 }
 
@@ -152,8 +151,8 @@ pub fn sampled(seed: u64, max_tokens: usize) -> Settings {
 /// Requests of many lengths.
 pub fn requests(count: u64) -> Vec<Request> {
     let request = |i| {
-        let length = 1 + (uniform_bits(9, "length", i) % 80) as usize;
-        let answer = 1 + (uniform_bits(9, "answer", i) % 12) as usize;
+        let length = 1 + (stoa_random::Stream::new(9, "length").bits(i) % 80) as usize;
+        let answer = 1 + (stoa_random::Stream::new(9, "answer").bits(i) % 12) as usize;
         Request { prompt: prompt(i, length), settings: sampled(i, answer) }
     };
     (0..count).map(request).collect()

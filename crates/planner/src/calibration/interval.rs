@@ -157,10 +157,10 @@ fn weighted_quantile(values: &[f64], weights: &[f64], share: f64) -> Option<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use stoa_random::Draws;
 
     fn drawn(sources: usize, rows: usize, seed: u64) -> Vec<(String, f64, f64)> {
-        let mut random = Random::new(seed, 7);
+        let mut random = Draws::numbered(seed, 7);
         (0..sources)
             .flat_map(|source| {
                 // Sources are off as a whole, and their rows besides.

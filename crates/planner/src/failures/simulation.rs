@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
 use crate::units::Seconds;
+use stoa_random::Draws;
 
 /// What is done about a lost machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ const GIVE_UP: f64 = 100.0;
 
 struct State<'a> {
     scenario: &'a Scenario,
-    random: Random,
+    random: Draws,
     now: f64,
     /// Times at which machines come back, unordered.
     repairs: Vec<f64>,
@@ -78,7 +78,7 @@ struct State<'a> {
 pub fn simulate(scenario: &Scenario, seed: u64) -> Simulated {
     let mut state = State {
         scenario,
-        random: Random::new(seed, 0xFA11),
+        random: Draws::numbered(seed, 0xFA11),
         now: 0.0,
         repairs: Vec::new(),
         spares: scenario.spares,

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::prices::{Prices, Range};
 use crate::calibration::quantile;
 use crate::hardware::Gpu;
-use crate::random::Random;
 use crate::units::{Dollars, Joules, Seconds, Watts};
+use stoa_random::Draws;
 
 /// A run to be paid.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ const DRAWS: usize = 4000;
 
 /// Draws the bill of a run.
 pub fn bill(run: &Run, prices: &Prices, seed: u64) -> Bill {
-    let mut random = Random::new(seed, 0xB111);
+    let mut random = Draws::numbered(seed, 0xB111);
     let inputs = Inputs::new(run, prices);
     let outcomes: Vec<Outcome> =
         (0..DRAWS).map(|_| outcome(run, &inputs.draw(&mut random))).collect();
@@ -233,7 +233,7 @@ impl Inputs {
         }
     }
 
-    fn draw(&self, random: &mut Random) -> Draw {
+    fn draw(&self, random: &mut Draws) -> Draw {
         let values: Vec<f64> = self.ranges.iter().map(|(_, range)| range.draw(random)).collect();
         Self::assemble(&values)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result};
-use crate::random::Random;
+use stoa_random::Draws;
 
 /// The data file, as text.
 pub const PRICE_DATA: &str = include_str!("../../data/prices.toml");
@@ -45,7 +45,7 @@ impl Range {
     }
 
     /// A draw: log-normal with 90 % between the ends.
-    pub(crate) fn draw(&self, random: &mut Random) -> f64 {
+    pub(crate) fn draw(&self, random: &mut Draws) -> f64 {
         let normal = random.normal();
         if self.low <= 0.0 || self.low == self.high {
             return self.low;
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn draws_fill_the_range_as_stated() {
         let range = Prices::published().servers;
-        let mut random = Random::new(3, 1);
+        let mut random = Draws::numbered(3, 1);
         let n = 20_000;
         let inside =
             (0..n).filter(|_| (range.low..=range.high).contains(&range.draw(&mut random))).count();

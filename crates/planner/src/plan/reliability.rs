@@ -85,7 +85,7 @@ pub(super) fn reliability(
         policy,
     };
     let runs = if whole { RUNS } else { 12 };
-    let mut random = crate::random::Random::new(asked.seed, 0x5EED);
+    let mut random = stoa_random::Draws::numbered(asked.seed, 0x5EED);
     let mut restarting = Vec::new();
     let mut dropping = Vec::new();
     let mut walls = Vec::new();

@@ -4,7 +4,7 @@
 use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
 use stoa_models::{
     AdamWConfig, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter, ParameterGroup,
-    TrainingShape, optimizer_state, parameters, training_program, uniform_stream,
+    TrainingShape, optimizer_state, parameters, training_program,
 };
 
 use crate::cli::Workload;
@@ -140,15 +140,15 @@ impl Step {
 /// Out of memory.
 pub fn drawn(parameter: &Parameter) -> anyhow::Result<Tensor> {
     let n = parameter.shape.iter().product::<usize>() as u64;
-    let bits = uniform_stream(0, &parameter.name);
+    let stream = stoa_random::Stream::new(0, &parameter.name);
     let norm = parameter.group == ParameterGroup::Norm;
-    let value = |i| if norm { 1.0 } else { 0.02 * normal(&bits, i) };
+    let value = |i| if norm { 1.0 } else { 0.02 * normal(&stream, i) };
     Ok(Tensor::f32(parameter.shape.clone(), (0..n).map(value).collect())?)
 }
 
 /// A standard normal draw by Box and Muller's transform.
-fn normal(bits: impl Fn(u64) -> u64, index: u64) -> f32 {
-    let unit = |i| (bits(i) >> 40) as f32 / (1_u64 << 24) as f32;
+fn normal(stream: &stoa_random::Stream, index: u64) -> f32 {
+    let unit = |i| (stream.bits(i) >> 40) as f32 / (1_u64 << 24) as f32;
     let (u, v) = (unit(2 * index) + f32::EPSILON, unit(2 * index + 1));
     (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::atomic::write_file;
 use crate::byte_alphabet::spell;
 use crate::vocabulary::ModelToken;
 use crate::{Normalizer, Pattern, TokenId, Tokenizer, TokensError};
@@ -66,7 +65,7 @@ impl Serialize for Vocab {
 impl Tokenizer {
     /// Writes a Hugging Face `tokenizer.json`, whole or not at all.
     pub fn save(&self, path: &Path) -> Result<(), TokensError> {
-        write_file(path, self.to_hugging_face_json().as_bytes())
+        Ok(stoa_durable::write(path, self.to_hugging_face_json().as_bytes())?)
     }
 
     /// The text of a Hugging Face `tokenizer.json`.

@@ -1,8 +1,5 @@
 //! Tokenizer files: Hugging Face `tokenizer.json` and tiktoken ranks, read and written.
 
-mod atomic;
 mod hugging_face_read;
 mod hugging_face_write;
 mod tiktoken;
-
-pub(crate) use atomic::AtomicFile;

@@ -6,7 +6,6 @@
 
 use std::path::Path;
 
-use super::atomic::write_file;
 use crate::error::excerpt;
 use crate::merge::Merge;
 use crate::tokenizer::TokenizerParts;
@@ -53,7 +52,7 @@ impl Tokenizer {
 
     /// Writes a tiktoken rank file, whole or not at all.
     pub fn save_tiktoken(&self, path: &Path) -> Result<(), TokensError> {
-        write_file(path, self.to_tiktoken().as_bytes())
+        Ok(stoa_durable::write(path, self.to_tiktoken().as_bytes())?)
     }
 }
 

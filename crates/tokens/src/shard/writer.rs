@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use stoa_durable::WholeFile;
+
 use super::format::{BLOCK_BYTES, HEADER_BYTES, Header, TokenWidth};
-use crate::file::AtomicFile;
 use crate::{Fingerprint, TokenId, TokensError};
 
 /// What a finished shard holds.
@@ -28,7 +29,7 @@ pub struct ShardSummary {
 /// before that, it leaves nothing.
 #[derive(Debug)]
 pub struct ShardWriter {
-    file: AtomicFile,
+    file: WholeFile,
     fingerprint: Fingerprint,
     width: TokenWidth,
     /// Tokens of the block not yet full.
@@ -47,7 +48,7 @@ impl ShardWriter {
         fingerprint: Fingerprint,
         width: TokenWidth,
     ) -> Result<Self, TokensError> {
-        let mut file = AtomicFile::create(path)?;
+        let mut file = WholeFile::create(path)?;
         // The header's place; until it is written last, the file is no shard.
         let reserve = file.file().write_all(&[0; HEADER_BYTES]);
         reserve.map_err(TokensError::io("writing", path))?;
