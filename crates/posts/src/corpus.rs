@@ -9,7 +9,7 @@ use crate::conversations::{Conversation, Reply, conversations};
 use crate::draws::stable_hash;
 use crate::error::PostsError;
 use crate::normalise::Handles;
-use crate::post::{Language, Post};
+use crate::post::{Language, LanguageSource, Post};
 use crate::split::{Split, split_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ pub struct Document {
     pub text: String,
     /// Language of most of its bytes.
     pub language: Language,
+    /// Where the language of most of those bytes comes from.
+    #[serde(default, skip_serializing_if = "LanguageSource::is_none")]
+    pub language_source: LanguageSource,
     /// Side of the held-out border.
     pub split: Split,
 }
@@ -125,23 +128,23 @@ pub(crate) fn document(
     let mut handles = handles_of(thread);
     let lines: Vec<String> =
         replies.iter().map(|reply| line(&mut handles, &reply.post, identify)).collect();
-    Document {
-        id: thread.id.clone(),
-        text: lines.join("\n"),
-        language: main_language(replies),
-        split,
-    }
+    let (language, language_source) = main_language(replies);
+    Document { id: thread.id.clone(), text: lines.join("\n"), language, language_source, split }
 }
 
-/// The language of most bytes; ties go to the one that comes first in `Language`.
-fn main_language(replies: &[Reply]) -> Language {
-    let mut bytes: BTreeMap<Language, usize> = BTreeMap::new();
-    for reply in replies {
-        *bytes.entry(reply.post.language).or_insert(0) += reply.post.text.len();
-    }
+/// The language of most bytes, and where that of most bytes in it comes from. Ties go to the one that
+/// comes first in `Language` and `LanguageSource`.
+fn main_language(replies: &[Reply]) -> (Language, LanguageSource) {
     // Of equal counts `max_by_key` takes the last.
-    let most = bytes.into_iter().rev().max_by_key(|&(_, bytes)| bytes);
-    most.map_or(Language::Undetermined, |(language, _)| language)
+    fn most<K: Ord + Copy + Default>(bytes: impl Iterator<Item = (K, usize)>) -> K {
+        let mut sums: BTreeMap<K, usize> = BTreeMap::new();
+        bytes.for_each(|(key, bytes)| *sums.entry(key).or_insert(0) += bytes);
+        sums.into_iter().rev().max_by_key(|&(_, sum)| sum).map(|(key, _)| key).unwrap_or_default()
+    }
+    let posts = || replies.iter().map(|reply| &reply.post);
+    let language = most(posts().map(|post| (post.language, post.text.len())));
+    let in_it = posts().filter(|post| post.language == language);
+    (language, most(in_it.map(|post| (post.language_source, post.text.len()))))
 }
 
 /// Placeholders of a thread: its authors in reading order come first.
@@ -238,7 +241,7 @@ fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<(Dia
         return None;
     }
     let members: Vec<Reply> = path.iter().map(|&index| replies[index].clone()).collect();
-    let language = main_language(&members);
+    let (language, _) = main_language(&members);
     let texts = utterances.into_iter().map(|(_, text)| text);
     Some((Dialogue::alternating(texts), language))
 }

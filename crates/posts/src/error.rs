@@ -250,6 +250,16 @@ pub enum PostsError {
         /// The directory.
         path: PathBuf,
     },
+    /// A directory with unfinished work of a program that makes other bytes of the same posts.
+    #[error(
+        "{path}: an earlier version began this ingest; remove {state} and run the command again"
+    )]
+    OlderWork {
+        /// The directory.
+        path: PathBuf,
+        /// Its folder of work in progress.
+        state: PathBuf,
+    },
     /// A directory in which another process ingests.
     #[error("{path}: another process is at work there; wait for it, or give another --out")]
     Busy {

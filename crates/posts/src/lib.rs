@@ -13,7 +13,6 @@ mod draws;
 mod error;
 pub mod identify;
 pub mod ingest;
-mod language;
 pub mod near;
 pub mod normalise;
 pub mod pii;
@@ -29,7 +28,9 @@ pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
 pub use conversations::{Conversation, Reply, conversations};
 pub use corpus::{Corpus, Document, documents, reply_dialogues};
 pub use error::{PostsError, RejectReason, Rejected};
-pub use post::{About, Consent, Language, Notice, Origin, Post, Removal, Tombstone};
+pub use post::{
+    About, Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone,
+};
 pub use read::{Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, read_all, scan};
 pub use split::{Parted, Split, SplitBy, apart_by_author, split_of};
 pub use square::{

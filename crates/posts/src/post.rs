@@ -16,7 +16,7 @@ pub enum Language {
     French,
     /// Another language, by its tag.
     Other(Tag),
-    /// Nobody said, or the text is too short to say.
+    /// No source states it, and the text does not show it.
     #[default]
     Undetermined,
 }
@@ -77,6 +77,60 @@ impl Language {
             other => Tag::new(other)
                 .or_else(|| tag_of_name(other))
                 .map_or(Language::Undetermined, Language::Other),
+        }
+    }
+}
+
+/// Where the language of a post or document comes from.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LanguageSource {
+    /// The source of the post states it.
+    Stated,
+    /// `identify` found it in the text.
+    Identified,
+    /// It is undetermined: the source states none, and none was found.
+    #[default]
+    None,
+}
+
+impl LanguageSource {
+    /// Where a language comes from that a source states; one that it leaves open comes from nowhere.
+    pub fn of_stated(language: Language) -> LanguageSource {
+        LanguageSource::unless_open(language, LanguageSource::Stated)
+    }
+
+    /// Where a language comes from that `identify` found.
+    pub fn of_identified(language: Language) -> LanguageSource {
+        LanguageSource::unless_open(language, LanguageSource::Identified)
+    }
+
+    fn unless_open(language: Language, source: LanguageSource) -> LanguageSource {
+        if language == Language::Undetermined { LanguageSource::None } else { source }
+    }
+
+    /// Whether the language comes from nowhere.
+    pub fn is_none(&self) -> bool {
+        *self == LanguageSource::None
+    }
+
+    /// The word for it: `stated`, `identified`, `none`.
+    pub fn name(self) -> &'static str {
+        match self {
+            LanguageSource::Stated => "stated",
+            LanguageSource::Identified => "identified",
+            LanguageSource::None => "none",
+        }
+    }
+
+    /// Reads [`LanguageSource::name`]; any other word says nothing.
+    pub fn from_name(name: &str) -> LanguageSource {
+        match name {
+            "stated" => LanguageSource::Stated,
+            "identified" => LanguageSource::Identified,
+            _ => LanguageSource::None,
         }
     }
 }
@@ -292,8 +346,11 @@ pub struct Post {
     pub reposts: Option<String>,
     /// The thread it belongs to, where the source says.
     pub conversation: Option<String>,
-    /// Language, as stated by the source or guessed from stop words.
+    /// Language: as read, the one that the source states; in a store else the one identified.
     pub language: Language,
+    /// Where the language comes from.
+    #[serde(default)]
+    pub language_source: LanguageSource,
     /// The program it was written with, as the source names it (declared bots, schedulers).
     #[serde(default)]
     pub source_app: Option<String>,

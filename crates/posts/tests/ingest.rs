@@ -233,6 +233,110 @@ fn forgotten_words_are_nowhere_and_the_rest_stays() {
     assert_eq!(run(&options), after);
 }
 
+#[test]
+fn languages_are_stated_or_identified_and_a_column_says_which() {
+    let posts = r#"{"id": "1", "author": "a", "text": "Wer weiß das schon genau, was ist in Berlin los und wir jedenfalls nicht."}
+{"id": "2", "author": "b", "text": "Det er en dejlig dag i Danmark, og vi er i byen for at se på det hele."}
+{"id": "3", "author": "c", "text": "Wat is er in de stad te doen en waar was jij gisteren in de avond?"}
+{"id": "4", "author": "d", "text": "La ciudad que de la noche vive, pero los niños de día duermen muy bien."}
+{"id": "5", "author": "e", "text": "We know what is in it, and that is why it was in the news.", "lang": "de-AT"}
+{"id": "6", "author": "f", "text": "ok", "lang": "und"}
+{"id": "7", "author": "g", "text": "What do you have to say of the bridge that was built in the old town?", "lang": "qme"}
+{"id": "8", "author": "h", "text": "And that is what the town says of it.", "in_reply_to": "5"}
+{"id": "9", "author": "i", "text": "Gone.", "deleted": true}
+"#;
+    let folder = folder_with(&[("posts.jsonl", posts)]);
+    let options = options(folder.path(), &["posts.jsonl"], "out");
+    run(&options);
+    let store = Store::new(&options.out);
+    let expected = [
+        ("de", "identified"),
+        ("da", "identified"),
+        ("nl", "identified"),
+        ("es", "identified"),
+        ("de", "stated"),
+        ("und", "none"),
+        ("en", "identified"),
+        ("en", "identified"),
+        ("und", "none"),
+    ];
+    let posts = read_posts(&store.posts("00000-00000")).unwrap();
+    let found: Vec<_> =
+        posts.iter().map(|post| (post.language.code(), post.language_source.name())).collect();
+    assert_eq!(found, expected);
+    let attribute = store.attribute("language", "00000-00000");
+    let columns = read_columns(&attribute, &["language", "language_source"]).unwrap();
+    let mut columns = columns.into_iter().map(|column| column.unwrap().into_texts().unwrap());
+    let texts = |(language, source): (&str, &str)| (Some(language.into()), Some(source.into()));
+    let found: Vec<_> = columns.next().unwrap().into_iter().zip(columns.next().unwrap()).collect();
+    assert_eq!(found, expected.map(texts));
+    for document in lines(&options.out.join("documents")) {
+        // The two posts of the thread of 5 have different languages: that of most bytes counts.
+        let id: usize = document["posts"][0].as_str().unwrap().parse().unwrap();
+        let (language, source) = expected[id - 1];
+        assert_eq!(
+            (&document["language"], &document["language_source"]),
+            (&language.into(), &source.into())
+        );
+    }
+    let counted = statistics(&store).unwrap().by_language;
+    assert_eq!((counted["de"].kept, counted["en"].kept, counted["und"].posts), (2, 2, 2));
+}
+
+/// A store that version 0.1.0 wrote of eight posts.
+fn store_of_0_1_0(folder: &Path) -> Store {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store-0.1.0.tar.gz");
+    let file = std::fs::File::open(archive).unwrap();
+    tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(folder).unwrap();
+    Store::new(&folder.join("store"))
+}
+
+#[test]
+fn a_store_of_0_1_0_opens() {
+    let folder = folder_with(&[]);
+    let store = store_of_0_1_0(folder.path());
+    let manifest = Manifest::read(&store).unwrap();
+    assert!(manifest.is_older() && manifest.damaged(&store).unwrap().is_empty());
+    let counted = statistics(&store).unwrap();
+    assert_eq!((counted.all.posts, counted.all.kept, counted.by_language["fr"].posts), (8, 5, 2));
+    let explained = explain(&store, "7").unwrap();
+    assert_eq!(explained[0].post.language_source.name(), "none");
+    assert_eq!(explained[0].verdicts.len(), manifest.stages.len());
+    assert_eq!(sample(&store, 9, 1, Some("kept")).unwrap().len(), 5);
+    let key = AuthorKey::open_or_create(&store.author_key()).unwrap();
+    let request = Request { ids: ["2".to_string()].into(), ..Request::default() };
+    assert_eq!(forget(&store, &key, &request).unwrap().posts, 1);
+    let after = Manifest::read(&store).unwrap();
+    assert!(after.kept == 4 && after.damaged(&store).unwrap().is_empty());
+    let document = lines(&store.root().join("documents"));
+    let thread = document.iter().find(|document| document["id"] == "1").unwrap();
+    assert!(!thread["text"].as_str().unwrap().contains("Stadt"), "{thread}");
+}
+
+#[test]
+fn work_that_0_1_0_left_unfinished_is_refused() {
+    let folder = folder_with(&[("posts.jsonl", THREAD)]);
+    let options = options(folder.path(), &["posts.jsonl"], "out");
+    run(&options);
+    let store = Store::new(&options.out);
+    // As a process of that version leaves it: a plan without a revision, sources that are read.
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(store.manifest()).unwrap()).unwrap();
+    let plan = manifest["plan"].as_object_mut().unwrap();
+    plan.remove("revision").unwrap();
+    let changed = std::fs::metadata(folder.path().join("posts.jsonl")).unwrap().modified().unwrap();
+    let changed = changed.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    plan["sources"][0]["changed"] = changed.into();
+    std::fs::remove_dir_all(store.root()).unwrap();
+    std::fs::create_dir_all(store.state().join("sources")).unwrap();
+    std::fs::write(store.state().join("sources/00000.json"), "{}").unwrap();
+    std::fs::write(store.state().join("plan.json"), manifest["plan"].to_string()).unwrap();
+    let error = ingest(&options, &|_, _, _| {}).unwrap_err();
+    assert!(matches!(error, PostsError::OlderWork { .. }), "{error}");
+    std::fs::remove_dir_all(store.state()).unwrap();
+    run(&options);
+}
+
 /// The square's posts as JSON lines.
 fn square(folder: &Path) -> Square {
     let square = Square::generate(3, &SquareConfig::default()).unwrap();
@@ -288,8 +392,9 @@ fn the_square_loses_what_its_truth_says_and_little_else() {
 /// Not a test of its own: the process that the next test kills. It ends itself, as a power cut would,
 /// at the call of progress that `STOA_END_AT` names.
 #[test]
-fn a_child_that_is_killed() {
-    let Ok(folder) = std::env::var("STOA_INGEST_IN") else { return };
+#[ignore = "child process of a_killed_ingest_goes_on_to_the_same_bytes"]
+fn child_that_is_killed() {
+    let folder = std::env::var("STOA_INGEST_IN").unwrap();
     let end_at: u64 = std::env::var("STOA_END_AT").unwrap().parse().unwrap();
     let mut options = options(Path::new(&folder), &["square.jsonl", "notices.jsonl"], "out");
     options.shard_posts = 2500;
@@ -308,7 +413,7 @@ fn a_killed_ingest_goes_on_to_the_same_bytes() {
     square(folder.path());
     let child = |end_at: u64| {
         std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_child_that_is_killed"])
+            .args(["--exact", "child_that_is_killed", "--ignored"])
             .env("STOA_INGEST_IN", folder.path())
             .env("STOA_END_AT", end_at.to_string())
             .stdout(std::process::Stdio::null())

@@ -1,29 +1,17 @@
 //! Real files that nobody here wrote: threads, archives and tables, from posts to documents.
 //!
-//! The files are found by `STOA_TEST_DATA` or beside the workspace; without them the tests say so and
-//! pass. Only counts are looked at and printed, never names or words.
+//! The files are found by `STOA_TEST_DATA`. Only counts are looked at and printed, never names or words.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::path::PathBuf;
+mod test_data;
+
 use stoa_dialogue::Role;
 use stoa_posts::{Consent, Corpus, Intake, Post, ReadOptions, Split, conversations, read_all};
+use test_data::test_data;
 
-fn data(file: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("STOA_TEST_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = root.join("posts-and-text").join(file);
-    if !path.exists() {
-        println!("skipped: no test data");
-        return None;
-    }
-    Some(path)
-}
-
-fn intake(file: &str) -> Option<Intake> {
-    let path = data(file)?;
-    Some(read_all(&[path], &ReadOptions::default()).unwrap())
+fn intake(file: &str) -> Intake {
+    read_all(&[test_data("posts-and-text").join(file)], &ReadOptions::default()).unwrap()
 }
 
 fn report(name: &str, intake: &Intake, corpus: &Corpus) {
@@ -62,10 +50,9 @@ fn check(corpus: &Corpus) {
 }
 
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn rumoureval_threads() {
-    let Some(intake) = intake("conversations/rumoureval2017_train_dev_threads.jsonl.gz") else {
-        return;
-    };
+    let intake = intake("conversations/rumoureval2017_train_dev_threads.jsonl.gz");
     let rejected: usize = intake.rejected.values().sum();
     assert_eq!(intake.posts.len() + rejected, 4519);
     assert!(rejected < 100, "{:?}", intake.rejected);
@@ -90,6 +77,7 @@ fn rumoureval_threads() {
 }
 
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn small_archives_give_both_splits() {
     for file in [
         "fixtures/twitter-to-sqlite_archive.tar.gz",
@@ -98,7 +86,7 @@ fn small_archives_give_both_splits() {
         "fixtures/twitter-ruby_v1.1.tar.gz",
         "fixtures/egg-mode_v1.1.tar.gz",
     ] {
-        let Some(intake) = intake(file) else { return };
+        let intake = intake(file);
         let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
         report(file, &intake, &corpus);
         check(&corpus);
@@ -107,9 +95,10 @@ fn small_archives_give_both_splits() {
 
 /// The worked examples of an X archive's files, taken out of the page that shows them.
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn archive_examples_of_the_documentation() {
-    let Some(path) = data("fixtures/community-archive_x_archive_examples.tar.gz") else { return };
-    let file = std::fs::File::open(path).unwrap();
+    let archive = "fixtures/community-archive_x_archive_examples.tar.gz";
+    let file = std::fs::File::open(test_data("posts-and-text").join(archive)).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
     let mut page = String::new();
     for member in archive.entries().unwrap() {
@@ -146,6 +135,7 @@ fn archive_examples_of_the_documentation() {
 }
 
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn tables_lines_and_books() {
     for (file, rows) in [
         ("political/fr_presidential_debate_2017-03-20.csv.gz", 345),
@@ -153,7 +143,7 @@ fn tables_lines_and_books() {
         ("political/us_congress_2017_h2_raw.jsonl.gz", 4393),
         ("multilingual/umsab_tweets_8_languages.jsonl.gz", 14712),
     ] {
-        let Some(intake) = intake(file) else { return };
+        let intake = intake(file);
         let rejected: usize = intake.rejected.values().sum();
         assert_eq!(intake.posts.len() + rejected, rows, "{file}");
         let times = intake.posts.iter().filter(|post| post.created_at_unix_seconds.is_some());
@@ -167,7 +157,7 @@ fn tables_lines_and_books() {
         report(file, &intake, &corpus);
         check(&corpus);
     }
-    let Some(intake) = intake("text/tinyshakespeare.txt.gz") else { return };
+    let intake = intake("text/tinyshakespeare.txt.gz");
     let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
     report("tinyshakespeare", &intake, &corpus);
     check(&corpus);

@@ -1,26 +1,21 @@
 //! Rule profiles and deduplication on real posts: published leans must be found again, sources must
-//! survive. Only counts are looked at and printed. Without the data the tests say so and pass.
+//! survive. Only counts are looked at and printed. The files are found by `STOA_TEST_DATA`.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+mod test_data;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use stoa_posts::near::{NearConfig, NearDuplicates, NearPost};
 use stoa_posts::rules::{CorpusRule, Rule, RulePost, TemplateSpam, bare_text, profile};
+use test_data::test_data;
 
-fn rows(file: &str) -> Option<Vec<Value>> {
-    let root = std::env::var_os("STOA_TEST_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = root.join("posts-and-text").join(file);
-    if !path.exists() {
-        println!("skipped: no test data");
-        return None;
-    }
-    let lines = BufReader::new(flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()));
-    Some(lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect())
+fn rows(file: &str) -> Vec<Value> {
+    let file = std::fs::File::open(test_data("posts-and-text").join(file)).unwrap();
+    let lines = BufReader::new(flate2::read::GzDecoder::new(file));
+    lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
 fn field<'a>(row: &'a Value, name: &str) -> &'a str {
@@ -70,8 +65,9 @@ fn check(title: &str, found: &[(&str, [f64; 2])], published: &[(&str, [f64; 2])]
 }
 
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn published_filters_lean_as_published() {
-    let Some(congress) = rows("political/us_congress_2017_h2_raw.jsonl.gz") else { return };
+    let congress = rows("political/us_congress_2017_h2_raw.jsonl.gz");
     let party = |party: &str| -> Vec<String> {
         let own = congress.iter().filter(|row| field(row, "party") == party);
         own.map(|row| bare_text(field(row, "text")).into_owned()).collect()
@@ -88,7 +84,7 @@ fn published_filters_lean_as_published() {
             ("c4, words of a line", [1.1, 1.8]),
         ],
     );
-    let trolls = rows("political/ira_trolls_sample.jsonl.gz").unwrap();
+    let trolls = rows("political/ira_trolls_sample.jsonl.gz");
     let class = |class: &str| -> Vec<String> {
         let own = trolls.iter().filter(|row| field(row, "account_category") == class);
         own.map(|row| bare_text(field(row, "content")).into_owned()).collect()
@@ -109,6 +105,7 @@ fn published_filters_lean_as_published() {
 
 /// Our profile on the same posts: small, and the same for both sides of Congress.
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn our_profile_does_not_lean() {
     let rules = profile("posts").unwrap();
     for (file, text, side, author) in [
@@ -117,7 +114,7 @@ fn our_profile_does_not_lean() {
         ("political/ira_trolls_sample.jsonl.gz", "content", "account_category", "author_id"),
         ("multilingual/umsab_tweets_8_languages.jsonl.gz", "text", "lang", ""),
     ] {
-        let Some(rows) = rows(file) else { return };
+        let rows = rows(file);
         let post = |row: &'_ Value| -> (String, String, Option<String>) {
             let source = row["source"].as_str().map(str::to_string);
             (field(row, text).to_string(), field(row, author).to_string(), source)
@@ -166,8 +163,9 @@ fn our_profile_does_not_lean() {
 }
 
 #[test]
+#[ignore = "needs STOA_TEST_DATA"]
 fn near_duplicates_do_not_collapse_a_source() {
-    let Some(rows) = rows("political/ira_trolls_sample.jsonl.gz") else { return };
+    let rows = rows("political/ira_trolls_sample.jsonl.gz");
     let folder = tempfile::tempdir().unwrap();
     let started = std::time::Instant::now();
     let mut finder = NearDuplicates::new(folder.path(), NearConfig::default());
@@ -199,74 +197,4 @@ fn near_duplicates_do_not_collapse_a_source() {
         assert!(survived > 0.5, "{source}");
     }
     assert!(counts.largest_cluster < 100, "{counts:?}");
-}
-
-/// Share answered and share right of the answers, by length in letters, and by language on posts.
-#[test]
-fn languages_by_length() {
-    let Some(lingua) = rows("multilingual/lingua_lid_testset.jsonl.gz") else { return };
-    let tweets = rows("multilingual/umsab_tweets_8_languages.jsonl.gz").unwrap();
-    // What whatlang or whichlang can know; of others only `und` is right.
-    let mut known: Vec<&str> = "af ar az be bg bn ca cs cy da de el en eo es et fa fi fr gu he hi hr hu \
-        hy id it ja ka ko la lt lv mk mr nb nl pa pl pt ro ru sk sl sn sr sv ta te th tl tr uk ur vi zh zu"
-        .split_whitespace()
-        .collect();
-    known.sort_unstable();
-    let mut table: BTreeMap<String, [usize; 3]> = BTreeMap::new();
-    let mut unknown = [0; 2];
-    for (set, rows) in [("lingua", &lingua), ("posts", &tweets)] {
-        for row in rows {
-            let stated = field(row, "lang");
-            let stated = match stated {
-                "arabic" => "ar",
-                "english" => "en",
-                "french" => "fr",
-                "german" => "de",
-                "italian" => "it",
-                "portuguese" => "pt",
-                "spanish" => "es",
-                // Hindi in Latin letters: no tag of a classifier.
-                "hindi" => "hi-Latn",
-                code => code,
-            };
-            let found = stoa_posts::identify::identify(field(row, "text"));
-            if known.binary_search(&stated).is_err() {
-                unknown[0] += 1;
-                unknown[1] += usize::from(found.language == "und");
-                continue;
-            }
-            let length = match found.letters {
-                0..10 => "0-9",
-                10..20 => "10-19",
-                20..40 => "20-39",
-                40..80 => "40-79",
-                _ => "80-",
-            };
-            for key in [format!("{set} {length}"), format!("{set} {stated}")] {
-                let cell = table.entry(key).or_default();
-                cell[0] += 1;
-                cell[1] += usize::from(found.language != "und");
-                cell[2] += usize::from(found.language == stated);
-            }
-        }
-    }
-    for (key, [all, answered, right]) in &table {
-        if set_or_length(key) {
-            println!(
-                "{key}: {all} texts, {:.1} % answered, {:.1} % of the answers right",
-                100.0 * *answered as f64 / *all as f64,
-                100.0 * *right as f64 / *answered as f64
-            );
-        }
-    }
-    println!("languages nobody here knows: {} texts, {} und", unknown[0], unknown[1]);
-    let precision = |key: &str| table[key][2] as f64 / table[key][1] as f64;
-    let answered = |key: &str| table[key][1] as f64 / table[key][0] as f64;
-    assert!(precision("posts 40-79") > 0.95 && answered("posts 40-79") > 0.85);
-    assert!(precision("lingua 80-") > 0.97 && answered("lingua 80-") > 0.9);
-    assert!(precision("lingua 10-19") > 0.9);
-}
-
-fn set_or_length(key: &str) -> bool {
-    key.starts_with("posts") || key.contains(|letter: char| letter.is_ascii_digit())
 }

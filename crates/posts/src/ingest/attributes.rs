@@ -4,14 +4,15 @@
 //! rule saw and what it dropped can be counted from its table alone.
 
 use crate::error::PostsError;
-use crate::post::{Language, Post};
+use crate::post::Post;
 use crate::store::{Column, Store, Values, read_columns, write_columns};
 
-/// The columns that some attributes have beside the marks, and whether every row has a value: the
-/// language and whether the source states it, the kinds of personal data.
-pub(super) const MORE: [(&str, bool); 3] = [(LANGUAGE, true), (STATED, true), (FOUND, false)];
+/// The columns that some attributes have beside the marks, and what a row that is forgotten has there,
+/// where every row has a value: the language and where it comes from, the kinds of personal data.
+const MORE: [(&str, Option<&str>); 3] =
+    [(LANGUAGE, Some("und")), (LANGUAGE_SOURCE, Some("none")), (FOUND, None)];
 pub(super) const LANGUAGE: &str = "language";
-pub(super) const STATED: &str = "stated";
+pub(super) const LANGUAGE_SOURCE: &str = "language_source";
 pub(super) const FOUND: &str = "found";
 
 /// A rule's word on a row.
@@ -92,26 +93,15 @@ pub(super) fn clear(
     let mut marks = read(store, rule, shard)?;
     let more =
         read_columns(&store.attribute(&directory(rule), shard), &MORE.map(|(name, _)| name))?;
-    let mut more: Vec<Column> = MORE
-        .into_iter()
-        .zip(more)
-        .filter_map(|((name, required), values)| Some(Column { name, required, values: values? }))
-        .collect();
-    for &row in rows {
-        marks[row] = Mark::Unasked;
-        for column in &mut more {
-            match &mut column.values {
-                Values::Text(texts) => {
-                    texts[row] = column.required.then(|| Language::Undetermined.code().to_string());
-                }
-                Values::Flag(flags) => flags[row] = column.required.then_some(false),
-                Values::Time(numbers) | Values::Count(numbers) => {
-                    numbers[row] = column.required.then_some(0);
-                }
-            }
-        }
+    let mut columns = Vec::new();
+    for ((name, forgotten), values) in MORE.into_iter().zip(more) {
+        let Some(mut texts) = values.and_then(Values::into_texts) else { continue };
+        rows.iter().for_each(|&row| texts[row] = forgotten.map(str::to_string));
+        let values = Values::Text(texts);
+        columns.push(Column { name, required: forgotten.is_some(), values });
     }
-    write(store, rule, shard, posts, &marks, more)
+    rows.iter().for_each(|&row| marks[row] = Mark::Unasked);
+    write(store, rule, shard, posts, &marks, columns)
 }
 
 /// Reads a rule's marks on the rows of a shard.

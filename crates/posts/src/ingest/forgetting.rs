@@ -10,7 +10,7 @@ use super::gathering::VERDICT;
 use super::manifest::{self, Manifest};
 use super::retelling;
 use crate::error::PostsError;
-use crate::post::{Language, Post, Removal, Tombstone};
+use crate::post::{Language, LanguageSource, Post, Removal, Tombstone};
 use crate::store::{AuthorKey, Store, Values, read_columns, read_posts, write_posts};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -208,6 +208,7 @@ fn forget_rows(
 fn clear(post: &mut Post, at_unix_seconds: i64) {
     post.text.clear();
     post.language = Language::Undetermined;
+    post.language_source = LanguageSource::None;
     post.source_app = None;
     post.tombstone.get_or_insert(Tombstone {
         at_unix_seconds: Some(at_unix_seconds),

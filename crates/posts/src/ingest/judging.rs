@@ -9,7 +9,7 @@ use super::settling::{self, Settled};
 use super::{Ingest, templates};
 use crate::error::PostsError;
 use crate::identify::identify;
-use crate::post::{Consent, Language, Post, Removal, Tombstone};
+use crate::post::{Consent, Language, LanguageSource, Post, Removal, Tombstone};
 use crate::rules::{Judgement, RulePost};
 use crate::store::{Column, Values, read_posts, write_posts, write_whole};
 
@@ -116,21 +116,22 @@ impl Ingest<'_> {
         Ok(())
     }
 
-    /// Names the languages that sources leave open; what they state stays.
+    /// Identifies the languages that sources leave open; what they state stays.
     fn languages(&self, shard: &str, posts: &mut [Post], alive: &[bool]) -> Result<(), PostsError> {
-        let mut stated = Vec::with_capacity(posts.len());
-        for (post, &alive) in posts.iter_mut().zip(alive) {
-            let open = post.language == Language::Undetermined;
-            stated.push(Some(!open));
-            if open && alive {
+        for (post, _) in posts.iter_mut().zip(alive).filter(|(_, alive)| **alive) {
+            if post.language == Language::Undetermined {
                 post.language = Language::from_code(identify(&post.text).language);
+                post.language_source = LanguageSource::of_identified(post.language);
             }
         }
         let marks = marks(posts, alive, |_| Mark::Kept);
-        let codes = posts.iter().map(|post| Some(post.language.code().to_string())).collect();
+        let column = |name, get: fn(&Post) -> &str| {
+            let values = posts.iter().map(|post| Some(get(post).to_string()));
+            Column { name, required: true, values: Values::Text(values.collect()) }
+        };
         let more = vec![
-            Column { name: attributes::LANGUAGE, required: true, values: Values::Text(codes) },
-            Column { name: attributes::STATED, required: true, values: Values::Flag(stated) },
+            column(attributes::LANGUAGE, |post| post.language.code()),
+            column(attributes::LANGUAGE_SOURCE, |post| post.language_source.name()),
         ];
         attributes::write(&self.store, LANGUAGE, shard, posts, &marks, more)
     }

@@ -3,6 +3,7 @@
 //! Locks are those of the file system; they end with the process. On shared storage it must support
 //! them between machines, as NFS 4 and the parallel file systems do.
 
+use super::options::Plan;
 use super::phases::Share;
 use super::work::Work;
 use crate::error::PostsError;
@@ -79,7 +80,14 @@ fn plan(store: &Store, work: &Work, alone: bool) -> Result<(), PostsError> {
                 .map_err(|cause| PostsError::Io { path, cause })?;
             write_whole(&work.folder("plan.json"), &text)
         }
-        Ok(_) => Err(PostsError::OtherIngest { path: store.root().to_path_buf() }),
+        Ok(before) => {
+            let before = serde_json::from_slice::<Plan>(&before);
+            let path = store.root().to_path_buf();
+            match before.is_ok_and(|before| before.asks_as(&work.plan)) {
+                true => Err(PostsError::OlderWork { state: store.state(), path }),
+                false => Err(PostsError::OtherIngest { path }),
+            }
+        }
         Err(_) => write_whole(&path, &text),
     }
 }

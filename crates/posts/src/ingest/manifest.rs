@@ -6,7 +6,7 @@ use super::Ingest;
 use super::attributes::{self, Mark};
 use super::gathering::{self, Gathered, PII, VERDICT, Written};
 use super::judging::LANGUAGE;
-use super::options::{Plan, Stage};
+use super::options::{Plan, REVISION, Stage};
 use super::reading::SourceCounts;
 use super::siding;
 use super::work::Work;
@@ -99,7 +99,12 @@ impl Manifest {
     }
 
     pub(super) fn is_of(&self, plan: &Plan) -> bool {
-        self.plan == plan.clone().without_times()
+        self.plan.asks_as(&plan.clone().without_times())
+    }
+
+    /// Whether the store was made by an earlier program, which made other bytes of the same posts.
+    pub fn is_older(&self) -> bool {
+        self.plan.revision < REVISION
     }
 
     /// Whether a stage ran.

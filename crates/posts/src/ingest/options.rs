@@ -132,10 +132,17 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// What this program makes of equal sources and options: raised when other bytes come of them. Stores of
+/// 0.1.0 have none; in 1 languages are identified and say where they come from.
+pub(super) const REVISION: u32 = 1;
+
 /// Everything that determines the result. Written first; an ingest goes on only with an equal one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) version: String,
+    /// [`REVISION`] of the program.
+    #[serde(default)]
+    pub(super) revision: u32,
     pub(super) sources: Vec<SourceFile>,
     pub(super) format: String,
     pub(super) map: Vec<(String, String)>,
@@ -157,6 +164,7 @@ impl Plan {
         stages.dedup();
         Ok(Plan {
             version: env!("CARGO_PKG_VERSION").to_string(),
+            revision: REVISION,
             sources: source_files(&options.sources)?,
             format: options.read.format.name().to_string(),
             map: options.read.map.clone(),
@@ -170,6 +178,11 @@ impl Plan {
             split: options.split,
             shard_posts: options.shard_posts,
         })
+    }
+
+    /// Whether both ask for the same, whatever the revisions of their programs.
+    pub(super) fn asks_as(&self, other: &Plan) -> bool {
+        Plan { revision: other.revision, ..self.clone() } == *other
     }
 
     /// The plan without what differs between equal copies of the sources.

@@ -40,6 +40,7 @@ pub(super) fn document_line(
         "id": document.id,
         "text": document.text,
         "language": document.language,
+        "language_source": document.language_source,
         "split": document.split,
         "posts": replies.iter().map(|reply| reply.post.id.as_str()).collect::<Vec<_>>(),
     });

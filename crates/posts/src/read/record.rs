@@ -5,8 +5,7 @@
 use super::moment;
 use super::wording::clean;
 use crate::error::RejectReason;
-use crate::language::guess;
-use crate::post::{Consent, Language, Notice, Origin, Post, Removal, Tombstone};
+use crate::post::{Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone};
 use serde_json::Value;
 
 /// The fields a text can stand in, in order of trust (whole texts before cut ones).
@@ -213,10 +212,7 @@ impl Record {
         let text = text.unwrap_or_default();
         // Old archives mark a retweet by nothing else than how the text starts.
         let repost = self.repost || flag(Part::Repost) || text.starts_with("RT @");
-        let language = match self.get(Part::Language).map(Language::from_code) {
-            None => guess(&text),
-            Some(stated) => stated,
-        };
+        let language = self.get(Part::Language).map(Language::from_code).unwrap_or_default();
         let consent = match self.get(Part::Consent) {
             None => Consent::Unstated,
             Some(word) if is_true(word) || word.eq_ignore_ascii_case("granted") => Consent::Granted,
@@ -244,6 +240,7 @@ impl Record {
             reposts: take(Part::RepostOf),
             conversation: take(Part::Thread),
             language,
+            language_source: LanguageSource::of_stated(language),
             source_app: take(Part::App),
             basis: take(Part::Basis).unwrap_or_default(),
             licence: take(Part::Licence),

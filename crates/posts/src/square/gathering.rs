@@ -9,7 +9,7 @@ use super::phrases::{fill, frames, phrases};
 use super::{Square, Subject, language_index};
 use crate::cleaning::normal_form;
 use crate::draws::Draws;
-use crate::post::{Consent, Language, Origin, Post, Removal, Tombstone};
+use crate::post::{Consent, Language, LanguageSource, Origin, Post, Removal, Tombstone};
 use crate::split::{Split, split_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -423,6 +423,7 @@ impl Published {
                 in_reply_to: draft.parent.map(id),
                 conversation: Some(id(0)),
                 language: draft.language,
+                language_source: LanguageSource::of_stated(draft.language),
                 consent: if refused { Consent::Refused } else { Consent::Granted },
                 tombstone: deleted[index].then_some(Tombstone {
                     at_unix_seconds: Some(created + 86_400),

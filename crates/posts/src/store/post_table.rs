@@ -2,12 +2,12 @@
 
 use super::columns::{Column, Values, read_columns, write_columns};
 use crate::error::PostsError;
-use crate::post::{Consent, Language, Origin, Post, Removal, Tombstone};
+use crate::post::{Consent, Language, LanguageSource, Origin, Post, Removal, Tombstone};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "id",
     "author",
     "author_id",
@@ -16,6 +16,7 @@ const NAMES: [&str; 23] = [
     "created_at",
     "edited_at",
     "language",
+    "language_source",
     "in_reply_to",
     "quotes",
     "reposts",
@@ -52,6 +53,7 @@ pub fn write_posts(path: &Path, posts: &[Post]) -> Result<(), PostsError> {
         (false, Values::Time(number(|post| post.created_at_unix_seconds))),
         (false, Values::Time(number(|post| post.edited_at_unix_seconds))),
         (true, Values::Text(posts.iter().map(|p| Some(p.language.code().to_string())).collect())),
+        (true, texts(posts, |post| Some(post.language_source.name()))),
         (false, texts(posts, |post| post.in_reply_to.as_deref())),
         (false, texts(posts, |post| post.quotes.as_deref())),
         (false, texts(posts, |post| post.reposts.as_deref())),
@@ -87,10 +89,16 @@ pub fn read_posts(path: &Path) -> Result<Vec<Post>, PostsError> {
     };
     let mut columns: HashMap<&str, Values> = HashMap::new();
     for (name, values) in NAMES.into_iter().zip(read_columns(path, &NAMES)?) {
-        // A file without rows has no row group, so no columns either.
-        let Some(values) = values else { return Ok(Vec::new()) };
-        columns.insert(name, values);
+        match values {
+            Some(values) => columns.insert(name, values),
+            // Stores of 0.1.0 do not say where languages come from.
+            None if name == "language_source" => None,
+            // A file without rows has no row group, so no columns either.
+            None => return Ok(Vec::new()),
+        };
     }
+    let language_sources = columns.remove("language_source").and_then(Values::into_texts);
+    let mut language_sources = language_sources.unwrap_or_default().into_iter();
     let mut text = |name: &str| {
         let values = columns.remove(name).and_then(Values::into_texts);
         values.map(Vec::into_iter).ok_or_else(|| wrong(name))
@@ -134,6 +142,9 @@ pub fn read_posts(path: &Path) -> Result<Vec<Post>, PostsError> {
             reposts: reposts.next().flatten(),
             conversation: conversation.next().flatten(),
             language: Language::from_code(&language.next().flatten().unwrap_or_default()),
+            language_source: LanguageSource::from_name(
+                &language_sources.next().flatten().unwrap_or_default(),
+            ),
             source_app: source_app.next().flatten(),
             basis: basis.next().flatten().unwrap_or_default(),
             licence: licence.next().flatten(),
@@ -176,6 +187,7 @@ mod tests {
             reposts: Some("r".into()),
             conversation: Some("c".into()),
             language: Language::from_code("de"),
+            language_source: LanguageSource::Identified,
             source_app: Some("app".into()),
             basis: "opt-in".into(),
             licence: Some("CC0-1.0".into()),

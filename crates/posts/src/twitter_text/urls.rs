@@ -126,12 +126,33 @@ fn keep(text: &str, link: Link, found: &mut Vec<Range<usize>>) {
     found.extend(ascii.into_iter().map(|part| domain.start + part.start..domain.start + part.end));
 }
 
+/// How many letters were looked at, so that a test sees how work grows with a text.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LETTERS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LETTERS.set(LETTERS.get() + 1);
+    }
+
+    /// Letters looked at by this thread since the last call.
+    pub(in super::super) fn take() -> u64 {
+        LETTERS.take()
+    }
+}
+
 fn in_domain(letter: char) -> bool {
     is_domain_letter(letter) || matches!(letter, '-' | '_' | '.')
 }
 
 /// Anything that is no sign, space or control mark; far more than names allow, as X has it.
 fn is_domain_letter(letter: char) -> bool {
+    #[cfg(test)]
+    work::count();
     if letter.is_ascii() {
         return letter.is_ascii_alphanumeric() || matches!(letter, '"' | '`');
     }
@@ -301,6 +322,8 @@ fn ends_query(byte: u8) -> bool {
 }
 
 fn in_path(letter: char) -> bool {
+    #[cfg(test)]
+    work::count();
     letter.is_ascii_alphanumeric()
         || letter.is_ascii() && "!*';:=+,.$/%#[]-_~@|&".contains(letter)
         || matches!(letter, '\u{400}'..='\u{4ff}' | '\u{2013}')

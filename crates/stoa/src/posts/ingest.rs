@@ -42,7 +42,15 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
 /// # Errors
 /// What an ingest says.
 pub fn run_ingest(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<Manifest> {
-    Ok(ingest::ingest(options, &bars(terminal))?)
+    let manifest = ingest::ingest(options, &bars(terminal))?;
+    if manifest.is_older() {
+        terminal.note(format!(
+            "{}: an earlier version made this store, and it stays as it is; ingest into another folder \
+             to have languages identified",
+            options.out.display()
+        ));
+    }
+    Ok(manifest)
 }
 
 /// A bar for every step.

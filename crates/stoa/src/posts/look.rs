@@ -30,7 +30,8 @@ pub fn explain(args: &ExplainArgs, terminal: &Terminal) -> anyhow::Result<()> {
                 "  read from {}, record {}, byte {}",
                 post.origin.source, post.origin.record, post.origin.byte_offset
             ));
-            lines.push(format!("  language {}, author {}", post.language.code(), post.author));
+            let (language, source) = (post.language.code(), post.language_source.name());
+            lines.push(format!("  language {language} ({source}), author {}", post.author));
             lines.push(format!("  {}", post.text.replace('\n', "\n  ")));
             for verdict in &found.verdicts {
                 let said = match (verdict.kept, &verdict.reason, &verdict.of) {
