@@ -144,7 +144,7 @@ fn host() -> anyhow::Result<String> {
 fn seeds(places: &Places) -> anyhow::Result<()> {
     let mut cargo = workspace::cargo(&places.root);
     // Not in release: the tests have built it already.
-    cargo.args(["run", "--quiet", "--package", "stoa-posts", "--example", "seeds", "--"]);
+    cargo.args(["run", "--quiet", "--package", "stoa-square", "--example", "seeds", "--"]);
     workspace::check(cargo.arg(places.of("seeds", "")))
 }
 

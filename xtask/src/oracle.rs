@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             test.args([
                 "test",
                 "-p",
-                "stoa-posts",
+                "stoa-corpus",
                 "--features",
                 "remote",
                 "--test",
@@ -186,7 +186,7 @@ const MODELS_GOLDEN: &str = "crates/models/tests/golden";
 const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
 const DIALOGUE_GOLDEN: &str = "crates/dialogue/tests/golden";
 const CHATML: &str = "crates/dialogue/src/chatml.jinja";
-const POSTS_GOLDEN: &str = "crates/posts/tests/golden";
+const POSTS_GOLDEN: &str = "crates/audit/tests/golden";
 
 /// Remakes every golden output.
 fn make_golden(root: &Path) -> anyhow::Result<()> {

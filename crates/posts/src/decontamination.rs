@@ -4,7 +4,7 @@
 //! run of n words with an evaluation item. Posts are short, so items shorter than n words count
 //! whole, and runs that are common speech (in many items) do not count.
 
-use crate::cleaning::normal_form;
+use crate::normal_form::normal_form;
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -1,25 +1,14 @@
-//! What can go wrong between a file and a corpus, with the place and the remedy.
+//! What can go wrong between a file and its posts, with the place and the remedy.
 
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// An error that ends reading or generating.
+/// An error that ends reading or writing.
 #[derive(Debug, Error)]
 pub enum PostsError {
-    /// A size the sample square cannot have.
-    #[error(
-        "the sample square cannot have {name} = {given}; choose a number from {lowest} to {highest}"
-    )]
-    SquareSize {
-        /// Field of the configuration.
-        name: &'static str,
-        /// What was asked for.
-        given: usize,
-        /// Smallest accepted value.
-        lowest: usize,
-        /// Largest accepted value.
-        highest: usize,
-    },
+    /// What takes the items of a scan failed.
+    #[error(transparent)]
+    Sink(Box<dyn std::error::Error + Send + Sync>),
     /// The path does not exist.
     #[error("{path}: no such file or folder; check the spelling, or give the full path")]
     NotFound {
@@ -174,22 +163,6 @@ pub enum PostsError {
         /// What the library said.
         cause: String,
     },
-    /// A rule that a store does not have.
-    #[error("`{name}` is no rule of this store; use one of {known}")]
-    UnknownRule {
-        /// The name given.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// A key file that holds no key.
-    #[error(
-        "{path}: not an author key (64 hexadecimal digits); give the key this store was made with"
-    )]
-    WrongKey {
-        /// The file.
-        path: PathBuf,
-    },
     /// A remote file that could not be read.
     #[error("{address}: {cause}; {remedy}")]
     Remote {
@@ -230,94 +203,6 @@ pub enum PostsError {
         records: u64,
         /// Why the first one was rejected.
         first_reason: String,
-    },
-    /// More rejected records than the bound.
-    #[error(
-        "{rejected} records were rejected, more than the {bound} allowed; see rejects.jsonl, give the \
-         right --format or --map, or raise --max-rejects"
-    )]
-    TooManyRejects {
-        /// Records rejected so far.
-        rejected: u64,
-        /// The bound.
-        bound: u64,
-    },
-    /// A directory that holds something else.
-    #[error(
-        "{path}: holds an ingest of other sources or options; give another --out, or remove it"
-    )]
-    OtherIngest {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A directory with unfinished work of a program that makes other bytes of the same posts.
-    #[error(
-        "{path}: an earlier version began this ingest; remove {state} and run the command again"
-    )]
-    OlderWork {
-        /// The directory.
-        path: PathBuf,
-        /// Its folder of work in progress.
-        state: PathBuf,
-    },
-    /// A directory in which another process ingests.
-    #[error("{path}: another process is at work there; wait for it, or give another --out")]
-    Busy {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A share of an ingest whose earlier phase others have not done.
-    #[error(
-        "phase `{phase}` is not complete: {missing} of {tasks} tasks are missing, of shards {shards}; run \
-         them again with `--phase {phase} --shard i/n` (what is done is kept), or wait for them with --wait"
-    )]
-    PhaseIncomplete {
-        /// The phase.
-        phase: &'static str,
-        /// Tasks that are missing.
-        missing: usize,
-        /// All tasks of it.
-        tasks: usize,
-        /// Whose they are, as `i/n`.
-        shards: String,
-    },
-    /// A phase that does not exist.
-    #[error("there is no phase called `{name}`; use one of {known}")]
-    UnknownPhase {
-        /// The name given.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Standard input, which only one machine has.
-    #[error("standard input cannot be shared by several machines; write it to a file they all see")]
-    SharedStdin,
-    /// A directory without a finished ingest.
-    #[error("{path}: holds no finished ingest; run `stoa posts ingest SOURCE… --out {path}` first")]
-    NoStore {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A name of a profile of rules that is not known.
-    #[error("there is no profile of rules called `{name}`; use one of {known}")]
-    UnknownProfile {
-        /// The name given.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Too little text to train on and to hold out.
-    #[error(
-        "{posts} usable posts are too few: at least 2 are needed, one to train on and one to hold out; \
-         {dropped} were dropped ({reasons})"
-    )]
-    TooFewPosts {
-        /// Posts that were kept.
-        posts: usize,
-        /// Posts that were dropped in cleaning.
-        dropped: usize,
-        /// Counts by reason.
-        reasons: String,
     },
 }
 

@@ -1,43 +1,31 @@
-//! Posts in, conversations out: the sample square, readers, cleaning, threading.
+//! Posts: what one is, readers of every usual source, what is done to its text, and rules on it.
 //!
-//! Everything that follows a source (`read`) or a seed (`Square`) is a pure function; only `read`
-//! touches files. Tokens, models and training are other rooms.
+//! Everything that follows a source (`read`) is a pure function of one post; only `read` and `table` touch
+//! files. Stores of many posts, threads and copies are `corpus`; tokens and models are other rooms.
 
-pub mod audit;
-mod cleaning;
-mod conversations;
-mod corpus;
-mod crew;
 pub mod decontamination;
-mod draws;
 mod error;
 pub mod identify;
-pub mod ingest;
-pub mod near;
+mod normal_form;
 pub mod normalise;
 pub mod pii;
 mod post;
+pub mod random;
 mod read;
 pub mod rules;
-mod split;
-mod square;
-mod store;
+mod table;
 pub mod twitter_text;
+pub mod worker_pool;
 
-pub use cleaning::{Dropped, Verdict, normal_form, verdicts};
-pub use conversations::{Conversation, Reply, conversations};
-pub use corpus::{Corpus, Document, documents, reply_dialogues};
 pub use error::{PostsError, RejectReason, Rejected};
+pub use normal_form::normal_form;
 pub use post::{
     About, Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone,
 };
-pub use read::{Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, read_all, scan};
-pub use split::{Parted, Split, SplitBy, apart_by_author, split_of};
-pub use square::{
-    Attribute, Fact, Noun, Question, Side, Square, SquareConfig, Subject, Truth, exam,
-    majority_baseline, mark,
+pub use read::{
+    Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, address, read_all, scan, scan_with,
 };
-pub use store::{
-    AuthorKey, Column, Store, Values, panics_are_errors, read_columns, read_posts, write_columns,
-    write_posts, write_whole,
+pub use table::{
+    Column, Values, panics_are_errors, read_columns, read_posts, write_columns, write_posts,
+    write_whole, write_whole_with,
 };

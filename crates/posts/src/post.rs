@@ -1,8 +1,8 @@
 //! One post, whatever its source: the schema every reader fills and every later stage reads.
 //!
 //! It carries what the law and the reader's trust need beside the text: basis of use, licence,
-//! consent, tombstone, and the place in the source a row came from. `store` gives its Parquet form.
-//! It does not judge a post; `cleaning` and the stages of `ingest` do.
+//! consent, tombstone, and the place in the source a row came from. `table` gives its Parquet form.
+//! It does not judge a post; `rules` and the stages of an ingest do.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;

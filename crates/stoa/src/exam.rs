@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use stoa_assistant::{Assistant, Event, Request, Settings};
+use stoa_corpus::Corpus;
 use stoa_dialogue::{ChatTemplate, Conversation, Message};
-use stoa_posts::{Corpus, Question, Square, SquareConfig, exam, majority_baseline, mark};
+use stoa_square::{Question, Square, SquareConfig, exam, majority_baseline, mark};
 
 use crate::cli::MachineArgs;
 use crate::files::{self, RunFiles};

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::json;
-use stoa_posts::{Corpus, ReadOptions, Square, SquareConfig, exam, majority_baseline, read_all};
+use stoa_corpus::Corpus;
+use stoa_posts::{ReadOptions, read_all};
+use stoa_square::{Square, SquareConfig, exam, majority_baseline};
 
 use crate::cli::{MachineArgs, PostsCommand};
 use crate::terminal::Terminal;

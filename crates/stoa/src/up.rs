@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stoa_corpus::ingest::IngestOptions;
+use stoa_corpus::{Corpus, CorpusError, Document, Split};
 use stoa_graph::Engine;
 use stoa_models::initialize;
-use stoa_posts::ingest::IngestOptions;
-use stoa_posts::{Corpus, Document, PostsError, Split, Square, SquareConfig};
+use stoa_square::{Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
 use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
 
@@ -138,8 +139,8 @@ fn gather_text(
                 // What cannot be removed is refused by name at the next call.
                 let _ = std::fs::remove_dir_all(&store);
             }
-            match error.downcast_ref::<PostsError>() {
-                Some(PostsError::OtherIngest { .. }) => other_text(files),
+            match error.downcast_ref::<CorpusError>() {
+                Some(CorpusError::OtherIngest { .. }) => other_text(files),
                 _ => error,
             }
         })?;

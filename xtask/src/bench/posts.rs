@@ -91,7 +91,7 @@ fn stages(
 ) -> anyhow::Result<()> {
     let texts = cache.join(format!("bench-posts-{}", std::process::id()));
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root).args(["run", "--release", "-q", "-p", "stoa-posts"]);
+    command.current_dir(root).args(["run", "--release", "-q", "-p", "stoa-corpus"]);
     command.args(["--example", "rules_speed", "--", &args.near.to_string(), "--write"]).arg(&texts);
     for file in &args.files {
         command

@@ -28,8 +28,19 @@ struct Room {
 }
 
 const ROOMS: &[Room] = &[
-    // The types of dialogues only.
-    Room { package: "stoa-posts", may_know: &["stoa-dialogue"], may_test_with: &[] },
+    Room { package: "stoa-posts", may_know: &[], may_test_with: &[] },
+    // Of dialogues the types only.
+    Room {
+        package: "stoa-corpus",
+        may_know: &["stoa-posts", "stoa-dialogue"],
+        may_test_with: &["stoa-square"],
+    },
+    Room {
+        package: "stoa-square",
+        may_know: &["stoa-posts", "stoa-corpus", "stoa-dialogue"],
+        may_test_with: &[],
+    },
+    Room { package: "stoa-audit", may_know: &["stoa-posts"], may_test_with: &[] },
     // Special tokens of a template are those of a tokenizer.
     Room { package: "stoa-dialogue", may_know: &["stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-durable", may_know: &[], may_test_with: &[] },

@@ -12,35 +12,35 @@ const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "https", "
 
 /// What is known of a remote file before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub struct Facts {
     /// Its size.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// When it was changed, in Unix seconds; 0 when that is not told.
-    pub(crate) changed: u64,
+    pub changed: u64,
 }
 
 /// Scheme and the rest, when a path is an address.
-pub(crate) fn parts(path: &Path) -> Option<(&str, &str)> {
+pub(super) fn parts(path: &Path) -> Option<(&str, &str)> {
     let (scheme, rest) = path.to_str()?.split_once("://")?;
     SCHEMES.contains(&scheme).then_some((scheme, rest))
 }
 
 /// Whether a path is an address.
-pub(crate) fn is_address(path: &Path) -> bool {
+pub fn is_address(path: &Path) -> bool {
     parts(path).is_some()
 }
 
 /// Whether a path is an address that stands for all objects whose keys begin with it.
-pub(crate) fn is_prefix(path: &Path) -> bool {
+pub(super) fn is_prefix(path: &Path) -> bool {
     parts(path).is_some_and(|(scheme, rest)| !is_web(scheme) && rest.ends_with('/'))
 }
 
-pub(crate) fn is_web(scheme: &str) -> bool {
+pub(super) fn is_web(scheme: &str) -> bool {
     scheme.starts_with("http")
 }
 
 /// A path as it may be shown and stored: of a web address no password, no query, no fragment.
-pub(crate) fn shown(path: &Path) -> PathBuf {
+pub fn shown(path: &Path) -> PathBuf {
     match parts(path) {
         Some((scheme, rest)) if is_web(scheme) => {
             let rest = rest.split(['?', '#']).next().unwrap_or("");
@@ -57,7 +57,7 @@ pub(crate) fn shown(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A prefix that cannot be listed, or holds nothing.
-pub(crate) fn expanded(sources: &[PathBuf]) -> Result<Vec<PathBuf>, PostsError> {
+pub fn expanded(sources: &[PathBuf]) -> Result<Vec<PathBuf>, PostsError> {
     let mut all = Vec::with_capacity(sources.len());
     for source in sources {
         if !is_prefix(source) {
@@ -85,7 +85,7 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, PostsError> {
 ///
 /// # Errors
 /// [`PostsError::Remote`], with the address and the remedy.
-pub(crate) fn facts(path: &Path) -> Result<Facts, PostsError> {
+pub fn facts(path: &Path) -> Result<Facts, PostsError> {
     remote::facts(path)
 }
 

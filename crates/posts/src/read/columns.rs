@@ -9,7 +9,7 @@ use super::table::delimiter;
 use super::{ReadOptions, decode};
 use crate::error::{PostsError, RejectReason};
 use crate::normalise::normalise;
-use crate::store::soundly;
+use crate::table::guarded;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::reader::RowIter;
@@ -134,7 +134,7 @@ impl Rows {
         let head = input.head()?;
         if head.starts_with(PARQUET_MAGIC) && !compressed {
             let file = File::open(path).map_err(io)?;
-            let reader = soundly(path, || SerializedFileReader::new(file))?;
+            let reader = guarded(path, || SerializedFileReader::new(file))?;
             return Ok(rows(Source::Parquet(Box::new(reader.into_iter()))));
         }
         let solid = head.trim_ascii_start();
@@ -202,7 +202,7 @@ impl Rows {
                 }
             }
             Source::Parquet(rows) => {
-                let value = soundly(&self.path, || {
+                let value = guarded(&self.path, || {
                     rows.next().transpose().map(|row| row.map(|row| super::rows::object(&row)))
                 })?;
                 Ok(value.map(|value| Ok(Row { fields: Fields::Object(value), byte_offset: 0 })))

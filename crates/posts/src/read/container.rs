@@ -7,8 +7,8 @@
 use super::address;
 use super::decode::{self, Member};
 use super::framing::extension;
+use super::header_limit::{Ration, TooMuch};
 use super::input::io_error;
-use super::ration::{Ration, TooMuch};
 use super::{Format, ReadOptions};
 use crate::error::PostsError;
 use std::fs::File;

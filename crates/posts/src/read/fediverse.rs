@@ -3,8 +3,8 @@
 //! Sources: Mastodon documentation (`Status`, `Context`, streaming events), ActivityStreams 2.0
 //! (`Create`, `Announce`, `Update`, `Delete`, `Tombstone`), ActivityPub section 5.6 (public addressing).
 
-use super::moment;
 use super::record::{Found, Part, Record, at, first};
+use super::timestamp;
 use crate::error::RejectReason;
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
@@ -133,9 +133,9 @@ pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
                     about: About::Author(id),
                     removal: Removal::Deleted,
                     reversed: false,
-                    at_unix_seconds: time.and_then(|time| moment::parse(&time)),
+                    at_unix_seconds: time.and_then(|time| timestamp::parse(&time)),
                 }),
-                Some(id) => removed(id, time.and_then(|time| moment::parse(&time))),
+                Some(id) => removed(id, time.and_then(|time| timestamp::parse(&time))),
                 None => Found::Aside,
             });
         }
@@ -152,7 +152,7 @@ pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
             out.push(Found::Post(Box::new(record)));
         }
         ("Tombstone", _) => {
-            let time = at(value, "/deleted").and_then(|time| moment::parse(&time));
+            let time = at(value, "/deleted").and_then(|time| timestamp::parse(&time));
             out.push(first(value, &["id"]).map_or(Found::Aside, |id| removed(id, time)));
         }
         (kind, _) if is_object(kind) => note(value, out),
@@ -209,7 +209,7 @@ fn is_public(address: &str) -> bool {
 }
 
 /// HTML as these networks send it, to text: breaks and paragraphs become line ends, other tags go.
-/// Entities stay; `wording` undoes them.
+/// Entities stay; `clean_text` undoes them.
 fn plain(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;

@@ -4,10 +4,10 @@
 //! JSON lines, JSON values (an array, objects one after the other, or the JavaScript assignment of an
 //! X archive), tables, plain text by paragraph or by line.
 
-use super::foreign::{self, Foreign};
+use super::file_signature::{self, Foreign};
 use super::input::{Framed, Input};
+use super::network::{Shaping, found};
 use super::record::{Found, Part, Record};
-use super::shape::{Shaping, found};
 use super::table::{Columns, Table};
 use super::{Format, ReadOptions};
 use crate::error::{PostsError, RejectReason};
@@ -91,7 +91,7 @@ impl<'a> Frames<'a> {
             let path = input.path().to_path_buf();
             PostsError::NotPosts { path, kind, remedy }
         };
-        if let Some(other) = foreign::foreign(&head) {
+        if let Some(other) = file_signature::foreign(&head) {
             return Err(not_posts(other));
         }
         let extension = extension(input.path());
@@ -137,7 +137,7 @@ impl<'a> Frames<'a> {
             return Table::open(input, first_line, None, &options.map)
                 .map(|table| Some(Frames::Table(Box::new(table))));
         }
-        if let Some(other) = foreign::binary(&head) {
+        if let Some(other) = file_signature::binary(&head) {
             return Err(not_posts(other));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))

@@ -4,7 +4,7 @@
 //! of `tag:search.twitter.com,2005:…` and of links, so that they agree with other forms of X's data.
 
 use super::record::{Found, Part, Record, at, first};
-use super::{moment, x};
+use super::{timestamp, x};
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(super) fn activity(value: &Value, embedded: bool, out: &mut Vec<Found>) {
                     about: About::Post(last(&gone)),
                     removal: Removal::Deleted,
                     reversed: false,
-                    at_unix_seconds: time.and_then(|time| moment::parse(&time)),
+                    at_unix_seconds: time.and_then(|time| timestamp::parse(&time)),
                 }),
                 None => Found::Aside,
             });

@@ -2,44 +2,44 @@
 //!
 //! Containers (`container`), compression (`decode`) and formats (`framing`) are told by content;
 //! what the fields of a network mean stands in a file of its own (`x`, `gnip`, `bluesky`,
-//! `fediverse`, `forum`). A record that is no post is rejected with its place and reading goes on;
+//! `fediverse`, `reddit`). A record that is no post is rejected with its place and reading goes on;
 //! damage to a source ends it.
 
-pub(crate) mod address;
-mod ahead;
+pub mod address;
 mod bluesky;
+mod clean_text;
 mod columns;
 mod container;
 mod decode;
 mod fediverse;
-mod foreign;
-mod forum;
+mod file_signature;
 mod framing;
 mod gnip;
+mod header_limit;
 mod input;
-mod moment;
-mod notes;
-mod ration;
+mod network;
+mod note_tweets;
+mod parse_ahead;
 mod record;
+mod reddit;
 #[cfg(feature = "remote")]
 mod remote;
 mod rows;
-mod shape;
 mod table;
-mod wording;
+mod timestamp;
 mod x;
 
-use crate::crew::Crew;
 use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Post, Tombstone};
-use ahead::{Ahead, Made, MadeItem, Reading};
+use crate::worker_pool::Crew;
 pub use columns::{Row, Rows};
 use container::Role;
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
-use notes::Notes;
+use network::{Network, Shaping};
+use note_tweets::Notes;
+use parse_ahead::{Ahead, Made, MadeItem, Reading};
 use record::Part;
-use shape::{Network, Shaping};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -220,7 +220,10 @@ pub fn scan(
 
 /// As [`scan`], with a crew that takes records apart beside this thread; the items and their order
 /// are the same.
-pub(crate) fn scan_with(
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_with(
     path: &Path,
     options: &ReadOptions,
     meter: &AtomicU64,

@@ -1,9 +1,9 @@
 //! A record before it is judged: what the source wrote, part by part, and what becomes of it.
 //!
-//! Shapes of sources (`shape` and its networks) and tables fill records; only `into_post` judges.
+//! Shapes of sources (`network` and its networks) and tables fill records; only `into_post` judges.
 
-use super::moment;
-use super::wording::clean;
+use super::clean_text::clean;
+use super::timestamp;
 use crate::error::RejectReason;
 use crate::post::{Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone};
 use serde_json::Value;
@@ -201,7 +201,7 @@ impl Record {
         let gone = flag(Part::Deleted) || self.get(Part::DeletedAt).is_some();
         let removal = self.removal.or(gone.then_some(Removal::Deleted));
         let tombstone = removal.map(|removal| Tombstone {
-            at_unix_seconds: self.get(Part::DeletedAt).and_then(moment::parse),
+            at_unix_seconds: self.get(Part::DeletedAt).and_then(timestamp::parse),
             removal,
         });
         let text = self.get(Part::Text).map(clean);
@@ -220,7 +220,7 @@ impl Record {
             // Any other word in a consent field is not agreement.
             Some(_) => Consent::Refused,
         };
-        let time = |part| self.get(part).and_then(moment::parse);
+        let time = |part| self.get(part).and_then(timestamp::parse);
         let (created, edited, consent_at) =
             (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
         let declared_bot = flag(Part::Bot);

@@ -3,7 +3,7 @@
 //! Rows are read a page at a time; the file must be a plain file, since Parquet is read from its end.
 
 use crate::error::PostsError;
-use crate::store::soundly;
+use crate::table::guarded;
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
@@ -17,10 +17,10 @@ pub(super) fn read(
 ) -> Result<(), PostsError> {
     let file =
         File::open(path).map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause })?;
-    let mut rows = soundly(path, || SerializedFileReader::new(file).map(IntoIterator::into_iter))?;
+    let mut rows = guarded(path, || SerializedFileReader::new(file).map(IntoIterator::into_iter))?;
     let mut number = 0;
     while let Some(row) =
-        soundly(path, || rows.next().transpose().map(|row| row.map(|row| object(&row))))?
+        guarded(path, || rows.next().transpose().map(|row| row.map(|row| object(&row))))?
     {
         take(row, number)?;
         number += 1;

@@ -4,8 +4,8 @@
 //! Sources: X API v1.1 "Tweet object" and "Streaming message types", X API v2 OpenAPI (schemas Tweet,
 //! PostComplianceData, UserComplianceData), files of real archives.
 
-use super::moment;
 use super::record::{Found, ID, Part, Record, at, first};
+use super::timestamp;
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
 
@@ -199,7 +199,7 @@ pub(super) fn notice(value: &Value, out: &mut Vec<Found>) -> bool {
             }
             _ => Removal::Deleted,
         };
-        let at_unix_seconds = first(value, &["redacted_at"]).and_then(|at| moment::parse(&at));
+        let at_unix_seconds = first(value, &["redacted_at"]).and_then(|at| timestamp::parse(&at));
         for about in [About::Post as fn(String) -> About, About::Author] {
             if let Some(id) = first(value, ID) {
                 let about = about(id);
@@ -291,7 +291,7 @@ fn event(kind: &str, body: &Value, whole: &Value, out: &mut Vec<Found>) -> bool 
         about: if of_user { About::Author(id) } else { About::Post(id) },
         removal,
         reversed,
-        at_unix_seconds: time.and_then(|time| moment::parse(&time)),
+        at_unix_seconds: time.and_then(|time| timestamp::parse(&time)),
     }));
     true
 }

@@ -13,7 +13,7 @@ mod template;
 mod words;
 
 pub use c4::Blocklist;
-pub(crate) use template::{SPAM_COPIES, SPAM_REASON};
+pub use template::{SPAM_COPIES, SPAM_REASON};
 pub use template::{TemplateSpam, template};
 pub use words::bare_text;
 

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Posts of one author in one link template from which they are spam.
-pub(crate) const SPAM_COPIES: u32 = 3;
+pub const SPAM_COPIES: u32 = 3;
 
 /// Why such a post is dropped.
-pub(crate) const SPAM_REASON: &str = "one author, one link template, three times";
+pub const SPAM_REASON: &str = "one author, one link template, three times";
 
 /// The text in lower case with links masked and each run of digits as one zero: what stays the same
 /// from one post of a template to the next.
@@ -59,7 +59,7 @@ impl TemplateSpam {
     }
 
     /// (author, template) as one key; nothing for a post without links or without an author.
-    pub(crate) fn key(post: &RulePost<'_>) -> Option<u128> {
+    pub fn key(post: &RulePost<'_>) -> Option<u128> {
         if post.author.is_empty() || !post.text.split_whitespace().any(words::is_link) {
             return None;
         }

@@ -126,25 +126,6 @@ fn keep(text: &str, link: Link, found: &mut Vec<Range<usize>>) {
     found.extend(ascii.into_iter().map(|part| domain.start + part.start..domain.start + part.end));
 }
 
-/// How many letters were looked at, so that a test sees how work grows with a text.
-#[cfg(test)]
-pub(super) mod work {
-    use std::cell::Cell;
-
-    thread_local! {
-        static LETTERS: Cell<u64> = const { Cell::new(0) };
-    }
-
-    pub(super) fn count() {
-        LETTERS.set(LETTERS.get() + 1);
-    }
-
-    /// Letters looked at by this thread since the last call.
-    pub(in super::super) fn take() -> u64 {
-        LETTERS.take()
-    }
-}
-
 fn in_domain(letter: char) -> bool {
     is_domain_letter(letter) || matches!(letter, '-' | '_' | '.')
 }
@@ -397,4 +378,23 @@ fn tco_end(url: &str) -> Option<TcoEnd> {
     let end = code_start + code;
     let query_end = if url[end..].starts_with('?') { after_domain(url, end) } else { end };
     Some(TcoEnd::At(query_end))
+}
+
+/// How many letters were looked at, so that a test sees how work grows with a text.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LETTERS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LETTERS.set(LETTERS.get() + 1);
+    }
+
+    /// Letters looked at by this thread since the last call.
+    pub(in super::super) fn take() -> u64 {
+        LETTERS.take()
+    }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use stoa_corpus::ingest::{IngestOptions, Manifest};
+use stoa_corpus::{Corpus, CorpusError, Document, Dropped, Store};
 use stoa_dialogue::Dialogue;
-use stoa_posts::ingest::{IngestOptions, Manifest};
-use stoa_posts::{Corpus, Document, Dropped, PostsError, Store};
 
 use super::run_ingest;
 use crate::files;
@@ -19,7 +19,7 @@ pub fn corpus(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<(C
     let manifest = run_ingest(options, terminal)?;
     let dropped = dropped(&manifest);
     if manifest.kept < 2 {
-        return Err(PostsError::TooFewPosts {
+        return Err(CorpusError::TooFewPosts {
             posts: manifest.kept as usize,
             dropped: dropped.total(),
             reasons: dropped.to_string(),

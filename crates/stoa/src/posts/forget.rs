@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::json;
-use stoa_posts::ingest::{self, Forgotten, Request};
-use stoa_posts::{AuthorKey, Store};
+use stoa_corpus::ingest::{self, Forgotten, Request};
+use stoa_corpus::{AuthorKey, Store};
 
 use super::ForgetArgs;
 use crate::terminal::Terminal;

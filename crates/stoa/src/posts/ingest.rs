@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use stoa_posts::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
-use stoa_posts::{Format, SplitBy};
+use stoa_corpus::SplitBy;
+use stoa_corpus::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
+use stoa_posts::Format;
 
 use super::{IngestArgs, share};
 use crate::cli::MachineArgs;

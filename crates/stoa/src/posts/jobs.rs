@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use serde_json::json;
-use stoa_posts::ingest::phases_of;
+use stoa_corpus::ingest::phases_of;
 use stoa_posts::write_whole;
 
 use super::ingest::options;

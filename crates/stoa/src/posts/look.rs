@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use serde_json::json;
-use stoa_posts::Store;
-use stoa_posts::ingest::{self, Manifest, Survival};
+use stoa_corpus::Store;
+use stoa_corpus::ingest::{self, Manifest, Survival};
 
 use super::{DiffArgs, ExplainArgs, SampleArgs, StatsArgs};
 use crate::terminal::Terminal;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use stoa_posts::ingest::{IngestOptions, Manifest, Share, Waiting, ingest_share};
+use stoa_corpus::ingest::{IngestOptions, Manifest, Share, Waiting, ingest_share};
 
 use super::IngestArgs;
 use super::ingest::bars;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use stoa_posts::audit::{
+use stoa_audit::{
     Against, Audit, AuditConfig, Judge, Leaning, Observation, RuleAudit, Sample, Samples, Tally,
 };
 use stoa_posts::rules::PROFILES;
@@ -97,7 +97,7 @@ pub fn audit(
         threads: super::ingest::threads(machine),
     };
     let mut bar = None;
-    let found = stoa_posts::audit::audit(&tally, &config, |done, of| {
+    let found = stoa_audit::audit(&tally, &config, |done, of| {
         let bar = bar.get_or_insert_with(|| terminal.bar("resampling", of as u64, "passes"));
         bar.update(done as u64, "");
     })?;

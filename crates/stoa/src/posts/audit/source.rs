@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use stoa_posts::audit::{Facet, Tally, length_stratum};
+use stoa_audit::{Facet, Tally, length_stratum};
+use stoa_corpus::Store;
 use stoa_posts::rules::RulePost;
-use stoa_posts::{Post, ReadOptions, Row, Rows, Store, Values, read_columns, read_posts};
+use stoa_posts::{Post, ReadOptions, Row, Rows, Values, read_columns, read_posts};
 
 use super::args::AuditArgs;
 use crate::terminal::Terminal;

@@ -1,0 +1,8 @@
+//! Ingests of one machine and of many, what can be asked of a store, threads and the held-out side.
+
+mod forgetting;
+mod ingest;
+mod shards;
+mod source_folder;
+mod splits;
+mod threads;

@@ -1,0 +1,233 @@
+//! Threads and what is made of them: missing parents, loops, forks, handles, self-replies.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use crate::source_folder::folder_with;
+use proptest::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use stoa_corpus::{
+    Conversation, Corpus, CorpusError, Split, apart_by_author, conversations, reply_dialogues,
+    split_of, verdicts,
+};
+use stoa_dialogue::Dialogue;
+use stoa_posts::{Language, Origin, Post, ReadOptions, Tombstone, read_all};
+
+/// The posts of lines of JSON.
+fn read(lines: &str) -> Vec<Post> {
+    let folder = folder_with(&[("posts.jsonl", lines)]);
+    read_all(&[folder.path().join("posts.jsonl")], &ReadOptions::default()).unwrap().posts
+}
+
+fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
+    Post {
+        id: id.to_string(),
+        author: author.to_string(),
+        text: text.to_string(),
+        in_reply_to: in_reply_to.map(str::to_string),
+        language: Language::English,
+        origin: Origin { source: Arc::from("test"), record: 0, byte_offset: 0 },
+        ..Post::default()
+    }
+}
+
+fn ids(thread: &Conversation) -> Vec<&str> {
+    thread.replies.iter().map(|reply| reply.post.id.as_str()).collect()
+}
+
+fn spoken(dialogue: &Dialogue) -> Vec<&str> {
+    dialogue.messages.iter().map(|message| message.text()).collect()
+}
+
+#[test]
+fn replies_follow_what_they_answer_and_missing_parents_keep_siblings_together() {
+    let posts = vec![
+        post("b", "y", "second", Some("a")),
+        post("x1", "y", "orphan one", Some("gone")),
+        post("d", "z", "fourth", Some("b")),
+        post("a", "x", "first", None),
+        post("c", "z", "third", Some("a")),
+        post("x2", "z", "orphan two", Some("gone")),
+    ];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.total(), 0);
+    assert_eq!(threads.len(), 2);
+    assert_eq!(ids(&threads[0]), ["a", "b", "d", "c"]);
+    assert_eq!(threads[0].missing_parents, 0);
+    assert_eq!((threads[1].id.as_str(), threads[1].missing_parents), ("gone", 1));
+    assert_eq!(ids(&threads[1]), ["x1", "x2"]);
+}
+
+#[test]
+fn a_deleted_post_leaves_its_replies_in_their_thread() {
+    let mut middle = post("b", "y", "to be forgotten", Some("a"));
+    middle.tombstone = Some(Tombstone::default());
+    let posts = vec![post("a", "x", "first", None), middle, post("c", "z", "third", Some("b"))];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.by_reason["deleted"], 1);
+    assert_eq!(threads.len(), 1);
+    assert_eq!(ids(&threads[0]), ["a", "c"]);
+    assert_eq!(threads[0].missing_parents, 1);
+}
+
+#[test]
+fn a_notice_of_deletion_reaches_the_post_it_names() {
+    let mut notice = post("a", "", "", None);
+    notice.tombstone = Some(Tombstone { at_unix_seconds: Some(1), ..Tombstone::default() });
+    let posts = vec![post("a", "x", "words to forget", None), notice, post("b", "x", "stay", None)];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!((threads.len(), dropped.total()), (1, 2));
+    assert_eq!(ids(&threads[0]), ["b"]);
+}
+
+/// An identifier whose hash puts its thread on a side.
+fn id_on(side: Split) -> String {
+    (0..).map(|n| format!("t{n}")).find(|id| split_of(id) == side).unwrap()
+}
+
+#[test]
+fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
+    let root = id_on(Split::Train);
+    let posts = vec![
+        post(&root, "ann", "one", None),
+        post("p2", "ann", "two", Some(&root)),
+        post("p3", "bea", "@ann three @carl", Some("p2")),
+        post("p4", "carl", "four", Some("p3")),
+        post("p5", "dora", "five", Some("p3")),
+        post(&id_on(Split::HeldOut), "eve", "elsewhere", None),
+    ];
+    let (threads, _) = conversations(posts);
+    let dialogues = reply_dialogues(&threads);
+    let told: Vec<Vec<&str>> = dialogues.iter().map(spoken).collect();
+    // Placeholders count authors in reading order: ann, bea, carl, dora.
+    assert_eq!(told, [vec!["one\ntwo", "three @user3"], vec!["three @user3", "five"]]);
+}
+
+#[test]
+fn handles_become_placeholders_and_addresses_do_not() {
+    let posts = vec![
+        post("a", "Ann", "hi @bea, write to me@home.example or @ANN_x @", None),
+        post("b", "bea", "@ann @carl yes @carl", Some("a")),
+    ];
+    let corpus = Corpus::from_posts(posts).unwrap();
+    let text: Vec<&str> = corpus.documents.iter().map(|document| document.text.as_str()).collect();
+    let hello = "hi @user2, write to me@home.example or @user3 @";
+    // One thread alone is cut before its last post; each part counts the thread's authors first.
+    assert_eq!(text, [hello, "yes @user3"]);
+}
+
+#[test]
+fn copies_are_dropped_but_short_courtesies_stay() {
+    let posts = vec![
+        post("a", "x", "The market opens on Sunday at nine.", None),
+        post("b", "y", "the MARKET opens on sunday at nine!", None),
+        post("c", "x", "Thank you!", None),
+        post("d", "y", "Thank you!", None),
+    ];
+    let (threads, dropped) = conversations(posts);
+    assert_eq!(dropped.by_reason["duplicate"], 1);
+    let kept: BTreeSet<&str> = threads.iter().flat_map(ids).collect();
+    assert_eq!(kept, BTreeSet::from(["a", "c", "d"]));
+}
+
+#[test]
+fn two_posts_give_training_and_held_out_text_and_one_does_not() {
+    for count in 2..12 {
+        for thread in ["", ", \"thread_id\": \"t\""] {
+            let lines: String = (0..count)
+                .map(|n| format!("{{\"id\": {n}, \"text\": \"number {n} says hello\"{thread}}}\n"))
+                .collect();
+            let corpus = Corpus::from_posts(read(&lines)).unwrap();
+            for split in [Split::Train, Split::HeldOut] {
+                let of_split = corpus.documents.iter().filter(|document| document.split == split);
+                assert!(of_split.map(|document| document.text.len()).sum::<usize>() > 0);
+            }
+        }
+    }
+    let one = read("{\"text\": \"lonely\"}\n{\"text\": \"http://x.example\"}\n");
+    let error = Corpus::from_posts(one).unwrap_err();
+    assert!(matches!(error, CorpusError::TooFewPosts { posts: 1, dropped: 1, .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the links (loops, self-links, missing parents, repeated identifiers), every kept post
+    /// stands in exactly one thread, after the one it answers.
+    #[test]
+    fn any_links_give_a_forest(links in prop::collection::vec((0_usize..12, prop::option::of(0_usize..14)), 1..24)) {
+        let posts: Vec<Post> = links
+            .iter()
+            .enumerate()
+            .map(|(index, (id, parent))| {
+                let parent = parent.map(|parent| parent.to_string());
+                post(&id.to_string(), "a", &format!("words {index}"), parent.as_deref())
+            })
+            .collect();
+        let distinct: BTreeSet<&str> = posts.iter().map(|post| post.id.as_str()).collect();
+        let distinct = distinct.len();
+        prop_assert_eq!(verdicts(&posts).len(), posts.len());
+        let (threads, dropped) = conversations(posts.clone());
+        let placed: Vec<&str> = threads.iter().flat_map(ids).collect();
+        prop_assert_eq!(placed.len(), distinct);
+        prop_assert_eq!(placed.len() + dropped.total(), posts.len());
+        for thread in &threads {
+            for (position, reply) in thread.replies.iter().enumerate() {
+                prop_assert!(reply.parent.is_none_or(|parent| parent < position));
+            }
+        }
+        let names: BTreeSet<&str> = threads.iter().map(|thread| thread.id.as_str()).collect();
+        prop_assert_eq!(names.len(), threads.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// After parting by author, no author and no thread is on both sides, replies still follow what they
+    /// answer, whoever began a thread is in it, and what is set aside could not stay.
+    #[test]
+    fn authors_are_on_one_side(answers in prop::collection::vec((0..600_usize, 0..400_u32), 1500..2500)) {
+        let posts: Vec<Post> = answers
+            .iter()
+            .enumerate()
+            .map(|(index, (answered, author))| {
+                let parent = (answered % 4 != 0 && index > *answered).then(|| format!("p{answered}"));
+                let text = format!("post number {index} says something of its own");
+                post(&format!("p{index}"), &format!("author{author}"), &text, parent.as_deref())
+            })
+            .collect();
+        let (threads, _) = conversations(posts);
+        let Some(parted) = apart_by_author(threads.clone()) else { return Ok(()) };
+        prop_assert!(!parted.held_out.is_empty() && !parted.train.is_empty());
+        prop_assert_eq!(parted.held_out.len() + parted.train.len(), threads.len());
+        let mut sides: HashMap<&str, BTreeSet<bool>> = HashMap::new();
+        let mut stayed = 0;
+        let both = [(true, &parted.held_out), (false, &parted.train)];
+        for (held_out, thread) in both.iter().flat_map(|(side, threads)| threads.iter().map(move |t| (side, t))) {
+            prop_assert!(!thread.replies.is_empty());
+            stayed += thread.replies.len();
+            for (place, reply) in thread.replies.iter().enumerate() {
+                prop_assert!(reply.parent.is_none_or(|parent| parent < place));
+                if let Some(parent) = reply.parent {
+                    prop_assert_eq!(Some(&thread.replies[parent].post.id), reply.post.in_reply_to.as_ref());
+                }
+                sides.entry(&reply.post.author).or_default().insert(*held_out);
+            }
+        }
+        prop_assert!(sides.values().all(|sides| sides.len() == 1));
+        let before: usize = threads.iter().map(|thread| thread.replies.len()).sum();
+        prop_assert_eq!(stayed + parted.set_aside, before);
+        // A post that is not there is by an author of the other side of its thread.
+        for thread in &threads {
+            let held_out = parted.held_out.iter().any(|other| other.id == thread.id);
+            let all = parted.train.iter().chain(&parted.held_out);
+            let there: BTreeSet<&str> =
+                all.filter(|other| other.id == thread.id).flat_map(ids).collect();
+            for reply in thread.replies.iter().filter(|reply| !there.contains(reply.post.id.as_str())) {
+                let side = sides.get(reply.post.author.as_str());
+                prop_assert!(side.is_none_or(|sides| !sides.contains(&held_out)));
+            }
+        }
+    }
+}

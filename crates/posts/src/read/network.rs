@@ -1,0 +1,144 @@
+//! One JSON value to posts and notices: which network it comes from is told by its fields.
+//!
+//! It never fails: a value is posts, notices, an aside of a stream, or a reason. What the fields of a
+//! network mean stands in the file of that network.
+
+use super::record::{Found, ID, Part, Record, THREAD, first};
+use super::{bluesky, fediverse, gnip, reddit, x};
+use crate::error::RejectReason;
+use serde_json::Value;
+
+/// How deep holders (threads in pages in arrays) are followed.
+const DEEPEST_HOLDER: usize = 16;
+
+/// How to take values apart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shaping {
+    /// Keys by part, instead of the usual names: `--map`.
+    pub(super) map: Vec<(Part, String)>,
+    /// Whether posts inside posts (quoted, reposted, referenced) are posts of their own.
+    pub(super) embedded: bool,
+    /// The network, when it is told instead of found out.
+    pub(super) network: Option<Network>,
+}
+
+/// A network whose JSON is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    /// X: API v1.1 and v2, streams, compliance, archives.
+    X,
+    /// Gnip (X enterprise) activity streams.
+    Gnip,
+    /// Bluesky: Jetstream events, views of the API.
+    Bluesky,
+    /// Mastodon's API.
+    Mastodon,
+    /// ActivityPub collections and activities.
+    ActivityPub,
+    /// Reddit and Pushshift.
+    Reddit,
+}
+
+impl Network {
+    /// Tells the network of an object by fields that only it has.
+    fn of(value: &Value) -> Network {
+        let has = |name: &str| value.get(name).is_some();
+        let is_text = |name: &str| value.get(name).is_some_and(Value::is_string);
+        if (has("did") && (has("commit") || has("kind"))) || bluesky::is_view(value) {
+            Network::Bluesky
+        } else if (has("objectType") && has("verb")) || (has("actor") && has("postedTime")) {
+            Network::Gnip
+        } else if (has("content") && has("account") && has("visibility"))
+            || (is_text("event") && has("payload"))
+            || (has("ancestors") && has("descendants"))
+        {
+            Network::Mastodon
+        } else if fediverse::is_activity(value) {
+            Network::ActivityPub
+        } else if (has("subreddit") || has("link_id") || has("subreddit_id"))
+            && (is_text("body") || is_text("title"))
+            || (is_text("kind") && value.pointer("/data/children").is_some())
+        {
+            Network::Reddit
+        } else {
+            Network::X
+        }
+    }
+}
+
+/// What is in a JSON value. Nothing found is a rejected record, so that the value is counted.
+pub(super) fn found(value: &Value, shaping: &Shaping) -> Vec<Found> {
+    let mut found = Vec::new();
+    collect(value, shaping, DEEPEST_HOLDER, &mut found);
+    if found.is_empty() {
+        found.push(Found::Wrong(RejectReason::NoText));
+    }
+    found
+}
+
+fn collect(value: &Value, shaping: &Shaping, deeper: usize, out: &mut Vec<Found>) {
+    match value {
+        Value::String(text) => {
+            let mut record = Record::default();
+            record.set(Part::Text, Some(text.clone()));
+            out.push(Found::Post(Box::new(record)));
+        }
+        Value::Array(values) if deeper > 0 => {
+            values.iter().for_each(|value| collect(value, shaping, deeper - 1, out));
+        }
+        Value::Object(_) if !shaping.map.is_empty() => out.push(mapped(value, shaping)),
+        Value::Object(_) => match shaping.network.unwrap_or_else(|| Network::of(value)) {
+            Network::Gnip => gnip::activity(value, shaping.embedded, out),
+            Network::Bluesky => bluesky::event(value, out),
+            Network::Mastodon => fediverse::mastodon(value, out),
+            Network::ActivityPub => fediverse::activity(value, out),
+            Network::Reddit => reddit::thing(value, out),
+            Network::X => held_or_x(value, shaping, deeper, out),
+        },
+        _ => out.push(Found::Wrong(RejectReason::NoText)),
+    }
+}
+
+/// Objects that hold posts (threads, pages of search results), and posts themselves.
+fn held_or_x(value: &Value, shaping: &Shaping, deeper: usize, out: &mut Vec<Found>) {
+    if x::notice(value, out) || x::page(value, shaping.embedded, out) {
+        return;
+    }
+    // Archives wrap each tweet; older ones do not.
+    if let Some(tweet) = value.get("tweet").filter(|tweet| tweet.is_object()) {
+        return x::tweet(tweet, shaping.embedded, out);
+    }
+    for holder in ["tweets", "statuses", "data", "posts", "results"] {
+        let Some(held) = value.get(holder).and_then(Value::as_array).filter(|_| deeper > 0) else {
+            continue;
+        };
+        let thread = first(value, THREAD);
+        let start = out.len();
+        held.iter().for_each(|inner| collect(inner, shaping, deeper - 1, out));
+        for found in &mut out[start..] {
+            if let Found::Post(record) = found {
+                record.fill(Part::Thread, thread.clone());
+            }
+        }
+        return;
+    }
+    x::tweet(value, shaping.embedded, out);
+}
+
+/// An object read by the keys the user named.
+fn mapped(value: &Value, shaping: &Shaping) -> Found {
+    let mut record = Record::default();
+    for part in Part::ALL {
+        let own = shaping.map.iter().find(|(mapped, _)| *mapped == part);
+        record.set(
+            part,
+            match own {
+                Some((_, key)) if key.starts_with('/') => super::record::at(value, key),
+                Some((_, key)) => first(value, &[key]),
+                None if part == Part::Id => first(value, ID),
+                None => first(value, part.names()),
+            },
+        );
+    }
+    Found::Post(Box::new(record))
+}

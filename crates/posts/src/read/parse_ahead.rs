@@ -1,0 +1,157 @@
+//! Records taken apart ahead of whoever takes them: in batches, by a crew, handed over in order.
+//!
+//! The thread that reads a source cuts it into frames, which is little work, and collects them; what
+//! a batch holds is a function of the batch alone, so the answer does not depend on who finds it. The
+//! number of a record is known only in order and is given by the taker. What is under way is bounded.
+
+use super::ARCHIVE_OWNER;
+use super::framing::RawFrame;
+use super::network::Shaping;
+use super::note_tweets::Notes;
+use super::record::{Found, Part};
+use crate::error::RejectReason;
+use crate::post::{Notice, Origin, Post, Removal};
+use crate::worker_pool::{Answer, Crew};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes, and frames, from which a batch is full.
+const BATCH_BYTES: usize = 1 << 18;
+const BATCH_FRAMES: usize = 1024;
+/// Bytes under way above which the reader waits; a record beyond it is under way alone.
+const UNDER_WAY_BYTES: usize = 8 << 20;
+
+/// What frames of one stream are taken apart with.
+pub(super) struct Reading {
+    pub(super) shaping: Arc<Shaping>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) source: Arc<str>,
+    /// Whether the records are of deleted posts.
+    pub(super) removed: bool,
+    /// Whether posts without an author are those of an archive's owner.
+    pub(super) archive: bool,
+}
+
+/// What a frame holds, but for the number of the records. A post without an identifier has an empty
+/// one.
+pub(super) struct Made {
+    pub(super) line: u64,
+    pub(super) byte_offset: u64,
+    pub(super) items: Vec<MadeItem>,
+}
+
+/// One thing in a frame.
+pub(super) enum MadeItem {
+    Aside,
+    Notice(Notice),
+    Post(Box<Post>),
+    Wrong(RejectReason),
+}
+
+impl Reading {
+    fn frame(&self, frame: RawFrame) -> Made {
+        let frame = frame.shaped(&self.shaping);
+        let byte_offset = frame.byte_offset;
+        let items = match frame.content {
+            Ok(found) => found.into_iter().map(|found| self.item(found, byte_offset)).collect(),
+            Err(reason) => vec![MadeItem::Wrong(reason)],
+        };
+        Made { line: frame.line, byte_offset, items }
+    }
+
+    fn item(&self, found: Found, byte_offset: u64) -> MadeItem {
+        let mut record = match found {
+            Found::Aside => return MadeItem::Aside,
+            Found::Notice(notice) => return MadeItem::Notice(notice),
+            Found::Wrong(reason) => return MadeItem::Wrong(reason),
+            Found::Post(record) => record,
+        };
+        self.notes.complete(&mut record);
+        if self.removed {
+            record.removal = Some(Removal::Deleted);
+        }
+        let nameless = record.get(Part::Id).is_none();
+        let origin = Origin { source: Arc::clone(&self.source), record: 0, byte_offset };
+        match record.into_post(origin) {
+            Ok(mut post) => {
+                if self.archive && post.author.is_empty() {
+                    post.author = ARCHIVE_OWNER.to_string();
+                }
+                if nameless {
+                    post.id.clear();
+                }
+                MadeItem::Post(Box::new(post))
+            }
+            Err(reason) => MadeItem::Wrong(reason),
+        }
+    }
+}
+
+/// Batches under way, in the order of the source.
+pub(super) struct Ahead<'a, 'c> {
+    crew: Option<&'a Crew<'c>>,
+    reading: Arc<Reading>,
+    batch: Vec<RawFrame>,
+    batch_bytes: usize,
+    under_way: VecDeque<(usize, Answer<Vec<Made>>)>,
+    under_way_bytes: usize,
+    /// Records handed over.
+    records: u64,
+}
+
+impl<'a, 'c> Ahead<'a, 'c> {
+    pub(super) fn new(crew: Option<&'a Crew<'c>>, reading: Arc<Reading>) -> Ahead<'a, 'c> {
+        Ahead {
+            crew,
+            reading,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            under_way: VecDeque::new(),
+            under_way_bytes: 0,
+            records: 0,
+        }
+    }
+
+    /// The number of the next record.
+    pub(super) fn records(&mut self) -> &mut u64 {
+        &mut self.records
+    }
+
+    /// Takes a frame; perhaps gives an earlier batch, or this frame itself when nobody helps.
+    pub(super) fn push(&mut self, frame: RawFrame) -> Option<Vec<Made>> {
+        if self.crew.is_none() {
+            return Some(vec![self.reading.frame(frame)]);
+        }
+        self.batch_bytes += frame.bytes();
+        self.batch.push(frame);
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FRAMES {
+            self.send();
+        }
+        let first_is_there = self.under_way.front().is_some_and(|(_, answer)| answer.is_there());
+        if first_is_there || self.under_way_bytes > UNDER_WAY_BYTES { self.first() } else { None }
+    }
+
+    /// The next batch, once the source has ended.
+    pub(super) fn rest(&mut self) -> Option<Vec<Made>> {
+        self.send();
+        self.first()
+    }
+
+    fn send(&mut self) {
+        let Some(crew) = self.crew.filter(|_| !self.batch.is_empty()) else { return };
+        let batch = std::mem::take(&mut self.batch);
+        let bytes = std::mem::take(&mut self.batch_bytes);
+        let reading = Arc::clone(&self.reading);
+        let answer = crew.submit(move || {
+            batch.into_iter().map(|frame| reading.frame(frame)).collect::<Vec<_>>()
+        });
+        self.under_way_bytes += bytes;
+        self.under_way.push_back((bytes, answer));
+    }
+
+    fn first(&mut self) -> Option<Vec<Made>> {
+        let (bytes, answer) = self.under_way.pop_front()?;
+        self.under_way_bytes -= bytes;
+        Some(answer.wait(self.crew?))
+    }
+}

@@ -1,0 +1,6 @@
+//! Readers of every kind of source, and the page of the rules.
+
+mod hostile;
+mod networks;
+mod reading;
+mod rules_page;
