@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, Completion, Request, Sampling, Settings, TokenId,
-    silent,
+    Assistant, AssistantOptions, AssistantParts, Completion, PAGE_TOKENS, Request, Sampling,
+    Settings, TokenId, ignore_events,
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
@@ -31,7 +31,8 @@ fn main() {
     let config = LanguageConfig { max_time: 1024, ..LanguageConfig::from_depth(depth, vocab) };
     let engine: Arc<dyn Engine> = Arc::new(NativeEngine::new(NativeOptions::default()).unwrap());
     println!("{}, {} parameters", engine.facts().name, parameter_count(&config));
-    let options = AssistantOptions { slots: parallel, ..AssistantOptions::default() };
+    let mut options = AssistantOptions::default();
+    options.scheduler.pages = Some(parallel * config.max_time.div_ceil(PAGE_TOKENS));
     let mut assistant = assistant(&engine, &config, options);
 
     let request = |seed: u64| Request {
@@ -48,7 +49,7 @@ fn main() {
     let mut alone: Vec<Completion> = (0..ROUNDS as u64)
         .map(|seed| {
             let request = request(seed);
-            assistant.generate(&request.prompt, &request.settings, &mut silent).unwrap()
+            assistant.generate(&request.prompt, &request.settings, &mut ignore_events).unwrap()
         })
         .collect();
     let middle = |list: &mut Vec<Completion>, rate: fn(&Completion) -> f64| {
@@ -104,6 +105,7 @@ fn assistant(
     config: &LanguageConfig,
     options: AssistantOptions,
 ) -> Assistant {
+    let start = Instant::now();
     let weights = with_matrix_dtype(config, &initialize(config, 1), DType::F32);
     let mut state = Buffers::new();
     upload(&**engine, &weights, &mut state).unwrap();
@@ -118,5 +120,5 @@ fn assistant(
         template: ChatTemplate::chatml(),
         end_tokens: vec![],
     };
-    Assistant::new(parts, options).unwrap()
+    Assistant::new(parts, options).unwrap().with_clock(Box::new(move || start.elapsed()))
 }

@@ -1,22 +1,19 @@
-//! The assistant: a model on an engine with its tokenizer, its chat template and a KV cache that
-//! outlives single answers. Checks requests and fits conversations into the context; `batch` does
-//! the answering. One caller at a time: the engine runs one program at a time anyway.
+//! The assistant: a scheduler with a chat template. Fits conversations into the context and waits for
+//! answers; the scheduler makes them. For one caller at a time; a server steps a scheduler itself.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stoa_dialogue::{ChatTemplate, Conversation, Message, Role};
-use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, parameters};
+use stoa_graph::{Buffers, Engine};
+use stoa_models::LanguageConfig;
 use stoa_tokens::{END_OF_TEXT, IM_END, Tokenizer};
 
-use crate::batch::Batch;
 use crate::completion::{Completion, Event, OnBatchEvent, OnEvent, Request, Settings};
-use crate::decoder::{CHUNK_TOKENS, Decoder, DecoderSizes, Pace, Row};
-use crate::sampling::logprobs;
-use crate::slots::SlotTable;
-use crate::stop::StopMatcher;
-use crate::{AssistantError, Sampler, TokenId};
+use crate::scheduler::{RequestId, Scheduler, SchedulerOptions, SchedulerParts, Update};
+use crate::{AssistantError, TokenId};
 
 /// What to do with a conversation that does not fit the context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,35 +27,16 @@ pub enum Overflow {
 }
 
 /// Sizes and habits of an assistant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AssistantOptions {
-    /// Conversations held in the cache, and answers made at the same time.
-    pub slots: usize,
-    /// Tokens of a conversation; `None` for as many as the model is meant for.
-    pub context: Option<usize>,
-    /// Most tokens of prompts read in one run; a power of two, at least 32.
-    pub rows: usize,
-    /// Element type of the cache.
-    pub caches: DType,
+    /// Sizes of its scheduler.
+    pub scheduler: SchedulerOptions,
     /// What happens to conversations that do not fit.
     pub overflow: Overflow,
 }
 
-impl Default for AssistantOptions {
-    /// For one person at a terminal.
-    fn default() -> Self {
-        AssistantOptions {
-            slots: 4,
-            context: None,
-            rows: 128,
-            caches: DType::F32,
-            overflow: Overflow::Refuse,
-        }
-    }
-}
-
-/// Largest number of rows: beyond it a step makes listeners wait for nothing gained.
-const MOST_ROWS: usize = 4096;
+/// Time since any fixed moment, never going back.
+pub type Clock = Box<dyn Fn() -> Duration + Send>;
 
 /// What an assistant is made of.
 pub struct AssistantParts {
@@ -83,86 +61,57 @@ pub fn default_end_tokens(tokenizer: &Tokenizer) -> Vec<TokenId> {
 
 /// Answers prompts and conversations with one model.
 pub struct Assistant {
-    decoder: Decoder,
-    slots: SlotTable,
-    tokenizer: Tokenizer,
+    scheduler: Scheduler,
     template: ChatTemplate,
-    end_tokens: Vec<TokenId>,
     overflow: Overflow,
+    clock: Clock,
 }
 
 impl Assistant {
-    /// Compiles what is needed first and allocates the cache.
+    /// Compiles what is needed first and allocates the cache. Without a clock, the timings of its
+    /// answers are 0.
     ///
     /// # Errors
-    /// [`AssistantError::Option`], [`AssistantError::VocabularyMismatch`], or the engine's: it
-    /// refuses what does not fit its memory limit.
+    /// As [`Scheduler::new`].
     pub fn new(parts: AssistantParts, options: AssistantOptions) -> Result<Self, AssistantError> {
         let AssistantParts { engine, config, state, tokenizer, template, end_tokens } = parts;
-        let context = options.context.unwrap_or(config.max_time);
-        let check = |name, value, holds: bool, expected: &str| {
-            let expected = expected.to_owned();
-            if holds { Ok(()) } else { Err(AssistantError::Option { name, value, expected }) }
-        };
-        let rows_fit =
-            options.rows.is_power_of_two() && (CHUNK_TOKENS..=MOST_ROWS).contains(&options.rows);
-        check("rows", options.rows, rows_fit, "a power of two from 32 to 4096")?;
-        check("slots", options.slots, options.slots >= 1, "at least 1")?;
-        let context_fits = (2..=config.max_time).contains(&context);
-        let expected = format!("from 2 to the {} that the model is meant for", config.max_time);
-        check("context", context, context_fits, &expected)?;
-        if tokenizer.vocab_size() > config.vocab {
-            return Err(AssistantError::VocabularyMismatch {
-                tokenizer_size: tokenizer.vocab_size(),
-                vocab_size: config.vocab,
-            });
-        }
-        let embedding = &parameters(&config)[0].name;
-        let sizes = DecoderSizes {
-            slots: options.slots,
-            context,
-            rows: options.rows,
-            weights: state.get(embedding)?.ty.dtype,
-            caches: options.caches,
-        };
+        let parts = SchedulerParts { engine, config, state, tokenizer, end_tokens };
         Ok(Assistant {
-            decoder: Decoder::new(engine, config, state, sizes)?,
-            slots: SlotTable::new(options.slots),
-            tokenizer,
+            scheduler: Scheduler::new(parts, options.scheduler)?,
             template,
-            end_tokens,
             overflow: options.overflow,
+            clock: Box::new(|| Duration::ZERO),
         })
+    }
+
+    /// The same, with timings by this clock.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Assistant { clock, ..self }
     }
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.scheduler.tokenizer()
     }
 
-    /// The chat template.
+    /// The template.
     pub fn template(&self) -> &ChatTemplate {
         &self.template
     }
 
     /// Shape of the model.
     pub fn config(&self) -> &LanguageConfig {
-        self.decoder.config()
+        self.scheduler.config()
     }
 
     /// Tokens a conversation can have.
     pub fn context(&self) -> usize {
-        self.decoder.sizes().context
+        self.scheduler.context()
     }
 
-    /// Name of the engine and its hardware.
-    pub fn engine_name(&self) -> String {
-        self.decoder.engine().facts().name
-    }
-
-    /// The weights, when the assistant is no longer needed: training goes on with them.
+    /// The weights, when the assistant is no longer needed: training continues with them.
     pub fn into_state(self) -> Buffers {
-        self.decoder.into_state()
+        self.scheduler.into_state()
     }
 
     /// Continues a prompt. `on_event` hears tokens and text as they come and may break off; it is
@@ -176,9 +125,10 @@ impl Assistant {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Completion, AssistantError> {
-        let request = self.checked(prompt.to_vec(), settings.clone())?;
-        let mut completions = self.batch(vec![request]).run(&mut |_, event| on_event(event))?;
-        Ok(completions.pop().expect("one completion for one request"))
+        let request = Request { prompt: prompt.to_vec(), settings: settings.clone() };
+        let id = self.scheduler.submit(request, (self.clock)())?;
+        let mut completions = self.answer(&[id], &mut |_, event| on_event(event));
+        completions.pop().expect("one completion for one request")
     }
 
     /// Answers a conversation.
@@ -196,22 +146,59 @@ impl Assistant {
         Ok(Completion { dropped_messages, ..completion })
     }
 
-    /// Answers many requests, as many at once as there are slots. Each gets the answer it would
+    /// Answers many requests, as many at once as there are pages for. Each gets the answer it would
     /// get alone. Completions are in the order of the requests.
     ///
     /// # Errors
-    /// [`AssistantError::Request`] before anything runs when one makes no sense, or the engine's.
+    /// [`AssistantError::Request`]: before anything runs when one makes no sense, else when all have
+    /// ended, for the first that failed.
     pub fn generate_batch(
         &mut self,
         requests: &[Request],
         on_event: OnBatchEvent<'_>,
     ) -> Result<Vec<Completion>, AssistantError> {
-        let checked = requests.iter().enumerate().map(|(index, request)| {
-            self.checked(request.prompt.clone(), request.settings.clone())
-                .map_err(|source| AssistantError::Request { index, source: Box::new(source) })
-        });
-        let checked = checked.collect::<Result<_, _>>()?;
-        self.batch(checked).run(on_event)
+        let mut ids = Vec::with_capacity(requests.len());
+        let named = |index, source| AssistantError::Request { index, source: Box::new(source) };
+        for (index, request) in requests.iter().enumerate() {
+            match self.scheduler.submit(request.clone(), (self.clock)()) {
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    for &id in &ids {
+                        self.scheduler.cancel(id);
+                    }
+                    // Nothing was admitted: this reports their ends and runs nothing.
+                    self.scheduler.step(&*self.clock);
+                    return Err(named(index, error));
+                }
+            }
+        }
+        let ended = self.answer(&ids, on_event).into_iter().enumerate();
+        ended.map(|(index, ended)| ended.map_err(|error| named(index, error))).collect()
+    }
+
+    /// Steps until these requests have ended; how, in their order.
+    fn answer(
+        &mut self,
+        ids: &[RequestId],
+        on_event: OnBatchEvent<'_>,
+    ) -> Vec<Result<Completion, AssistantError>> {
+        let places: BTreeMap<RequestId, usize> = ids.iter().copied().zip(0..).collect();
+        let mut ended = BTreeMap::new();
+        while ended.len() < ids.len() {
+            for (id, update) in self.scheduler.step(&*self.clock) {
+                match update {
+                    Update::Event(event) => {
+                        if on_event(places[&id], &event).is_break() {
+                            self.scheduler.cancel(id);
+                        }
+                    }
+                    Update::Ended(how) => {
+                        ended.insert(id, how);
+                    }
+                }
+            }
+        }
+        ended.into_values().collect()
     }
 
     /// The tokens of a conversation, and how many of its messages were left out to leave room for
@@ -232,7 +219,7 @@ impl Assistant {
         let mut messages = conversation.messages.to_vec();
         loop {
             let shortened = Conversation { messages: &messages, ..conversation.clone() };
-            let tokens = self.template.encode(&self.tokenizer, &shortened)?;
+            let tokens = self.template.encode(self.tokenizer(), &shortened)?;
             let dropped = conversation.messages.len() - messages.len();
             if tokens.len() <= limit {
                 return Ok((tokens, dropped));
@@ -256,71 +243,8 @@ impl Assistant {
     /// [`AssistantError::ContextOverflow`], [`AssistantError::TokenOutsideVocabulary`], or the
     /// engine's.
     pub fn score(&mut self, tokens: &[TokenId]) -> Result<Vec<f64>, AssistantError> {
-        self.check_prompt(tokens)?;
-        let lease = self.slots.lease(&[]).expect("between answers all slots are free");
-        let scores = self.score_in(lease.slot, tokens);
-        self.slots.release(lease.slot);
-        scores
-    }
-
-    fn score_in(&mut self, slot: usize, tokens: &[TokenId]) -> Result<Vec<f64>, AssistantError> {
-        let vocab_size = self.config().vocab;
-        let mut scores = Vec::with_capacity(tokens.len());
-        // Every row returns its logits: few rows at a time, or they would fill the memory.
-        for start in (0..tokens.len() - 1).step_by(CHUNK_TOKENS) {
-            let end = (start + CHUNK_TOKENS).min(tokens.len() - 1);
-            let slot = Some(slot);
-            let row = |position| Row { token: tokens[position], slot, position, wanted: true };
-            let rows: Vec<Row> = (start..end).map(row).collect();
-            let logits = self.decoder.run(Pace::Reading, &rows)?;
-            let logits = logits.as_f32().expect("decoding programs return f32 logits");
-            let next = &tokens[start + 1..=end];
-            let rows = logits.chunks_exact(vocab_size).zip(next);
-            scores.extend(rows.map(|(row, &id)| logprobs(row, id, 0).logprob));
-        }
-        Ok(scores)
-    }
-
-    fn batch(&mut self, requests: Vec<Request>) -> Batch<'_> {
-        Batch::new(&mut self.decoder, &mut self.slots, &self.tokenizer, requests)
-    }
-
-    /// A request that can be run, with the model's own ends added.
-    fn checked(
-        &self,
-        prompt: Vec<TokenId>,
-        mut settings: Settings,
-    ) -> Result<Request, AssistantError> {
-        self.check_prompt(&prompt)?;
-        let vocab_size = self.config().vocab;
-        Sampler::new(&settings.sampling, &[], vocab_size)?;
-        StopMatcher::new(&settings.stop_strings)?;
-        if settings.max_tokens == 0 {
-            let expected = "at least 1".to_owned();
-            return Err(AssistantError::Option { name: "max_tokens", value: 0, expected });
-        }
-        if let Some(&id) = settings.stop_tokens.iter().find(|id| id.index() >= vocab_size) {
-            return Err(AssistantError::TokenOutsideVocabulary { id, vocab_size });
-        }
-        if !settings.ignore_end {
-            settings.stop_tokens.extend(&self.end_tokens);
-        }
-        Ok(Request { prompt, settings })
-    }
-
-    fn check_prompt(&self, prompt: &[TokenId]) -> Result<(), AssistantError> {
-        let (context, vocab_size) = (self.context(), self.config().vocab);
-        if prompt.is_empty() {
-            return Err(AssistantError::EmptyPrompt);
-        }
-        if prompt.len() > context {
-            let prompt_tokens = prompt.len();
-            return Err(AssistantError::ContextOverflow { prompt_tokens, limit: context, context });
-        }
-        match prompt.iter().find(|id| id.index() >= vocab_size) {
-            Some(&id) => Err(AssistantError::TokenOutsideVocabulary { id, vocab_size }),
-            None => Ok(()),
-        }
+        let settings = Settings { score_prompt: true, max_tokens: 0, ..Settings::default() };
+        Ok(self.generate(tokens, &settings, &mut ignore_events)?.prompt_logprobs)
     }
 }
 
@@ -332,7 +256,7 @@ fn oldest_exchange(messages: &[Message]) -> Option<std::ops::Range<usize>> {
     Some(start..start + 1 + length)
 }
 
-/// A listener that hears nothing and never breaks off.
-pub fn silent(_: Event<'_>) -> ControlFlow<()> {
+/// A listener that takes no notice and never breaks off.
+pub fn ignore_events(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

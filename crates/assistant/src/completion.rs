@@ -11,6 +11,8 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Most tokens of the answer; fewer when the context is full.
     pub max_tokens: usize,
+    /// Report log p of each token of the prompt but the first, and draw none: `max_tokens` is 0.
+    pub score_prompt: bool,
     /// The answer ends before the first of these strings.
     pub stop_strings: Vec<String>,
     /// The answer ends at the first of these tokens, which is not shown. The assistant adds those
@@ -28,6 +30,7 @@ impl Default for Settings {
         Settings {
             sampling: Sampling::greedy(),
             max_tokens: 256,
+            score_prompt: false,
             stop_strings: Vec::new(),
             stop_tokens: Vec::new(),
             ignore_end: false,
@@ -61,8 +64,8 @@ pub enum FinishReason {
 }
 
 /// News of an answer in the making.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event<'a> {
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
     /// The prompt is being read.
     Prompt {
         /// Tokens read, those still known from before included.
@@ -75,20 +78,20 @@ pub enum Event<'a> {
         /// The token.
         id: TokenId,
         /// Its log-probabilities when asked for.
-        logprobs: Option<&'a TokenLogprobs>,
+        logprobs: Option<TokenLogprobs>,
     },
     /// Text was added to the answer. All of it together is the answer's text.
-    Text(&'a str),
+    Text(String),
 }
 
 /// Hears the events of one answer; breaking off ends the answer there.
-pub type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
+pub type OnEvent<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
 
 /// Hears the events of several answers by the place of their request; breaking off ends that
 /// answer.
-pub type OnBatchEvent<'a> = &'a mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>;
+pub type OnBatchEvent<'a> = &'a mut dyn FnMut(usize, &Event) -> ControlFlow<()>;
 
-/// Where the time of an answer went. Wall-clock time; in a batch it is shared with others.
+/// Where the time of an answer went, by the clock of the caller; in a batch it is shared with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timings {
     /// Tokens of the prompt.
@@ -97,7 +100,7 @@ pub struct Timings {
     pub reused_tokens: usize,
     /// Tokens drawn.
     pub answer_tokens: usize,
-    /// From the request until a slot was free.
+    /// From the request until there were pages for it.
     pub queue_seconds: f64,
     /// From then to the first token.
     pub prefill_seconds: f64,
@@ -130,6 +133,8 @@ pub struct Completion {
     pub tokens: Vec<TokenId>,
     /// Log-probabilities of each token when asked for.
     pub logprobs: Vec<TokenLogprobs>,
+    /// log p of each token of the prompt but the first, given those before it, when asked for.
+    pub prompt_logprobs: Vec<f64>,
     /// Why it ended.
     pub finish: FinishReason,
     /// Where the time went.

@@ -1,15 +1,15 @@
-//! Runs the model over rows of tokens with KV caches. Programs have fixed sizes: one for each pair
-//! of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
-//! padding that touches no slot.
+//! Runs the model over rows of tokens with a paged KV cache. Programs have fixed sizes: one for each
+//! pair of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
+//! padding that touches no page.
 //!
 //! An engine may compute few rows by another kernel than many, and neighbouring queries of one
 //! sequence by another than single ones; each rounds in its own way. So that an answer depends on
 //! its request alone and not on its company:
 //! - prompts are always read by programs of many rows, drawn tokens by programs of few;
-//! - a prompt is read in chunks of [`CHUNK_TOKENS`] from its beginning, never split, and rows of
-//!   padding keep chunks apart, so that the queries beside a query are the same each time.
+//! - a prompt is read page by page from its beginning, never less than a page at once unless it
+//!   ends there, and a page is a multiple of what the engine attends to together.
 //!
-//! `tests/decoding.rs` checks it bit for bit.
+//! What the engine does by rows, it says in its facts. `tests/decoding.rs` checks it bit for bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,47 +19,73 @@ use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program, k
 
 use crate::{AssistantError, TokenId};
 
-/// Tokens of a prompt that are read side by side: with a row that sets them apart, a power of two.
-pub(crate) const CHUNK_TOKENS: usize = 31;
+/// Tokens of a page, unless the engine attends to more together.
+pub const PAGE_TOKENS: usize = 32;
 
-/// One token to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub token: TokenId,
-    /// `None` for padding.
-    pub slot: Option<usize>,
-    pub position: usize,
-    /// Whether the logits behind it are wanted.
-    pub wanted: bool,
+/// Some tokens of a sequence, to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'a> {
+    pub tokens: &'a [TokenId],
+    /// Position of the first.
+    pub start: usize,
+    /// Pages of the sequence.
+    pub pages: &'a [u32],
+    pub logits: Logits,
 }
 
-impl Row {
-    /// A row that reads nothing.
-    pub const PADDING: Row = Row { token: TokenId(0), slot: None, position: 0, wanted: false };
+/// Which logits of a span are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logits {
+    None,
+    /// Those after its last token.
+    Last,
+    All,
 }
 
 /// Which kind of program reads the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum Phase {
     /// Many rows, whatever their number: prompts.
-    Reading,
+    Prefill,
     /// At most [`Decoder::few_rows`]: the token just drawn of each sequence.
-    Drawing,
+    Decode,
 }
 
 /// Sizes of the cache and of the largest program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecoderSizes {
-    /// Sequences the cache holds.
-    pub slots: usize,
-    /// Tokens of each.
+    /// Pages of the cache.
+    pub pages: usize,
+    /// Tokens of a page.
+    pub page_tokens: usize,
+    /// Tokens of the longest sequence.
     pub context: usize,
-    /// Most tokens read in one run; a power of two, more than [`CHUNK_TOKENS`].
+    /// Most tokens read in one run; a power of two, no less than a page.
     pub rows: usize,
     /// Element type of the matrices.
     pub weights: DType,
     /// Element type of the cache.
     pub caches: DType,
+}
+
+impl DecoderSizes {
+    /// Pages of the longest sequence.
+    pub fn columns(&self) -> usize {
+        self.context.div_ceil(self.page_tokens)
+    }
+
+    /// The program that reads `tokens` tokens and returns the logits of `rows`.
+    fn spec(&self, tokens: usize, rows: usize) -> DecodingSpec {
+        DecodingSpec {
+            tokens,
+            rows,
+            pages: self.pages,
+            page: self.page_tokens,
+            columns: self.columns(),
+            weights: self.weights,
+            caches: self.caches,
+        }
+    }
 }
 
 /// The model on its engine, with the cache.
@@ -77,7 +103,7 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Takes the weights in `state` and puts empty caches beside them.
+    /// Takes the weights in `state` and adds empty caches.
     pub fn new(
         engine: Arc<dyn Engine>,
         config: LanguageConfig,
@@ -85,7 +111,7 @@ impl Decoder {
         sizes: DecoderSizes,
     ) -> Result<Self, AssistantError> {
         let mut placement = Placement(state.0.iter().map(|(n, b)| (n.clone(), b.device)).collect());
-        for (i, (name, ty)) in cache_types(&config, &spec(sizes, 1, 1)).into_iter().enumerate() {
+        for (i, (name, ty)) in cache_types(&config, &sizes.spec(1, 1)).into_iter().enumerate() {
             // The keys and values of a layer lie with the weights that make them.
             let device = placement.device(&key_weight(i / 2));
             state.insert(name.clone(), engine.upload_to(device, &Tensor::zeros(&ty))?);
@@ -114,49 +140,62 @@ impl Decoder {
         self.sizes
     }
 
-    pub fn engine(&self) -> &dyn Engine {
-        &*self.engine
-    }
-
     /// The weights, without the caches.
     pub fn into_state(mut self) -> Buffers {
-        for (name, _) in cache_types(&self.config, &spec(self.sizes, 1, 1)) {
+        for (name, _) in cache_types(&self.config, &self.sizes.spec(1, 1)) {
             self.state.0.remove(&name);
         }
         self.state
     }
 
-    /// Most rows that are drawn at once, and most logits that are returned at once: a power of two,
-    /// so that padding does not make few rows many.
+    /// Most rows that are drawn at once, and most last logits of prompts: a power of two, so that
+    /// padding does not make few rows many.
     pub fn few_rows(&self) -> usize {
         let few = self.few_rows.map_or(self.sizes.rows, |few| few.min(self.sizes.rows));
         1 << few.max(1).ilog2()
     }
 
-    /// Reads the rows, at most [`DecoderSizes::rows`] or [`Decoder::few_rows`] of them, and returns
-    /// the logits of those wanted, in order: f32 `[wanted or more, vocab]`.
-    pub fn run(&mut self, pace: Pace, rows: &[Row]) -> Result<Tensor, AssistantError> {
-        let wanted: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].wanted).collect();
+    /// Reads spans of different sequences, at most [`DecoderSizes::rows`] or
+    /// [`Decoder::few_rows`] tokens together, and returns the logits wanted, in order: f32
+    /// `[wanted or more, vocab]`.
+    pub fn run(&mut self, phase: Phase, spans: &[Span<'_>]) -> Result<Tensor, AssistantError> {
+        let (mut tokens, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut table, mut wanted) = (Vec::new(), Vec::new());
+        let columns = self.sizes.columns();
+        // Ids, pages and positions are below 2³¹ in every valid configuration.
+        for (sequence, span) in spans.iter().enumerate() {
+            let (first, count) = (tokens.len() as i32, span.tokens.len());
+            tokens.extend(span.tokens.iter().map(|id| id.0 as i32));
+            sequences.extend(std::iter::repeat_n(sequence as i32, count));
+            positions.extend((span.start..span.start + count).map(|position| position as i32));
+            table.extend(span.pages.iter().map(|&page| page as i32));
+            table.resize((sequence + 1) * columns, 0);
+            let end = first + count as i32;
+            match span.logits {
+                Logits::None => {}
+                Logits::Last => wanted.push(end - 1),
+                Logits::All => wanted.extend(first..end),
+            }
+        }
         let many = self.few_rows.map_or(1, |few| (few + 1).next_power_of_two());
-        let least = if pace == Pace::Reading { many } else { 1 };
-        let count = rows.len().next_power_of_two().max(least);
+        let least = if phase == Phase::Prefill { many } else { 1 };
+        let rows = tokens.len().next_power_of_two().max(least);
         let returned = wanted.len().next_power_of_two();
-        let padding = std::iter::repeat_n(Row::PADDING, count - rows.len());
-        let rows: Vec<Row> = rows.iter().copied().chain(padding).collect();
-        // Ids, slots and positions are below 2³¹ in every valid configuration.
-        let column =
-            |value: fn(&Row) -> i32| Tensor::i32([count], rows.iter().map(value).collect());
-        let mut last: Vec<i32> = wanted.iter().map(|&row| row as i32).collect();
-        last.resize(returned, 0);
+        tokens.resize(rows, 0);
+        sequences.resize(rows, -1);
+        positions.resize(rows, 0);
+        table.resize(rows * columns, 0);
+        wanted.resize(returned, 0);
         let data = [
-            ("tokens", column(|row| row.token.0 as i32)?),
-            ("slots", column(|row| row.slot.map_or(-1, |slot| slot as i32))?),
-            ("positions", column(|row| row.position as i32)?),
-            ("rows", Tensor::i32([returned], last)?),
+            ("tokens", Tensor::i32([rows], tokens)?),
+            ("sequences", Tensor::i32([rows], sequences)?),
+            ("positions", Tensor::i32([rows], positions)?),
+            ("table", Tensor::i32([rows, columns], table)?),
+            ("rows", Tensor::i32([returned], wanted)?),
         ];
         let data: Vec<(&str, &Tensor)> = data.iter().map(|(name, t)| (*name, t)).collect();
-        self.program(count, returned)?;
-        let program = self.programs.get_mut(&(count, returned)).expect("made in the line above");
+        self.program(rows, returned)?;
+        let program = self.programs.get_mut(&(rows, returned)).expect("made in the line above");
         let mut outputs = program.run(&mut self.state, &data)?.outputs()?;
         Ok(outputs.remove("logits").expect("decoding programs return logits"))
     }
@@ -164,21 +203,10 @@ impl Decoder {
     /// Compiles a program unless it is there.
     fn program(&mut self, rows: usize, returned: usize) -> Result<(), AssistantError> {
         if !self.programs.contains_key(&(rows, returned)) {
-            let program = decoding_program(&self.config, &spec(self.sizes, rows, returned))?;
-            self.programs.insert((rows, returned), self.engine.compile(&program, &self.options)?);
+            let program = decoding_program(&self.config, &self.sizes.spec(rows, returned))?;
+            let compiled = self.engine.compile(&program, &self.options)?;
+            self.programs.insert((rows, returned), compiled);
         }
         Ok(())
-    }
-}
-
-/// The program that reads `rows` tokens and returns the logits of `returned`.
-fn spec(sizes: DecoderSizes, rows: usize, returned: usize) -> DecodingSpec {
-    DecodingSpec {
-        tokens: rows,
-        rows: returned,
-        slots: sizes.slots,
-        max_time: sizes.context,
-        weights: sizes.weights,
-        caches: sizes.caches,
     }
 }

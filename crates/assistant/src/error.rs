@@ -59,7 +59,7 @@ pub enum AssistantError {
         prompt_tokens: usize,
         /// Tokens that would fit.
         limit: usize,
-        /// Tokens of a slot.
+        /// Tokens of a conversation.
         context: usize,
     },
     /// One request of a batch is wrong; none was run.

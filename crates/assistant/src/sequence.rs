@@ -1,27 +1,27 @@
 //! One answer in the making: its tokens, its text, and the moment it ends. Given logits, it takes
-//! the next token; it does not run the model.
+//! the next token; it does not run the model and reads no clock.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::Duration;
 
 use stoa_tokens::{Tokenizer, Utf8Assembler};
 
-use crate::completion::{Completion, Event, FinishReason, OnEvent, Settings, Timings};
-use crate::decoder::{CHUNK_TOKENS, Row};
+use crate::completion::{Completion, Event, FinishReason, Request, Settings, Timings};
+use crate::decoder::{Logits, Span};
+use crate::pages::Lease;
 use crate::sampling::logprobs;
-use crate::slots::Lease;
 use crate::stop::StopMatcher;
-use crate::{AssistantError, Sampler, TokenId, TokenLogprobs};
+use crate::{AssistantError, RequestId, Sampler, TokenId, TokenLogprobs};
 
-/// A request that is being answered.
+/// A request that waits or is being answered.
 pub(crate) struct Sequence {
-    /// Place of the request among those given.
-    pub index: usize,
-    pub lease: Lease,
+    pub id: RequestId,
+    /// Its pages once it is admitted.
+    pub lease: Option<Lease>,
     /// Prompt and answer.
-    pub tokens: Vec<TokenId>,
-    /// Tokens that the slot holds: whole chunks while the prompt is read.
-    pub cached: usize,
+    tokens: Vec<TokenId>,
+    /// Tokens whose keys and values the pages hold.
+    cached: usize,
     prompt_tokens: usize,
     settings: Settings,
     sampler: Sampler,
@@ -29,29 +29,31 @@ pub(crate) struct Sequence {
     stops: StopMatcher,
     text: String,
     logprobs: Vec<TokenLogprobs>,
-    clock: Clock,
+    prompt_logprobs: Vec<f64>,
+    times: Times,
 }
 
 /// When what happened.
-struct Clock {
-    asked: Instant,
-    admitted: Instant,
-    first_token: Option<Instant>,
+#[derive(Clone, Copy)]
+struct Times {
+    submitted: Duration,
+    admitted: Option<Duration>,
+    first_token: Option<Duration>,
 }
 
 impl Sequence {
+    /// A request whose prompt has been checked.
     pub fn new(
-        index: usize,
-        lease: Lease,
-        prompt: Vec<TokenId>,
-        settings: Settings,
+        id: RequestId,
+        request: Request,
         vocab_size: usize,
-        asked: Instant,
+        now: Duration,
     ) -> Result<Self, AssistantError> {
+        let Request { prompt, settings } = request;
         Ok(Sequence {
-            index,
-            lease,
-            cached: lease.reused,
+            id,
+            lease: None,
+            cached: 0,
             prompt_tokens: prompt.len(),
             sampler: Sampler::new(&settings.sampling, &prompt, vocab_size)?,
             stops: StopMatcher::new(&settings.stop_strings)?,
@@ -60,46 +62,76 @@ impl Sequence {
             assembler: Utf8Assembler::default(),
             text: String::new(),
             logprobs: Vec::new(),
-            clock: Clock { asked, admitted: Instant::now(), first_token: None },
+            prompt_logprobs: Vec::new(),
+            times: Times { submitted: now, admitted: None, first_token: None },
         })
     }
 
-    /// Tokens that the model has not read yet.
-    pub fn pending(&self) -> usize {
-        self.tokens.len() - self.cached
+    pub fn prompt(&self) -> &[TokenId] {
+        &self.tokens[..self.prompt_tokens]
+    }
+
+    /// Tokens that it may come to, if the context holds as many.
+    pub fn longest(&self) -> usize {
+        self.prompt_tokens.saturating_add(self.settings.max_tokens)
+    }
+
+    /// Whether its prompt is scored and nothing is drawn.
+    pub fn scores(&self) -> bool {
+        self.settings.score_prompt
+    }
+
+    /// Takes its pages.
+    pub fn admit(&mut self, lease: Lease, now: Duration) {
+        self.cached = lease.reused;
+        self.lease = Some(lease);
+        self.times.admitted = Some(now);
+    }
+
+    /// Tokens of the prompt that are still to be read. The last token of a prompt that is only
+    /// scored is not: what follows it is not asked for.
+    pub fn unread(&self) -> Range<usize> {
+        self.cached..self.prompt_tokens - usize::from(self.scores())
     }
 
     /// Whether the prompt is still being read.
     pub fn reads_prompt(&self) -> bool {
-        self.cached < self.prompt_tokens
+        self.scores() || self.cached < self.prompt_tokens
     }
 
-    /// The chunks of the prompt that are not read yet.
-    pub fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let end = self.prompt_tokens;
-        (self.cached..end).step_by(CHUNK_TOKENS).map(move |at| at..end.min(at + CHUNK_TOKENS))
+    /// The token just drawn.
+    pub fn drawn(&self) -> Range<usize> {
+        self.cached..self.tokens.len()
     }
 
-    /// The row that reads the token at a position.
-    pub fn row(&self, position: usize) -> Row {
-        Row {
-            token: self.tokens[position],
-            slot: Some(self.lease.slot),
-            position,
-            wanted: position + 1 == self.tokens.len(),
-        }
+    /// What reads the tokens at these positions.
+    pub fn span(&self, positions: Range<usize>) -> Span<'_> {
+        let pages = self.lease.as_ref().map_or(&[][..], |lease| &lease.pages);
+        let logits = if self.scores() {
+            Logits::All
+        } else if positions.end == self.tokens.len() {
+            Logits::Last
+        } else {
+            Logits::None
+        };
+        Span { tokens: &self.tokens[positions.clone()], start: positions.start, pages, logits }
     }
 
-    /// Notes that the model has read the next `count` tokens, and returns them.
-    pub fn read(&mut self, count: usize) -> &[TokenId] {
-        let start = self.cached;
-        self.cached += count;
-        &self.tokens[start..self.cached]
+    /// Notes that the model has read up to a position.
+    pub fn read(&mut self, end: usize) {
+        self.cached = end;
     }
 
-    /// What to tell of the prompt's reading.
-    pub fn progress(&self) -> Event<'static> {
+    /// What is reported while the prompt is read.
+    pub fn progress(&self) -> Event {
         Event::Prompt { done: self.cached.min(self.prompt_tokens), total: self.prompt_tokens }
+    }
+
+    /// Takes log p of the prompt's tokens after those just read, from their logits.
+    pub fn score(&mut self, logits: &[f32], vocab_size: usize) {
+        let next = &self.tokens[self.prompt_logprobs.len() + 1..];
+        let rows = logits.chunks_exact(vocab_size).zip(next);
+        self.prompt_logprobs.extend(rows.map(|(row, &id)| logprobs(row, id, 0).logprob));
     }
 
     /// Draws the next token from its logits. Gives the reason when it was the last.
@@ -108,14 +140,15 @@ impl Sequence {
         logits: &mut [f32],
         tokenizer: &Tokenizer,
         context: usize,
-        on_event: OnEvent<'_>,
+        now: Duration,
+        events: &mut Vec<Event>,
     ) -> Result<Option<FinishReason>, AssistantError> {
         let raw = self.settings.logprobs.map(|_| logits.to_vec());
         let id = self.sampler.draw(logits)?;
-        self.clock.first_token.get_or_insert_with(Instant::now);
+        self.times.first_token.get_or_insert(now);
         self.tokens.push(id);
         let reported = self.settings.logprobs.zip(raw).map(|(top, raw)| logprobs(&raw, id, top));
-        let mut stopped = on_event(Event::Token { id, logprobs: reported.as_ref() }).is_break();
+        events.push(Event::Token { id, logprobs: reported.clone() });
         self.logprobs.extend(reported);
         if self.settings.stop_tokens.contains(&id) {
             return Ok(Some(FinishReason::StopToken(id)));
@@ -123,15 +156,13 @@ impl Sequence {
         if !tokenizer.is_special(id) {
             let text = self.assembler.push(tokenizer.token_bytes(id).unwrap_or_default());
             let released = self.stops.push(&text);
-            stopped |= self.add_text(&released.text, on_event);
+            self.add_text(released.text, events);
             if let Some(stop) = released.stop {
                 return Ok(Some(FinishReason::StopString(stop)));
             }
         }
         let answer_tokens = self.tokens.len() - self.prompt_tokens;
-        Ok(if stopped {
-            Some(FinishReason::Cancelled)
-        } else if answer_tokens >= self.settings.max_tokens {
+        Ok(if answer_tokens >= self.settings.max_tokens {
             Some(FinishReason::MaxTokens)
         } else if self.tokens.len() > context {
             // The token just drawn has no place left, so nothing can follow it.
@@ -141,43 +172,53 @@ impl Sequence {
         })
     }
 
-    /// Ends the answer.
-    pub fn finish(mut self, mut reason: FinishReason, on_event: OnEvent<'_>) -> Completion {
-        let ended = Instant::now();
+    /// Ends the answer, of whose prompt `reused_tokens` were not read again.
+    pub fn finish(
+        mut self,
+        mut reason: FinishReason,
+        reused_tokens: usize,
+        now: Duration,
+        events: &mut Vec<Event>,
+    ) -> Completion {
         if !matches!(reason, FinishReason::StopString(_)) {
             let rest = std::mem::take(&mut self.assembler).finish();
             let released = self.stops.push(&rest);
-            self.add_text(&released.text, on_event);
+            self.add_text(released.text, events);
             match released.stop {
                 Some(stop) => reason = FinishReason::StopString(stop),
                 None => {
                     let withheld = self.stops.finish();
-                    self.add_text(&withheld, on_event);
+                    self.add_text(withheld, events);
                 }
             }
         }
-        let first_token = self.clock.first_token.unwrap_or(ended);
-        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        let Times { submitted, admitted, first_token } = self.times;
+        let admitted = admitted.unwrap_or(now);
+        let first_token = first_token.unwrap_or(now);
+        let seconds = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
         Completion {
             text: self.text,
             timings: Timings {
                 prompt_tokens: self.prompt_tokens,
-                reused_tokens: self.lease.reused,
+                reused_tokens,
                 answer_tokens: self.tokens.len() - self.prompt_tokens,
-                queue_seconds: seconds(self.clock.asked, self.clock.admitted),
-                prefill_seconds: seconds(self.clock.admitted, first_token),
-                decode_seconds: seconds(first_token, ended),
+                queue_seconds: seconds(submitted, admitted),
+                prefill_seconds: seconds(admitted, first_token),
+                decode_seconds: seconds(first_token, now),
             },
             tokens: self.tokens.split_off(self.prompt_tokens),
             logprobs: self.logprobs,
+            prompt_logprobs: self.prompt_logprobs,
             finish: reason,
             dropped_messages: 0,
         }
     }
 
-    /// Appends to the text and says so; whether the listener breaks off.
-    fn add_text(&mut self, text: &str, on_event: OnEvent<'_>) -> bool {
-        self.text.push_str(text);
-        !text.is_empty() && on_event(Event::Text(text)).is_break()
+    /// Appends to the text and reports it.
+    fn add_text(&mut self, text: String, events: &mut Vec<Event>) {
+        self.text.push_str(&text);
+        if !text.is_empty() {
+            events.push(Event::Text(text));
+        }
     }
 }

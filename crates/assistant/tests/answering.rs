@@ -11,12 +11,12 @@ use std::ops::ControlFlow;
 
 use stoa_assistant::{
     Assistant, AssistantError, AssistantOptions, AssistantParts, Completion, Event, FinishReason,
-    Overflow, Request, Sampling, Settings, TokenId, silent,
+    Overflow, Request, Sampling, SchedulerOptions, Settings, TokenId, ignore_events,
 };
 use stoa_dialogue::{ChatTemplate, Conversation, LocalTime, Message};
 use stoa_graph::{Buffers, DType, Tensor};
 use stoa_models::{save, to_hugging_face, upload};
-use tiny::{VOCAB, assistant, grouped, native, plain, prompt, requests, sampled};
+use tiny::{VOCAB, assistant, grouped, native, plain, prompt, requests, sampled, sized};
 
 fn small() -> Assistant {
     assistant(native(2), grouped(), AssistantOptions::default())
@@ -31,9 +31,9 @@ fn heard(
     let (mut ids, mut text) = (Vec::new(), String::new());
     let completion = assistant.generate(prompt, settings, &mut |event| {
         match event {
-            Event::Token { id, .. } => ids.push(id),
+            Event::Token { id, .. } => ids.push(*id),
             Event::Text(piece) => text.push_str(piece),
-            Event::Prompt { done, total } => assert!(done <= total && total == prompt.len()),
+            Event::Prompt { done, total } => assert!(done <= total && *total == prompt.len()),
         }
         ControlFlow::Continue(())
     });
@@ -128,7 +128,8 @@ fn a_listener_ends_the_answer_and_the_next_is_as_if_it_had_not_been() {
 
 #[test]
 fn an_answer_ends_with_the_context() {
-    let options = AssistantOptions { context: Some(12), ..AssistantOptions::default() };
+    let mut options = AssistantOptions::default();
+    options.scheduler.context = Some(12);
     let mut assistant = assistant(native(1), plain(), options);
     let settings = sampled(1, 100);
     // The last token has no place of its own: it is drawn and never read.
@@ -136,13 +137,13 @@ fn an_answer_ends_with_the_context() {
     assert_eq!((full.tokens.len(), full.finish), (3, FinishReason::ContextFull));
     let brim = heard(&mut assistant, &prompt(1, 12), &settings).0;
     assert_eq!((brim.tokens.len(), brim.finish), (1, FinishReason::ContextFull));
-    let error = assistant.generate(&prompt(1, 13), &settings, &mut silent).unwrap_err();
+    let error = assistant.generate(&prompt(1, 13), &settings, &mut ignore_events).unwrap_err();
     assert!(error.to_string().contains("13 tokens, and at most 12"), "{error}");
 }
 
 #[test]
 fn a_batch_hears_each_request_by_its_place_and_ends_those_that_ask() {
-    let options = AssistantOptions { slots: 3, rows: 32, ..AssistantOptions::default() };
+    let options = sized(Some(9), 32);
     let mut assistant = assistant(native(2), plain(), options);
     let requests = requests(10);
     let mut texts = vec![String::new(); requests.len()];
@@ -164,14 +165,14 @@ fn a_batch_hears_each_request_by_its_place_and_ends_those_that_ask() {
         assert_eq!((tokens, finish), expected, "request {index}");
         assert_eq!(completion.text, texts[index]);
     }
-    assert!(assistant.generate_batch(&[], &mut |_, e| silent(e)).unwrap().is_empty());
+    assert!(assistant.generate_batch(&[], &mut |_, e| ignore_events(e)).unwrap().is_empty());
 }
 
 #[test]
 fn requests_that_make_no_sense_are_refused_before_anything_runs() {
     let mut assistant = small();
     let mut refused = |prompt: Vec<TokenId>, settings: Settings| {
-        assistant.generate(&prompt, &settings, &mut silent).unwrap_err().to_string()
+        assistant.generate(&prompt, &settings, &mut ignore_events).unwrap_err().to_string()
     };
     assert!(refused(vec![], Settings::default()).contains("empty"));
     assert!(refused(vec![TokenId(VOCAB as u32)], Settings::default()).contains("token 300"));
@@ -194,7 +195,7 @@ fn requests_that_make_no_sense_are_refused_before_anything_runs() {
 
 #[test]
 fn options_that_make_no_sense_are_refused_by_name() {
-    let refused = |options: AssistantOptions| {
+    let refused = |scheduler: SchedulerOptions| {
         let engine = native(1);
         let mut state = Buffers::new();
         upload(&*engine, &tiny::weights(&plain(), 5), &mut state).unwrap();
@@ -206,15 +207,16 @@ fn options_that_make_no_sense_are_refused_by_name() {
             template: ChatTemplate::chatml(),
             end_tokens: vec![],
         };
+        let options = AssistantOptions { scheduler, ..AssistantOptions::default() };
         Assistant::new(parts, options).err().map(|e| e.to_string()).unwrap_or_default()
     };
-    let base = AssistantOptions::default();
+    let base = SchedulerOptions::default();
     assert_eq!(refused(base), "");
-    assert!(refused(AssistantOptions { rows: 48, ..base }).contains("rows is 48"));
-    assert!(refused(AssistantOptions { rows: 16, ..base }).contains("rows is 16"));
-    assert!(refused(AssistantOptions { slots: 0, ..base }).contains("slots is 0"));
-    assert!(refused(AssistantOptions { context: Some(97), ..base }).contains("context is 97"));
-    assert!(refused(AssistantOptions { context: Some(1), ..base }).contains("context is 1"));
+    assert!(refused(SchedulerOptions { rows: 48, ..base }).contains("rows is 48"));
+    assert!(refused(SchedulerOptions { rows: 16, ..base }).contains("rows is 16"));
+    assert!(refused(SchedulerOptions { pages: Some(2), ..base }).contains("pages is 2"));
+    assert!(refused(SchedulerOptions { context: Some(97), ..base }).contains("context is 97"));
+    assert!(refused(SchedulerOptions { context: Some(1), ..base }).contains("context is 1"));
 }
 
 #[test]
@@ -235,9 +237,9 @@ fn damaged_weights_are_an_error_and_the_cache_forgets() {
         end_tokens: vec![],
     };
     let mut assistant = Assistant::new(parts, AssistantOptions::default()).unwrap();
-    for _ in 0..6 {
-        // More often than there are slots: a failed answer gives its slot back.
-        let error = assistant.generate(&prompt(1, 5), &Settings::default(), &mut silent);
+    for _ in 0..20 {
+        // More often than there are pages: a failed answer gives its pages back.
+        let error = assistant.generate(&prompt(1, 5), &Settings::default(), &mut ignore_events);
         assert!(matches!(error, Err(AssistantError::Logit { .. })), "{error:?}");
     }
 }
@@ -253,7 +255,7 @@ fn long_conversations_are_refused_or_lose_their_oldest_exchanges() {
     messages.extend((0..6).flat_map(turn));
     messages.push(Message::user("last question"));
     let conversation = Conversation::new(&messages, NOW);
-    let options = AssistantOptions { context: Some(96), ..AssistantOptions::default() };
+    let options = AssistantOptions::default();
     let error = assistant(native(1), plain(), options).prompt(&conversation, 20).unwrap_err();
     assert!(matches!(error, AssistantError::ContextOverflow { context: 96, .. }), "{error}");
     let options = AssistantOptions { overflow: Overflow::DropOldest, ..options };
@@ -269,7 +271,7 @@ fn long_conversations_are_refused_or_lose_their_oldest_exchanges() {
     let more = dropping.template().encode(dropping.tokenizer(), &Conversation::new(&more, NOW));
     assert!(more.unwrap().len() > 76);
     let settings = Settings { max_tokens: 20, ..Settings::default() };
-    let answer = dropping.chat(&conversation, &settings, &mut silent).unwrap();
+    let answer = dropping.chat(&conversation, &settings, &mut ignore_events).unwrap();
     assert_eq!(answer.dropped_messages, dropped);
     let lone = [Message::user("x".repeat(200))];
     let error = dropping.prompt(&Conversation::new(&lone, NOW), 20).unwrap_err();
@@ -304,8 +306,11 @@ fn a_model_directory_answers_as_its_parts_do() {
     assert_eq!(tokens[0], special("<|endoftext|>"));
     let mut made = assistant(native(2), config, AssistantOptions::default());
     let settings = sampled(1, 9);
-    let answer = loaded.generate(&tokens, &settings, &mut silent).unwrap();
-    assert_eq!(answer.tokens, made.generate(&tokens, &settings, &mut silent).unwrap().tokens);
+    let answer = loaded.generate(&tokens, &settings, &mut ignore_events).unwrap();
+    assert_eq!(
+        answer.tokens,
+        made.generate(&tokens, &settings, &mut ignore_events).unwrap().tokens
+    );
 
     // `chat_template.jinja` wins; weights may be kept in half precision.
     std::fs::write(path.join("chat_template.jinja"), "{{ eos_token }}").unwrap();
@@ -342,7 +347,7 @@ fn the_same_seed_gives_the_same_text_and_another_seed_another() {
         let sampling = Sampling { seed, ..Sampling::default() };
         let settings = Settings { sampling, ignore_end: true, ..Settings::default() };
         let settings = Settings { max_tokens: 12, ..settings };
-        assistant.generate(&prompt(1, 8), &settings, &mut silent).unwrap().tokens
+        assistant.generate(&prompt(1, 8), &settings, &mut ignore_events).unwrap().tokens
     };
     let (one, two) = (text(1), text(2));
     assert_eq!(one, text(1));

@@ -11,15 +11,16 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, Completion, FinishReason, Request, Sampler,
-    Sampling, Settings, Timings, TokenId, silent,
+    Assistant, AssistantOptions, AssistantParts, Completion, FinishReason, PAGE_TOKENS, Request,
+    Sampler, Sampling, Settings, Timings, TokenId, ignore_events,
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
 use stoa_graph::{Buffers, DType, DeviceId, Engine, Placement, Tensor};
 use stoa_models::{LanguageConfig, TrainingShape, evaluation_program, parameters, upload};
 use tiny::{
-    VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, squared,
+    VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, sized,
+    squared,
 };
 
 fn engines() -> [Arc<dyn Engine>; 2] {
@@ -61,7 +62,7 @@ fn scores_are_those_of_the_full_forward_pass() {
     for engine in engines() {
         for config in [plain(), grouped(), squared()] {
             let tokens = prompt(1, 41);
-            let options = AssistantOptions { slots: 2, rows: 32, ..AssistantOptions::default() };
+            let options = sized(Some(6), 32);
             let scores = assistant(Arc::clone(&engine), config.clone(), options).score(&tokens);
             let ids = as_i32(&tokens);
             let full = full_forward(&*engine, &config, &[ids[..40].to_vec()], &[ids[1..].to_vec()]);
@@ -82,7 +83,7 @@ fn greedy_tokens_are_those_of_the_full_forward_pass() {
         let mut assistant = assistant(Arc::clone(&engine), config.clone(), Default::default());
         let start = prompt(3, 9);
         let settings = Settings { max_tokens: STEPS, ignore_end: true, ..Settings::default() };
-        let answer = assistant.generate(&start, &settings, &mut silent).unwrap();
+        let answer = assistant.generate(&start, &settings, &mut ignore_events).unwrap();
         let mut tokens = as_i32(&start);
         for step in 0..STEPS {
             let time = tokens.len();
@@ -103,26 +104,28 @@ fn comparable(mut completion: Completion) -> Completion {
     completion
 }
 
-/// Text, ids and log-probabilities bit for bit, whatever the threads, the sizes of slots and
+/// Text, ids and log-probabilities bit for bit, whatever the threads, the numbers of pages and
 /// runs, and the company.
 #[test]
 fn an_answer_depends_on_its_request_alone() {
     let requests = requests(12);
     for config in [plain(), grouped(), squared()] {
         let mut expected: Option<Vec<Completion>> = None;
-        for (threads, slots, rows) in
-            [(1, 1, 32), (1, 5, 64), (2, 12, 512), (3, 3, 128), (2, 12, 32)]
+        for (threads, pages, rows) in
+            [(1, 3, 32), (1, 15, 64), (2, 36, 512), (3, 9, 128), (2, 36, 32)]
         {
-            let options = AssistantOptions { slots, rows, ..AssistantOptions::default() };
+            let options = sized(Some(pages), rows);
             let mut assistant = assistant(native(threads), config.clone(), options);
-            let answers = assistant.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+            let answers =
+                assistant.generate_batch(&requests, &mut |_, e| ignore_events(e)).unwrap();
             let answers: Vec<_> = answers.into_iter().map(comparable).collect();
             let expected = expected.get_or_insert_with(|| answers.clone());
-            assert_eq!(&answers, expected, "{threads} threads, {slots} slots, {rows} rows");
+            assert_eq!(&answers, expected, "{threads} threads, {pages} pages, {rows} rows");
         }
         let mut alone = assistant(native(2), config, AssistantOptions::default());
         for (request, expected) in requests.iter().zip(expected.unwrap()) {
-            let answer = alone.generate(&request.prompt, &request.settings, &mut silent).unwrap();
+            let answer =
+                alone.generate(&request.prompt, &request.settings, &mut ignore_events).unwrap();
             assert_eq!(comparable(answer), expected);
         }
     }
@@ -133,17 +136,17 @@ fn two_devices_and_deferred_results_change_no_answer() {
     let requests = requests(3);
     let far = DeviceId(1);
     for config in [plain(), grouped()] {
-        let options = AssistantOptions { rows: 32, ..AssistantOptions::default() };
+        let options = sized(None, 32);
         let reference = Arc::new(ReferenceEngine::new(Rounding::Declared));
         let mut one = assistant(reference, config.clone(), options);
-        let expected = one.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+        let expected = one.generate_batch(&requests, &mut |_, e| ignore_events(e)).unwrap();
 
         let second_layer = |name: &String| name.starts_with("model.layers.1.");
         let names = parameters(&config).into_iter().map(|p| p.name).filter(second_layer);
         let placement = Placement(names.map(|name| (name, far)).collect());
         let engine = DeferredEngine::new(2, Rounding::Declared);
         let mut two = assistant_on(Arc::new(engine.clone()), &placement, config, options);
-        let answers = two.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+        let answers = two.generate_batch(&requests, &mut |_, e| ignore_events(e)).unwrap();
         for (answer, expected) in answers.into_iter().zip(expected) {
             assert_eq!(comparable(answer), comparable(expected));
         }
@@ -160,31 +163,32 @@ fn a_conversation_is_read_only_from_where_it_goes_on() {
     let settings = sampled(4, 6);
     let first = prompt(1, 40);
     let mut kept = assistant(native(2), grouped(), AssistantOptions::default());
-    let answer = kept.generate(&first, &settings, &mut silent).unwrap();
+    let answer = kept.generate(&first, &settings, &mut ignore_events).unwrap();
     assert_eq!(answer.timings.reused_tokens, 0);
     let second = [&first[..], &answer.tokens, &prompt(2, 7)].concat();
-    // Another conversation in between takes another slot.
-    kept.generate(&prompt(8, 15), &settings, &mut silent).unwrap();
-    let warm = kept.generate(&second, &settings, &mut silent).unwrap();
-    // The whole chunks of the first prompt.
-    assert_eq!(warm.timings.reused_tokens, 31);
+    // Another conversation in between takes other pages.
+    kept.generate(&prompt(8, 15), &settings, &mut ignore_events).unwrap();
+    let warm = kept.generate(&second, &settings, &mut ignore_events).unwrap();
+    // The whole pages of the first prompt.
+    assert_eq!(warm.timings.reused_tokens, PAGE_TOKENS);
     let cold = assistant(native(2), grouped(), AssistantOptions::default())
-        .generate(&second, &settings, &mut silent)
+        .generate(&second, &settings, &mut ignore_events)
         .unwrap();
     assert_eq!(cold.timings.reused_tokens, 0);
     assert_eq!(comparable(warm), comparable(cold));
-    // Scoring in between writes over a slot and says so.
+    // Scoring in between takes pages of its own.
     let scores = kept.score(&second).unwrap();
-    let again = kept.generate(&second, &settings, &mut silent).unwrap();
+    let again = kept.generate(&second, &settings, &mut ignore_events).unwrap();
     assert_eq!(scores.len(), 52);
-    assert_eq!(again.tokens, kept.generate(&second, &settings, &mut silent).unwrap().tokens);
+    assert_eq!(again.tokens, kept.generate(&second, &settings, &mut ignore_events).unwrap().tokens);
 }
 
 #[test]
 fn caches_and_weights_in_half_precision_give_nearby_scores() {
     let tokens = prompt(1, 30);
     let exact = assistant(native(2), plain(), AssistantOptions::default()).score(&tokens).unwrap();
-    let options = AssistantOptions { caches: DType::BF16, ..AssistantOptions::default() };
+    let mut options = AssistantOptions::default();
+    options.scheduler.caches = DType::BF16;
     let rounded = assistant(native(2), plain(), options).score(&tokens).unwrap();
     assert_ne!(exact, rounded);
     let mean = exact.iter().zip(&rounded).map(|(a, b)| (a - b).abs()).sum::<f64>() / 29.0;
@@ -239,7 +243,7 @@ fn transformers_continues_a_checkpoint_with_the_same_tokens() {
         },
     });
     let requests: Vec<Request> = requests.collect();
-    let answers = assistant.generate_batch(&requests, &mut |_, e| silent(e)).unwrap();
+    let answers = assistant.generate_batch(&requests, &mut |_, e| ignore_events(e)).unwrap();
     for (case, answer) in cases.iter().zip(answers) {
         assert_eq!(answer.tokens, ids(&case.ids), "{case:?}");
         assert_eq!(answer.finish, FinishReason::MaxTokens);

@@ -14,6 +14,17 @@ pub struct Builder {
     pub(crate) program: Program,
 }
 
+/// Where tokens lie in paged caches: inputs of [`Op::KvAppend`] and [`Op::CachedAttention`].
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// Pages of each sequence, i32 [m, k].
+    pub table: ValueId,
+    /// Sequence of each token, a row of the table, i32 \[n\].
+    pub sequences: ValueId,
+    /// Position of each token in its sequence, i32 \[n\].
+    pub positions: ValueId,
+}
+
 impl Builder {
     /// An empty program.
     pub fn new() -> Self {
@@ -287,14 +298,9 @@ impl Builder {
     }
 
     /// See [`Op::KvAppend`].
-    pub fn kv_append(
-        &mut self,
-        cache: ValueId,
-        new: ValueId,
-        slots: ValueId,
-        positions: ValueId,
-    ) -> Result<ValueId> {
-        self.one(Op::KvAppend, &[cache, new, slots, positions])
+    pub fn kv_append(&mut self, cache: ValueId, new: ValueId, places: Places) -> Result<ValueId> {
+        let Places { table, sequences, positions } = places;
+        self.one(Op::KvAppend, &[cache, new, table, sequences, positions])
     }
 
     /// See [`Op::CachedAttention`].
@@ -302,10 +308,10 @@ impl Builder {
         &mut self,
         q: ValueId,
         caches: (ValueId, ValueId),
-        slots: ValueId,
-        positions: ValueId,
+        places: Places,
         spec: AttentionSpec,
     ) -> Result<ValueId> {
-        self.one(Op::CachedAttention(spec), &[q, caches.0, caches.1, slots, positions])
+        let Places { table, sequences, positions } = places;
+        self.one(Op::CachedAttention(spec), &[q, caches.0, caches.1, table, sequences, positions])
     }
 }

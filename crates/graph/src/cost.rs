@@ -77,7 +77,8 @@ fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
             attention_pairs(spec, inputs[0].shape[0]) * 10 * spec.head_dim as u128
         }
         Op::CachedAttention(spec) => {
-            let keys = inputs[1].shape[1].min(spec.window.unwrap_or(usize::MAX));
+            let longest = inputs[3].shape[1].saturating_mul(inputs[1].shape[2]);
+            let keys = longest.min(spec.window.unwrap_or(usize::MAX));
             4 * inputs[0].elements() as u128 * keys as u128
         }
         Op::GatherBackward { .. } => inputs[1].elements() as u128,

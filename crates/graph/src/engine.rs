@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{Buffer, Buffers, DType, DeviceId, GraphError, Pending, Program, Tensor};
 
 /// What is known of an engine and its machine without running anything.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineFacts {
     /// Name and hardware, for reports: `native (avx512, 2 threads)`.
     pub name: String,
@@ -20,6 +20,9 @@ pub struct EngineFacts {
     /// Rows up to which products go by another kernel than above. A row's result has the same bits
     /// at every number of rows on one side of this border. `None`: at every number of rows.
     pub few_rows: Option<usize>,
+    /// Cached attention gives a query the same bits whenever the queries of one call include the
+    /// same ones of its sequence at positions of its aligned block of this many. 1: in any company.
+    pub query_block: usize,
 }
 
 /// Where state and data lie, by the name of the input. Names that are not given lie on the first

@@ -57,8 +57,23 @@ pub enum Bound {
         /// The axis.
         axis: usize,
     },
+    /// Places along two axes of inputs together: the entries of all pages that a row of a table of
+    /// pages can name, for instance.
+    Axes([(usize, usize); 2]),
     /// Rows of a table of this many.
     Rows(usize),
+}
+
+/// The integers that say where tokens lie in paged caches: a table of pages, sequences and positions
+/// from input `first` on, for the cache in input `cache`.
+fn places(first: usize, cache: usize) -> [IntegerInput; 3] {
+    let entries = Bound::Axes([(first, 1), (cache, 2)]);
+    [
+        IntegerInput::along(first, cache, 0),
+        IntegerInput::along(first + 1, first, 0).or_none(),
+        IntegerInput { input: first + 2, bound: entries, optional: false, unless: None }
+            .unless(first + 1),
+    ]
 }
 
 impl Bound {
@@ -67,6 +82,10 @@ impl Bound {
         match self {
             Bound::Free => None,
             Bound::Axis { input, axis } => Some(inputs[input].shape[axis]),
+            Bound::Axes(axes) => {
+                let size = |(input, axis): (usize, usize)| inputs[input].shape[axis];
+                Some(axes.map(size).into_iter().fold(1, usize::saturating_mul))
+            }
             Bound::Rows(rows) => Some(rows),
         }
     }
@@ -271,11 +290,8 @@ impl Op {
                 .caches(&[0])
                 .in_place(&[&[0]])
                 .moving(Traffic::RowsWritten)
-                .reading([integer(2, 0, 0).or_none(), integer(3, 0, 1).unless(2)]),
-            Op::CachedAttention(_) => {
-                let indices = [integer(3, 1, 0).or_none(), integer(4, 1, 1).unless(3)];
-                Facts::kept().caches(&[1, 2]).reading(indices)
-            }
+                .reading(places(2, 0)),
+            Op::CachedAttention(_) => Facts::kept().caches(&[1, 2]).reading(places(3, 1)),
         }
     }
 }

@@ -23,7 +23,7 @@ mod tensor;
 mod types;
 
 pub use buffers::{Buffer, Buffers, DeviceId, Outputs, Pending, PendingRun};
-pub use builder::Builder;
+pub use builder::{Builder, Places};
 pub use cost::{Cost, Liveness, liveness, node_cost, program_cost};
 pub use engine::{
     CompileOptions, Engine, EngineError, EngineFacts, Executable, MemoryPlan, OpProfile, Placement,

@@ -375,19 +375,22 @@ fn a_factor_of_zero_leaves_parameters_alone_even_with_nan_gradients() {
 #[test]
 fn caches_read_what_is_attended_to_and_no_more() {
     let mut draws = Draws::new(3);
-    let i32s = [DType::F32, DType::F32, DType::I32, DType::I32];
+    let i32s = [DType::F32, DType::F32, DType::I32, DType::I32, DType::I32];
     let ints = |x: &[f64]| Array::new([x.len()], x);
-    // Slot 0 holds NaN after position 1, slot 1 everywhere.
-    let mut cache = Array::new([2, 4, 2], [NAN; 16]);
+    // Sequence 0 holds NaN after position 1, sequence 1 everywhere; each has two pages of two.
+    let mut cache = Array::new([4, 1, 2, 2], [NAN; 16]);
+    let table = Array::new([2, 2], [3.0, 0.0, 1.0, 2.0]);
     let new = draws.array(&[3, 2]);
-    let inputs = [cache.clone(), new.clone(), ints(&[0.0, -1.0, 0.0]), ints(&[0.0, 99.0, 1.0])];
+    let (sequences, positions) = (ints(&[0.0, -1.0, 0.0]), ints(&[0.0, 99.0, 1.0]));
+    let inputs = [cache.clone(), new.clone(), table.clone(), sequences, positions];
     cache = results(Op::KvAppend, &inputs, &i32s).unwrap().remove(0);
     assert_eq!(cache.data.iter().filter(|x| x.is_finite()).count(), 4);
     let q = draws.array(&[3, 4]);
-    let types = [DType::F32, DType::F32, DType::F32, DType::I32, DType::I32];
-    let attend = |slots: &[f64], positions: &[f64], spec: AttentionSpec| {
-        let (slots, positions) = (ints(slots), ints(positions));
-        let inputs = [q.clone(), cache.clone(), cache.clone(), slots, positions];
+    let types = [&[DType::F32], &i32s[..]].concat();
+    let attend = |sequences: &[f64], positions: &[f64], spec: AttentionSpec| {
+        let (sequences, positions) = (ints(sequences), ints(positions));
+        let cache = || cache.clone();
+        let inputs = [q.clone(), cache(), cache(), table.clone(), sequences, positions];
         results(Op::CachedAttention(spec), &inputs, &types)
     };
     let found = attend(&[0.0, -1.0, 0.0], &[0.0, 99.0, 1.0], spec(1)).unwrap();
@@ -396,16 +399,17 @@ fn caches_read_what_is_attended_to_and_no_more() {
     let found = attend(&[0.0, 0.0, 1.0], &[1.0, 2.0, 0.0], spec(1)).unwrap();
     assert!(found[0].row_of(0).iter().all(|x| x.is_finite()));
     assert!(found[0].data[4..].iter().all(|x| x.is_nan()));
-    for (slot, position, message) in [
+    for (sequence, position, message) in [
         (2.0, 0.0, "cached_attention: index 2 at position 1 is outside 0..2"),
         (-2.0, 0.0, "cached_attention: index -2 at position 1 is outside 0..2"),
         (0.0, 4.0, "cached_attention: index 4 at position 1 is outside 0..4"),
         (0.0, -1.0, "cached_attention: index -1 at position 1 is outside 0..4"),
     ] {
-        let (slots, positions) = ([0.0, slot, 0.0], [0.0, position, 0.0]);
-        let error = attend(&slots, &positions, spec(1)).unwrap_err();
+        let (sequences, positions) = ([0.0, sequence, 0.0], [0.0, position, 0.0]);
+        let error = attend(&sequences, &positions, spec(1)).unwrap_err();
         assert_eq!(error.to_string(), message);
-        let inputs = [cache.clone(), new.clone(), ints(&slots), ints(&positions)];
+        let places = [table.clone(), ints(&sequences), ints(&positions)];
+        let inputs = [&[cache.clone(), new.clone()], &places[..]].concat();
         let error = results(Op::KvAppend, &inputs, &i32s).unwrap_err();
         assert_eq!(error.to_string(), message.replace("cached_attention", "kv_append"));
     }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use stoa_graph::reference::{Array, DeferredEngine, ReferenceEngine, Rounding, run, run_rounded};
 use stoa_graph::{
     AttentionSpec, Buffer, Buffers, Builder, CompileOptions, DType, DeviceId, Engine, EngineError,
-    GraphError, Nonlinearity, Placement, Program, RopeSpec, Tensor, TensorType, ValueId,
+    GraphError, Nonlinearity, Placement, Places, Program, RopeSpec, Tensor, TensorType, ValueId,
 };
 
 /// Both sides compute in f64, in another order: a few roundings of 2⁻⁵³ of values near 1.
@@ -104,17 +104,24 @@ proptest! {
         let spec = AttentionSpec { causal: true, ..spec };
         let [q, k, v] = qkv(&spec, time, seed);
         let whole = attend([&q, &k, &v], None, &spec);
-        // Sequence s lies in slot batch − s; all tokens are appended, then all attend at once.
+        // Sequence s is row batch − s of the table; all tokens are appended, then all attend at once.
         let tokens = spec.batch * time;
-        let slots = integers((0..tokens).map(|t| spec.batch - t / time));
+        let sequences = integers((0..tokens).map(|t| spec.batch - t / time));
         let positions = integers((0..tokens).map(|t| t % time));
-        let cache = Array::zeros(&[spec.batch + 1, time + 2, k.shape[1]]);
+        // Pages of a few entries, dealt to the sequences in turn and from the last to the first.
+        let (page, rows) = (1 + seed as usize % 4, spec.batch + 1);
+        let columns = time.div_ceil(page) + 1;
+        let pages = rows * columns;
+        let mut table = integers((0..pages).map(|i| pages - 1 - (i % columns * rows + i / columns)));
+        table.shape = vec![rows, columns];
+        let cache = Array::zeros(&[pages, spec.kv_heads, page, spec.head_dim]);
         let inputs = [&q, &k, &v, &cache].map(|x| (x, DType::F32));
-        let inputs = [&inputs[..], &[(&slots, DType::I32), (&positions, DType::I32)]].concat();
-        let decoded = compute(&inputs, |b, x| {
-            let keys = b.kv_append(x[3], x[1], x[4], x[5]).unwrap();
-            let values = b.kv_append(x[3], x[2], x[4], x[5]).unwrap();
-            b.cached_attention(x[0], (keys, values), x[4], x[5], spec.clone()).unwrap()
+        let places = [&table, &sequences, &positions].map(|x| (x, DType::I32));
+        let decoded = compute(&[&inputs[..], &places].concat(), |b, x| {
+            let places = Places { table: x[4], sequences: x[5], positions: x[6] };
+            let keys = b.kv_append(x[3], x[1], places).unwrap();
+            let values = b.kv_append(x[3], x[2], places).unwrap();
+            b.cached_attention(x[0], (keys, values), places, spec.clone()).unwrap()
         });
         prop_assert!(close(&decoded.data, &whole.data));
     }

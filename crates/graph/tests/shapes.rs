@@ -506,66 +506,77 @@ fn optimizers() {
 
 #[test]
 fn caches() {
-    let append = "f32[5, 6]; i32[5]; i32[5]";
-    for cache in ["f32[2, 9, 6]", "bf16[2, 9, 6]", "f16[2, 9, 6]"] {
+    let append = "f32[5, 6]; i32[3, 4]; i32[5]; i32[5]";
+    for cache in ["f32[2, 3, 9, 2]", "bf16[2, 3, 9, 2]", "f16[2, 3, 9, 2]"] {
         accepts(Op::KvAppend, &format!("{cache}; {append}"), cache);
     }
     for (inputs, message) in [
         (
-            "i32[2, 9, 6]; f32[5, 6]; i32[5]; i32[5]",
-            "kv_append: input `cache` must be f32, bf16 or f16, is i32[2, 9, 6]",
+            "i32[2, 3, 9, 2]; f32[5, 6]; i32[3, 4]; i32[5]; i32[5]",
+            "kv_append: input `cache` must be f32, bf16 or f16, is i32[2, 3, 9, 2]",
         ),
         (
-            "f32[18, 6]; f32[5, 6]; i32[5]; i32[5]",
-            "kv_append: input `cache` must be 3-dimensional, is f32[18, 6]",
+            "f32[18, 6]; f32[5, 6]; i32[3, 4]; i32[5]; i32[5]",
+            "kv_append: input `cache` must be 4-dimensional, is f32[18, 6]",
         ),
         (
-            "f32[2, 9, 6]; f32[5, 7]; i32[5]; i32[5]",
+            "f32[2, 3, 9, 2]; f32[5, 7]; i32[3, 4]; i32[5]; i32[5]",
             "kv_append: input `new` must be f32[5, 6], is f32[5, 7]",
         ),
         (
-            "f32[2, 9, 6]; f32[5, 6]; i32[4]; i32[5]",
-            "kv_append: input `slots` must be i32[5], is i32[4]",
+            "f32[2, 3, 9, 2]; f32[5, 6]; i32[12]; i32[5]; i32[5]",
+            "kv_append: input `table` must be 2-dimensional, is i32[12]",
         ),
         (
-            "f32[2, 9, 6]; f32[5, 6]; i32[5]; i32[5, 1]",
+            "f32[2, 3, 9, 2]; f32[5, 6]; f32[3, 4]; i32[5]; i32[5]",
+            "kv_append: input `table` must be i32[3, 4], is f32[3, 4]",
+        ),
+        (
+            "f32[2, 3, 9, 2]; f32[5, 6]; i32[3, 4]; i32[4]; i32[5]",
+            "kv_append: input `sequences` must be i32[5], is i32[4]",
+        ),
+        (
+            "f32[2, 3, 9, 2]; f32[5, 6]; i32[3, 4]; i32[5]; i32[5, 1]",
             "kv_append: input `positions` must be i32[5], is i32[5, 1]",
         ),
     ] {
         refuses(Op::KvAppend, inputs, message);
     }
     let attend = |causal| Op::CachedAttention(AttentionSpec { causal, ..spec() });
-    let tail = "i32[5]; i32[5]";
-    let inputs = format!("f32[5, 12]; bf16[2, 9, 6]; bf16[2, 9, 6]; {tail}");
+    let tail = "i32[3, 4]; i32[5]; i32[5]";
+    let inputs = format!("f32[5, 12]; bf16[2, 2, 9, 3]; bf16[2, 2, 9, 3]; {tail}");
     accepts(attend(true), &inputs, "f32[5, 12]");
     let message = "cached_attention: attends to the past: the spec must be causal";
     refuses(attend(false), &inputs, message);
     for (inputs, message) in [
         (
-            "f32[5, 12]; f32[2, 9, 12]; f32[2, 9, 12]",
-            "cached_attention: input `keys` must be of 6 features, is f32[2, 9, 12]",
+            "f32[5, 12]; f32[2, 6, 9, 2]; f32[2, 6, 9, 2]",
+            "cached_attention: input `keys` must be [_, 2, _, 3], is f32[2, 6, 9, 2]",
         ),
         (
-            "f32[5, 12]; f32[2, 9, 6]; f32[2, 8, 6]",
-            "cached_attention: inputs 1 and 2 must have one type: f32[2, 9, 6] against f32[2, 8, 6]",
+            "f32[5, 12]; f32[2, 2, 9, 3]; f32[2, 2, 8, 3]",
+            "cached_attention: inputs 1 and 2 must have one type: f32[2, 2, 9, 3] against \
+             f32[2, 2, 8, 3]",
         ),
         (
-            "f32[5, 6]; f32[2, 9, 6]; f32[2, 9, 6]",
+            "f32[5, 6]; f32[2, 2, 9, 3]; f32[2, 2, 9, 3]",
             "cached_attention: input `q` must be f32[5, 12], is f32[5, 6]",
         ),
         (
-            "f32[5, 12]; i32[2, 9, 6]; i32[2, 9, 6]",
-            "cached_attention: input `keys` must be f32, bf16 or f16, is i32[2, 9, 6]",
+            "f32[5, 12]; i32[2, 2, 9, 3]; i32[2, 2, 9, 3]",
+            "cached_attention: input `keys` must be f32, bf16 or f16, is i32[2, 2, 9, 3]",
         ),
         (
             "f32[5, 12]; f32[18, 6]; f32[18, 6]",
-            "cached_attention: input `keys` must be 3-dimensional, is f32[18, 6]",
+            "cached_attention: input `keys` must be 4-dimensional, is f32[18, 6]",
         ),
     ] {
         refuses(attend(true), &format!("{inputs}; {tail}"), message);
     }
-    let message = "cached_attention: input `slots` must be i32[5], is i32[2]";
-    refuses(attend(true), "f32[5, 12]; f32[2, 9, 6]; f32[2, 9, 6]; i32[2]; i32[5]", message);
+    let message = "cached_attention: input `sequences` must be i32[5], is i32[2]";
+    let keys = "f32[2, 2, 9, 3]";
+    let inputs = format!("f32[5, 12]; {keys}; {keys}; i32[3, 4]; i32[2]; i32[5]");
+    refuses(attend(true), &inputs, message);
 }
 
 #[test]

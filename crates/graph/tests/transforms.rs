@@ -11,7 +11,7 @@ use draws::Draws;
 use stoa_graph::reference::{Array, run};
 use stoa_graph::{
     AdamWSpec, AttentionSpec, Builder, Cost, InputKind, Liveness, MuonSpec, Nonlinearity, Op,
-    Orthogonalizer, Program, Recompute, RopeSpec, TensorType, ValueId, gradients, liveness,
+    Orthogonalizer, Places, Program, Recompute, RopeSpec, TensorType, ValueId, gradients, liveness,
     node_cost, program_cost,
 };
 
@@ -346,12 +346,14 @@ fn bytes_are_read_and_written_once() {
     let x = b.data("x", TensorType::f32([4, 8])).unwrap();
     let w = b.state("w", TensorType::new(stoa_graph::DType::BF16, [16, 8])).unwrap();
     let ids = b.data("ids", TensorType::i32([4])).unwrap();
-    let cache = b.state("cache", TensorType::f32([2, 100, 16])).unwrap();
+    let cache = b.state("cache", TensorType::f32([2, 4, 100, 4])).unwrap();
     let rows = b.gather(w, ids).unwrap();
     let sum = b.add(x, rows).unwrap();
     let y = b.linear(sum, w).unwrap();
     let flat = b.reshape(y, [64]).unwrap();
-    let cache = b.kv_append(cache, y, ids, ids).unwrap();
+    let table = b.data("table", TensorType::i32([4, 3])).unwrap();
+    let places = Places { table, sequences: ids, positions: ids };
+    let cache = b.kv_append(cache, y, places).unwrap();
     b.returns("flat", flat).unwrap();
     b.updates("cache", cache).unwrap();
     let program = b.finish();

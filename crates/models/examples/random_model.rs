@@ -82,8 +82,9 @@ fn logits(
     let spec = DecodingSpec {
         tokens: n,
         rows: n,
-        slots: 1,
-        max_time: n,
+        pages: 1,
+        page: n,
+        columns: 1,
         weights: DType::F32,
         caches: DType::F32,
     };
@@ -93,8 +94,10 @@ fn logits(
         state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
     }
     let all = Tensor::i32([n], (0..n as i32).collect())?;
-    let (tokens, slots) = (Tensor::i32([n], IDS.to_vec())?, Tensor::i32([n], vec![0; n])?);
-    let data = [("tokens", &tokens), ("slots", &slots), ("positions", &all), ("rows", &all)];
+    let (tokens, zeros) = (Tensor::i32([n], IDS.to_vec())?, Tensor::i32([n], vec![0; n])?);
+    let table = Tensor::i32([n, 1], vec![0; n])?;
+    let places = [("table", &table), ("sequences", &zeros), ("positions", &all)];
+    let data = [&[("tokens", &tokens), ("rows", &all)], &places[..]].concat();
     let mut executable =
         engine.compile(&decoding_program(config, &spec)?, &CompileOptions::default())?;
     Ok(executable.run(&mut state, &data)?.outputs()?["logits"].to_f64())

@@ -2,7 +2,7 @@
 //! logits come out for the rows asked for. One program serves a chunk of a prompt, one token of
 //! many conversations, or a mixture; sampling is the caller's.
 
-use stoa_graph::{Builder, DType, Program, TensorType};
+use stoa_graph::{Builder, DType, Places, Program, TensorType};
 
 use crate::parameters::{KEY, layer_name};
 use crate::transformer::{Transformer, attention_spec, index_data};
@@ -15,10 +15,12 @@ pub struct DecodingSpec {
     pub tokens: usize,
     /// Rows whose logits are returned.
     pub rows: usize,
-    /// Conversations the caches hold.
-    pub slots: usize,
-    /// Tokens of each conversation the caches hold.
-    pub max_time: usize,
+    /// Pages of the caches.
+    pub pages: usize,
+    /// Tokens of a page.
+    pub page: usize,
+    /// Pages of the longest sequence.
+    pub columns: usize,
     /// Element type of the matrices.
     pub weights: DType,
     /// Element type of the caches.
@@ -38,15 +40,17 @@ pub fn key_weight(layer: usize) -> String {
 /// Names and types of the caches, layer by layer, keys before values; any content will do at first,
 /// zeros for instance.
 pub fn cache_types(config: &LanguageConfig, spec: &DecodingSpec) -> Vec<(String, TensorType)> {
-    let ty = TensorType::new(spec.caches, [spec.slots, spec.max_time, config.kv_features()]);
+    let ty =
+        TensorType::new(spec.caches, [spec.pages, config.kv_heads, spec.page, config.head_dim]);
     let of = |layer| ["keys", "values"].map(|kind| (cache_name(layer, kind), ty.clone()));
     (0..config.layers).flat_map(of).collect()
 }
 
-/// Data: `tokens`, `slots`, `positions` (i32 \[tokens\]; slot −1 marks padding) and `rows` (i32
-/// \[rows\], indices into the tokens). Each token is written into its slot at its position and sees
-/// what that slot holds up to there, so a slot must be filled from position 0 on. Returns `logits`
-/// f32 [rows, vocab].
+/// Data: `tokens`, `sequences`, `positions` (i32 \[tokens\]), `table` (i32 [tokens, columns]: in row s
+/// the pages of sequence s of this run; sequence −1 marks padding) and `rows` (i32 \[rows\], indices
+/// into the tokens). Each token is written into its sequence at its position and sees what that
+/// sequence holds up to there, so a sequence must be filled from position 0 on. Returns `logits` f32
+/// [rows, vocab].
 ///
 /// # Errors
 /// [`ModelError::Config`], or sizes that do not fit.
@@ -59,8 +63,10 @@ pub fn decoding_program(
     let b = &mut builder;
     let model = Transformer::declare(b, config, spec.weights)?;
     let tokens = index_data(b, "tokens", spec.tokens)?;
-    let slots = index_data(b, "slots", spec.tokens)?;
+    let table = b.data("table", TensorType::i32([spec.tokens, spec.columns]))?;
+    let sequences = index_data(b, "sequences", spec.tokens)?;
     let positions = index_data(b, "positions", spec.tokens)?;
+    let places = Places { table, sequences, positions };
     let rows = index_data(b, "rows", spec.rows)?;
     let caches = cache_types(config, spec)
         .into_iter()
@@ -69,13 +75,13 @@ pub fn decoding_program(
     let x = model.blocks(b, tokens, positions, |b, layer, [q, k, v]| {
         let appended = [(2 * layer, k), (2 * layer + 1, v)].map(|(cache, new)| {
             let (value, name) = &caches[cache];
-            let value = b.kv_append(*value, new, slots, positions)?;
+            let value = b.kv_append(*value, new, places)?;
             b.updates(name, value)?;
             Ok(value)
         });
         let [keys, values] = appended;
         let spec = attention_spec(config, layer, 1);
-        b.cached_attention(q, (keys?, values?), slots, positions, spec)
+        b.cached_attention(q, (keys?, values?), places, spec)
     })?;
     // [tokens, hidden] → [rows, hidden]
     let x = b.gather(x, rows)?;

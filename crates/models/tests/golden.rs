@@ -44,8 +44,9 @@ fn logits(config: &LanguageConfig, weights: &Weights, ids: &[i32], dtype: DType)
     let spec = DecodingSpec {
         tokens: n,
         rows: n,
-        slots: 1,
-        max_time: n,
+        pages: 1,
+        page: n,
+        columns: 1,
         weights: dtype,
         caches: DType::F32,
     };
@@ -56,9 +57,11 @@ fn logits(config: &LanguageConfig, weights: &Weights, ids: &[i32], dtype: DType)
     }
     let ints = |values: Vec<i32>| Tensor::i32([n], values).unwrap();
     let all = ints((0..n as i32).collect());
-    let (tokens, slots) = (ints(ids.to_vec()), ints(vec![0; n]));
+    let (tokens, zeros) = (ints(ids.to_vec()), ints(vec![0; n]));
+    let table = Tensor::i32([n, 1], vec![0; n]).unwrap();
     let program = decoding_program(config, &spec).unwrap();
-    let data = [("tokens", &tokens), ("slots", &slots), ("positions", &all), ("rows", &all)];
+    let places = [("table", &table), ("sequences", &zeros), ("positions", &all)];
+    let data = [&[("tokens", &tokens), ("rows", &all)], &places[..]].concat();
     let outputs = ENGINE
         .compile(&program, &Default::default())
         .unwrap()

@@ -232,13 +232,14 @@ fn a_step_above_the_limit_changes_nothing() {
     assert_eq!(weights_of(&config, &state), alive(&config, 5));
 }
 
-/// Logits of a sequence through caches, `chunk` tokens at a time, in slot 1 of 3.
+/// Logits of a sequence through caches, `chunk` tokens at a time, in pages 4, 1 and 2 of 5.
 fn decoded(config: &LanguageConfig, tokens: &[i32], chunk: usize, caches: DType) -> Vec<f64> {
     let spec = DecodingSpec {
         tokens: chunk,
         rows: chunk,
-        slots: 3,
-        max_time: 12,
+        pages: 5,
+        page: 4,
+        columns: 3,
         weights: DType::F32,
         caches,
     };
@@ -259,7 +260,8 @@ fn decoded(config: &LanguageConfig, tokens: &[i32], chunk: usize, caches: DType)
         let rows = Tensor::i32([chunk], (0..chunk as i32).collect()).unwrap();
         let data = BTreeMap::from([
             ("tokens", at(&|i| tokens[i], 0)),
-            ("slots", at(&|_| 1, -1)),
+            ("table", Tensor::i32([chunk, 3], [4, 1, 2].repeat(chunk)).unwrap()),
+            ("sequences", at(&|_| 0, -1)),
             ("positions", at(&|i| i as i32, 0)),
             ("rows", rows),
         ]);

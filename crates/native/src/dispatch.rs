@@ -12,7 +12,7 @@ use stoa_graph::{
 use crate::gemm::{BlockMatrix, FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
-use crate::kernels::cache::{self, CachedHeads};
+use crate::kernels::cache::{self, CachedHeads, Paging, Places};
 use crate::kernels::fused::{Input, OnTiles, Output};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
 use crate::pool::{AlignedBuffer, Pool};
@@ -574,16 +574,30 @@ fn muon(
     optimizer::muon(pool, isa, constants, shape, p, g, buffer, scratch.slice(floats));
 }
 
+fn paging(cache: &View<'_>) -> Paging {
+    let shape = cache.shape();
+    Paging { kv_heads: shape[1], page: shape[2], head_dim: shape[3] }
+}
+
+/// The operands that say where tokens lie in paged caches.
+fn places<'a>(ins: &[View<'a>]) -> Places<'a> {
+    Places {
+        table: ins[0].i32(),
+        columns: ins[0].shape()[1],
+        sequences: ins[1].i32(),
+        positions: ins[2].i32(),
+    }
+}
+
 fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
-    let shape = (cache.shape()[1], cache.shape()[2]);
-    let (new, slots, positions) = (ins[1].f32(), ins[2].i32(), ins[3].i32());
+    let (paging, new, places) = (paging(cache), ins[1].f32(), places(&ins[2..]));
     match cache.ty.dtype {
-        DType::F32 => cache::kv_append(cache.f32_mut(), shape, new, slots, positions),
+        DType::F32 => cache::kv_append(cache.f32_mut(), paging, new, places),
         DType::F16 => {
-            cache::kv_append(cache.elements_mut::<f16>(), shape, new, slots, positions);
+            cache::kv_append(cache.elements_mut::<f16>(), paging, new, places);
         }
         DType::BF16 => {
-            cache::kv_append(cache.elements_mut::<bf16>(), shape, new, slots, positions);
+            cache::kv_append(cache.elements_mut::<bf16>(), paging, new, places);
         }
         DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
             unreachable!("the shape rule keeps floats in caches")
@@ -594,22 +608,20 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
 fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
     let heads = CachedHeads {
         heads: spec.heads,
-        kv_heads: spec.kv_heads,
-        head_dim: spec.head_dim,
+        paging: paging(&ins[1]),
         scale: spec.scale,
         window: spec.window,
-        max_time: ins[1].shape()[1],
     };
-    let (q, slots, positions, out) = (ins[0].f32(), ins[3].i32(), ins[4].i32(), out.f32_mut());
+    let (q, places, out) = (ins[0].f32(), places(&ins[3..]), out.f32_mut());
     match (ins[1].stored(), ins[2].stored()) {
         (Stored::F32(keys), Stored::F32(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
+            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
         }
         (Stored::F16(keys), Stored::F16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
+            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
         }
         (Stored::BF16(keys), Stored::BF16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), slots, positions, out);
+            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
         }
         _ => unreachable!("the shape rule gives both caches one float type"),
     }

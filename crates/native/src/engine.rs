@@ -16,6 +16,7 @@ use crate::dispatch::{Dispatch, View};
 use crate::gemm::FEW_ROWS;
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
+use crate::kernels::cache::QUERY_BLOCK;
 use crate::peak::fma_peak_gflops;
 use crate::plan::{Place, Plan};
 use crate::pool::Pool;
@@ -93,6 +94,7 @@ impl Engine for NativeEngine {
             memory_limit_bytes: self.memory.limit_bytes(),
             peak_flops: (peak > 0.0).then_some((DType::F32, 1e9 * peak)).into_iter().collect(),
             few_rows: Some(FEW_ROWS),
+            query_block: QUERY_BLOCK,
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use stoa_assistant::{Assistant, AssistantOptions, AssistantParts, Overflow, default_end_tokens};
+use stoa_assistant::{
+    Assistant, AssistantOptions, AssistantParts, Clock, Overflow, PAGE_TOKENS, SchedulerOptions,
+    default_end_tokens,
+};
 use stoa_dialogue::{ChatTemplate, LocalTime};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, upload};
@@ -63,7 +66,7 @@ pub fn assistant(
     let parts = AssistantParts::read(&directory, None, engine, DType::F32).with_context(read)?;
     let options =
         AssistantOptions { overflow: Overflow::DropOldest, ..AssistantOptions::default() };
-    Ok(Assistant::new(parts, options)?)
+    Ok(Assistant::new(parts, options)?.with_clock(clock()))
 }
 
 /// An assistant that answers many short questions at once.
@@ -82,13 +85,20 @@ pub fn examinee(
     let end_tokens = default_end_tokens(&tokenizer);
     let config = config.clone();
     let parts = AssistantParts { engine, config, state, tokenizer, template, end_tokens };
-    let options = AssistantOptions {
-        slots: 32,
-        rows: 128,
-        context: Some(256.min(parts.config.max_time)),
-        ..AssistantOptions::default()
+    let context = 256.min(parts.config.max_time);
+    let scheduler = SchedulerOptions {
+        pages: Some(32 * context.div_ceil(PAGE_TOKENS)),
+        context: Some(context),
+        ..SchedulerOptions::default()
     };
+    let options = AssistantOptions { scheduler, ..AssistantOptions::default() };
     Ok(Assistant::new(parts, options)?)
+}
+
+/// A clock for the timings of answers.
+fn clock() -> Clock {
+    let start = Instant::now();
+    Box::new(move || start.elapsed())
 }
 
 /// The time for templates that ask for it, in UTC.

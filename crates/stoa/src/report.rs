@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stoa_assistant::{Settings, silent};
+use stoa_assistant::{Settings, ignore_events};
 use stoa_dialogue::{Conversation, Message};
 use stoa_graph::Engine;
 use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
@@ -42,7 +42,7 @@ pub fn samples(
         let messages = [Message::user(prompt)];
         let conversation = Conversation::new(&messages, model::now());
         // A post longer than the context makes no sample.
-        if let Ok(completion) = assistant.chat(&conversation, &settings, &mut silent) {
+        if let Ok(completion) = assistant.chat(&conversation, &settings, &mut ignore_events) {
             answered.push((prompt.clone(), completion.text));
         }
     }

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, Request, Sampling, Settings, TokenId,
-    default_end_tokens,
+    Assistant, AssistantOptions, AssistantParts, Request, Sampling, SchedulerOptions, Settings,
+    TokenId, default_end_tokens,
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, Engine, Placement, Tensor};
@@ -128,7 +129,14 @@ pub fn assistant_on(
         tokenizer,
         template: ChatTemplate::chatml(),
     };
-    Assistant::new(parts, options).unwrap()
+    let start = Instant::now();
+    Assistant::new(parts, options).unwrap().with_clock(Box::new(move || start.elapsed()))
+}
+
+/// An assistant with so many pages that reads so many rows in a run.
+pub fn sized(pages: Option<usize>, rows: usize) -> AssistantOptions {
+    let scheduler = SchedulerOptions { pages, rows, ..SchedulerOptions::default() };
+    AssistantOptions { scheduler, ..AssistantOptions::default() }
 }
 
 /// Random ids below `VOCAB`.

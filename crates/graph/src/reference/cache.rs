@@ -1,48 +1,70 @@
-//! Key-value caches: appending and attending.
+//! Paged key-value caches: appending and attending.
 
 use super::attention::{dot, softmax_average};
 use super::table::{checked, checked_or_none};
 use super::{Array, Result};
 use crate::AttentionSpec;
 
-/// cache[slots_i, positions_i] = new_i, in order of i.
-pub(super) fn kv_append(
-    cache: &Array,
-    new: &Array,
-    slots: &Array,
-    positions: &Array,
-) -> Result<Array> {
-    let (slot_count, max_time) = (cache.shape[0], cache.shape[1]);
+/// Where tokens lie: the inputs of the op that say so.
+pub(super) struct Places<'a> {
+    pub op: &'static str,
+    pub table: &'a Array,
+    pub sequences: &'a Array,
+    pub positions: &'a Array,
+}
+
+impl Places<'_> {
+    /// Sequence and position of token i; `None` when it is left out.
+    fn of(&self, i: usize, cache: &Array) -> Result<Option<(usize, usize)>> {
+        for page in 0..self.table.data.len() {
+            checked(self.op, self.table, page, cache.shape[0])?;
+        }
+        let (rows, entries) = (self.table.shape[0], self.table.shape[1] * cache.shape[2]);
+        let Some(sequence) = checked_or_none(self.op, self.sequences, i, rows)? else {
+            return Ok(None);
+        };
+        Ok(Some((sequence, checked(self.op, self.positions, i, entries)?)))
+    }
+
+    /// The row of the cache that holds a position of a sequence for a key head.
+    fn row(&self, cache: &Array, sequence: usize, position: usize, head: usize) -> usize {
+        let (heads, entries) = (cache.shape[1], cache.shape[2]);
+        let page = self.table.row(sequence)[position / entries] as usize;
+        (page * heads + head) * entries + position % entries
+    }
+}
+
+/// new_i replaces what stands at its place, in order of i.
+pub(super) fn kv_append(cache: &Array, new: &Array, places: &Places<'_>) -> Result<Array> {
+    let (heads, dim) = (cache.shape[1], cache.shape[3]);
     let mut out = cache.clone();
     for i in 0..new.shape[0] {
-        let Some(slot) = checked_or_none("kv_append", slots, i, slot_count)? else { continue };
-        let position = checked("kv_append", positions, i, max_time)?;
-        out.row_mut(slot * max_time + position).copy_from_slice(new.row(i));
+        let Some((sequence, position)) = places.of(i, cache)? else { continue };
+        for head in 0..heads {
+            let row = places.row(cache, sequence, position, head);
+            out.row_mut(row).copy_from_slice(&new.row(i)[head * dim..(head + 1) * dim]);
+        }
     }
     Ok(out)
 }
 
-/// Query i attends to entries 0..=positions_i of its slot, within the window.
+/// Query i attends to positions 0..=positions_i of its sequence, within the window.
 pub(super) fn cached_attention(
     q: &Array,
     keys: &Array,
     values: &Array,
-    slots: &Array,
-    positions: &Array,
+    places: &Places<'_>,
     spec: &AttentionSpec,
 ) -> Result<Array> {
-    let (slot_count, max_time, dim) = (keys.shape[0], keys.shape[1], spec.head_dim);
+    let dim = spec.head_dim;
     let mut out = Array::zeros(&q.shape);
     for i in 0..q.shape[0] {
-        let Some(slot) = checked_or_none("cached_attention", slots, i, slot_count)? else {
-            continue;
-        };
-        let position = checked("cached_attention", positions, i, max_time)?;
+        let Some((sequence, position)) = places.of(i, keys)? else { continue };
         let first = spec.window.map_or(0, |window| (position + 1).saturating_sub(window));
         for h in 0..spec.heads {
             let kv = h / (spec.heads / spec.kv_heads);
             let entry = |cache| -> Vec<&[f64]> {
-                let row = |s| &Array::row(cache, slot * max_time + s)[kv * dim..(kv + 1) * dim];
+                let row = |p| Array::row(cache, places.row(cache, sequence, p, kv));
                 (first..=position).map(row).collect()
             };
             let query = &q.row(i)[h * dim..(h + 1) * dim];

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::engine::{bind, memory_plan};
-use super::{Array, Rounding, evaluate};
+use super::{Array, ReferenceEngine, Rounding, evaluate};
 use crate::{
     Buffer, Buffers, CompileOptions, DeviceId, Engine, EngineError, EngineFacts, Executable,
     MemoryPlan, Output, Outputs, Pending, PendingRun, Placement, Program, Tensor, TensorType,
@@ -106,7 +106,7 @@ impl Engine for DeferredEngine {
         EngineFacts {
             name: format!("reference, deferred ({} devices)", self.devices),
             devices: (0..self.devices).map(|device| format!("host {device}")).collect(),
-            ..EngineFacts::default()
+            ..ReferenceEngine::new(self.rounding).facts()
         }
     }
 

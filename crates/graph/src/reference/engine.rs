@@ -29,7 +29,14 @@ impl Engine for ReferenceEngine {
             Rounding::Exact => "reference (f64)",
             Rounding::Declared => "reference (f64, rounded to declared types)",
         };
-        EngineFacts { name: name.into(), devices: vec!["host".into()], ..EngineFacts::default() }
+        EngineFacts {
+            name: name.into(),
+            devices: vec!["host".into()],
+            memory_limit_bytes: None,
+            peak_flops: BTreeMap::new(),
+            few_rows: None,
+            query_block: 1,
+        }
     }
 
     fn upload_to(&self, device: DeviceId, tensor: &Tensor) -> Result<Buffer, EngineError> {

@@ -153,9 +153,15 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         }
         Op::AdamW(spec) => optimizer::adamw(x, spec),
         Op::Muon(spec) => optimizer::muon(x, spec),
-        Op::KvAppend => vec![cache::kv_append(x[0], x[1], x[2], x[3])?],
+        Op::KvAppend => vec![cache::kv_append(x[0], x[1], &places(op, &x[2..]))?],
         Op::CachedAttention(spec) => {
-            vec![cache::cached_attention(x[0], x[1], x[2], x[3], x[4], spec)?]
+            vec![cache::cached_attention(x[0], x[1], x[2], &places(op, &x[3..]), spec)?]
         }
     })
+}
+
+/// The inputs of an op on paged caches that say where tokens lie.
+fn places<'a>(op: &Op, inputs: &[&'a Array]) -> cache::Places<'a> {
+    let (table, sequences, positions) = (inputs[0], inputs[1], inputs[2]);
+    cache::Places { op: op.name(), table, sequences, positions }
 }

@@ -46,37 +46,45 @@ impl Rule<'_> {
     }
 
     pub fn kv_append(&self) -> Result<Vec<TensorType>> {
-        self.arity(4)?;
+        self.arity(5)?;
         self.float(0, "cache")?;
-        self.rank(0, "cache", 3)?;
+        self.rank(0, "cache", 4)?;
         self.float(1, "new")?;
         self.rank(1, "new", 2)?;
         let (cache, new) = (self.inputs[0], self.inputs[1]);
         let n = new.shape[0];
-        self.is(1, "new", new.dtype, &[n, cache.shape[2]])?;
-        self.is(2, "slots", DType::I32, &[n])?;
-        self.is(3, "positions", DType::I32, &[n])?;
+        let features = cache.shape[1].saturating_mul(cache.shape[3]);
+        self.is(1, "new", new.dtype, &[n, features])?;
+        self.places(2, n)?;
         Ok(vec![cache.clone()])
     }
 
     pub fn cached_attention(&self, spec: &AttentionSpec) -> Result<Vec<TensorType>> {
-        self.arity(5)?;
+        self.arity(6)?;
         self.heads(spec)?;
         self.attribute(spec.causal, || "attends to the past: the spec must be causal".into())?;
         self.float(0, "q")?;
         self.rank(0, "q", 2)?;
-        self.rank(1, "keys", 3)?;
+        self.rank(1, "keys", 4)?;
         let q = self.inputs[0];
         let n = q.shape[0];
         self.is(0, "q", q.dtype, &[n, spec.heads.saturating_mul(spec.head_dim)])?;
         self.float(1, "keys")?;
-        let features = spec.kv_heads.saturating_mul(spec.head_dim);
-        let whole = self.inputs[1].shape[2] == features;
-        self.input(1, "keys", whole, format!("of {features} features"))?;
+        let (kv_heads, head_dim) = (spec.kv_heads, spec.head_dim);
+        let keys = &self.inputs[1].shape;
+        let fits = (keys[1], keys[3]) == (kv_heads, head_dim);
+        self.input(1, "keys", fits, format!("[_, {kv_heads}, _, {head_dim}]"))?;
         self.same(1, 2)?;
-        self.is(3, "slots", DType::I32, &[n])?;
-        self.is(4, "positions", DType::I32, &[n])?;
+        self.places(3, n)?;
         Ok(vec![q.clone()])
+    }
+
+    /// Inputs from `first` on that say where n tokens lie in paged caches.
+    fn places(&self, first: usize, n: usize) -> Result<()> {
+        self.rank(first, "table", 2)?;
+        self.is(first, "table", DType::I32, &self.inputs[first].shape)?;
+        self.is(first + 1, "sequences", DType::I32, &[n])?;
+        self.is(first + 2, "positions", DType::I32, &[n])
     }
 
     fn heads(&self, spec: &AttentionSpec) -> Result<()> {

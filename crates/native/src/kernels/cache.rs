@@ -1,10 +1,12 @@
-//! Attention over a cache of keys and values: decoding and prefill in chunks.
+//! Attention over paged caches of keys and values: decoding and prefill in chunks.
 //!
-//! Neighbouring queries of one slot (a prefill) go through the tiles of `attention`; a query on its
-//! own (decoding) reads each key once, its keys cut into blocks of fixed size whose partial
-//! softmaxes are combined in order.
+//! Neighbouring queries of one sequence (a prefill) go through the tiles of `attention`; a query on
+//! its own (decoding) reads each key once, its keys cut into blocks of fixed size whose partial
+//! softmaxes are combined in order. Tiles of queries, tiles of keys and blocks of keys begin at
+//! multiples of their sizes, counted in positions of the sequence: where pages lie and how long they
+//! are changes no bit.
 
-use super::attention::{KEYS, QUERIES, Rows, Running, Visibility, scratch_floats};
+use super::attention::{KEYS, QUERIES, Running, Visibility, scratch_floats};
 use super::convert::Float;
 use super::disjoint::Disjoint;
 use crate::isa::{Isa, Kernel, Simd};
@@ -14,31 +16,85 @@ mod single;
 
 use single::{KEY_BLOCK, Partial, Single};
 
-/// Shape of an attention over caches [slots, max_time, kv_heads·head_dim]. A row of q is
-/// [heads, head_dim].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CachedHeads {
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; divides `heads`.
+/// Queries at positions of one aligned block of this many get the same bits whenever all of those
+/// read so far are read in one call.
+pub const QUERY_BLOCK: usize = 32;
+
+/// Shape of paged caches [pages, kv_heads, page, head_dim].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// Key and value heads.
     pub kv_heads: usize,
+    /// Entries of a page.
+    pub page: usize,
     /// Features of one head.
     pub head_dim: usize,
+}
+
+/// Where tokens lie in paged caches.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Pages of each sequence, `columns` to a row.
+    pub table: &'a [i32],
+    /// Pages of a row.
+    pub columns: usize,
+    /// Row of the table of each token; −1 for a token that lies nowhere.
+    pub sequences: &'a [i32],
+    /// Position of each token in its sequence.
+    pub positions: &'a [i32],
+}
+
+impl Places<'_> {
+    /// Sequence and position of a token that lies somewhere.
+    fn get(&self, token: usize) -> Option<(usize, usize)> {
+        let sequence = usize::try_from(self.sequences[token]).ok()?;
+        let position = usize::try_from(self.positions[token]).ok();
+        Some((sequence, position.expect("positions of a cache are not negative")))
+    }
+
+    /// The page of the cache that holds block `block` of a sequence.
+    fn page(&self, sequence: usize, block: usize) -> usize {
+        self.table[sequence * self.columns + block] as usize
+    }
+
+    /// Checks that every token that lies somewhere lies inside a cache of `elements`, with all that
+    /// comes before it in its sequence.
+    fn check(&self, paging: Paging, elements: usize) {
+        let size = paging.kv_heads * paging.page * paging.head_dim;
+        assert!(self.sequences.len() == self.positions.len(), "places: shapes");
+        let inside = |page: &i32| {
+            usize::try_from(*page).is_ok_and(|page| (page + 1).saturating_mul(size) <= elements)
+        };
+        for token in 0..self.sequences.len() {
+            let Some((sequence, position)) = self.get(token) else { continue };
+            let blocks = position.checked_div(paging.page).map_or(usize::MAX, |block| block + 1);
+            assert!(blocks <= self.columns, "position {position} lies beyond its pages");
+            let pages = &self.table[sequence * self.columns..][..blocks];
+            assert!(pages.iter().all(inside), "a page of sequence {sequence} is not in the cache");
+        }
+    }
+}
+
+/// Shape of an attention over paged caches. A row of q is [heads, head_dim].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CachedHeads {
+    /// Query heads, a multiple of the key heads.
+    pub heads: usize,
+    /// Shape of the caches.
+    pub paging: Paging,
     /// Factor on q·k before softmax.
     pub scale: f32,
     /// A query at position p sees entries at positions > p − window.
     pub window: Option<usize>,
-    /// Entries of a slot.
-    pub max_time: usize,
 }
 
 impl CachedHeads {
     fn group(&self) -> usize {
-        self.heads / self.kv_heads
+        self.heads / self.paging.kv_heads
     }
 
-    fn kv_row(&self) -> usize {
-        self.kv_heads * self.head_dim
+    fn head_dim(&self) -> usize {
+        self.paging.head_dim
     }
 
     /// Entries that a query at `position` sees.
@@ -46,65 +102,65 @@ impl CachedHeads {
         let end = position + 1;
         (self.window.map_or(0, |window| end.saturating_sub(window)).min(end), end)
     }
+
+    /// Queries of one sequence that a tile holds, a power of two: those of an aligned block.
+    fn block(&self) -> usize {
+        1 << (QUERIES / self.group()).clamp(1, QUERY_BLOCK).ilog2()
+    }
 }
 
-/// Writes row i of `new` [n, f] to entry (slots_i, positions_i) of `cache` [slots, max_time, f],
-/// in order of i, rounded to the cache's format. A slot of −1 is left out.
+/// Writes row i of `new` [n, kv_heads·head_dim] to its place in `cache`, in order of i, rounded to
+/// the cache's format. Tokens that lie nowhere are left out.
 ///
 /// # Panics
-/// If an entry lies outside the cache; the engine checks slots and positions before it runs.
-pub fn kv_append<T: Float>(
-    cache: &mut [T],
-    (max_time, f): (usize, usize),
-    new: &[f32],
-    slots: &[i32],
-    positions: &[i32],
-) {
-    assert!(new.len() == slots.len() * f && slots.len() == positions.len(), "kv_append: shapes");
+/// If a slice does not have its shape or a place lies outside the cache; the engine checks places
+/// before it runs.
+pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places: Places<'_>) {
+    let Paging { kv_heads, page, head_dim } = paging;
+    let f = kv_heads * head_dim;
+    assert!(new.len() == places.sequences.len() * f, "kv_append: shapes");
+    places.check(paging, cache.len());
     if f == 0 {
         return;
     }
-    for ((row, &slot), &position) in new.chunks_exact(f).zip(slots).zip(positions) {
-        let Ok(slot) = usize::try_from(slot) else { continue };
-        let position = usize::try_from(position).expect("positions of a cache are not negative");
-        assert!(position < max_time, "kv_append: position {position} of {max_time}");
-        let entry = &mut cache[(slot * max_time + position) * f..][..f];
-        entry.iter_mut().zip(row).for_each(|(entry, &x)| *entry = T::from_f32(x));
+    for (token, row) in new.chunks_exact(f).enumerate() {
+        let Some((sequence, position)) = places.get(token) else { continue };
+        let at = places.page(sequence, position / page) * kv_heads;
+        for (head, row) in row.chunks_exact(head_dim).enumerate() {
+            let entry = ((at + head) * page + position % page) * head_dim;
+            let entry = &mut cache[entry..][..head_dim];
+            entry.iter_mut().zip(row).for_each(|(entry, &x)| *entry = T::from_f32(x));
+        }
     }
 }
 
-/// out [n, heads·head_dim]: query i attends to entries 0..=positions_i of slot slots_i, within the
-/// window, and reads no others. A slot of −1 gives 0.
+/// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within the
+/// window, and reads no others. A query that lies nowhere gives 0.
 ///
 /// # Panics
-/// If a slice does not have its shape or an entry lies outside the cache.
+/// If a slice does not have its shape or a place lies outside the cache.
 pub fn cached_attention<T: Float>(
     pool: &Pool,
     isa: Isa,
     heads: CachedHeads,
     q: &[f32],
     (keys, values): (&[T], &[T]),
-    slots: &[i32],
-    positions: &[i32],
+    places: Places<'_>,
     out: &mut [f32],
 ) {
-    let row = heads.heads * heads.head_dim;
-    assert!(heads.kv_heads > 0 && heads.heads.is_multiple_of(heads.kv_heads), "{heads:?}");
-    assert!(slots.len() == positions.len() && q.len() == slots.len() * row, "{heads:?}: q");
+    let kv_heads = heads.paging.kv_heads;
+    let row = heads.heads * heads.head_dim();
+    assert!(kv_heads > 0 && heads.heads.is_multiple_of(kv_heads), "{heads:?}");
+    assert!(q.len() == places.sequences.len() * row, "{heads:?}: q");
     assert!(out.len() == q.len() && keys.len() == values.len(), "{heads:?}: shapes");
-    for (&slot, &position) in slots.iter().zip(positions) {
-        let Ok(slot) = usize::try_from(slot) else { continue };
-        let inside = usize::try_from(position).is_ok_and(|p| p < heads.max_time)
-            && (slot + 1) * heads.max_time * heads.kv_row() <= keys.len();
-        assert!(inside, "entry {position} of slot {slot} lies outside the cache");
-    }
-    let (runs, singles) = runs(heads, slots, positions);
+    places.check(heads.paging, keys.len());
+    let (runs, singles) = runs(heads, places);
     let out = Disjoint::new(out);
-    let cached = Cached { heads, q, keys, values, slots, positions, out: &out };
-    pool.run(runs.len() * heads.kv_heads, &|task, worker| {
-        let (first, count) = runs[task / heads.kv_heads];
-        let kv_head = task % heads.kv_heads;
-        pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
+    let cached = Cached { heads, q, keys, values, places, out: &out };
+    pool.run(runs.len() * kv_heads, &|task, worker| {
+        let (first, count) = runs[task / kv_heads];
+        let kv_head = task % kv_heads;
+        pool.with_scratch(worker, scratch_floats(heads.head_dim()), |scratch| {
             isa.dispatch(Tile { cached, kv_head, first, count, scratch });
         });
     });
@@ -117,9 +173,18 @@ struct Cached<'a, T> {
     q: &'a [f32],
     keys: &'a [T],
     values: &'a [T],
-    slots: &'a [i32],
-    positions: &'a [i32],
+    places: Places<'a>,
     out: &'a Disjoint<'a, f32>,
+}
+
+impl<T> Cached<'_, T> {
+    /// First element of an entry of a sequence for a key head, in keys and in values.
+    #[inline(always)]
+    fn at(&self, sequence: usize, kv_head: usize, entry: usize) -> usize {
+        let Paging { kv_heads, page, head_dim } = self.heads.paging;
+        let lies_in = self.places.page(sequence, entry / page);
+        ((lies_in * kv_heads + kv_head) * page + entry % page) * head_dim
+    }
 }
 
 impl<T> Clone for Cached<'_, T> {
@@ -129,20 +194,27 @@ impl<T> Clone for Cached<'_, T> {
 }
 impl<T> Copy for Cached<'_, T> {}
 
-/// Splits queries into runs of one slot that fill tiles (first query, count), and single queries.
-/// The tiles write 0 for those without a slot.
-fn runs(heads: CachedHeads, slots: &[i32], positions: &[i32]) -> (Vec<(usize, usize)>, Vec<usize>) {
+/// Splits queries into runs of one sequence that fill tiles (first query, count), and single
+/// queries. A tile holds neighbours at consecutive positions of one aligned block. The tiles write
+/// 0 for those that lie nowhere.
+fn runs(heads: CachedHeads, places: Places<'_>) -> (Vec<(usize, usize)>, Vec<usize>) {
     /// Rows below which computing a whole vector of queries costs more than reading keys singly.
     const MIN_ROWS: usize = 8;
-    let most = (QUERIES / heads.group()).max(1);
+    let block = heads.block();
     let (mut tiles, mut singles) = (Vec::new(), Vec::new());
     let mut first = 0;
-    while first < slots.len() {
-        let same = |&i: &usize| slots[i] == slots[first];
-        let count = (first..slots.len()).take_while(same).take(most).count();
+    while first < places.sequences.len() {
+        let Some((sequence, position)) = places.get(first) else {
+            singles.push(first);
+            first += 1;
+            continue;
+        };
+        let follows = |&i: &usize| places.get(i) == Some((sequence, position + i - first));
+        let most = block - position % block;
+        let all = first..places.sequences.len();
+        let count = all.take(most).take_while(follows).count();
         let tiled = count * heads.group() >= MIN_ROWS && count > 1 && heads.group() <= QUERIES;
-        // Unused slots are zeroed with the singles.
-        if tiled && slots[first] >= 0 && positions[first] >= 0 {
+        if tiled {
             tiles.push((first, count));
         } else {
             singles.extend(first..first + count);
@@ -152,7 +224,7 @@ fn runs(heads: CachedHeads, slots: &[i32], positions: &[i32]) -> (Vec<(usize, us
     (tiles, singles)
 }
 
-/// Some queries of one slot and one key head: rows are [queries, heads of the group].
+/// Some queries of one sequence and one key head: rows are [queries, heads of the group].
 struct Tile<'a, T> {
     cached: Cached<'a, T>,
     kv_head: usize,
@@ -165,15 +237,15 @@ impl<T: Float> Kernel for Tile<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Cached { heads, q, keys, values, slots, positions, out } = self.cached;
-        let (group, d, kv_row) = (heads.group(), heads.head_dim, heads.kv_row());
+        let Cached { heads, q, keys, values, places, out } = self.cached;
+        let (group, d) = (heads.group(), heads.head_dim());
         let at = |row: usize| {
             let (query, head) = (self.first + row / group, self.kv_head * group + row % group);
             (query * heads.heads + head) * d
         };
-        let slot = slots[self.first] as usize;
-        let base = slot * heads.max_time * kv_row + self.kv_head * d;
-        let range = |query: usize| heads.range(positions[query] as usize);
+        let sequence = places.sequences[self.first] as usize;
+        let entry_at = |entry| self.cached.at(sequence, self.kv_head, entry);
+        let range = |query: usize| heads.range(places.positions[query] as usize);
         // Entries that some queries see and others do not: their weight 0 would still carry NaN.
         let queries = self.first..self.first + self.count;
         let firsts = || queries.clone().map(|i| range(i).0);
@@ -185,7 +257,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
         let partial = [span(Box::new(firsts())), span(Box::new(ends()))];
         let finite = partial.iter().all(|&(from, to)| {
             (from..to).all(|entry| {
-                let row = base + entry * kv_row;
+                let row = entry_at(entry);
                 let finite = |x: &T| x.to_f32().is_finite();
                 keys[row..row + d].iter().chain(&values[row..row + d]).all(finite)
             })
@@ -211,8 +283,9 @@ impl<T: Float> Kernel for Tile<'_, T> {
             let (start, end) = visible.span();
             for entry in (start / KEYS * KEYS..end).step_by(KEYS) {
                 let count = (end - entry).min(KEYS);
-                let of = |x: &[T]| Rows { start: x[base + entry * kv_row..].as_ptr(), row: kv_row };
-                running.pass(s, &visible, entry, count, of(keys), of(values));
+                let key = |i| keys[entry_at(entry + i)..].as_ptr();
+                let value = |i| values[entry_at(entry + i)..].as_ptr();
+                running.pass(s, &visible, entry, count, key, value);
             }
             running.finish(s, &visible, |row| out.at(at(row)), |row| lse.add(row));
         }
@@ -229,7 +302,7 @@ fn whole_query<S: Simd, T: Float>(
     scratch: &mut [f32],
 ) {
     let heads = cached.heads;
-    let (first, end) = heads.range(cached.positions[query] as usize);
+    let (first, end) = heads.range(cached.places.positions[query] as usize);
     let mut total = Partial::nothing(heads);
     for start in (first / KEY_BLOCK * KEY_BLOCK..end).step_by(KEY_BLOCK) {
         let entries = start.max(first)..(start + KEY_BLOCK).min(end);
@@ -249,23 +322,23 @@ fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles
     let mut begins = Vec::with_capacity(singles.len() + 1);
     for &query in singles {
         begins.push(blocks.len());
-        if cached.slots[query] < 0 {
-            let row = heads.heads * heads.head_dim;
+        if cached.places.sequences[query] < 0 {
+            let row = heads.heads * heads.head_dim();
             // SAFETY: no task runs now.
             unsafe { cached.out.part(query * row, row) }.fill(0.0);
             continue;
         }
-        let (first, end) = heads.range(cached.positions[query] as usize);
+        let (first, end) = heads.range(cached.places.positions[query] as usize);
         let starts = (first / KEY_BLOCK * KEY_BLOCK..end).step_by(KEY_BLOCK);
         blocks.extend(starts.map(|s| (query, s.max(first)..(s + KEY_BLOCK).min(end))));
     }
     begins.push(blocks.len());
     let mut partials: Vec<Partial> = Vec::new();
-    partials.resize_with(blocks.len() * heads.kv_heads, || Partial::nothing(heads));
+    partials.resize_with(blocks.len() * heads.paging.kv_heads, || Partial::nothing(heads));
     let shared = Disjoint::new(&mut partials);
-    pool.run(blocks.len() * heads.kv_heads, &|task, worker| {
-        let (query, entries) = blocks[task / heads.kv_heads].clone();
-        let kv_head = task % heads.kv_heads;
+    pool.run(blocks.len() * heads.paging.kv_heads, &|task, worker| {
+        let (query, entries) = blocks[task / heads.paging.kv_heads].clone();
+        let kv_head = task % heads.paging.kv_heads;
         // SAFETY: one partial per task.
         let partial = unsafe { &mut shared.part(task, 1)[0] };
         pool.with_scratch(worker, KEY_BLOCK * heads.group(), |scratch| {
@@ -273,12 +346,12 @@ fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles
         });
     });
     for (at, &query) in singles.iter().enumerate() {
-        for kv_head in 0..heads.kv_heads {
+        for kv_head in 0..heads.paging.kv_heads {
             let mut total = Partial::nothing(heads);
             for block in begins[at]..begins[at + 1] {
-                total.absorb(&partials[block * heads.kv_heads + kv_head]);
+                total.absorb(&partials[block * heads.paging.kv_heads + kv_head]);
             }
-            if cached.slots[query] >= 0 {
+            if cached.places.sequences[query] >= 0 {
                 total.store(cached, query, kv_head);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, ReferenceEngine};
 use stoa_graph::{
-    Buffers, Builder, DType, Engine, EngineError, GraphError, Program, Tensor, TensorType,
+    Buffers, Builder, DType, Engine, EngineError, GraphError, Places, Program, Tensor, TensorType,
 };
 use stoa_native::{NativeEngine, NativeOptions};
 
@@ -93,32 +93,46 @@ fn targets_and_cache_places_outside() {
         assert_eq!(refusal(&program, &data), [&expected[..]; 2]);
     }
     let mut b = Builder::new();
-    let cache = b.state("cache", TensorType::f32([2, 4, 2])).unwrap();
+    let cache = b.state("cache", TensorType::f32([3, 1, 2, 2])).unwrap();
     let new = b.data("new", TensorType::f32([3, 2])).unwrap();
-    let slots = b.data("slots", TensorType::i32([3])).unwrap();
+    let table = b.data("table", TensorType::i32([2, 2])).unwrap();
+    let sequences = b.data("sequences", TensorType::i32([3])).unwrap();
     let positions = b.data("positions", TensorType::i32([3])).unwrap();
-    let updated = b.kv_append(cache, new, slots, positions).unwrap();
+    let updated = b.kv_append(cache, new, Places { table, sequences, positions }).unwrap();
     b.updates("cache", updated).unwrap();
     let program = b.finish();
-    for (slot, position, message) in [
+    let pages = Tensor::i32([2, 2], vec![2, 0, 1, 1]).unwrap();
+    for (sequence, position, message) in [
         (2, 0, "kv_append: index 2 at position 1 is outside 0..2"),
         (-2, 0, "kv_append: index -2 at position 1 is outside 0..2"),
         (1, 4, "kv_append: index 4 at position 1 is outside 0..4"),
         (1, -1, "kv_append: index -1 at position 1 is outside 0..4"),
     ] {
-        let slots = Tensor::i32([3], vec![0, slot, -1]).unwrap();
+        let sequences = Tensor::i32([3], vec![0, sequence, -1]).unwrap();
         let positions = Tensor::i32([3], vec![0, position, 0]).unwrap();
-        let data = [("new", &x), ("slots", &slots), ("positions", &positions)];
+        let places = [("table", &pages), ("sequences", &sequences), ("positions", &positions)];
+        let data = [&[("new", &x)], &places[..]].concat();
         assert_eq!(refusal(&program, &data), [message; 2]);
+    }
+    // A page that no token needs is as wrong as one that is read.
+    for (page, message) in [
+        (3, "kv_append: index 3 at position 3 is outside 0..3"),
+        (-1, "kv_append: index -1 at position 3 is outside 0..3"),
+    ] {
+        let pages = Tensor::i32([2, 2], vec![2, 0, 1, page]).unwrap();
+        let none = Tensor::i32([3], vec![0; 3]).unwrap();
+        let places = [("table", &pages), ("sequences", &none), ("positions", &none)];
+        assert_eq!(refusal(&program, &[&[("new", &x)], &places[..]].concat()), [message; 2]);
     }
     // The position of what is left out is not read.
     let native = engine();
     let mut executable = native.compile(&program, &Default::default()).unwrap();
-    let zeros = BTreeMap::from([("cache".to_owned(), Array::zeros(&[2, 4, 2]))]);
+    let zeros = BTreeMap::from([("cache".to_owned(), Array::zeros(&[3, 1, 2, 2]))]);
     let mut state = upload(&native, &program, &zeros);
-    let slots = Tensor::i32([3], vec![0, -1, -1]).unwrap();
+    let sequences = Tensor::i32([3], vec![0, -1, -1]).unwrap();
     let positions = Tensor::i32([3], vec![0, 99, -7]).unwrap();
-    let data = [("new", &x), ("slots", &slots), ("positions", &positions)];
+    let places = [("table", &pages), ("sequences", &sequences), ("positions", &positions)];
+    let data = [&[("new", &x)], &places[..]].concat();
     let _ = executable.run(&mut state, &data).unwrap();
 }
 

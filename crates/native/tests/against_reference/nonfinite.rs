@@ -180,8 +180,8 @@ fn optimizers() {
 fn caches_are_read_up_to_the_position_and_no_further() {
     for dtype in [DType::F32, DType::BF16] {
         let mut draws = Draws::new(4);
-        let mut cache = draws.array(&[2, 40, 8], 1.0);
-        // Slot 0 is filled up to position 17, slot 1 not at all.
+        let mut cache = draws.array(&[2, 1, 40, 8], 1.0);
+        // Sequence 0 is filled up to position 17, sequence 1 not at all.
         cache.data[18 * 8..].fill(f64::NAN);
         let spec = AttentionSpec {
             batch: 1,
@@ -193,15 +193,18 @@ fn caches_are_read_up_to_the_position_and_no_further() {
             scale: 0.3,
         };
         let q = f32s(draws.array(&[4, 16], 1.0));
-        let slots = i32s(Array::new([4], [0.0, 0.0, -1.0, 1.0]));
+        let table = i32s(Array::new([2, 1], [0.0, 1.0]));
+        let sequences = i32s(Array::new([4], [0.0, 0.0, -1.0, 1.0]));
         let positions = i32s(Array::new([4], [17.0, 3.0, 0.0, 0.0]));
-        let given = [q, typed(dtype, cache.clone()), typed(dtype, cache), slots, positions];
+        let caches = [typed(dtype, cache.clone()), typed(dtype, cache)];
+        let places = [table, sequences, positions];
+        let given = [&[q], &caches[..], &places].concat();
         check_large(&Op::CachedAttention(spec.clone()), &given, 48.0 * ULP);
         // A window that begins after something poisonous.
-        let mut old = draws.array(&[2, 40, 8], 1.0);
+        let mut old = draws.array(&[2, 1, 40, 8], 1.0);
         old.data[..12 * 8].fill(f64::NAN);
-        let given =
-            [given[0].clone(), typed(dtype, old.clone()), typed(dtype, old), given[3].clone()];
+        let caches = [typed(dtype, old.clone()), typed(dtype, old)];
+        let given = [&given[..1], &caches, &places[..2]].concat();
         let positions = i32s(Array::new([4], [17.0, 20.0, 0.0, 39.0]));
         let spec = AttentionSpec { window: Some(6), ..spec };
         check_large(&Op::CachedAttention(spec), &[&given[..], &[positions]].concat(), 48.0 * ULP);

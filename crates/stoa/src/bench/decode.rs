@@ -33,6 +33,9 @@ struct Report {
 /// Tokens of a prompt that go through the model at once.
 const CHUNK: usize = 128;
 
+/// Tokens of a page of the cache, as the assistant has them.
+const PAGE: usize = 32;
+
 /// Runs a prompt and an answer and prints the rates.
 ///
 /// # Errors
@@ -50,11 +53,13 @@ pub fn run(
         WeightType::Bf16 => DType::BF16,
     };
     let prompt = args.prompt.next_multiple_of(CHUNK).max(CHUNK);
+    let pages = (prompt + args.tokens).div_ceil(PAGE);
     let spec = |tokens| DecodingSpec {
         tokens,
         rows: 1,
-        slots: 1,
-        max_time: prompt + args.tokens,
+        pages,
+        page: PAGE,
+        columns: pages,
         weights: dtype,
         caches: DType::F16,
     };
@@ -82,9 +87,11 @@ pub fn run(
         let started = Instant::now();
         let ids = (at..at + tokens).map(|i| (i * 7919 % config.vocab) as i32).collect();
         let positions = (at..at + tokens).map(|i| i as i32).collect();
+        let table = (0..tokens).flat_map(|_| 0..pages as i32).collect();
         let data = [
             ("tokens", Tensor::i32([tokens], ids)?),
-            ("slots", Tensor::i32([tokens], vec![0; tokens])?),
+            ("table", Tensor::i32([tokens, pages], table)?),
+            ("sequences", Tensor::i32([tokens], vec![0; tokens])?),
             ("positions", Tensor::i32([tokens], positions)?),
             ("rows", Tensor::i32([1], vec![tokens as i32 - 1])?),
         ];

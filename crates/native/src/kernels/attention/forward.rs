@@ -106,7 +106,7 @@ impl Kernel for QueryTile<'_> {
                     k.prefetch(s, KEYS, KEYS, head_dim);
                     v.prefetch(s, KEYS, KEYS, head_dim);
                 }
-                running.pass(s, &visible, key, keys, k, v);
+                running.pass(s, &visible, key, keys, |i| k.at(i), |i| v.at(i));
             }
             let out = self.out.at(row * q_row + self.head * head_dim);
             let lse = self.lse.at(row * self.heads.heads + self.head);
@@ -160,10 +160,11 @@ impl<'a> Running<'a> {
         unsafe { transpose(s, self.count, self.head_dim, QUERIES, scale * LOG2E, row, to) }
     }
 
-    /// Attends to keys `start..start + keys`, at most [`KEYS`] of them.
+    /// Attends to keys `start..start + keys`, at most [`KEYS`] of them; `k(i)` and `v(i)` are the
+    /// addresses of key and value `start + i`.
     ///
     /// # Safety
-    /// `k` and `v` must be readable at `keys` rows of head_dim elements.
+    /// `k(i)` and `v(i)` must be readable at head_dim elements for i < keys.
     #[inline(always)]
     pub unsafe fn pass<S: Simd, T: Element>(
         &mut self,
@@ -171,8 +172,8 @@ impl<'a> Running<'a> {
         visible: &Visibility,
         start: usize,
         keys: usize,
-        k: Rows<T>,
-        v: Rows<T>,
+        k: impl Fn(usize) -> *const T,
+        v: impl Fn(usize) -> *const T,
     ) {
         let window = visible.window(start, keys);
         if window.is_empty() {
@@ -274,18 +275,18 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Copies `count` rows of `features`, widened to f32, to `copy` [count, padded features]; the
+/// Copies `count` rows of `features`, row i from `row(i)`, widened to f32, to `copy` [count, padded features]; the
 /// padding is unspecified.
 ///
 /// Rows of a matrix with many heads lie a large power of two apart, where they would evict each
 /// other from the L1 cache; a copy does not, and costs one access against `QUERIES` uses.
 ///
 /// # Safety
-/// `rows` must be readable at `count` rows of `features`; `copy` must be large enough.
+/// `row(i)` must be readable at `features` elements for i < count; `copy` must be large enough.
 #[inline(always)]
 pub(super) unsafe fn gather_rows<S: Simd, T: Element>(
     s: S,
-    rows: Rows<T>,
+    row: impl Fn(usize) -> *const T,
     count: usize,
     features: usize,
     copy: &mut [f32],
@@ -296,7 +297,7 @@ pub(super) unsafe fn gather_rows<S: Simd, T: Element>(
     for i in 0..count {
         // SAFETY: feature f < features of row i < count; `copy` holds `wide` ≥ features per row.
         unsafe {
-            let row = rows.start.add(i * rows.row);
+            let row = row(i);
             for f in (0..whole).step_by(S::LANES) {
                 s.store_ptr(T::load(s, row.add(f)), copy.as_mut_ptr().add(i * wide + f));
             }

@@ -77,6 +77,12 @@ pub(super) struct Rows<T = f32> {
 }
 
 impl<T> Rows<T> {
+    /// Address of row i.
+    #[inline(always)]
+    pub fn at(self, i: usize) -> *const T {
+        self.start.wrapping_add(i * self.row)
+    }
+
     /// Asks for `count` rows of `features` from row `first`: strided rows are further apart than
     /// the hardware looks ahead.
     #[inline(always)]

@@ -23,7 +23,7 @@ pub(super) struct Partial {
 impl Partial {
     /// Nothing seen yet.
     pub fn nothing(heads: CachedHeads) -> Self {
-        let (group, head_dim) = (heads.group(), heads.head_dim);
+        let (group, head_dim) = (heads.group(), heads.head_dim());
         Partial {
             head_dim,
             max: vec![f32::NEG_INFINITY; group],
@@ -57,7 +57,7 @@ impl Partial {
         let to = unsafe { cached.out.part(start, group * self.head_dim) };
         let rows = to.chunks_exact_mut(self.head_dim).zip(self.out.chunks_exact(self.head_dim));
         // A window of 0 shows nothing.
-        let (first, end) = heads.range(cached.positions[query] as usize);
+        let (first, end) = heads.range(cached.places.positions[query] as usize);
         for ((to, out), sum) in rows.zip(&self.sum) {
             let factor = if first < end { 1.0 / sum } else { 0.0 };
             to.iter_mut().zip(out).for_each(|(to, out)| *to = out * factor);
@@ -83,30 +83,41 @@ impl<'a, T: Float> Single<'a, T> {
     /// Fills `partial`, which has seen nothing.
     #[inline(always)]
     pub fn attend<S: Simd>(self, s: S, partial: &mut Partial) {
-        let Cached { heads, q, keys, values, slots, .. } = self.cached;
-        let (group, d, row) = (heads.group(), heads.head_dim, heads.kv_row());
+        let Cached { heads, q, keys, values, places, .. } = self.cached;
+        let (group, d) = (heads.group(), heads.head_dim());
         let q = &q[(self.query * heads.heads + self.kv_head * group) * d..][..group * d];
-        let slot = slots[self.query] as usize;
-        let base = (slot * heads.max_time + self.entries.start) * row + self.kv_head * d;
-        let count = self.entries.len();
-        for i in 0..count {
-            let key = &keys[base + i * row..][..d];
-            for head in 0..group {
-                let score = heads.scale * dot_wide(s, &q[head * d..(head + 1) * d], key);
-                self.scratch[head * KEY_BLOCK + i] = score;
-                partial.max[head] = partial.max[head].max(score);
+        let sequence = places.sequences[self.query] as usize;
+        // Runs of entries that lie in one page: (entries from the first, first element).
+        let page = heads.paging.page;
+        let pieces = || {
+            let Range { start, end } = self.entries.clone();
+            let bounds = (start / page..end.div_ceil(page))
+                .map(move |block| (start.max(block * page), end.min((block + 1) * page)));
+            bounds.map(move |(from, to)| {
+                (from - start..to - start, self.cached.at(sequence, self.kv_head, from))
+            })
+        };
+        for (entries, at) in pieces() {
+            for (i, key) in entries.clone().zip(keys[at..].chunks_exact(d.max(1))) {
+                for head in 0..group {
+                    let score = heads.scale * dot_wide(s, &q[head * d..(head + 1) * d], key);
+                    self.scratch[head * KEY_BLOCK + i] = score;
+                    partial.max[head] = partial.max[head].max(score);
+                }
             }
         }
         for head in 0..group {
-            let scores = &mut self.scratch[head * KEY_BLOCK..][..count];
+            let scores = &mut self.scratch[head * KEY_BLOCK..][..self.entries.len()];
             let max = partial.max[head];
             let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
             partial.sum[head] = exponentials(s, scores, base);
         }
         for head in 0..group {
-            let weights = &self.scratch[head * KEY_BLOCK..][..count];
             let out = &mut partial.out[head * d..(head + 1) * d];
-            average(s, weights, &values[base..], row, out);
+            for (entries, at) in pieces() {
+                let weights = &self.scratch[head * KEY_BLOCK..][entries];
+                add_average(s, weights, &values[at..], out);
+            }
         }
     }
 }
@@ -161,21 +172,21 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32], base: f32) -> f32 {
     rest.iter().fold(s.reduce_add(sum), |sum, e| sum + e)
 }
 
-/// out = Σ_i weights_i·rows_i; row i starts at `rows[i·row]`.
+/// out += Σ_i weights_i·rows_i; the rows follow each other.
 #[inline(always)]
-fn average<S: Simd, T: Float>(s: S, weights: &[f32], rows: &[T], row: usize, out: &mut [f32]) {
+fn add_average<S: Simd, T: Float>(s: S, weights: &[f32], rows: &[T], out: &mut [f32]) {
     /// Vectors of a row summed together.
     const WIDTH: usize = 4;
     let d = out.len();
-    assert!(weights.is_empty() || (weights.len() - 1) * row + d <= rows.len());
+    assert!(weights.len() * d <= rows.len());
     let mut f = 0;
     while f + WIDTH * S::LANES <= d {
-        let mut sums = [s.zero(); WIDTH];
+        let mut sums: [S::F32; WIDTH] = std::array::from_fn(|j| s.load(&out[f + j * S::LANES..]));
         for (i, &weight) in weights.iter().enumerate() {
             let weight = s.splat(weight);
             for (j, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: inside row i, whose last element was checked to exist.
-                let x = unsafe { T::load(s, rows.as_ptr().add(i * row + f + j * S::LANES)) };
+                let x = unsafe { T::load(s, rows.as_ptr().add(i * d + f + j * S::LANES)) };
                 *sum = s.mul_add(weight, x, *sum);
             }
         }
@@ -185,16 +196,18 @@ fn average<S: Simd, T: Float>(s: S, weights: &[f32], rows: &[T], row: usize, out
         f += WIDTH * S::LANES;
     }
     while f + S::LANES <= d {
-        let mut sum = s.zero();
+        let mut sum = s.load(&out[f..]);
         for (i, &weight) in weights.iter().enumerate() {
             // SAFETY: as above.
-            let x = unsafe { T::load(s, rows.as_ptr().add(i * row + f)) };
+            let x = unsafe { T::load(s, rows.as_ptr().add(i * d + f)) };
             sum = s.mul_add(s.splat(weight), x, sum);
         }
         s.store(sum, &mut out[f..]);
         f += S::LANES;
     }
     for f in f..d {
-        out[f] = weights.iter().enumerate().map(|(i, w)| w * rows[i * row + f].to_f32()).sum();
+        for (i, weight) in weights.iter().enumerate() {
+            out[f] += weight * rows[i * d + f].to_f32();
+        }
     }
 }
