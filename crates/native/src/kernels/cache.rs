@@ -6,6 +6,8 @@
 //! multiples of their sizes, counted in positions of the sequence: where pages lie and how long they
 //! are changes no bit.
 
+use std::ops::Range;
+
 use super::attention::{KEYS, QUERIES, Running, Visibility, scratch_floats};
 use super::convert::Float;
 use super::disjoint::Disjoint;
@@ -178,12 +180,22 @@ struct Cached<'a, T> {
 }
 
 impl<T> Cached<'_, T> {
-    /// First element of an entry of a sequence for a key head, in keys and in values.
+    /// Entries of a sequence page by page: how many lie together, counted from the first of them,
+    /// and the first element of the piece for a key head, in keys and in values.
     #[inline(always)]
-    fn at(&self, sequence: usize, kv_head: usize, entry: usize) -> usize {
-        let Paging { kv_heads, page, head_dim } = self.heads.paging;
-        let lies_in = self.places.page(sequence, entry / page);
-        ((lies_in * kv_heads + kv_head) * page + entry % page) * head_dim
+    fn pieces(
+        &self,
+        sequence: usize,
+        kv_head: usize,
+        entries: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let (Paging { kv_heads, page, head_dim }, places) = (self.heads.paging, self.places);
+        let Range { start, end } = entries;
+        (start / page..end.div_ceil(page)).map(move |block| {
+            let (from, to) = (start.max(block * page), end.min((block + 1) * page));
+            let head = places.page(sequence, block) * kv_heads + kv_head;
+            (from - start..to - start, (head * page + from - block * page) * head_dim)
+        })
     }
 }
 
@@ -195,13 +207,15 @@ impl<T> Clone for Cached<'_, T> {
 impl<T> Copy for Cached<'_, T> {}
 
 /// Splits queries into runs of one sequence that fill tiles (first query, count), and single
-/// queries. A tile holds neighbours at consecutive positions of one aligned block. The tiles write
-/// 0 for those that lie nowhere.
+/// queries. Whether neighbours at consecutive positions go through tiles is decided for each aligned
+/// block by itself; blocks that follow each other then share tiles, which changes no bit: what a
+/// tile computes for one query does not depend on the others. The tiles write 0 for those that lie
+/// nowhere.
 fn runs(heads: CachedHeads, places: Places<'_>) -> (Vec<(usize, usize)>, Vec<usize>) {
     /// Rows below which computing a whole vector of queries costs more than reading keys singly.
     const MIN_ROWS: usize = 8;
-    let block = heads.block();
-    let (mut tiles, mut singles) = (Vec::new(), Vec::new());
+    let (block, most) = (heads.block(), QUERIES / heads.group());
+    let (mut tiles, mut singles) = (Vec::<(usize, usize)>::new(), Vec::new());
     let mut first = 0;
     while first < places.sequences.len() {
         let Some((sequence, position)) = places.get(first) else {
@@ -210,14 +224,21 @@ fn runs(heads: CachedHeads, places: Places<'_>) -> (Vec<(usize, usize)>, Vec<usi
             continue;
         };
         let follows = |&i: &usize| places.get(i) == Some((sequence, position + i - first));
-        let most = block - position % block;
+        let left = block - position % block;
         let all = first..places.sequences.len();
-        let count = all.take(most).take_while(follows).count();
+        let count = all.take(left).take_while(follows).count();
         let tiled = count * heads.group() >= MIN_ROWS && count > 1 && heads.group() <= QUERIES;
-        if tiled {
-            tiles.push((first, count));
-        } else {
-            singles.extend(first..first + count);
+        let continued = tiles.last_mut().filter(|(before, rows)| {
+            let follows = before + rows == first
+                && position
+                    .checked_sub(*rows)
+                    .is_some_and(|p| places.get(*before) == Some((sequence, p)));
+            follows && rows + count <= most
+        });
+        match continued {
+            _ if !tiled => singles.extend(first..first + count),
+            Some((_, rows)) => *rows += count,
+            None => tiles.push((first, count)),
         }
         first += count;
     }
@@ -244,7 +265,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
             (query * heads.heads + head) * d
         };
         let sequence = places.sequences[self.first] as usize;
-        let entry_at = |entry| self.cached.at(sequence, self.kv_head, entry);
+        let pieces = |entries| self.cached.pieces(sequence, self.kv_head, entries);
         let range = |query: usize| heads.range(places.positions[query] as usize);
         // Entries that some queries see and others do not: their weight 0 would still carry NaN.
         let queries = self.first..self.first + self.count;
@@ -256,10 +277,9 @@ impl<T: Float> Kernel for Tile<'_, T> {
         };
         let partial = [span(Box::new(firsts())), span(Box::new(ends()))];
         let finite = partial.iter().all(|&(from, to)| {
-            (from..to).all(|entry| {
-                let row = entry_at(entry);
-                let finite = |x: &T| x.to_f32().is_finite();
-                keys[row..row + d].iter().chain(&values[row..row + d]).all(finite)
+            pieces(from..to).all(|(entries, at)| {
+                let all = at..at + entries.len() * d;
+                keys[all.clone()].iter().chain(&values[all]).all(|x| x.to_f32().is_finite())
             })
         });
         if !finite {
@@ -283,8 +303,12 @@ impl<T: Float> Kernel for Tile<'_, T> {
             let (start, end) = visible.span();
             for entry in (start / KEYS * KEYS..end).step_by(KEYS) {
                 let count = (end - entry).min(KEYS);
-                let key = |i| keys[entry_at(entry + i)..].as_ptr();
-                let value = |i| values[entry_at(entry + i)..].as_ptr();
+                let mut rows = [0; KEYS];
+                for (entries, at) in pieces(entry..entry + count) {
+                    let piece = rows[entries].iter_mut().enumerate();
+                    piece.for_each(|(i, row)| *row = at + i * d);
+                }
+                let (key, value) = (|i| keys[rows[i]..].as_ptr(), |i| values[rows[i]..].as_ptr());
                 running.pass(s, &visible, entry, count, key, value);
             }
             running.finish(s, &visible, |row| out.at(at(row)), |row| lse.add(row));

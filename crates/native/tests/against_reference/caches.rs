@@ -258,3 +258,75 @@ fn where_pages_lie_changes_no_bit() {
         });
     }
 }
+
+/// A prompt read at once or page by page, alone or next to others: the same bits for each query, as
+/// long as its page is read whole.
+#[test]
+fn a_page_of_a_prompt_gives_the_same_bits_in_any_company() {
+    const TIME: usize = 135;
+    const PAGE: usize = 32;
+    for (heads, kv_heads) in [(2, 2), (6, 2), (20, 1)] {
+        let head_dim = 16;
+        let mut draws = Draws::new(heads as u64);
+        let rows = draws.array(&[TIME, kv_heads * head_dim], 1.0);
+        let q = draws.array(&[TIME, heads * head_dim], 1.0);
+        let (scale, window) = (0.2, Some(70));
+        let spec =
+            AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window, scale };
+        // Rows `range` of the prompt, read as sequence 1 of 2, with `more` tokens of another.
+        let read = |range: std::ops::Range<usize>, more: usize| {
+            let n = range.len() + more;
+            let columns = TIME.div_ceil(PAGE);
+            let mut b = Builder::new();
+            let filled = TensorType::f32([2 * columns, kv_heads, PAGE, head_dim]);
+            let cache = b.state("cache", filled).unwrap();
+            let q_in = b.data("q", TensorType::f32([n, heads * head_dim])).unwrap();
+            let table = b.data("table", TensorType::i32([2, columns])).unwrap();
+            let sequences = b.data("sequences", TensorType::i32([n])).unwrap();
+            let positions = b.data("positions", TensorType::i32([n])).unwrap();
+            let places = Places { table, sequences, positions };
+            let out = b.cached_attention(q_in, (cache, cache), places, spec.clone()).unwrap();
+            b.returns("out", out).unwrap();
+            let mut cache = Array::zeros(&[2 * columns, kv_heads, PAGE, head_dim]);
+            for position in 0..TIME {
+                for head in 0..kv_heads {
+                    let page = columns + position / PAGE;
+                    let row = (page * kv_heads + head) * PAGE + position % PAGE;
+                    let from = position * kv_heads * head_dim + head * head_dim;
+                    cache.data[row * head_dim..][..head_dim]
+                        .copy_from_slice(&rows.data[from..from + head_dim]);
+                }
+            }
+            let width = heads * head_dim;
+            let mut queries = q.data[range.start * width..range.end * width].to_vec();
+            queries.extend(&q.data[..more * width]);
+            let pages: Vec<i64> = (0..2 * columns as i64).collect();
+            let table = self::table(&[&pages[..columns], &pages[columns..]]).array;
+            let sequence: Vec<i64> = (0..n).map(|i| i64::from(i < range.len())).collect();
+            let position: Vec<i64> = range.clone().chain(0..more).map(|p| p as i64).collect();
+            let inputs = BTreeMap::from([
+                ("cache".to_owned(), cache),
+                ("q".to_owned(), Array::new([n, width], queries)),
+                ("table".to_owned(), table),
+                ("sequences".to_owned(), integers(&sequence).array),
+                ("positions".to_owned(), integers(&position).array),
+            ]);
+            let mut found = Vec::new();
+            each_isa(|engines| {
+                let out = run_on(&engines[0], &b.clone().finish(), &inputs)["out"].to_f64();
+                found.push(out[..range.len() * width].to_vec());
+            });
+            found
+        };
+        let whole = read(0..TIME, 0);
+        for start in (0..TIME).step_by(PAGE) {
+            for end in [TIME, TIME.min(start + PAGE)] {
+                let part = read(start..end, 5);
+                let width = heads * head_dim;
+                for (whole, part) in whole.iter().zip(&part) {
+                    assert!(whole[start * width..end * width] == part[..], "{start}..{end}");
+                }
+            }
+        }
+    }
+}

@@ -87,16 +87,7 @@ impl<'a, T: Float> Single<'a, T> {
         let (group, d) = (heads.group(), heads.head_dim());
         let q = &q[(self.query * heads.heads + self.kv_head * group) * d..][..group * d];
         let sequence = places.sequences[self.query] as usize;
-        // Runs of entries that lie in one page: (entries from the first, first element).
-        let page = heads.paging.page;
-        let pieces = || {
-            let Range { start, end } = self.entries.clone();
-            let bounds = (start / page..end.div_ceil(page))
-                .map(move |block| (start.max(block * page), end.min((block + 1) * page)));
-            bounds.map(move |(from, to)| {
-                (from - start..to - start, self.cached.at(sequence, self.kv_head, from))
-            })
-        };
+        let pieces = || self.cached.pieces(sequence, self.kv_head, self.entries.clone());
         for (entries, at) in pieces() {
             for (i, key) in entries.clone().zip(keys[at..].chunks_exact(d.max(1))) {
                 for head in 0..group {
