@@ -637,9 +637,11 @@ fn activations_of_any_float_type_are_alike() {
     let backward = Op::AttentionBackward { spec: spec.clone(), segmented: false };
     let given = format!("{given}; bf16[10, 12]; f32[10, 4]; bf16[10, 12]");
     accepts(backward, &given, "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]");
-    let cache = "f16[2, 9, 6]; f16[2, 9, 6]; i32[5]; i32[5]";
+    let keys = "f16[2, 2, 9, 3]";
+    let cache = format!("{keys}; {keys}; i32[3, 4]; i32[5]; i32[5]");
     accepts(Op::CachedAttention(spec), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
-    accepts(Op::KvAppend, "f16[2, 9, 6]; bf16[5, 6]; i32[5]; i32[5]", "f16[2, 9, 6]");
+    let append = format!("{keys}; bf16[5, 6]; i32[3, 4]; i32[5]; i32[5]");
+    accepts(Op::KvAppend, &append, keys);
     let entropy = "bf16[5, 3]; f32[7, 3]; i32[5]; f32[5]";
     accepts(Op::CrossEntropy { softcap: None }, entropy, "f32[]; f32[5]");
     let backward = Op::CrossEntropyBackward { softcap: None, accumulate: false };
