@@ -177,7 +177,13 @@ impl Builder {
 
     /// x [tokens, in] · wᵀ with w [out, in]: a linear layer without bias.
     pub fn linear(&mut self, x: ValueId, w: ValueId) -> Result<ValueId> {
-        self.matmul(x, w, false, true)
+        self.linear_in(x, w, self.ty(x).dtype)
+    }
+
+    /// [`Builder::linear`] with its result in a type of its own, such as f32 for operands of bf16.
+    pub fn linear_in(&mut self, x: ValueId, w: ValueId, result: DType) -> Result<ValueId> {
+        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false, result };
+        self.one(op, &[x, w])
     }
 
     /// x·wᵀ + residual.

@@ -152,6 +152,9 @@ pub enum EngineError {
 pub struct OpProfile {
     /// Op name; fused steps name both ops.
     pub op: String,
+    /// What its products multiply, `None` where it has none: a type, and how where the machine has no
+    /// arithmetic of it.
+    pub multiplies: Option<&'static str>,
     /// Steps of this op in one run.
     pub steps: usize,
     /// Seconds of all runs.

@@ -187,11 +187,15 @@ impl Pass<'_> {
         self.active[value.index()]
     }
 
-    /// Type of the gradient of `value`.
+    /// Type of the gradient of `value`: that of an activation, f32 for masters, and for what is cast
+    /// that of the original, so that it is not rounded on its way there.
     fn gradient_dtype(&self, value: ValueId) -> DType {
-        let dtype = self.builder.ty(value).dtype;
-        let is_activation = self.producers.contains_key(&value) && dtype.is_float();
-        if is_activation { dtype } else { DType::F32 }
+        let Some(&at) = self.producers.get(&value) else { return DType::F32 };
+        let (node, dtype) = (&self.forward[at], self.builder.ty(value).dtype);
+        if matches!(node.op, Op::Cast { .. }) {
+            return self.gradient_dtype(node.inputs[0]);
+        }
+        if dtype.is_float() { dtype } else { DType::F32 }
     }
 
     /// `value` in element type `dtype`.
@@ -360,6 +364,10 @@ impl Pass<'_> {
         };
         let (a, b) = (inputs[0], inputs[1]);
         let (a_dtype, b_dtype) = (self.gradient_dtype(a), self.gradient_dtype(b));
+        // Of a product of bf16, both products of the backward pass are of bf16 too.
+        let narrow = [a, b].iter().all(|&v| self.builder.ty(v).dtype == DType::BF16);
+        let given = dy;
+        let dy = if narrow { self.cast(dy, DType::BF16)? } else { dy };
         // With A = op(a), B = op(b): dA = dY·Bᵀ and dB = Aᵀ·dY, transposed back where op did.
         if self.wants(b) {
             let a = self.kept_or_recomputed(a)?;
@@ -379,7 +387,7 @@ impl Pass<'_> {
                 self.accumulate(a, a_dtype, vec![dy, b], product(false, !tb, a_dtype))?;
             }
         }
-        if accumulate { self.contribute(inputs[2], dy) } else { Ok(()) }
+        if accumulate { self.contribute(inputs[2], given) } else { Ok(()) }
     }
 
     fn norm(

@@ -166,8 +166,9 @@ pub enum Op {
     },
     /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
     /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
-    /// result [m, n] in the type `result`. Sums are f32. Where a is bf16 or f16 an engine may round
-    /// b to the type of a before it multiplies.
+    /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
+    /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
+    /// round b to the type of a before it multiplies.
     /// A weight is stored [out, in], so a linear layer is `transpose_b`.
     MatMul {
         /// a is given as [k, m].
@@ -250,8 +251,9 @@ pub enum Op {
         /// Bound of the logits, as in [`Op::SoftCap`].
         softcap: Option<f32>,
     },
-    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll. The
-    /// last two are the forward's results, so that a program with both needs this one only.
+    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll, all f32.
+    /// The last two are the forward's results, so that a program with both needs this one only. Where
+    /// x and w are both bf16, the gradient of the logits is rounded to bf16 for its two products.
     CrossEntropyBackward {
         /// As in the forward op.
         softcap: Option<f32>,

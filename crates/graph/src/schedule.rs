@@ -1,6 +1,6 @@
 //! Reorders nodes without changing results.
 
-use crate::{InputKind, Node, Program, ValueId};
+use crate::{InputKind, Node, Op, Program, ValueId};
 
 impl Program {
     /// Moves every optimizer update to the earliest place it may stand: after its gradient, its
@@ -58,7 +58,8 @@ fn scalars_first(program: &Program, order: Vec<Node>) -> Vec<Node> {
 struct Uses {
     /// First place where the value is made; 0 for inputs.
     made: Vec<usize>,
-    /// First place after all readers of a state; 0 for other values.
+    /// First place after all readers of a state, or of what is cast from it, which an engine may
+    /// read through; 0 for other values.
     last_reader: Vec<usize>,
     /// Last place before all readers.
     first_reader: Vec<usize>,
@@ -66,9 +67,10 @@ struct Uses {
 
 fn uses(program: &Program, order: &[Node]) -> Uses {
     let values = program.types.len();
-    let mut is_state = vec![false; values];
+    // The state that a value is, or is cast from.
+    let mut state_of: Vec<Option<usize>> = vec![None; values];
     for input in program.inputs.iter().filter(|i| i.kind == InputKind::State) {
-        is_state[input.value.index()] = true;
+        state_of[input.value.index()] = Some(input.value.index());
     }
     let mut uses = Uses {
         made: vec![0; values],
@@ -79,9 +81,12 @@ fn uses(program: &Program, order: &[Node]) -> Uses {
         node.outputs.iter().for_each(|v| uses.made[v.index()] = at + 1);
         for v in node.inputs.iter().map(|v: &ValueId| v.index()) {
             uses.first_reader[v] = uses.first_reader[v].min(at);
-            if is_state[v] {
-                uses.last_reader[v] = at + 1;
+            if let Some(state) = state_of[v] {
+                uses.last_reader[state] = at + 1;
             }
+        }
+        if matches!(node.op, Op::Cast { .. }) {
+            state_of[node.outputs[0].index()] = state_of[node.inputs[0].index()];
         }
     }
     uses

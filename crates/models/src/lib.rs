@@ -23,8 +23,8 @@ pub use initialization::initialize;
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
 pub use parameters::{Parameter, ParameterGroup, parameter_count, parameters};
 pub use programs::{
-    TrainingShape, accumulation_program, evaluation_program, gradient_name, training_program,
-    update_program,
+    Compute, Precision, TrainingShape, accumulation_program, evaluation_program, gradient_name,
+    training_program, update_program,
 };
 pub use weights::{
     Weights, download, from_safetensors, load, model_weights, save, save_model, to_safetensors,

@@ -6,6 +6,7 @@
 //! weighted sum, so they usually add up to 1 over a step), and `segments` (i32 document ids) when
 //! the shape says so.
 
+use serde::{Deserialize, Serialize};
 use stoa_graph::{Builder, DType, Program, Recompute, TensorType, ValueId, gradients};
 
 use crate::optimizer::add_updates;
@@ -32,6 +33,34 @@ impl TrainingShape {
     }
 }
 
+/// What the products of a program multiply. Sums, what lies between products, weights, gradients and
+/// moments are f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// Activations, weights and gradients rounded to bfloat16: faster where the processor has dot
+    /// products of it, the same speed elsewhere.
+    Bf16,
+}
+
+/// What a training program computes with and what it keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Compute {
+    /// What the backward pass makes again instead of keeping.
+    pub recompute: Recompute,
+    /// What products multiply.
+    pub precision: Precision,
+}
+
+impl From<Recompute> for Compute {
+    fn from(recompute: Recompute) -> Self {
+        Compute { recompute, precision: Precision::F32 }
+    }
+}
+
 /// One optimizer step: forward, backward, update. Data beside the batch: scalars `lr` (factor on
 /// every group's rate), `step` (from 1), `momentum` (with Muon), `limit` (with clipping: a step of
 /// larger gradient norm changes nothing). Returns `loss`, and `grad_norm` when clipping.
@@ -42,9 +71,10 @@ pub fn training_program(
     config: &LanguageConfig,
     optimizer: &OptimizerConfig,
     shape: TrainingShape,
-    recompute: Recompute,
+    compute: impl Into<Compute>,
 ) -> Result<Program> {
-    let mut forward = Forward::new(config, shape)?;
+    let Compute { recompute, precision } = compute.into();
+    let mut forward = Forward::new(config, shape, precision)?;
     let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
     let loss = forward.loss;
     let grads = gradients(&mut forward.builder, loss, &wrt, &[], recompute)?;
@@ -62,9 +92,10 @@ pub fn training_program(
 pub fn accumulation_program(
     config: &LanguageConfig,
     shape: TrainingShape,
-    recompute: Recompute,
+    compute: impl Into<Compute>,
 ) -> Result<Program> {
-    let mut forward = Forward::new(config, shape)?;
+    let Compute { recompute, precision } = compute.into();
+    let mut forward = Forward::new(config, shape, precision)?;
     let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
     let sums = declare_gradients(&mut forward.builder, &forward.trained)?;
     let loss = forward.loss;
@@ -103,7 +134,7 @@ pub fn evaluation_program(config: &LanguageConfig, shape: TrainingShape) -> Resu
     config.validate()?;
     let mut builder = Builder::new();
     let weights = builder.fill(TensorType::f32([shape.tokens()]), 1.0)?;
-    let (_, nll) = head_loss(&mut builder, config, shape, weights)?.1;
+    let (_, nll) = head_loss(&mut builder, config, shape, Precision::F32, weights)?.1;
     builder.returns("nll", nll)?;
     Ok(builder.finish())
 }
@@ -132,11 +163,11 @@ struct Forward {
 }
 
 impl Forward {
-    fn new(config: &LanguageConfig, shape: TrainingShape) -> Result<Self> {
+    fn new(config: &LanguageConfig, shape: TrainingShape, precision: Precision) -> Result<Self> {
         config.validate()?;
         let mut builder = Builder::new();
         let weights = builder.data("weights", TensorType::f32([shape.tokens()]))?;
-        let (trained, (loss, _)) = head_loss(&mut builder, config, shape, weights)?;
+        let (trained, (loss, _)) = head_loss(&mut builder, config, shape, precision, weights)?;
         Ok(Forward { builder, trained, loss })
     }
 }
@@ -146,9 +177,10 @@ fn head_loss(
     builder: &mut Builder,
     config: &LanguageConfig,
     shape: TrainingShape,
+    precision: Precision,
     weights: ValueId,
 ) -> Result<(Vec<(Parameter, ValueId)>, (ValueId, ValueId))> {
-    let model = Transformer::declare(builder, config, DType::F32)?;
+    let model = Transformer::declare(builder, config, DType::F32)?.with_precision(precision);
     let n = shape.tokens();
     let tokens = index_data(builder, "tokens", n)?;
     let targets = index_data(builder, "targets", n)?;
@@ -158,6 +190,7 @@ fn head_loss(
         let spec = attention_spec(config, layer, shape.batch);
         Ok(builder.attention(q, k, v, segments, spec)?.0)
     })?;
-    let outputs = builder.cross_entropy(x, model.head(), targets, weights, config.logit_softcap)?;
+    let (x, head) = (model.operand(builder, x)?, model.operand(builder, model.head())?);
+    let outputs = builder.cross_entropy(x, head, targets, weights, config.logit_softcap)?;
     Ok((model.parameters(), outputs))
 }

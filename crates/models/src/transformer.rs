@@ -14,13 +14,14 @@ use crate::parameters::{
     DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, INPUT_NORM, KEY, KEY_NORM, MLP_NORM, OUTPUT, QUERY,
     QUERY_NORM, UP, VALUE, layer_name,
 };
-use crate::{LanguageConfig, Mlp, Parameter, parameters};
+use crate::{LanguageConfig, Mlp, Parameter, Precision, parameters};
 
 type Result<T> = std::result::Result<T, GraphError>;
 
 /// A forward pass under construction: the declared parameters of a configuration.
 pub(crate) struct Transformer<'a> {
     config: &'a LanguageConfig,
+    precision: Precision,
     weights: BTreeMap<String, ValueId>,
 }
 
@@ -36,7 +37,20 @@ impl<'a> Transformer<'a> {
             Ok((p.name, value))
         };
         let weights = parameters(config).into_iter().map(declare).collect::<Result<_>>()?;
-        Ok(Transformer { config, weights })
+        Ok(Transformer { config, precision: Precision::F32, weights })
+    }
+
+    /// The same with the operands of its products at this precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Transformer { precision, ..self }
+    }
+
+    /// A value as products take it: activations and f32 weights are cast, sums stay f32.
+    pub fn operand(&self, builder: &mut Builder, x: ValueId) -> Result<ValueId> {
+        match self.precision {
+            Precision::F32 => Ok(x),
+            Precision::Bf16 => builder.cast(x, DType::BF16),
+        }
     }
 
     /// Parameters with their values, in the order of the forward pass.
@@ -81,14 +95,16 @@ impl<'a> Transformer<'a> {
         let mut x = builder.gather(self.weights[EMBEDDING], tokens)?;
         for layer in 0..self.config.layers {
             let normed = self.norm(builder, x, layer, INPUT_NORM)?;
+            let normed = self.operand(builder, normed)?;
             let q = self.linear(builder, normed, layer, QUERY)?;
             let k = self.linear(builder, normed, layer, KEY)?;
             let v = self.linear(builder, normed, layer, VALUE)?;
             let q = self.turned(builder, q, positions, layer, QUERY_NORM)?;
             let k = self.turned(builder, k, positions, layer, KEY_NORM)?;
             let read = attend(builder, layer, [q, k, v])?;
-            x = builder.linear_residual(read, self.weight(layer, OUTPUT), x)?;
+            x = self.residual(builder, read, layer, OUTPUT, x)?;
             let normed = self.norm(builder, x, layer, MLP_NORM)?;
+            let normed = self.operand(builder, normed)?;
             let up = self.linear(builder, normed, layer, UP)?;
             let inner = match self.config.mlp {
                 Mlp::Swiglu { .. } => {
@@ -97,7 +113,7 @@ impl<'a> Transformer<'a> {
                 }
                 Mlp::ReluSquared { .. } => builder.activation(up, Nonlinearity::ReluSquared)?,
             };
-            x = builder.linear_residual(inner, self.weight(layer, DOWN), x)?;
+            x = self.residual(builder, inner, layer, DOWN, x)?;
         }
         Ok(x)
     }
@@ -111,6 +127,7 @@ impl<'a> Transformer<'a> {
         self.weights[&layer_name(layer, part)]
     }
 
+    /// x·wᵀ for an x that is an operand already.
     fn linear(
         &self,
         builder: &mut Builder,
@@ -118,7 +135,22 @@ impl<'a> Transformer<'a> {
         layer: usize,
         part: &str,
     ) -> Result<ValueId> {
-        builder.linear(x, self.weight(layer, part))
+        let weight = self.operand(builder, self.weight(layer, part))?;
+        builder.linear_in(x, weight, DType::F32)
+    }
+
+    /// x·wᵀ + residual.
+    fn residual(
+        &self,
+        builder: &mut Builder,
+        x: ValueId,
+        layer: usize,
+        part: &str,
+        residual: ValueId,
+    ) -> Result<ValueId> {
+        let x = self.operand(builder, x)?;
+        let weight = self.operand(builder, self.weight(layer, part))?;
+        builder.linear_residual(x, weight, residual)
     }
 
     fn norm(&self, builder: &mut Builder, x: ValueId, layer: usize, part: &str) -> Result<ValueId> {

@@ -1,6 +1,7 @@
 //! Prints the rate of the matrix product on the shapes of transformer training, as GFLOP/s and as a
 //! share of the multiply-add peak: `cargo run --release -p stoa-native --example gemm_rates --
-//! [--threads 1,2] [--isa avx512,avx2] [--filter TEXT] [--repeats N]`.
+//! [--threads 1,2] [--isa avx512,avx2] [--filter TEXT] [--repeats N]`. Each shape is measured in f32
+//! and in bf16, in turns; the share is of the f32 peak.
 //!
 //! Shapes are given as m × n × k with the layout of A and B: `n` stored as used, `t` transposed.
 //! `nt` is a layer forward (x · Wᵀ), `nn` its input gradient, `tn` its weight gradient.
@@ -8,7 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::Instant;
-use stoa_native::gemm::{MatMut, MatRef, gemm};
+use stoa_native::gemm::{Arithmetic, MatMut, MatRef, Precision, gemm};
 use stoa_native::isa::Isa;
 use stoa_native::peak::fma_peak_gflops;
 use stoa_native::pool::Pool;
@@ -89,33 +90,33 @@ fn view(data: &[f32], rows: usize, cols: usize, transposed: bool) -> MatRef<'_> 
     if transposed { MatRef::new(data, cols, rows).t() } else { MatRef::new(data, rows, cols) }
 }
 
-/// Median seconds of one product.
-fn seconds(
-    pool: &Pool,
-    isa: Isa,
-    m: usize,
-    n: usize,
-    k: usize,
-    layout: &str,
-    repeats: usize,
-) -> f64 {
+/// Median seconds of one product in f32 and in bf16.
+fn seconds(pool: &Pool, isa: Isa, [m, n, k]: [usize; 3], layout: &str, repeats: usize) -> [f64; 2] {
     let fill = |len: usize| (0..len).map(|i| (i % 13) as f32 - 6.0).collect::<Vec<f32>>();
     let (a, b, mut c) = (fill(m * k), fill(k * n), vec![0.0; m * n]);
     let a = view(&a, m, k, layout.starts_with('t'));
     let b = view(&b, k, n, layout.ends_with('t'));
-    let mut once = || gemm(pool, isa, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
-    once();
+    let mut once = |precision| {
+        let arithmetic = Arithmetic { isa, precision };
+        gemm(pool, arithmetic, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+    };
+    let precisions = [Precision::F32, Precision::Bf16];
+    precisions.iter().for_each(|&precision| once(precision));
     // Short products are repeated to about a millisecond per measurement.
     let rounds = (1e9 / (2.0 * (m * n * k) as f64 * 10.0)).ceil().max(1.0) as usize;
-    let mut times: Vec<f64> = (0..repeats)
+    let mut times: Vec<[f64; 2]> = (0..repeats)
         .map(|_| {
-            let begun = Instant::now();
-            (0..rounds).for_each(|_| once());
-            begun.elapsed().as_secs_f64() / rounds as f64
+            precisions.map(|precision| {
+                let begun = Instant::now();
+                (0..rounds).for_each(|_| once(precision));
+                begun.elapsed().as_secs_f64() / rounds as f64
+            })
         })
         .collect();
-    times.sort_by(f64::total_cmp);
-    times[repeats / 2]
+    [0, 1].map(|side| {
+        times.sort_by(|x, y| x[side].total_cmp(&y[side]));
+        times[repeats / 2][side]
+    })
 }
 
 fn main() -> Result<(), String> {
@@ -126,11 +127,12 @@ fn main() -> Result<(), String> {
             let peak = fma_peak_gflops(&pool, isa, 5);
             println!("{isa}, {threads} threads: peak {peak:.0} GFLOP/s");
             for &(name, m, n, k, layout) in SHAPES.iter().filter(|s| s.0.contains(&filter)) {
-                let rate =
-                    2.0 * (m * n * k) as f64 / seconds(&pool, isa, m, n, k, layout, repeats) / 1e9;
-                let share = 100.0 * rate / peak;
+                let times = seconds(&pool, isa, [m, n, k], layout, repeats);
+                let [rate, bf16] = times.map(|seconds| 2.0 * (m * n * k) as f64 / seconds / 1e9);
+                let (share, gain) = (100.0 * rate / peak, bf16 / rate);
                 println!(
-                    "  {name:20} {m:>5} x {n:>5} x {k:>5} {layout}  {rate:7.1}  {share:3.0} %"
+                    "  {name:20} {m:>5} x {n:>5} x {k:>5} {layout}  {rate:7.1}  {share:3.0} %  \
+                     bf16 {bf16:7.1}  {gain:4.2}"
                 );
             }
         }

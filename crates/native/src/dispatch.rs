@@ -9,7 +9,10 @@ use stoa_graph::{
     TensorType, Workspace,
 };
 
-use crate::gemm::{BlockMatrix, FEW_ROWS, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
+use crate::gemm::{
+    Arithmetic, BlockMatrix, FEW_ROWS, MatMut, MatRef, Operand, Precision, gemm, gemm_fused,
+    gemm_skinny,
+};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
@@ -164,15 +167,9 @@ pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
 pub(crate) struct Dispatch<'a> {
     pub pool: &'a Pool,
     pub isa: Isa,
+    /// Of the step's products.
+    pub precision: Precision,
     pub caches: &'a mut Caches,
-}
-
-/// Whether a product is one of few rows with a matrix that is read as it is stored: that of
-/// decoding. By sizes and types alone, so that a row comes out the same whatever other rows are
-/// among the few.
-fn is_skinny(transposed: (bool, bool), ins: &[View<'_>]) -> bool {
-    let read_in_place = !ins[1].ty.dtype.is_quantised();
-    transposed == (false, true) && ins[0].shape()[0] <= FEW_ROWS && read_in_place
 }
 
 /// The product of few rows, with `beta` times what stands in `out`.
@@ -188,6 +185,21 @@ fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
 }
 
 impl Dispatch<'_> {
+    fn arithmetic(&self) -> Arithmetic {
+        Arithmetic { isa: self.isa, precision: self.precision }
+    }
+
+    /// Whether a product is one of few rows of f32 with a matrix that is read as it is stored: that
+    /// of decoding. By sizes and types alone, so that a row comes out the same whatever other rows
+    /// are among the few.
+    fn is_skinny(&self, transposed: (bool, bool), ins: &[View<'_>]) -> bool {
+        transposed == (false, true)
+            && ins[0].shape()[0] <= FEW_ROWS
+            && !ins[1].ty.dtype.is_quantised()
+            && ins[0].ty.dtype == DType::F32
+            && self.precision == Precision::F32
+    }
+
     /// Runs one step.
     pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
         match kernel {
@@ -199,7 +211,7 @@ impl Dispatch<'_> {
     }
 
     fn op(mut self, op: &Op, ins: &[View<'_>], outs: &[View<'_>]) {
-        let (pool, isa) = (self.pool, self.isa);
+        let (pool, isa, precision) = (self.pool, self.isa, self.precision);
         let input = |i: usize| ins[i].f32();
         let output = |o: usize| outs[o].f32_mut();
         // An operand that lies where output 0 will is read through the output.
@@ -235,11 +247,19 @@ impl Dispatch<'_> {
                     output(0).copy_from_slice(input(2));
                 }
                 let beta = if *accumulate { 1.0 } else { 0.0 };
-                if is_skinny((*transpose_a, *transpose_b), ins) {
+                if self.is_skinny((*transpose_a, *transpose_b), ins) {
                     skinny(pool, isa, ins, beta, &outs[0]);
                 } else {
                     let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
-                    gemm(pool, isa, 1.0, a, b, beta, outs[0].matrix_mut());
+                    gemm(
+                        pool,
+                        Arithmetic { isa, precision },
+                        1.0,
+                        a,
+                        b,
+                        beta,
+                        outs[0].matrix_mut(),
+                    );
                 }
             }
             Op::RmsNorm { group, eps, weighted } => {
@@ -306,8 +326,9 @@ impl Dispatch<'_> {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
                 let (targets, weights) = (ins[2].i32(), input(3));
                 let (nll, scratch) = (output(1), &mut self.caches.logits);
+                let (arithmetic, x) = (Arithmetic { isa, precision }, ins[0].operand(false));
                 output(0)[0] =
-                    loss::cross_entropy(pool, isa, head, input(0), targets, weights, nll, scratch);
+                    loss::cross_entropy(pool, arithmetic, head, x, targets, weights, nll, scratch);
             }
             Op::CrossEntropyBackward { softcap, accumulate } => {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
@@ -318,9 +339,9 @@ impl Dispatch<'_> {
                 let (dx, dw, nll) = (output(0), output(1), output(3));
                 output(2)[0] = loss::cross_entropy_backward(
                     pool,
-                    isa,
+                    Arithmetic { isa, precision },
                     head,
-                    input(0),
+                    ins[0].operand(false),
                     targets,
                     weights,
                     dloss,
@@ -416,7 +437,7 @@ impl Dispatch<'_> {
     ) {
         let (pool, isa) = (self.pool, self.isa);
         let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
-        if is_skinny(transposed, ins) {
+        if self.is_skinny(transposed, ins) {
             skinny(pool, isa, ins, 0.0, &product);
             let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
             let given =
@@ -434,8 +455,8 @@ impl Dispatch<'_> {
             false => Output::Matrix(MatMut::new(output.f32_mut(), m, n)),
         });
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
-        let c = product.matrix_mut();
-        gemm_fused(pool, isa, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
+        let (arithmetic, c) = (self.arithmetic(), product.matrix_mut());
+        gemm_fused(pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {

@@ -14,13 +14,14 @@ use stoa_graph::{
 use crate::account::{Live, Memory, StateBlock};
 use crate::dispatch::{Dispatch, View};
 use crate::gemm::FEW_ROWS;
+use crate::gemm::Precision;
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
 use crate::kernels::cache::QUERY_BLOCK;
 use crate::peak::fma_peak_gflops;
 use crate::plan::{Place, Plan};
 use crate::pool::Pool;
-use crate::step::{Kernel, Step};
+use crate::step::{self, Kernel, Step};
 
 /// Devices of this engine: the processor with all its threads.
 const DEVICES: usize = 1;
@@ -306,6 +307,26 @@ fn step_name(step: &Step) -> String {
     }
 }
 
+/// What the products of a step multiply.
+fn multiplies(step: &Step, isa: Isa) -> Option<&'static str> {
+    let inside = |op: &Op| {
+        let attends = matches!(
+            op,
+            Op::Attention { .. } | Op::AttentionBackward { .. } | Op::CachedAttention(_)
+        );
+        attends || step::multiplies(op) || matches!(op, Op::Muon(_))
+    };
+    let any = match &step.kernel {
+        Kernel::Op(op) => inside(op),
+        Kernel::ProductThen { .. } => true,
+    };
+    any.then_some(match (step.precision, isa) {
+        (Precision::F32, _) => "f32",
+        (Precision::Bf16, Isa::Avx512Bf16) => "bf16",
+        (Precision::Bf16, Isa::Portable | Isa::Neon | Isa::Avx2 | Isa::Avx512) => "bf16 as f32",
+    })
+}
+
 impl Executable for NativeExecutable {
     fn program(&self) -> &Program {
         &self.program
@@ -335,7 +356,8 @@ impl Executable for NativeExecutable {
                 values.iter().map(|&v| self.view(&bound, v)).collect()
             };
             let (ins, outs) = (views(&step.inputs), views(&step.outputs));
-            Dispatch { pool: &self.pool, isa: self.isa, caches: &mut workspace.caches }.run(
+            let (pool, precision) = (&self.pool, step.precision);
+            Dispatch { pool, isa: self.isa, precision, caches: &mut workspace.caches }.run(
                 &step.kernel,
                 &ins,
                 &outs,
@@ -366,11 +388,12 @@ impl Executable for NativeExecutable {
 
     fn take_profile(&mut self) -> Vec<OpProfile> {
         let Some(times) = self.profile.take() else { return Vec::new() };
-        let mut by_op: BTreeMap<String, OpProfile> = BTreeMap::new();
+        let mut by_op: BTreeMap<(String, Option<&str>), OpProfile> = BTreeMap::new();
         for (step, time) in self.plan.steps.iter().zip(times) {
-            let op = step_name(step);
-            let entry = by_op.entry(op.clone()).or_insert(OpProfile {
+            let (op, multiplies) = (step_name(step), multiplies(step, self.isa));
+            let entry = by_op.entry((op.clone(), multiplies)).or_insert(OpProfile {
                 op,
+                multiplies,
                 steps: 0,
                 seconds: 0.0,
                 flops: 0,

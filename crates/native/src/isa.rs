@@ -49,7 +49,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub use avx512::Avx512;
+pub use avx512::{Avx512, Avx512Bf16};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;
@@ -68,11 +68,13 @@ pub enum Isa {
     Avx2,
     /// x86-64 AVX-512 F, BW, DQ and VL: 16 lanes and lane masks.
     Avx512,
+    /// The same with AVX-512 BF16: products of bf16 use its dot products, all else is [`Isa::Avx512`].
+    Avx512Bf16,
 }
 
 impl Isa {
     /// Every instruction set, slowest first.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
 
     /// The fastest set of this machine.
     pub fn detect() -> Isa {
@@ -92,6 +94,8 @@ impl Isa {
             Isa::Avx2 => Avx2::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Avx512::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Avx512Bf16::new().is_some(),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().is_some(),
             #[allow(unreachable_patterns, reason = "which sets exist depends on the target")]
@@ -104,7 +108,7 @@ impl Isa {
         match self {
             Isa::Portable | Isa::Neon => 4,
             Isa::Avx2 => 8,
-            Isa::Avx512 => 16,
+            Isa::Avx512 | Isa::Avx512Bf16 => 16,
         }
     }
 
@@ -120,7 +124,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::new().expect(absent).enter(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::new().expect(absent).enter(kernel),
+            Isa::Avx512 | Isa::Avx512Bf16 => Avx512::new().expect(absent).enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().expect(absent).enter(kernel),
             #[allow(unreachable_patterns, reason = "which sets exist depends on the target")]
@@ -136,13 +140,14 @@ impl fmt::Display for Isa {
             Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512bf16",
         })
     }
 }
 
 /// A name that is no instruction set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown instruction set {0:?}: use portable, neon, avx2 or avx512")]
+#[error("unknown instruction set {0:?}: use portable, neon, avx2, avx512 or avx512bf16")]
 pub struct UnknownIsa(pub String);
 
 impl FromStr for Isa {
@@ -202,6 +207,8 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// Square root, correctly rounded.
     fn sqrt(self, a: Self::F32) -> Self::F32;
+    /// Nearest bfloat16 number, ties to even; ±∞ beyond its range, NaN for NaN.
+    fn round_bf16(self, a: Self::F32) -> Self::F32;
     /// Absolute value.
     fn abs(self, a: Self::F32) -> Self::F32;
     /// `-a`, also for zero and NaN.

@@ -3,8 +3,9 @@
 //! arXiv 2001.03288 §4.2); an output takes over its input's bytes where the kernel allows it;
 //! state is updated in place.
 
-use stoa_graph::{Elements, InputKind, Output, Program, ValueId};
+use stoa_graph::{DType, Elements, InputKind, Op, Output, Program, ValueId};
 
+use crate::gemm::Precision;
 use crate::step::{Kernel, Step, steps, updated_state};
 
 /// Cache-line and AVX-512 vector size: the alignment of every place.
@@ -73,17 +74,23 @@ impl Plan {
 }
 
 /// The steps of a program with views resolved: a view is the same bytes, so later steps read the
-/// original and only an output made by a view keeps its step.
+/// original and only an output made by a view keeps its step. A cast to bf16 that products alone read
+/// is resolved too: they round what they read.
 fn without_views(program: &Program) -> Vec<Step> {
     let mut original: Vec<Option<ValueId>> = vec![None; program.types().len()];
     let mut kept = Vec::new();
+    let steps = steps(program);
+    let mut resolvable = readers_round(program, &steps);
+    program.outputs().iter().for_each(|o| resolvable[o.value().index()] = false);
     let is_output = |v: ValueId| program.outputs().iter().any(|o| o.value() == v);
-    for mut step in steps(program) {
+    for mut step in steps {
         for input in &mut step.inputs {
             *input = original[input.index()].unwrap_or(*input);
         }
-        if is_view(&step.kernel) && !is_output(step.outputs[0]) {
-            original[step.outputs[0].index()] = Some(step.inputs[0]);
+        let made = step.outputs[0];
+        let rounded = resolvable[made.index()] && is_rounding(program, &step);
+        if is_view(&step.kernel) && !is_output(made) || rounded {
+            original[made.index()] = Some(step.inputs[0]);
         } else {
             kept.push(step);
         }
@@ -96,6 +103,22 @@ fn is_view(kernel: &Kernel) -> bool {
         Kernel::Op(op) => op.facts().elements == Elements::Viewed,
         Kernel::ProductThen { .. } => false,
     }
+}
+
+/// Whether a step only rounds f32 to bf16.
+fn is_rounding(program: &Program, step: &Step) -> bool {
+    step.kernel == Kernel::Op(Op::Cast { dtype: DType::BF16 })
+        && program.ty(step.inputs[0]).dtype == DType::F32
+}
+
+/// Of each value, whether its readers are products that round what they read to bf16.
+fn readers_round(program: &Program, steps: &[Step]) -> Vec<bool> {
+    let mut rounded = vec![true; program.types().len()];
+    for step in steps {
+        let operands = if step.precision == Precision::Bf16 { 2 } else { 0 };
+        step.inputs[operands..].iter().for_each(|v| rounded[v.index()] = false);
+    }
+    rounded
 }
 
 /// Storages under construction.
@@ -250,7 +273,11 @@ mod tests {
     }
 
     /// A training step of a small transformer block, with state updated in place.
-    fn step_program(recompute: Recompute, early: bool) -> Program {
+    fn step_program(recompute: Recompute, early: bool, products: DType) -> Program {
+        let operand = |b: &mut Builder, x| match products {
+            DType::F32 => x,
+            narrow => b.cast(x, narrow).unwrap(),
+        };
         let (tokens, d, vocab) = (12, 8, 11);
         let mut b = Builder::new();
         let ids = b.data("ids", TensorType::i32([tokens])).unwrap();
@@ -274,11 +301,13 @@ mod tests {
             let down = param(&mut b, &format!("down{layer}"), [d, 16]);
             let h = b.rms_norm(x, None, 1e-5).unwrap();
             let rope = RopeSpec { head_dim: 4, theta: 1e4, axes: 1, inverse: false };
-            let q = b.linear(h, w[0]).unwrap();
+            let h = operand(&mut b, h);
+            let w: Vec<ValueId> = w.iter().map(|&w| operand(&mut b, w)).collect();
+            let q = b.linear_in(h, w[0], DType::F32).unwrap();
             let q = b.rope(q, positions, rope).unwrap();
-            let k = b.linear(h, w[1]).unwrap();
+            let k = b.linear_in(h, w[1], DType::F32).unwrap();
             let k = b.rope(k, positions, rope).unwrap();
-            let v = b.linear(h, w[2]).unwrap();
+            let v = b.linear_in(h, w[2], DType::F32).unwrap();
             let spec = AttentionSpec {
                 batch: 2,
                 heads: 2,
@@ -289,13 +318,17 @@ mod tests {
                 scale: 0.5,
             };
             let (a, _) = b.attention(q, k, v, None, spec).unwrap();
+            let a = operand(&mut b, a);
             x = b.linear_residual(a, w[3], x).unwrap();
             let h = b.rms_norm(x, None, 1e-5).unwrap();
-            let h = b.linear(h, up).unwrap();
+            let (h, up) = (operand(&mut b, h), operand(&mut b, up));
+            let h = b.linear_in(h, up, DType::F32).unwrap();
             let h = b.activation(h, Nonlinearity::ReluSquared).unwrap();
+            let (h, down) = (operand(&mut b, h), operand(&mut b, down));
             x = b.linear_residual(h, down, x).unwrap();
         }
-        let (loss, _) = b.cross_entropy(x, table, targets, weights, None).unwrap();
+        let (x, head) = (operand(&mut b, x), operand(&mut b, table));
+        let (loss, _) = b.cross_entropy(x, head, targets, weights, None).unwrap();
         let wrt: Vec<ValueId> = params.iter().map(|(_, v)| *v).collect();
         let grads = gradients(&mut b, loss, &wrt, &[], recompute).unwrap();
         b.returns("loss", grads.current(loss)).unwrap();
@@ -319,18 +352,24 @@ mod tests {
         for recompute in
             [Recompute::Nothing, Recompute::Cheap, Recompute::Projections, Recompute::Blocks]
         {
-            for early in [false, true] {
-                let program = step_program(recompute, early);
+            for (early, products) in [false, true]
+                .into_iter()
+                .flat_map(|early| [(early, DType::F32), (early, DType::BF16)])
+            {
+                let program = step_program(recompute, early, products);
                 let plan = Plan::new(&program);
                 assert_sound(&program, &plan);
                 assert!(plan.copies.is_empty(), "all updates happen in place");
+                let cast = Kernel::Op(Op::Cast { dtype: DType::BF16 });
+                let kept = plan.steps.iter().filter(|step| step.kernel == cast).count();
+                assert_eq!(kept, 0, "products round what they read");
             }
         }
     }
 
     #[test]
     fn lives_that_do_not_overlap_share_bytes() {
-        let program = step_program(Recompute::Nothing, false);
+        let program = step_program(Recompute::Nothing, false, DType::F32);
         let every_value: usize = program
             .nodes()
             .iter()

@@ -1,7 +1,9 @@
 //! A program as the engine runs it: one step per kernel call. Most steps are one node; some fuse a
 //! product with the pointwise op that follows it, as the table [`Then::of`] says. Decides no memory.
 
-use stoa_graph::{Nonlinearity, Op, Output, Program, ValueId};
+use stoa_graph::{DType, Node, Nonlinearity, Op, Output, Program, ValueId};
+
+use crate::gemm::Precision;
 
 /// What a step computes.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,8 @@ impl Then {
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub kernel: Kernel,
+    /// What its products round their operands to, which are its first two inputs.
+    pub precision: Precision,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
 }
@@ -120,6 +124,7 @@ pub(crate) fn steps(program: &Program) -> Vec<Step> {
     for node in program.nodes() {
         let step = Step {
             kernel: Kernel::Op(node.op.clone()),
+            precision: precision(program, node),
             inputs: node.inputs.clone(),
             outputs: node.outputs.clone(),
         };
@@ -129,6 +134,20 @@ pub(crate) fn steps(program: &Program) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// Whether an op multiplies its first two inputs as matrices.
+pub(crate) fn multiplies(op: &Op) -> bool {
+    matches!(op, Op::MatMul { .. } | Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. })
+}
+
+/// bf16 for products of two operands of that type.
+fn precision(program: &Program, node: &Node) -> Precision {
+    let narrow = |&v: &ValueId| program.ty(v).dtype == DType::BF16;
+    match multiplies(&node.op) && node.inputs[..2].iter().all(narrow) {
+        true => Precision::Bf16,
+        false => Precision::F32,
+    }
 }
 
 /// The one step that does what `last` and `next` do, where there is a kernel for it.
@@ -150,6 +169,7 @@ fn fuse(last: Option<&Step>, next: &Step, readers: &[usize]) -> Option<Step> {
     }
     Some(Step {
         kernel: Kernel::ProductThen { transpose_a, transpose_b, then },
+        precision: last.precision,
         inputs: [&last.inputs[..], &others].concat(),
         outputs: kept.then_some(product).into_iter().chain(next.outputs.iter().copied()).collect(),
     })

@@ -12,6 +12,8 @@ enum Activations {
     F32,
     /// f32 inputs; the results have a type of their own.
     F32Inputs,
+    /// Inputs of any float type; f32 results.
+    F32Results,
 }
 
 fn activations(op: &Op) -> Activations {
@@ -19,12 +21,15 @@ fn activations(op: &Op) -> Activations {
         Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } => Activations::Any,
         // The result is the cache.
         Op::KvAppend => Activations::F32Inputs,
+        // Operands of products.
+        Op::MatMul { .. } | Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => {
+            Activations::F32Results
+        }
         Op::Add
         | Op::Mul
         | Op::Scale { .. }
         | Op::SoftCap { .. }
         | Op::SoftCapBackward { .. }
-        | Op::MatMul { .. }
         | Op::RmsNorm { .. }
         | Op::RmsNormBackward { .. }
         | Op::Rope(_)
@@ -36,8 +41,6 @@ fn activations(op: &Op) -> Activations {
         | Op::SwigluBackward
         | Op::Gather
         | Op::GatherBackward { .. }
-        | Op::CrossEntropy { .. }
-        | Op::CrossEntropyBackward { .. }
         | Op::MeanSquaredError
         | Op::MeanSquaredErrorBackward
         | Op::GlobalNorm
@@ -61,6 +64,7 @@ fn check_node(program: &Program, node: &Node) -> Result<(), EngineError> {
         Activations::Any => (false, false),
         Activations::F32 => (true, true),
         Activations::F32Inputs => (true, false),
+        Activations::F32Results => (false, true),
     };
     let stored = node.op.facts().stored;
     let inputs = program.input_types(node);

@@ -6,7 +6,9 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use stoa_native::gemm::epilogue::{Epilogue, Tile};
-use stoa_native::gemm::{Element, MatMut, MatRef, Operand, gemm, gemm_fused, gemm_skinny};
+use stoa_native::gemm::{
+    Arithmetic, Element, MatMut, MatRef, Operand, Precision, gemm, gemm_fused, gemm_skinny,
+};
 use stoa_native::isa::{Isa, Simd};
 use stoa_native::pool::Pool;
 
@@ -149,6 +151,44 @@ proptest! {
         }
     }
 
+    /// Rounding the operands is part of the definition, so the reference multiplies the rounded
+    /// ones and the tolerance is that of a sum in f32.
+    #[test]
+    fn products_of_bf16_match_the_triple_loop(
+        (m, n, k) in (size(), size(), size()),
+        layouts in prop::array::uniform3(layout()),
+        beta in factor(),
+        stored in prop::array::uniform2(0usize..3),
+        seed in any::<u64>(),
+    ) {
+        let (ars, acs, alen) = layouts[0].strides(m, k);
+        let (brs, bcs, blen) = layouts[1].strides(k, n);
+        let (crs, ccs, clen) = layouts[2].strides(m, n);
+        let (a, b, old) = (values(seed, alen), values(seed ^ 1, blen), values(seed ^ 2, clen));
+        let (a, b) = (Stored::new(&a, stored[0]), Stored::new(&b, stored[1]));
+        let want = reference(
+            1.0,
+            |i, p| a.rounded(i * ars + p * acs),
+            |p, j| b.rounded(p * brs + j * bcs),
+            beta,
+            |i, j| old[i * crs + j * ccs],
+            [m, n, k],
+        );
+        for isa in Isa::available() {
+            let mut first: Option<Vec<f32>> = None;
+            for threads in [1, 2, 3] {
+                let mut c = old.clone();
+                let arithmetic = Arithmetic { isa, precision: Precision::Bf16 };
+                let to = MatMut::strided(&mut c, m, n, crs, ccs);
+                let (a, b) = (a.view(m, k, ars, acs), b.view(k, n, brs, bcs));
+                gemm(&Pool::new(threads), arithmetic, 1.0, a, b, beta, to);
+                let got: Vec<f32> = (0..m * n).map(|e| c[(e / n) * crs + (e % n) * ccs]).collect();
+                assert_close(&format!("{isa}"), &got, &want, k, 2);
+                prop_assert_eq!(first.get_or_insert_with(|| c.clone()), &c);
+            }
+        }
+    }
+
     #[test]
     fn sixteen_bit_weights_convert_exactly(
         (m, n, k) in (size(), size(), size()),
@@ -197,6 +237,41 @@ proptest! {
             prop_assert_eq!(&seen, &plain);
             let negated: Vec<f32> = plain.iter().map(|x| -x).collect();
             prop_assert_eq!(&c, &negated);
+        }
+    }
+}
+
+/// A matrix in one of the formats.
+enum Stored {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+impl Stored {
+    fn new(values: &[f32], format: usize) -> Stored {
+        match format {
+            0 => Stored::F32(values.to_vec()),
+            1 => Stored::F16(values.iter().map(|&x| f16::from_f32(x)).collect()),
+            _ => Stored::Bf16(values.iter().map(|&x| bf16::from_f32(x)).collect()),
+        }
+    }
+
+    /// An element as a product of bf16 takes it.
+    fn rounded(&self, at: usize) -> f32 {
+        let stored = match self {
+            Stored::F32(v) => v[at],
+            Stored::F16(v) => v[at].to_f32(),
+            Stored::Bf16(v) => v[at].to_f32(),
+        };
+        bf16::from_f32(stored).to_f32()
+    }
+
+    fn view(&self, rows: usize, cols: usize, rs: usize, cs: usize) -> Operand<'_> {
+        match self {
+            Stored::F32(v) => MatRef::strided(v, rows, cols, rs, cs).into(),
+            Stored::F16(v) => MatRef::strided(v, rows, cols, rs, cs).into(),
+            Stored::Bf16(v) => MatRef::strided(v, rows, cols, rs, cs).into(),
         }
     }
 }
@@ -305,11 +380,29 @@ fn sizes_beyond_one_block_match_and_ignore_the_thread_count() {
             };
             let one = run(1);
             assert_close(&format!("{isa} {m} {n} {k}"), &one, &want, k, 0);
+            assert_products_of_bf16_sum_over_blocks(isa, [m, n, k], &a, &b);
             for threads in [2, 3] {
                 assert_eq!(run(threads), one, "{isa} with {threads} threads");
             }
         }
     }
+}
+
+/// A `[m, k]`, B `[n, k]`: bitwise alike at any thread count and close to the sum of rounded ones.
+fn assert_products_of_bf16_sum_over_blocks(isa: Isa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32]) {
+    let round = |x: f32| bf16::from_f32(x).to_f32();
+    let (left, right) = (|i, p| round(a[i * k + p]), |p, j| round(b[j * k + p]));
+    let want = reference(1.0, left, right, 0.0, |_, _| 0.0, [m, n, k]);
+    let run = |threads| {
+        let mut c = vec![f32::NAN; m * n];
+        let (a, b) = (MatRef::new(a, m, k), MatRef::new(b, n, k).t());
+        let arithmetic = Arithmetic { isa, precision: Precision::Bf16 };
+        gemm(&Pool::new(threads), arithmetic, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+        c
+    };
+    let one = run(1);
+    assert_close(&format!("bf16 {isa} {m} {n} {k}"), &one, &want, k, 0);
+    assert_eq!(run(3), one, "bf16 {isa} with 3 threads");
 }
 
 #[test]
@@ -332,6 +425,15 @@ fn nan_in_c_is_overwritten_and_nan_in_a_and_b_propagates() {
         }
         gemm(&pool, isa, 0.0, a, b, 0.0, MatMut::new(&mut c, m, n));
         assert!(c[7 * n].is_nan() && c[0] == 0.0, "{isa}: alpha 0 still forms the product");
+        let arithmetic = Arithmetic { isa, precision: Precision::Bf16 };
+        gemm(&pool, arithmetic, 1.0, a, b, 0.0, MatMut::new(&mut c, m, n));
+        for (i, row) in c.chunks(n).enumerate() {
+            match i {
+                7 => assert!(row.iter().all(|x| x.is_nan()), "{isa} bf16"),
+                9 => assert!(row.iter().all(|x| !x.is_finite()), "{isa} bf16"),
+                _ => assert!(row.iter().all(|x| x.is_finite()), "{isa} bf16 row {i}"),
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ impl Kernel for LaneOps<'_> {
     type Output = Vec<[f32; 16]>;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Vec<[f32; 16]> {
-        let mut out = vec![[0.0; 16]; 19];
+        let mut out = vec![[0.0; 16]; 20];
         for at in (0..16).step_by(S::LANES) {
             let [a, b, c] = self.0.map(|x| s.load(&x[at..]));
             let (one, zero) = (s.splat(1.0), s.zero());
@@ -36,6 +36,7 @@ impl Kernel for LaneOps<'_> {
                 s.scale_exp2(a, s.round(c)),
                 s.exp(a),
                 s.sigmoid(a),
+                s.round_bf16(a),
             ];
             for (row, v) in out.iter_mut().zip(results) {
                 s.store(v, &mut row[at..]);
@@ -47,7 +48,7 @@ impl Kernel for LaneOps<'_> {
 
 /// The same in scalar f32 (or f64 where noted by a tolerance), lane by lane: (value, relative
 /// tolerance). 0 means equal, NaN equal to NaN.
-fn expected(a: f32, b: f32, c: f32) -> [(f32, f32); 19] {
+fn expected(a: f32, b: f32, c: f32) -> [(f32, f32); 20] {
     let truth = |x: bool| if x { 1.0 } else { 0.0 };
     let (wide_a, wide_b, wide_c) = (f64::from(a), f64::from(b), f64::from(c));
     // Fused or not: one rounding of the product apart, relative to the larger term.
@@ -78,6 +79,7 @@ fn expected(a: f32, b: f32, c: f32) -> [(f32, f32); 19] {
         // The documented 2e-7, and the rounding of the reference to f32.
         (wide_a.exp() as f32, 3e-7),
         ((1.0 / (1.0 + (-wide_a).exp())) as f32, 5e-7),
+        (half::bf16::from_f32(a).to_f32(), 0.0),
     ]
 }
 

@@ -94,6 +94,9 @@ pub struct UpArgs {
     /// Questions in the examination.
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub questions: usize,
+    /// What the products of training multiply; weights are f32 either way.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionArg,
     /// Stop after the examination instead of opening a chat.
     #[arg(long)]
     pub no_chat: bool,
@@ -325,6 +328,9 @@ pub struct BenchTrainArgs {
     /// What is made again in the backward pass instead of kept [default: by size].
     #[arg(long, value_enum)]
     pub recompute: Option<RecomputeArg>,
+    /// What products multiply; the weights themselves are f32 either way.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub weights: PrecisionArg,
 }
 
 /// Options of `stoa bench ops`.
@@ -336,6 +342,9 @@ pub struct BenchOpsArgs {
     /// Profiled steps.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub steps: usize,
+    /// As in `bench train`.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub weights: PrecisionArg,
 }
 
 /// Options of `stoa bench decode`.
@@ -368,6 +377,24 @@ pub enum WeightType {
     F16,
     /// 2 bytes, 8 bits of precision.
     Bf16,
+}
+
+/// What products multiply in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// f32.
+    F32,
+    /// bfloat16, summed in f32.
+    Bf16,
+}
+
+impl From<PrecisionArg> for stoa_models::Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// The reference workloads.

@@ -289,6 +289,7 @@ mod recipe {
         for stage in [&mut run.pretrain, &mut run.chat] {
             (stage.rows, stage.time) = (Some(BATCH.0), Some(BATCH.1));
             stage.checkpoint_every = Some(100);
+            stage.precision = Some(args.precision.into());
         }
         run.pretrain.length = Some(length(pretrain_steps));
         run.pretrain.dialogue_share = Some(dialogue_share);

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stoa_graph::Recompute;
-use stoa_models::{Clipping, LanguageConfig, Mlp, OptimizerConfig, SlidingWindow};
+use stoa_models::{
+    Clipping, Compute, LanguageConfig, Mlp, OptimizerConfig, Precision, SlidingWindow,
+};
 
 use crate::TrainingError;
 use crate::error::{check, io};
@@ -163,6 +165,7 @@ pub struct StageFile {
     pub schedule: Option<Schedule>,
     pub guard: Option<GuardConfig>,
     pub recompute: Option<RecomputeKind>,
+    pub precision: Option<Precision>,
     pub evaluate_every: Option<u64>,
     pub evaluation_rows: Option<usize>,
     pub checkpoint_every: Option<u64>,
@@ -190,6 +193,8 @@ pub struct Stage {
     pub guard: GuardConfig,
     /// Trades time for memory.
     pub recompute: RecomputeKind,
+    /// What products multiply; weights, gradients and moments are f32 either way.
+    pub precision: Precision,
     /// Steps between evaluations; 0 for the first and last only.
     pub evaluate_every: u64,
     /// Most rows of held-out text an evaluation reads.
@@ -342,6 +347,7 @@ impl StageFile {
             schedule,
             guard: self.guard.unwrap_or_default(),
             recompute: self.recompute.unwrap_or_default(),
+            precision: self.precision.unwrap_or_default(),
             evaluate_every: self.evaluate_every.unwrap_or(100),
             evaluation_rows: self.evaluation_rows.unwrap_or(256),
             checkpoint_every: self.checkpoint_every.unwrap_or(200),
@@ -378,6 +384,11 @@ impl Stage {
             check(format!("{name}.groups.clipping.max_norm"), max_norm, positive, "positive")?;
         }
         self.schedule.validate(name)
+    }
+
+    /// What the programs of a step compute with.
+    pub fn compute(&self) -> Compute {
+        Compute { recompute: self.recompute.into(), precision: self.precision }
     }
 
     /// Optimizer steps, when the data fill `data_rows` rows.
@@ -418,10 +429,12 @@ mod tests {
     #[test]
     fn a_resolved_run_reads_back_as_itself() {
         let text = "seed = 3\n[model]\ndepth = 2\nlogit_softcap = 15.0\n[pretrain]\nrows = 4\n\
-                    length = { epochs = 1.5 }\n[chat]\noptimizer = \"adamw\"\n\
+                    precision = \"bf16\"\nlength = { epochs = 1.5 }\n[chat]\noptimizer = \"adamw\"\n\
                     [data]\ntrain = [\"a.tokens\"]\n";
         let run = parse(text).unwrap().resolve(300).unwrap();
         assert_eq!(run.pretrain.rows, 4);
+        assert_eq!(run.pretrain.compute().precision, Precision::Bf16);
+        assert_eq!(run.chat.compute().precision, Precision::F32);
         assert_eq!(run.model.layers, 2);
         let again = parse(&run.to_toml()).unwrap().resolve(300).unwrap();
         assert_eq!(again, run);

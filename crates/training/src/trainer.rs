@@ -505,10 +505,10 @@ fn compile(setup: &Setup<'_>) -> Result<(Step, u64)> {
     let shape = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
     let flops = |program: &Program| program_cost(program).flops;
     if stage.accumulation == 1 {
-        let program = training_program(model, &stage.groups, shape, stage.recompute.into())?;
+        let program = training_program(model, &stage.groups, shape, stage.compute())?;
         return Ok((Step::Fused(engine.compile(&program, &options)?), flops(&program)));
     }
-    let part = accumulation_program(model, shape, stage.recompute.into())?;
+    let part = accumulation_program(model, shape, stage.compute())?;
     let whole = update_program(model, &stage.groups)?;
     let total = flops(&part) * stage.accumulation as u64 + flops(&whole);
     let (accumulate, update) =

@@ -11,7 +11,7 @@ scaled_dot_product_attention, ReLU^2 MLP four times as wide, no biases.
 
 A step is forward, backward and update on one fixed batch of synthetic tokens, so the loss must
 fall: it is printed as a check that the work was done. What it does not do: read data, schedule,
-clip, or use a lower precision.
+or clip.
 
 The last line of stdout is one JSON object. Settings that were found best for PyTorch are the
 defaults; --help lists what can be varied.
@@ -36,6 +36,8 @@ SIZES = {
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, required=True)
+    parser.add_argument("--weights", choices=["f32", "bf16"], default="f32",
+                        help="bf16: the model runs under torch.autocast, weights stay f32")
     parser.add_argument("--mode", choices=["compile", "eager"], default="compile")
     parser.add_argument("--warmup", type=int, default=2, help="steps not counted")
     parser.add_argument("--steps", type=int, default=5, help="steps counted")
@@ -189,7 +191,8 @@ def main():
             peak_before_steps = max_rss_bytes()  # the reset lowers ru_maxrss too
             steady = reset_peak()
         began = time.perf_counter()
-        loss = compute_loss(ids, targets)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.weights == "bf16"):
+            loss = compute_loss(ids, targets)
         loss.backward()
         update()
         optimizer.zero_grad(set_to_none=True)
@@ -202,6 +205,7 @@ def main():
     print(json.dumps({
         "engine": f"torch {options.mode}",
         "size": options.size,
+        "weights": options.weights,
         "tokens_per_second": size["batch"] * size["time"] / step_seconds,
         "step_seconds": timed,
         "warmup_seconds": seconds[:options.warmup],

@@ -19,6 +19,10 @@ pub struct TrainArgs {
     /// what `stoa up` trains, 4 × 192 with SwiGLU and QK-norm, 3462, 16 × 256.
     #[arg(long, value_enum, ignore_case = true)]
     size: Size,
+    /// What our products multiply; weights are f32 either way. With bf16, PyTorch runs in f32 and under
+    /// autocast to bf16, and the faster of the two counts.
+    #[arg(long, value_enum, default_value = "f32")]
+    weights: Weights,
     /// Measure another program too.
     #[arg(long, value_enum)]
     against: Option<Opponent>,
@@ -64,6 +68,21 @@ impl Size {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    F32,
+    Bf16,
+}
+
+impl Weights {
+    const fn name(self) -> &'static str {
+        match self {
+            Weights::F32 => "f32",
+            Weights::Bf16 => "bf16",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Opponent {
     /// PyTorch from the package registry, in its own environment (5 GB, made once).
     Torch,
@@ -76,9 +95,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Value> {
     let machine = machine::describe();
     let mut sides = vec![ours(&root, args)?];
     if args.against == Some(Opponent::Torch) {
-        sides.push(torch(&root, args, "torch", "compile")?);
+        sides.push(torch(&root, args, "torch", "compile", Weights::F32)?);
+        if args.weights == Weights::Bf16 {
+            sides.push(torch(&root, args, "torch_autocast", "compile", Weights::Bf16)?);
+        }
         if args.eager {
-            sides.push(torch(&root, args, "torch_eager", "eager")?);
+            sides.push(torch(&root, args, "torch_eager", "eager", Weights::F32)?);
         }
     }
     for repeat in 0..args.repeats {
@@ -97,23 +119,31 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Value> {
 
 fn ours(root: &Path, args: &TrainArgs) -> anyhow::Result<Side> {
     let mut arguments = vec!["bench".to_owned(), "train".to_owned(), "--json".to_owned()];
-    arguments.extend(step_options(args));
+    arguments.extend(step_options(args, args.weights));
     Ok(Side::new("stoa", workspace::release_binary(root)?, arguments))
 }
 
-fn torch(root: &Path, args: &TrainArgs, name: &'static str, mode: &str) -> anyhow::Result<Side> {
+fn torch(
+    root: &Path,
+    args: &TrainArgs,
+    name: &'static str,
+    mode: &str,
+    weights: Weights,
+) -> anyhow::Result<Side> {
     let script = root.join("xtask/oracle/train/bench_torch.py");
     let mut arguments = vec![script.to_string_lossy().into_owned()];
     arguments.extend(["--mode".to_owned(), mode.to_owned()]);
-    arguments.extend(step_options(args));
+    arguments.extend(step_options(args, weights));
     let program = python_env::ensure(TORCH_ENVIRONMENT, TORCH_PACKAGES)?;
     Ok(Side::new(name, program, arguments))
 }
 
-fn step_options(args: &TrainArgs) -> Vec<String> {
+fn step_options(args: &TrainArgs, weights: Weights) -> Vec<String> {
     let numbers = [("--steps", args.steps), ("--warmup", args.warmup), ("--threads", args.threads)];
     let numbers = numbers.into_iter().flat_map(|(name, n)| [name.to_owned(), n.to_string()]);
-    ["--size".to_owned(), args.size.name().to_owned()].into_iter().chain(numbers).collect()
+    let names = [("--size", args.size.name()), ("--weights", weights.name())];
+    let names = names.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    names.chain(numbers).collect()
 }
 
 /// All steps see the same batch, so a side whose loss does not fall did not do the work.
@@ -129,6 +159,7 @@ fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
     let mut result = json!({
         "bench": "train",
         "size": args.size.name(),
+        "weights": args.weights.name(),
         "threads": args.threads,
         "repeats": args.repeats,
         "machine": machine,
@@ -146,6 +177,11 @@ fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
         });
     }
     let [ours, others @ ..] = sides else { return result };
+    // Of PyTorch's compiled sides the faster one counts.
+    let rate = |side: &Side| side.median("tokens_per_second").unwrap_or(0.0);
+    let compiled = others.iter().filter(|side| ["torch", "torch_autocast"].contains(&side.name));
+    let fastest = compiled.max_by(|a, b| rate(a).total_cmp(&rate(b))).map(|side| side.name);
+    result["opponent"] = json!(fastest);
     for other in others {
         let ratio = |key: &str| {
             result[ours.name][key]
@@ -158,7 +194,7 @@ fn summary(args: &TrainArgs, sides: &[Side], machine: Value) -> Value {
             "best_step_speed_ratio": ratio("best_step_seconds").map(|ratio| 1.0 / ratio),
             "memory_ratio": ratio("peak_rss_bytes"),
         });
-        if other.name == "torch" {
+        if Some(other.name) == fastest {
             for (key, value) in ratios.as_object().into_iter().flatten() {
                 result[key] = value.clone();
             }
@@ -213,6 +249,7 @@ mod tests {
     fn ratios_compare_median_speeds_and_highest_peaks() {
         let args = TrainArgs {
             size: Size::S,
+            weights: Weights::F32,
             against: Some(Opponent::Torch),
             repeats: 3,
             steps: 1,
@@ -230,6 +267,15 @@ mod tests {
         assert_eq!(result["memory_ratio"], 0.5);
         assert_eq!(result["stoa"]["best_step_seconds"], 4096.0 / 300.0);
         assert_eq!(result["size"], "S");
+        let args = TrainArgs { weights: Weights::Bf16, ..args };
+        let [ours, torch] = sides;
+        let autocast = side("torch_autocast", &[(160.0, 90)]);
+        let result = summary(&args, &[ours, torch, autocast], Value::Null);
+        assert_eq!(
+            (&result["opponent"], &result["weights"]),
+            (&"torch_autocast".into(), &"bf16".into())
+        );
+        assert_eq!(result["speed_ratio"], 1.25);
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl Rule<'_> {
             self.is(5, "c", DType::F32, &dw.shape)?;
         }
         let nll = TensorType::f32([self.inputs[0].shape[0]]);
-        Ok(vec![self.inputs[0].clone(), dw, TensorType::scalar(), nll])
+        let dx = TensorType::f32(self.inputs[0].shape.clone());
+        Ok(vec![dx, dw, TensorType::scalar(), nll])
     }
 
     /// x, the layer that makes logits of it, targets and their weights.

@@ -44,7 +44,7 @@ pub(super) struct Blocks {
     pub joint_a: bool,
 }
 
-/// Bound on `kc`: a strip of B (32 × 512 floats, 64 KB, on AVX-512) overflows the first-level
+/// Bound on the elements of a strip along k (`kc` holds one or two k each): a strip of B (32 × 512 floats, 64 KB, on AVX-512) overflows the first-level
 /// cache, but the second level streams it fast enough (64 bytes are used per 7 cycles), and
 /// longer sums mean fewer passes over C.
 const KC: usize = 512;
@@ -63,7 +63,7 @@ impl Blocks {
             let pieces = total.div_ceil(bound).max(1);
             total.div_ceil(pieces).next_multiple_of(unit).max(unit)
         };
-        let kc = even(k, KC, 8);
+        let kc = even(k, KC * S::INNER, 8);
         let nc = even(n, NC, S::NR);
         let mc = even(m, S::MR * STRIPS_PER_BLOCK, S::MR);
         let joint_a = m.div_ceil(mc) < ENOUGH_BLOCKS;
@@ -75,8 +75,14 @@ impl Blocks {
 
 /// Strips of B packed by one task where packing transposes.
 const PACK_STRIPS: usize = 4;
-/// Inner indices packed by one task where packing copies: each is one run through memory.
+/// Inner indices packed by one task where packing copies: each is one run through memory. Whole
+/// elements of any form.
 const PACK_RUNS: usize = 64;
+
+/// Elements that `inner` indices of the contraction fill.
+fn depth<S: Tiling>(inner: usize) -> usize {
+    inner.div_ceil(S::INNER)
+}
 
 /// Hands disjoint parts of one buffer to several tasks.
 #[derive(Clone, Copy)]
@@ -115,8 +121,9 @@ const GROUP: usize = 4;
 pub(super) fn multiply<S: Tiling>(s: S, pool: &Pool, product: &Product<'_>) {
     let (m, n, k) = (product.c.rows, product.c.cols, product.a.cols());
     let blocks = Blocks::new::<S>(m, n, k);
-    let b_floats = blocks.nc.min(n.next_multiple_of(S::NR)) * blocks.kc;
-    let a_floats = if blocks.joint_a { m.next_multiple_of(S::MR) * blocks.kc } else { 0 };
+    let deepest = depth::<S>(blocks.kc);
+    let b_floats = blocks.nc.min(n.next_multiple_of(S::NR)) * deepest;
+    let a_floats = if blocks.joint_a { m.next_multiple_of(S::MR) * deepest } else { 0 };
     // An empty sum still scales C by beta.
     let spans = k.div_ceil(blocks.kc).max(1);
     let steps = n.div_ceil(blocks.nc) * spans;
@@ -169,6 +176,11 @@ struct Step<'a, S> {
 }
 
 impl<S: Tiling> Step<'_, S> {
+    /// Elements of a strip.
+    fn depth(&self) -> usize {
+        depth::<S>(self.inner.len)
+    }
+
     fn rows(&self) -> Span {
         Span { at: 0, len: self.product.c.rows }
     }
@@ -206,10 +218,10 @@ impl<S: Tiling> Step<'_, S> {
     ) -> (Span, Span, usize) {
         if operand.is_outer_adjacent() {
             let inner = self.inner.piece(PACK_RUNS, task);
-            (outer, inner, (inner.at - self.inner.at) * width)
+            (outer, inner, depth::<S>(inner.at - self.inner.at) * width)
         } else {
             let piece = outer.piece(size, task);
-            (piece, self.inner, (piece.at - outer.at) * self.inner.len)
+            (piece, self.inner, (piece.at - outer.at) * self.depth())
         }
     }
 
@@ -226,8 +238,8 @@ impl<S: Tiling> Step<'_, S> {
             (&product.b_t, self.columns, S::NR * PACK_STRIPS, S::NR, 0, task)
         };
         let (outer, inner, first) = self.piece(operand, outer, size, width, task);
-        let len = width * self.inner.len;
-        let end = (outer.len.div_ceil(width) - 1) * len + width * inner.len;
+        let len = width * self.depth();
+        let end = (outer.len.div_ceil(width) - 1) * len + width * depth::<S>(inner.len);
         let to = Strips { start: panels.address(at + first, end), len };
         // SAFETY: strips inside the panels; pieces are disjoint, and each is one task.
         unsafe {
@@ -253,20 +265,20 @@ impl<S: Tiling> Step<'_, S> {
     /// # Safety
     /// All packing tasks of this step must have finished and no one may write `panels`.
     unsafe fn multiply(&self, task: usize, worker: usize, panels: Parts, a_at: usize) {
-        let (s, inner, blocks) = (self.s, self.inner, self.blocks);
+        let (s, inner, blocks, depth) = (self.s, self.inner, self.blocks, self.depth());
         let rows = self.rows().piece(blocks.mc, task / self.column_blocks());
         let columns = self.columns.piece(blocks.nb, task % self.column_blocks());
-        let b_len = columns.len.next_multiple_of(S::NR) * inner.len;
-        let a_len = rows.len.next_multiple_of(S::MR) * inner.len;
+        let b_len = columns.len.next_multiple_of(S::NR) * depth;
+        let a_len = rows.len.next_multiple_of(S::MR) * depth;
         // SAFETY: only read until the step ends, by the caller's word.
-        let b = unsafe { panels.shared((columns.at - self.columns.at) * inner.len, b_len) };
+        let b = unsafe { panels.shared((columns.at - self.columns.at) * depth, b_len) };
         if blocks.joint_a {
             // SAFETY: as above.
-            let a = unsafe { panels.shared(a_at + rows.at * inner.len, a_len) };
+            let a = unsafe { panels.shared(a_at + rows.at * depth, a_len) };
             self.block(rows, columns, a, b);
         } else {
             self.pool.with_scratch(worker, a_len, |a| {
-                let to = Strips::in_buffer(a, S::MR, rows.len, inner.len);
+                let to = Strips::in_buffer(a, S::MR, rows.len, depth);
                 // SAFETY: the strips fit into the buffer, which is borrowed.
                 unsafe { s.pack_a(&self.product.a, rows, inner, to) };
                 self.block(rows, columns, a, b);
@@ -277,22 +289,23 @@ impl<S: Tiling> Step<'_, S> {
     /// One packed block of A times packed columns of B.
     fn block(&self, rows: Span, columns: Span, a: &[f32], b: &[f32]) {
         let Step { s, product, inner, .. } = *self;
+        let depth = self.depth();
         let beta = if inner.at == 0 { product.beta } else { 1.0 };
         let c = &product.c;
         let target = Target { ptr: c.ptr, row_stride: c.row_stride, col_stride: c.col_stride };
         let last = inner.at + inner.len == product.a.cols();
         for (group, cols) in columns.pieces(S::NR * GROUP).enumerate() {
-            let b = &b[group * GROUP * S::NR * inner.len..];
+            let b = &b[group * GROUP * S::NR * depth..];
             for (i, tile_rows) in rows.pieces(S::MR).enumerate() {
-                let a = &a[i * S::MR * inner.len..];
+                let a = &a[i * S::MR * depth..];
                 for (strip, tile_cols) in cols.pieces(S::NR).enumerate() {
-                    let b = &b[strip * S::NR * inner.len..];
+                    let b = &b[strip * S::NR * depth..];
                     // SAFETY: the tile lies inside C and belongs to this task; `a` and `b` are its
                     // packed strips.
                     unsafe {
                         multiply_tile(
                             s,
-                            inner.len,
+                            depth,
                             product.alpha,
                             a,
                             b,
@@ -321,10 +334,10 @@ impl<S: Tiling> Step<'_, S> {
 
 /// Where C lies.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
-    pub ptr: *mut f32,
-    pub row_stride: usize,
-    pub col_stride: usize,
+struct Target {
+    ptr: *mut f32,
+    row_stride: usize,
+    col_stride: usize,
 }
 
 impl Target {
@@ -337,11 +350,11 @@ impl Target {
 ///
 /// # Safety
 /// `rows` (at most MR) × `cols` (at most NR) of C must be writable and used by no one else; `a` and
-/// `b` start with their strips, each of length `k`.
+/// `b` start with their strips, each of length `depth`.
 #[inline(always)]
-pub(super) unsafe fn multiply_tile<S: Tiling>(
+unsafe fn multiply_tile<S: Tiling>(
     s: S,
-    k: usize,
+    depth: usize,
     alpha: f32,
     a: &[f32],
     b: &[f32],
@@ -350,17 +363,17 @@ pub(super) unsafe fn multiply_tile<S: Tiling>(
     rows: Span,
     cols: Span,
 ) {
-    assert!(a.len() >= S::MR * k && b.len() >= S::NR * k, "a strip is too short");
+    assert!(a.len() >= S::MR * depth && b.len() >= S::NR * depth, "a strip is too short");
     let (a, b) = (a.as_ptr(), b.as_ptr());
-    let micro = S::micro(rows.len);
     if cols.len == S::NR && c.col_stride == 1 {
-        // SAFETY: a whole tile of C; strips of length k.
-        return unsafe { micro(s, k, a, b, c.at(rows.at, cols.at), c.row_stride, alpha, beta) };
+        let to = c.at(rows.at, cols.at);
+        // SAFETY: a whole tile of C; strips of that depth.
+        return unsafe { s.multiply(rows.len, depth, a, b, to, c.row_stride, alpha, beta) };
     }
     let mut tile = S::tile();
     let tile = tile.as_mut();
-    // SAFETY: the buffer is a whole tile; strips of length k.
-    unsafe { micro(s, k, a, b, tile.as_mut_ptr(), S::NR, alpha, 0.0) };
+    // SAFETY: the buffer is a whole tile; strips of that depth.
+    unsafe { s.multiply(rows.len, depth, a, b, tile.as_mut_ptr(), S::NR, alpha, 0.0) };
     for i in 0..rows.len {
         for j in 0..cols.len {
             let to = c.at(rows.at + i, cols.at + j);

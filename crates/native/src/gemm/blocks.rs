@@ -48,6 +48,18 @@ impl<'a> BlockMatrix<'a> {
         BlockMatrix { transposed: !self.transposed, ..self }
     }
 
+    /// `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer, or the matrix is transposed: its rows are no whole blocks.
+    pub(super) fn rows_from(self, first: usize, count: usize) -> Self {
+        assert!(!self.transposed, "rows of a transposed matrix of blocks");
+        let layout = self.dtype.block();
+        let row_bytes = self.cols / layout.elements * layout.bytes;
+        let blocks = &self.blocks[first * row_bytes..(first + count) * row_bytes];
+        BlockMatrix { blocks, rows: count, ..self }
+    }
+
     /// Whether elements of neighbouring rows, and not those of a row, are neighbours in memory.
     pub(super) fn is_row_adjacent(&self) -> bool {
         self.transposed

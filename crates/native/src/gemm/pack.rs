@@ -1,10 +1,11 @@
 //! Copies operands into strips the inner loop reads in order, converting as it goes.
 //!
 //! A strip covers `width` consecutive *outer* indices (rows of A, columns of B) and a range of the
-//! contraction index k: `[k][width]`, zero for outer indices beyond the edge. A matrix is seen here
-//! as `[outer, inner]`: A as it is, B transposed.
+//! contraction index k: `[depth][width]` elements of a [`Form`], each of one or two k, zero for
+//! indices beyond the edge. A matrix is seen here as `[outer, inner]`: A as it is, B transposed.
 
 use super::blocks::BlockMatrix;
+use super::form::Form;
 use super::view::{Element, MatRef};
 use crate::isa::{Kernel, Simd};
 use half::{bf16, f16};
@@ -40,7 +41,8 @@ pub struct Strips {
 }
 
 impl Strips {
-    /// Strips for `outer` × `inner` elements, `width` wide and one after the other, in `buffer`.
+    /// Strips for `outer` indices of `depth` elements, `width` wide and one after the other, in
+    /// `buffer`.
     ///
     /// # Panics
     /// If they do not fit.
@@ -48,10 +50,10 @@ impl Strips {
         buffer: &mut [f32],
         width: usize,
         outer: usize,
-        inner: usize,
+        depth: usize,
     ) -> Strips {
-        assert!(buffer.len() >= outer.next_multiple_of(width) * inner, "packing space");
-        Strips { start: buffer.as_mut_ptr(), len: width * inner }
+        assert!(buffer.len() >= outer.next_multiple_of(width) * depth, "packing space");
+        Strips { start: buffer.as_mut_ptr(), len: width * depth }
     }
 }
 
@@ -121,6 +123,39 @@ impl<'a> Operand<'a> {
         }
     }
 
+    /// `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer, or they are rows of a transposed matrix of blocks.
+    pub fn rows_from(self, first: usize, count: usize) -> Self {
+        match self {
+            Operand::F32(m) => Operand::F32(m.block(first, 0, count, m.cols)),
+            Operand::F16(m) => Operand::F16(m.block(first, 0, count, m.cols)),
+            Operand::Bf16(m) => Operand::Bf16(m.block(first, 0, count, m.cols)),
+            Operand::Blocks(m) => Operand::Blocks(m.rows_from(first, count)),
+        }
+    }
+
+    /// Copies a row, as f32.
+    ///
+    /// # Panics
+    /// If there is no such row or it has another length.
+    pub fn row_to_f32(&self, row: usize, to: &mut [f32]) {
+        fn copy<T: Element>(m: &MatRef<'_, T>, row: usize, to: &mut [f32]) {
+            assert_eq!(m.cols, to.len(), "a row of {} elements", m.cols);
+            to.iter_mut().enumerate().for_each(|(i, to)| *to = m.at(row, i).to_f32());
+        }
+        match self {
+            Operand::F32(m) => copy(m, row, to),
+            Operand::F16(m) => copy(m, row, to),
+            Operand::Bf16(m) => copy(m, row, to),
+            Operand::Blocks(m) => {
+                let (row, columns) = (Span { at: row, len: 1 }, Span { at: 0, len: m.cols() });
+                to.copy_from_slice(&m.part(row, columns));
+            }
+        }
+    }
+
     /// Whether neighbours along the outer index are neighbours in memory, so that packing copies runs
     /// of them and transposes nothing.
     pub(super) fn is_outer_adjacent(&self) -> bool {
@@ -135,22 +170,23 @@ impl<'a> Operand<'a> {
     /// Packs a block, strip after strip; the matrix must be `[outer, inner]`.
     ///
     /// # Safety
-    /// `to` must have a strip of WIDTH · `inner.len` elements, used by no one else, for each WIDTH
-    /// outer indices begun.
+    /// `to` must have a strip of WIDTH elements for every INNER of `inner.len` begun, used by no one
+    /// else, for each WIDTH outer indices begun.
     ///
     /// # Panics
     /// If the range leaves the matrix.
-    pub(super) unsafe fn pack<S: Simd, const WIDTH: usize>(
+    pub(super) unsafe fn pack<F: Form, const WIDTH: usize>(
         &self,
-        s: S,
+        form: F,
         outer: Span,
         inner: Span,
         to: Strips,
     ) {
+        let s = form.simd();
         match *self {
-            Operand::F32(from) => s.enter(Pack::<f32, WIDTH> { from, outer, inner, to }),
-            Operand::F16(from) => s.enter(Pack::<f16, WIDTH> { from, outer, inner, to }),
-            Operand::Bf16(from) => s.enter(Pack::<bf16, WIDTH> { from, outer, inner, to }),
+            Operand::F32(from) => s.enter(Pack::<F, f32, WIDTH> { form, from, outer, inner, to }),
+            Operand::F16(from) => s.enter(Pack::<F, f16, WIDTH> { form, from, outer, inner, to }),
+            Operand::Bf16(from) => s.enter(Pack::<F, bf16, WIDTH> { form, from, outer, inner, to }),
             Operand::Blocks(from) => {
                 let numbers = from.part(outer, inner);
                 let from = if from.is_row_adjacent() {
@@ -159,25 +195,26 @@ impl<'a> Operand<'a> {
                     MatRef::new(&numbers, outer.len, inner.len)
                 };
                 let [outer, inner] = [outer, inner].map(|span| Span { at: 0, ..span });
-                s.enter(Pack::<f32, WIDTH> { from, outer, inner, to });
+                s.enter(Pack::<F, f32, WIDTH> { form, from, outer, inner, to });
             }
         }
     }
 }
 
 /// Made by [`Operand::pack`] alone, whose caller vouches for `to`.
-struct Pack<'a, T, const WIDTH: usize> {
+struct Pack<'a, F, T, const WIDTH: usize> {
+    form: F,
     from: MatRef<'a, T>,
     outer: Span,
     inner: Span,
     to: Strips,
 }
 
-impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, T, WIDTH> {
+impl<F: Form, T: Element, const WIDTH: usize> Kernel for Pack<'_, F, T, WIDTH> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Pack { from, outer, inner, to } = self;
+    fn run<S: Simd>(self, _: S) {
+        let Pack { form, from, outer, inner, to } = self;
         if inner.len == 0 {
             return;
         }
@@ -185,41 +222,48 @@ impl<T: Element, const WIDTH: usize> Kernel for Pack<'_, T, WIDTH> {
         if copied > 0 {
             let block = from.block(outer.at, inner.at, copied * WIDTH, inner.len);
             // SAFETY: `to` has `copied` strips.
-            unsafe { pack_copying::<S, T, WIDTH>(s, block, to) };
+            unsafe { pack_copying::<F, T, WIDTH>(form, block, to) };
         }
-        for (i, span) in outer.pieces(WIDTH).enumerate() {
-            if i >= copied {
-                // SAFETY: strip i of `to`, used by no one else.
-                let strip = unsafe {
-                    std::slice::from_raw_parts_mut(to.start.add(i * to.len), WIDTH * inner.len)
-                };
-                let block = from.block(span.at, inner.at, span.len, inner.len);
-                pack_strip::<S, T, WIDTH>(s, block, strip);
-            }
+        for (i, span) in outer.pieces(WIDTH).enumerate().skip(copied) {
+            let block = from.block(span.at, inner.at, span.len, inner.len);
+            // SAFETY: strip i of `to`, used by no one else.
+            unsafe { pack_strip::<F, T, WIDTH>(form, block, to.start.add(i * to.len)) };
         }
     }
 }
 
-/// Packs one strip. `strip` is `[k][WIDTH]`.
+/// The element of a row at `depth`, zero beyond the edge.
 #[inline(always)]
-pub(super) fn pack_strip<S: Simd, T: Element, const WIDTH: usize>(
-    s: S,
+fn element<F: Form, T: Element>(form: F, from: MatRef<'_, T>, row: usize, depth: usize) -> f32 {
+    let number = |i: usize| {
+        let k = depth * F::INNER + i;
+        if i < F::INNER && row < from.rows && k < from.cols {
+            from.at(row, k).to_f32()
+        } else {
+            0.0
+        }
+    };
+    form.element([number(0), number(1)])
+}
+
+/// Packs one strip, `[depth][WIDTH]`.
+///
+/// # Safety
+/// `strip` must have that place, used by no one else, and `from` at most WIDTH rows.
+#[inline(always)]
+unsafe fn pack_strip<F: Form, T: Element, const WIDTH: usize>(
+    form: F,
     from: MatRef<'_, T>,
-    strip: &mut [f32],
+    strip: *mut f32,
 ) {
-    assert!(from.rows <= WIDTH && strip.len() >= from.cols * WIDTH);
-    // SAFETY: all accesses lie inside the view and inside `[k][WIDTH]`, just checked.
+    // SAFETY: all accesses lie inside the view and inside `[depth][WIDTH]`.
     unsafe {
         if from.col_stride == 1 && from.row_stride != 1 {
-            pack_transposing::<S, T, WIDTH>(s, from, strip.as_mut_ptr());
+            pack_transposing::<F, T, WIDTH>(form, from, strip);
         } else {
-            let (rows, cols) = (from.rows, from.cols);
-            for k in 0..cols {
+            for depth in 0..from.cols.div_ceil(F::INNER) {
                 for i in 0..WIDTH {
-                    let inside = i < rows;
-                    let p = from.ptr.wrapping_add(i * from.row_stride + k * from.col_stride);
-                    *strip.get_unchecked_mut(k * WIDTH + i) =
-                        if inside { (*p).to_f32() } else { 0.0 };
+                    *strip.add(depth * WIDTH + i) = element(form, from, i, depth);
                 }
             }
         }
@@ -237,37 +281,46 @@ const PREFETCH_AHEAD: usize = 8;
 /// `from` must have whole strips of rows at stride 1, WIDTH be at least LANES / 2, and `to` hold
 /// the strips.
 #[inline(always)]
-unsafe fn pack_copying<S: Simd, T: Element, const WIDTH: usize>(
-    s: S,
+unsafe fn pack_copying<F: Form, T: Element, const WIDTH: usize>(
+    form: F,
     from: MatRef<'_, T>,
     to: Strips,
 ) {
+    let (s, lanes) = (form.simd(), F::Simd::LANES);
     let strips = from.rows / WIDTH;
+    let depths = from.cols.div_ceil(F::INNER);
     // Where runs follow one another the hardware sees them coming.
     let lines = if from.col_stride > from.rows { from.rows * size_of::<T>() } else { 0 };
-    for k in 0..from.cols {
-        let run = from.ptr.wrapping_add(k * from.col_stride);
-        let ahead = run.wrapping_add(PREFETCH_AHEAD * from.col_stride).cast::<u8>();
-        for line in (0..lines).step_by(64) {
-            s.prefetch(ahead.wrapping_add(line).cast());
+    for depth in 0..depths {
+        let k = depth * F::INNER;
+        // The runs of the element's k; the second repeats the first where there is none.
+        let runs = [k, (k + F::INNER - 1).min(from.cols - 1)];
+        let runs = runs.map(|k| from.ptr.wrapping_add(k * from.col_stride));
+        for run in &runs[..F::INNER] {
+            let ahead = run.wrapping_add(PREFETCH_AHEAD * from.col_stride).cast::<u8>();
+            for line in (0..lines).step_by(64) {
+                s.prefetch(ahead.wrapping_add(line).cast());
+            }
         }
+        let whole = k + F::INNER <= from.cols;
         for strip in 0..strips {
-            // SAFETY: WIDTH elements per strip lie at each k of the view.
+            // SAFETY: WIDTH numbers per strip lie at each k of the view.
             unsafe {
-                let (p, to) = (run.add(strip * WIDTH), to.start.add(strip * to.len + k * WIDTH));
-                if WIDTH >= S::LANES {
+                let p = runs.map(|run| run.add(strip * WIDTH));
+                let to = to.start.add(strip * to.len + depth * WIDTH);
+                if whole && WIDTH >= lanes {
                     // The last vector is moved back to end with the strip, overlapping another.
-                    for at in (0..WIDTH).step_by(S::LANES) {
-                        let at = at.min(WIDTH - S::LANES);
-                        s.store_ptr(T::load(s, p.add(at)), to.add(at));
+                    for at in (0..WIDTH).step_by(lanes) {
+                        let at = at.min(WIDTH - lanes);
+                        s.store_ptr(form.along_outer(p.map(|p| p.add(at))), to.add(at));
                     }
-                } else if strip + 1 < strips && k + 1 < from.cols {
+                } else if whole && strip + 1 < strips && depth + 1 < depths {
                     // A whole vector reads into the next strip's input and writes into the next
-                    // k of this one, which comes later.
-                    s.store_ptr(T::load(s, p), to);
+                    // depth of this one, which comes later.
+                    s.store_ptr(form.along_outer(p), to);
                 } else {
                     for i in 0..WIDTH {
-                        *to.add(i) = (*p.add(i)).to_f32();
+                        *to.add(i) = element(form, from, strip * WIDTH + i, depth);
                     }
                 }
             }
@@ -275,35 +328,41 @@ unsafe fn pack_copying<S: Simd, T: Element, const WIDTH: usize>(
     }
 }
 
-/// Inner indices adjacent in memory: squares of LANES × LANES are transposed in registers.
+/// Inner indices adjacent in memory: squares of LANES × LANES elements are transposed in registers.
+///
+/// # Safety
+/// As for [`pack_strip`].
 #[inline(always)]
-unsafe fn pack_transposing<S: Simd, T: Element, const WIDTH: usize>(
-    s: S,
+unsafe fn pack_transposing<F: Form, T: Element, const WIDTH: usize>(
+    form: F,
     from: MatRef<'_, T>,
     strip: *mut f32,
 ) {
-    let squares = from.cols / S::LANES;
+    let (s, lanes) = (form.simd(), F::Simd::LANES);
+    let depths = from.cols.div_ceil(F::INNER);
+    let squares = from.cols / F::INNER / lanes;
     // From the highest rows down: what a vector writes past the strip's width belongs to the next
-    // k of a lower group of rows, which comes later and overwrites it.
-    for group in (0..WIDTH.div_ceil(S::LANES)).rev() {
-        let row = group * S::LANES;
-        let height = S::LANES.min(WIDTH - row);
+    // depth of a lower group of rows, which comes later and overwrites it.
+    for group in (0..WIDTH.div_ceil(lanes)).rev() {
+        let row = group * lanes;
+        let height = lanes.min(WIDTH - row);
         for square in 0..squares {
-            let k = square * S::LANES;
+            let depth = square * lanes;
             let mut rows = s.square(s.zero());
             for (i, v) in rows.as_mut().iter_mut().enumerate() {
                 if i < height && row + i < from.rows {
-                    // SAFETY: LANES elements from k on lie inside the row.
-                    *v = unsafe { T::load(s, from.ptr.add((row + i) * from.row_stride + k)) };
+                    let at = (row + i) * from.row_stride + depth * F::INNER;
+                    // SAFETY: INNER · LANES numbers from there on lie inside the row.
+                    *v = unsafe { form.along_inner(from.ptr.add(at)) };
                 }
             }
             let columns = s.transpose(rows);
             for (i, v) in columns.as_ref().iter().enumerate() {
-                // SAFETY: k + i < cols. A full vector may pass the strip's width only when
-                // another k follows to take it.
+                // SAFETY: depth + i < depths. A full vector may pass the strip's width only when
+                // another depth follows to take it.
                 unsafe {
-                    let to = strip.add((k + i) * WIDTH + row);
-                    if height == S::LANES || k + i + 1 < from.cols {
+                    let to = strip.add((depth + i) * WIDTH + row);
+                    if height == lanes || depth + i + 1 < depths {
                         s.store_ptr(*v, to);
                     } else {
                         s.store_partial_ptr(*v, to, height);
@@ -311,14 +370,12 @@ unsafe fn pack_transposing<S: Simd, T: Element, const WIDTH: usize>(
                 }
             }
         }
-        for k in squares * S::LANES..from.cols {
+        for depth in squares * lanes..depths {
             for i in 0..height {
-                // SAFETY: inside the view, or zero; inside the strip.
+                // SAFETY: inside the strip.
                 unsafe {
-                    let inside = row + i < from.rows;
-                    let p = from.ptr.wrapping_add((row + i) * from.row_stride + k);
-                    *strip.add(k * WIDTH + row + i) = if inside { (*p).to_f32() } else { 0.0 };
-                }
+                    *strip.add(depth * WIDTH + row + i) = element(form, from, row + i, depth)
+                };
             }
         }
     }

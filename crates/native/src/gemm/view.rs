@@ -7,6 +7,9 @@ use crate::isa::Simd;
 use half::{bf16, f16};
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Avx512Bf16;
+
 /// A number format a matrix can be stored in; arithmetic is always f32.
 pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
     /// The value as f32, exactly.
@@ -16,6 +19,16 @@ pub trait Element: Copy + Send + Sync + sealed::Sealed + 'static {
     /// # Safety
     /// `S::LANES` elements must be readable at `p`.
     unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::F32;
+    /// Loads `2 · LANES` consecutive elements as pairs of bf16, rounded to nearest even.
+    ///
+    /// # Safety
+    /// They must be readable at `p`.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load_pairs(s: Avx512Bf16, p: *const Self) -> <Avx512Bf16 as Simd>::F32 {
+        // SAFETY: passed on to the caller.
+        unsafe { s.round_to_pairs(Self::load(s, p), Self::load(s, p.add(Avx512Bf16::LANES))) }
+    }
 }
 
 mod sealed {
@@ -58,6 +71,12 @@ impl Element for bf16 {
     unsafe fn load<S: Simd>(s: S, p: *const bf16) -> S::F32 {
         // SAFETY: passed on to the caller; bf16 is a transparent u16.
         unsafe { s.load_bf16_ptr(p.cast()) }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load_pairs(s: Avx512Bf16, p: *const bf16) -> <Avx512Bf16 as Simd>::F32 {
+        // SAFETY: pairs of bf16 as they lie in memory, of the size of LANES f32.
+        unsafe { s.load_ptr(p.cast()) }
     }
 }
 

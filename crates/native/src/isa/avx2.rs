@@ -116,6 +116,19 @@ impl Simd for Avx2 {
         safe!(_mm256_sqrt_ps(a))
     }
     #[inline(always)]
+    fn round_bf16(self, a: F32) -> F32 {
+        // Half a unit of the last place kept is added, less the least bit if that place is even; a
+        // carry into the exponent is right, up to infinity.
+        safe!({
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let near = _mm256_and_si256(_mm256_add_epi32(bits, half), high);
+            self.select(self.eq(a, a), _mm256_castsi256_ps(near), a)
+        })
+    }
+    #[inline(always)]
     fn abs(self, a: F32) -> F32 {
         safe!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a))
     }

@@ -1,37 +1,24 @@
-//! AVX-512 (F, BW, DQ, VL): sixteen lanes, lane masks, every operation one instruction.
+//! AVX-512 (F, BW, DQ, VL): sixteen lanes, lane masks, every operation one instruction; and with
+//! BF16 the dot products of pairs of bf16, for the matrix product alone.
 //!
-//! SAFETY of every intrinsic below that takes no pointer: an [`Avx512`] exists only if `new` saw
+//! SAFETY of every intrinsic below that takes no pointer: an [`Avx512With`] exists only if `new` saw
 //! the features, so the instructions are there.
 
 use super::{Isa, Kernel, Simd};
 use std::arch::x86_64::*;
+use std::mem::transmute;
+
+/// Token of [`Isa::Avx512`], or with `BF16` of [`Isa::Avx512Bf16`].
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512With<const BF16: bool>(());
 
 /// Token of [`Isa::Avx512`].
-#[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
+pub type Avx512 = Avx512With<false>;
+/// Token of [`Isa::Avx512Bf16`].
+pub type Avx512Bf16 = Avx512With<true>;
 
 const LANES: usize = 16;
 type F32 = __m512;
-
-impl Avx512 {
-    /// The token, if this machine has the instructions.
-    #[inline]
-    pub fn new() -> Option<Avx512> {
-        let has = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        has.then_some(Avx512(()))
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    fn enter_with_features<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
-    }
-}
 
 /// Wraps one intrinsic call; see the SAFETY note of the module.
 macro_rules! safe {
@@ -41,13 +28,77 @@ macro_rules! safe {
     };
 }
 
+impl<const BF16: bool> Avx512With<BF16> {
+    /// The token, if this machine has the instructions.
+    #[inline]
+    pub fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
+        has.then_some(Avx512With(()))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    fn enter_with_features<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+    fn enter_with_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+}
+
+/// Vectors of sixteen pairs of bf16, as their bits in the lanes of an f32 vector. Numbers that are
+/// subnormal in f32 count as zero, on the way in and out.
+impl Avx512Bf16 {
+    /// Thirty-two numbers, rounded to nearest even: pair i is numbers 2i and 2i + 1.
+    #[inline(always)]
+    pub fn round_to_pairs(self, first: F32, last: F32) -> F32 {
+        // SAFETY: the token proves the instruction exists; both types are 64 bytes.
+        safe!(transmute::<__m512bh, F32>(_mm512_cvtne2ps_pbh(last, first)))
+    }
+
+    /// From the halves of a vector of pairs: pair i becomes (number i, number 16 + i).
+    #[inline(always)]
+    pub fn interleave_halves(self, pairs: F32) -> F32 {
+        const ORDER: [u16; 32] = {
+            let mut order = [0; 32];
+            let mut i = 0;
+            while i < LANES {
+                order[2 * i] = i as u16;
+                order[2 * i + 1] = (LANES + i) as u16;
+                i += 1;
+            }
+            order
+        };
+        // SAFETY: the token proves the instruction exists; arrays and vectors are 64 bytes.
+        safe!({
+            let order = transmute::<[u16; 32], __m512i>(ORDER);
+            _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, _mm512_castps_si512(pairs)))
+        })
+    }
+
+    /// c + a₀·b₀ + a₁·b₁ lane by lane, for pairs a and b, summed in f32.
+    #[inline(always)]
+    pub fn dot_pairs(self, a: F32, b: F32, c: F32) -> F32 {
+        // SAFETY: the token proves the instruction exists; all types are 64 bytes.
+        safe!(_mm512_dpbf16_ps(c, transmute::<F32, __m512bh>(a), transmute::<F32, __m512bh>(b)))
+    }
+}
+
 #[inline(always)]
 fn first_lanes(count: usize) -> __mmask16 {
     if count >= LANES { !0 } else { (1u16 << count) - 1 }
 }
 
-impl Simd for Avx512 {
-    const ISA: Isa = Isa::Avx512;
+impl<const BF16: bool> Simd for Avx512With<BF16> {
+    const ISA: Isa = if BF16 { Isa::Avx512Bf16 } else { Isa::Avx512 };
     const LANES: usize = LANES;
     type F32 = F32;
     type Mask = __mmask16;
@@ -56,7 +107,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves that the features are present.
-        unsafe { self.enter_with_features(kernel) }
+        unsafe {
+            if BF16 { self.enter_with_bf16(kernel) } else { self.enter_with_features(kernel) }
+        }
     }
 
     #[inline(always)]
@@ -102,6 +155,19 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn sqrt(self, a: F32) -> F32 {
         safe!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn round_bf16(self, a: F32) -> F32 {
+        // Half a unit of the last place kept is added, less the least bit if that place is even; a
+        // carry into the exponent is right, up to infinity.
+        safe!({
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let near = _mm512_and_si512(_mm512_add_epi32(bits, half), high);
+            self.select(self.eq(a, a), _mm512_castsi512_ps(near), a)
+        })
     }
     #[inline(always)]
     fn abs(self, a: F32) -> F32 {

@@ -114,6 +114,18 @@ impl Simd for Neon {
         safe!(vsqrtq_f32(a))
     }
     #[inline(always)]
+    fn round_bf16(self, a: F32) -> F32 {
+        // Half a unit of the last place kept is added, less the least bit if that place is even; a
+        // carry into the exponent is right, up to infinity.
+        safe!({
+            let bits = vreinterpretq_u32_f32(a);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let half = vaddq_u32(odd, vdupq_n_u32(0x7fff));
+            let near = vandq_u32(vaddq_u32(bits, half), vdupq_n_u32(0xffff_0000));
+            self.select(self.eq(a, a), vreinterpretq_f32_u32(near), a)
+        })
+    }
+    #[inline(always)]
     fn abs(self, a: F32) -> F32 {
         safe!(vabsq_f32(a))
     }

@@ -80,6 +80,10 @@ impl Simd for Portable {
         a.map(f32::sqrt)
     }
     #[inline(always)]
+    fn round_bf16(self, a: F32) -> F32 {
+        a.map(|x| half::bf16::from_f32(x).to_f32())
+    }
+    #[inline(always)]
     fn abs(self, a: F32) -> F32 {
         a.map(f32::abs)
     }

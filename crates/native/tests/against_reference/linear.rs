@@ -132,6 +132,36 @@ proptest! {
         check_large(&matmul(ta, tb, accumulate), &inputs([m, k, n], layout, dtype), tolerance(k));
     }
 
+    /// The casts are exact by definition, so the tolerance is that of a sum in f32: whether they are
+    /// kept (read by others too, or returned) or resolved into the product.
+    #[test]
+    fn products_of_bf16(
+        m in 1usize..80, k in 1usize..80, n in 1usize..80, layout in 0usize..8, keep: bool, seed: u64,
+    ) {
+        let [ta, tb, accumulate] = layouts().nth(layout).unwrap();
+        let mut draws = Draws::new(seed);
+        let mut b = Builder::new();
+        let mut given = BTreeMap::new();
+        let mut data = |name: &str, b: &mut Builder, shape: [usize; 2]| {
+            given.insert(name.to_owned(), draws.array(&shape, 1.0));
+            b.data(name, TensorType::f32(shape)).unwrap()
+        };
+        let x = data("x", &mut b, if ta { [k, m] } else { [m, k] });
+        let w = data("w", &mut b, if tb { [n, k] } else { [k, n] });
+        let c = data("c", &mut b, [m, n]);
+        let narrow = [x, w].map(|v| b.cast(v, DType::BF16).unwrap());
+        let operands = if accumulate { vec![narrow[0], narrow[1], c] } else { narrow.to_vec() };
+        let y = b.add_node(matmul(ta, tb, accumulate), &operands).unwrap()[0];
+        b.returns("y", y).unwrap();
+        if keep {
+            b.returns("x rounded", narrow[0]).unwrap();
+            // A product with one operand of f32 reads the other as it was rounded.
+            let mixed = b.add_node(matmul(ta, tb, false), &[x, narrow[1]]).unwrap()[0];
+            b.returns("mixed", mixed).unwrap();
+        }
+        check_program("bf16", &b.finish(), &given, Rounding::Declared, tolerance(k));
+    }
+
     /// A product followed by its nonlinearity, forward and backward, which engines fuse.
     #[test]
     fn products_and_nonlinearities(

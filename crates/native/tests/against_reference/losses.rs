@@ -51,6 +51,23 @@ fn cross_entropy_of_small_tables() {
     }
 }
 
+/// The gradient of the logits is rounded for its products: 2⁻⁹ of each term. Those of a row add up
+/// to at most 2·dloss in size, and rows add like a random walk.
+#[test]
+fn cross_entropy_of_bf16_features_and_weights() {
+    for sizes in [[1, 1, 1], [7, 17, 13], [131, 33, 517]] {
+        for ignored in [0, 3] {
+            let mut given = entropy_inputs(sizes, ignored, DType::BF16);
+            given[0].dtype = DType::BF16;
+            check_large(&Op::CrossEntropy { softcap: None }, &given, tolerance(sizes));
+            given.push(f32s(Array::scalar(-1.5)));
+            let op = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+            let rounded = 1.5 / 512.0 * (2.0 + (sizes[0] as f64).sqrt());
+            check_large(&op, &given, rounded);
+        }
+    }
+}
+
 #[test]
 fn cross_entropy_of_large_tables() {
     for (sizes, dtype) in [

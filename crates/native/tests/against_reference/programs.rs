@@ -35,6 +35,8 @@ struct Transformer {
     relu: bool,
     /// Type of the weights; anything but f32 has no optimizer, only gradients.
     dtype: DType,
+    /// Type that the operands of products are cast to.
+    products: DType,
 }
 
 const VOCAB: usize = 37;
@@ -43,6 +45,11 @@ const HEADS: usize = 3;
 const HEAD_DIM: usize = 6;
 
 impl Transformer {
+    fn operand(&self, b: &mut Builder, x: ValueId) -> ValueId {
+        let narrow = self.products != DType::F32;
+        if narrow { b.cast(x, self.products).unwrap() } else { x }
+    }
+
     fn forward(&self, b: &mut Builder) -> (ValueId, Vec<(String, ValueId)>) {
         let tokens = self.batch * self.time;
         let mut params: Vec<(String, ValueId)> = Vec::new();
@@ -82,29 +89,36 @@ impl Transformer {
             let n2 = weight(b, "n2", &[WIDTH]);
             let up = weight(b, "up", &[29, WIDTH]);
             let down = weight(b, "down", &[WIDTH, 29]);
+            let [wq, wk, wv, wo, up, down] = [wq, wk, wv, wo, up, down].map(|w| self.operand(b, w));
             let x = b.rms_norm(h, Some(n1), 1e-5).unwrap();
-            let q = b.linear(x, wq).unwrap();
-            let k = b.linear(x, wk).unwrap();
-            let v = b.linear(x, wv).unwrap();
+            let x = self.operand(b, x);
+            let q = b.linear_in(x, wq, DType::F32).unwrap();
+            let k = b.linear_in(x, wk, DType::F32).unwrap();
+            let v = b.linear_in(x, wv, DType::F32).unwrap();
             let q = b.rms_norm_grouped(q, Some(nq), HEAD_DIM, 1e-5).unwrap();
             let k = b.rms_norm_grouped(k, Some(nq), HEAD_DIM, 1e-5).unwrap();
             let q = b.rope(q, positions, rope).unwrap();
             let k = b.rope(k, positions, rope).unwrap();
             let (a, _) = b.attention(q, k, v, Some(segments), spec.clone()).unwrap();
+            let a = self.operand(b, a);
             h = b.linear_residual(a, wo, h).unwrap();
             let x = b.rms_norm(h, Some(n2), 1e-5).unwrap();
-            let u = b.linear(x, up).unwrap();
+            let x = self.operand(b, x);
+            let u = b.linear_in(x, up, DType::F32).unwrap();
             let s = if self.relu {
                 b.activation(u, Nonlinearity::ReluSquared).unwrap()
             } else {
                 let gate = weight(b, "gate", &[29, WIDTH]);
-                let g = b.linear(x, gate).unwrap();
+                let gate = self.operand(b, gate);
+                let g = b.linear_in(x, gate, DType::F32).unwrap();
                 b.swiglu(g, u).unwrap()
             };
+            let s = self.operand(b, s);
             h = b.linear_residual(s, down, h).unwrap();
         }
         let x = b.rms_norm(h, None, 1e-5).unwrap();
-        let (loss, _) = b.cross_entropy(x, table, targets, weights, Some(10.0)).unwrap();
+        let (x, head) = (self.operand(b, x), self.operand(b, table));
+        let (loss, _) = b.cross_entropy(x, head, targets, weights, Some(10.0)).unwrap();
         (loss, params)
     }
 
@@ -212,8 +226,8 @@ fn gradients_of_a_transformer() {
     for (batch, time) in [(1, 1), (2, 13), (3, 32)] {
         for recompute in POLICIES {
             for relu in [false, true] {
-                let model =
-                    Transformer { batch, time, recompute, clipped: false, relu, dtype: DType::F32 };
+                let (clipped, dtype, products) = (false, DType::F32, DType::F32);
+                let model = Transformer { batch, time, recompute, clipped, relu, dtype, products };
                 let program = model.gradient_program();
                 let inputs = model.inputs(&program, 1);
                 let what = format!("{batch}×{time} {recompute:?} relu {relu}");
@@ -233,6 +247,7 @@ fn gradients_with_narrow_weights() {
             clipped: false,
             relu: false,
             dtype,
+            products: DType::F32,
         };
         let program = model.gradient_program();
         let inputs = model.inputs(&program, 2);
@@ -240,11 +255,33 @@ fn gradients_with_narrow_weights() {
     }
 }
 
+/// A number within the errors of f32 of the middle between two bf16 may be rounded to the other:
+/// then one term of a sum moves by up to 2⁻⁸ of itself, and what follows with it.
+const ROUNDED_APART: f64 = 1.0 / 128.0;
+
+/// Activations and f32 weights meet as bf16; everything between the products is f32.
+#[test]
+fn gradients_with_products_of_bf16() {
+    for (batch, time) in [(1, 1), (2, 13), (3, 32)] {
+        for recompute in POLICIES {
+            for relu in [false, true] {
+                let (clipped, dtype, products) = (false, DType::F32, DType::BF16);
+                let model = Transformer { batch, time, recompute, clipped, relu, dtype, products };
+                let program = model.gradient_program();
+                let inputs = model.inputs(&program, 4);
+                let what = format!("bf16 {batch}×{time} {recompute:?} relu {relu}");
+                check_program(&what, &program, &inputs, Rounding::Declared, ROUNDED_APART);
+            }
+        }
+    }
+}
+
 #[test]
 fn training_steps_follow_the_reference_and_do_not_depend_on_threads() {
     for (clipped, relu) in [(false, false), (true, true)] {
         let recompute = Recompute::Cheap;
-        let model = Transformer { batch: 2, time: 13, recompute, clipped, relu, dtype: DType::F32 };
+        let (dtype, products) = (DType::F32, DType::F32);
+        let model = Transformer { batch: 2, time: 13, recompute, clipped, relu, dtype, products };
         let program = model.step_program();
         let inputs = model.inputs(&program, 3);
         let reference = ReferenceEngine::new(Rounding::Exact);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use stoa_graph::{CompileOptions, DType, OpProfile, Tensor};
+use stoa_models::Compute;
 
 use crate::cli::{BenchOpsArgs, MachineArgs};
 use crate::engine;
@@ -33,7 +34,8 @@ struct Row {
 /// When the engine refuses the workload.
 pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let engine = engine::open(machine)?;
-    let step = args.size.step(args.size.recompute())?;
+    let (recompute, precision) = (args.size.recompute(), args.weights.into());
+    let step = args.size.step(Compute { recompute, precision })?;
     let mut executable = engine.compile(&step.program, &CompileOptions::default())?;
     let mut state = step.state(&*engine)?;
     let lr = Tensor::scalar(1.0);
@@ -55,8 +57,9 @@ pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> a
     let row = |p: OpProfile| {
         let seconds = p.seconds / runs;
         let gflops = p.flops as f64 / seconds / 1e9;
+        let narrow = p.multiplies.filter(|multiplied| *multiplied != "f32");
         Row {
-            op: p.op,
+            op: narrow.map_or(p.op.clone(), |multiplied| format!("{} {multiplied}", p.op)),
             steps: p.steps,
             seconds,
             time_share: p.seconds / total,

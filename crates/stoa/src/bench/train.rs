@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use clap::ValueEnum as _;
 use serde::Serialize;
 use stoa_graph::{CompileOptions, Tensor};
+use stoa_models::Compute;
 
 use super::{median, peak_rss_bytes};
 use crate::cli::{BenchTrainArgs, MachineArgs, Workload};
@@ -23,6 +25,18 @@ struct Report {
     flops_per_step: u64,
     gflops_per_second: f64,
     recompute: String,
+    /// What each kind of product ran in.
+    products: Vec<Products>,
+}
+
+/// The products of one op.
+#[derive(Serialize)]
+struct Products {
+    op: String,
+    /// Steps of this op.
+    steps: usize,
+    /// What they multiplied; sums are f32.
+    multiplied: &'static str,
 }
 
 /// Runs the steps and prints the figures.
@@ -36,18 +50,29 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let engine = engine::open(machine)?;
     let recompute = args.recompute.map_or(args.size.recompute(), Into::into);
-    let step = args.size.step(recompute)?;
+    let step = args.size.step(Compute { recompute, precision: args.weights.into() })?;
     let mut executable = engine.compile(&step.program, &CompileOptions::default())?;
     let mut state = step.state(&*engine)?;
     let total = args.warmup + args.steps;
     let mut bar = terminal.bar("bench", total as u64, "steps");
-    let (mut seconds, mut loss) = (Vec::new(), Vec::new());
+    let (mut seconds, mut loss, mut products) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..total {
+        if at == 0 {
+            executable.start_profile();
+        }
         let (count, lr) = (Tensor::scalar((at + 1) as f32), Tensor::scalar(1.0));
         let started = Instant::now();
         let outputs = executable.run(&mut state, &step.inputs(&count, &lr))?.outputs()?;
         seconds.push(started.elapsed().as_secs_f64());
         loss.extend(outputs["loss"].as_f32().and_then(|v| v.first()));
+        for profile in executable.take_profile() {
+            let (op, steps) = (profile.op, profile.steps);
+            products.extend(profile.multiplies.map(|multiplied| Products {
+                op,
+                steps,
+                multiplied,
+            }));
+        }
         bar.update(at as u64 + 1, &format!("{:.3} s", seconds[at]));
     }
     let timed = seconds.split_off(args.warmup);
@@ -55,7 +80,7 @@ pub fn run(
     let flops = stoa_graph::program_cost(&step.program).flops;
     let report = Report {
         engine: engine.facts().name,
-        size: format!("{:?}", args.size),
+        size: name(args.size),
         tokens_per_second: step.tokens as f64 / step_seconds,
         step_seconds: timed,
         warmup_seconds: seconds,
@@ -65,16 +90,26 @@ pub fn run(
         flops_per_step: flops,
         gflops_per_second: flops as f64 / step_seconds / 1e9,
         recompute: format!("{recompute:?}").to_lowercase(),
+        products,
     };
     bar.finish(&format!("{total} steps"));
-    terminal.result(&report, || text(&report, args.size))
+    terminal.result(&report, || text(&report))
 }
 
-fn text(report: &Report, size: Workload) -> String {
+/// A workload as the command line names it.
+fn name(size: Workload) -> String {
+    size.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn text(report: &Report) -> String {
+    let mut types: Vec<&str> = report.products.iter().map(|p| p.multiplied).collect();
+    types.sort_unstable();
+    types.dedup();
     format!(
-        "workload {size:?} on {}: {:.0} tokens/s, {:.3} s a step, {:.0} GFLOP/s\n\
-         peak memory {} MiB, planned {} MiB, recompute {}\n\
+        "workload {} on {}: {:.0} tokens/s, {:.3} s a step, {:.0} GFLOP/s\n\
+         peak memory {} MiB, planned {} MiB, recompute {}, products in {}\n\
          loss {:.4} to {:.4}",
+        report.size,
         report.engine,
         report.tokens_per_second,
         median(&report.step_seconds),
@@ -82,6 +117,7 @@ fn text(report: &Report, size: Workload) -> String {
         report.peak_rss_bytes >> 20,
         report.planned_bytes >> 20,
         report.recompute,
+        types.join(" and "),
         report.loss.first().unwrap_or(&f32::NAN),
         report.loss.last().unwrap_or(&f32::NAN),
     )

@@ -3,8 +3,8 @@
 
 use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
 use stoa_models::{
-    AdamWConfig, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter, ParameterGroup,
-    TrainingShape, optimizer_state, parameters, training_program,
+    AdamWConfig, Compute, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter,
+    ParameterGroup, TrainingShape, optimizer_state, parameters, training_program,
 };
 
 use crate::cli::Workload;
@@ -55,7 +55,7 @@ impl Workload {
     ///
     /// # Errors
     /// A program that does not fit together.
-    pub fn step(self, recompute: Recompute) -> anyhow::Result<Step> {
+    pub fn step(self, compute: Compute) -> anyhow::Result<Step> {
         let config = self.config();
         let (batch, time) = match self {
             Workload::S | Workload::Default => (16, 256),
@@ -69,7 +69,7 @@ impl Workload {
             clipping: None,
         };
         let shape = TrainingShape { batch, time, segmented: false };
-        let program = training_program(&config, &optimizer, shape, recompute)?;
+        let program = training_program(&config, &optimizer, shape, compute)?;
         Ok(Step {
             program,
             tokens: shape.tokens(),

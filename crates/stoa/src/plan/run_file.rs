@@ -85,7 +85,7 @@ fn filled(asked: Question, run: &Run) -> Question {
 fn compare(run: &Run, shape: &ModelShape, terminal: &Terminal) -> anyhow::Result<()> {
     let stage = run.stage(StageKind::Pretrain);
     let batch = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
-    let program = training_program(&run.model, &stage.groups, batch, stage.recompute.into())?;
+    let program = training_program(&run.model, &stage.groups, batch, stage.compute())?;
     let exact = work(&program);
     let tokens = (stage.rows * stage.time) as f64;
     let counted = shape.train_flops_per_token(stage.time, true).0 * tokens;

@@ -5,8 +5,7 @@
 use std::ops::Range;
 
 use super::softmax::Row;
-use crate::gemm::{MatMut, MatRef, Operand, gemm};
-use crate::isa::Isa;
+use crate::gemm::{Arithmetic, MatMut, MatRef, Operand, gemm};
 use crate::kernels::disjoint::Disjoint;
 use crate::pool::{AlignedBuffer, Pool};
 
@@ -51,15 +50,15 @@ pub fn scratch_floats(n: usize, d: usize, vocab: usize) -> usize {
 /// If a target lies outside −1..vocab or a slice has another length.
 pub fn cross_entropy(
     pool: &Pool,
-    isa: Isa,
+    arithmetic: Arithmetic,
     head: Head<'_>,
-    x: &[f32],
+    x: Operand<'_>,
     targets: &[i32],
     weights: &[f32],
     nll: &mut [f32],
     scratch: &mut AlignedBuffer,
 ) -> f32 {
-    let pass = Pass::new(pool, isa, head, x, targets, weights, None);
+    let pass = Pass::new(pool, arithmetic, head, x, targets, weights, None);
     let mut blocks = pass.blocks(scratch);
     for chunk in pass.chunks() {
         pass.logits(&mut blocks, chunk.clone());
@@ -75,9 +74,9 @@ pub fn cross_entropy(
 /// As [`cross_entropy`].
 pub fn cross_entropy_backward(
     pool: &Pool,
-    isa: Isa,
+    arithmetic: Arithmetic,
     head: Head<'_>,
-    x: &[f32],
+    x: Operand<'_>,
     targets: &[i32],
     weights: &[f32],
     dloss: f32,
@@ -87,8 +86,8 @@ pub fn cross_entropy_backward(
     nll: &mut [f32],
     scratch: &mut AlignedBuffer,
 ) -> f32 {
-    let pass = Pass::new(pool, isa, head, x, targets, weights, Some(dloss));
-    assert_eq!(dx.len(), x.len(), "cross_entropy: dx has the shape of x");
+    let pass = Pass::new(pool, arithmetic, head, x, targets, weights, Some(dloss));
+    assert_eq!(dx.len(), x.rows() * x.cols(), "cross_entropy: dx has the shape of x");
     assert_eq!(dw.len(), pass.vocab * pass.d, "cross_entropy: dw has the shape of w");
     let mut blocks = pass.blocks(scratch);
     let mut accumulate = accumulate;
@@ -111,9 +110,9 @@ pub fn cross_entropy_backward(
 /// What both directions know.
 struct Pass<'a> {
     pool: &'a Pool,
-    isa: Isa,
+    arithmetic: Arithmetic,
     head: Head<'a>,
-    x: &'a [f32],
+    x: Operand<'a>,
     targets: &'a [i32],
     weights: &'a [f32],
     dloss: Option<f32>,
@@ -137,20 +136,20 @@ struct Blocks<'a> {
 impl<'a> Pass<'a> {
     fn new(
         pool: &'a Pool,
-        isa: Isa,
+        arithmetic: Arithmetic,
         head: Head<'a>,
-        x: &'a [f32],
+        x: Operand<'a>,
         targets: &'a [i32],
         weights: &'a [f32],
         dloss: Option<f32>,
     ) -> Self {
         let (vocab, d) = (head.w.rows(), head.w.cols());
-        assert_eq!(x.len(), targets.len() * d, "cross_entropy: x is [targets, d]");
+        assert_eq!((x.rows(), x.cols()), (targets.len(), d), "cross_entropy: x is [targets, d]");
         assert_eq!(weights.len(), targets.len(), "cross_entropy: a weight per target");
         let known = |&t: &i32| t == IGNORED || usize::try_from(t).is_ok_and(|t| t < vocab);
         assert!(targets.iter().all(known), "cross_entropy: a target is outside 0..{vocab}");
         let tokens = (0..targets.len()).filter(|&i| targets[i] != IGNORED).collect();
-        Pass { pool, isa, head, x, targets, weights, dloss, d, vocab, tokens }
+        Pass { pool, arithmetic, head, x, targets, weights, dloss, d, vocab, tokens }
     }
 
     /// Whether every token counts, so that rows can be read and written in place.
@@ -178,18 +177,20 @@ impl<'a> Pass<'a> {
         let d = self.d;
         if !self.dense() {
             for (&token, row) in self.tokens[chunk.clone()].iter().zip(blocks.x.chunks_mut(d)) {
-                row.copy_from_slice(&self.x[token * d..(token + 1) * d]);
+                self.x.row_to_f32(token, row);
             }
         }
         let x = self.features(blocks.x, &chunk);
         let logits = MatMut::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
-        gemm(self.pool, self.isa, 1.0, x, self.head.w.t(), 0.0, logits);
+        gemm(self.pool, self.arithmetic, 1.0, x, self.head.w.t(), 0.0, logits);
     }
 
     /// The rows of x of a chunk.
-    fn features<'s>(&'s self, copy: &'s [f32], chunk: &Range<usize>) -> MatRef<'s> {
-        let rows = if self.dense() { &self.x[chunk.start * self.d..] } else { copy };
-        MatRef::new(rows, chunk.len(), self.d)
+    fn features<'s>(&'s self, copy: &'s [f32], chunk: &Range<usize>) -> Operand<'s> {
+        match self.dense() {
+            true => self.x.rows_from(chunk.start, chunk.len()),
+            false => MatRef::new(copy, chunk.len(), self.d).into(),
+        }
     }
 
     /// nll of a chunk's tokens; in the backward direction logits become their gradient.
@@ -203,7 +204,7 @@ impl<'a> Pass<'a> {
             let gradient = self.dloss.map(|dloss| dloss * self.weights[token]);
             let target = self.targets[token] as usize;
             let softcap = self.head.softcap;
-            nll[0] = self.isa.dispatch(Row { logits, target, softcap, gradient }) as f32;
+            nll[0] = self.arithmetic.isa.dispatch(Row { logits, target, softcap, gradient }) as f32;
         });
     }
 
@@ -213,11 +214,11 @@ impl<'a> Pass<'a> {
         let dlogits = MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
         if self.dense() {
             let dx = MatMut::new(&mut dx[chunk.start * d..], chunk.len(), d);
-            gemm(self.pool, self.isa, 1.0, dlogits, self.head.w, 0.0, dx);
+            gemm(self.pool, self.arithmetic, 1.0, dlogits, self.head.w, 0.0, dx);
             return;
         }
         let to = MatMut::new(blocks.dx, chunk.len(), d);
-        gemm(self.pool, self.isa, 1.0, dlogits, self.head.w, 0.0, to);
+        gemm(self.pool, self.arithmetic, 1.0, dlogits, self.head.w, 0.0, to);
         for (&token, row) in self.tokens[chunk].iter().zip(blocks.dx.chunks(d)) {
             dx[token * d..(token + 1) * d].copy_from_slice(row);
         }
@@ -234,7 +235,15 @@ impl<'a> Pass<'a> {
         let dlogits = MatRef::strided(blocks.logits, chunk.len(), self.vocab, blocks.stride, 1);
         let x = self.features(blocks.x, &chunk);
         let beta = if accumulate { 1.0 } else { 0.0 };
-        gemm(self.pool, self.isa, 1.0, dlogits.t(), x, beta, MatMut::new(dw, self.vocab, self.d));
+        gemm(
+            self.pool,
+            self.arithmetic,
+            1.0,
+            dlogits.t(),
+            x,
+            beta,
+            MatMut::new(dw, self.vocab, self.d),
+        );
     }
 
     /// Σ weights·nll over the tokens that count, in order, in f64; zeroes nll of the others.
