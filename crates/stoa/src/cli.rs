@@ -167,6 +167,24 @@ pub enum TokensCommand {
         #[arg(required = true, value_name = "TEXT")]
         texts: Vec<PathBuf>,
     },
+    /// Turn a store of any size into token shards to train on, in little memory: documents of the
+    /// training and of the held-out side, and dialogues with what is learned of them. A run that
+    /// was stopped continues; files of the store that have their shards are kept.
+    Shards {
+        /// The directory that `stoa posts ingest --out` wrote.
+        #[arg(value_name = "STORE")]
+        store: PathBuf,
+        /// The tokenizer.json to encode with. A chat template in its directory lays out dialogues,
+        /// else ChatML.
+        #[arg(long, value_name = "FILE")]
+        tokenizer: PathBuf,
+        /// Directory of the shards.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Do part I of N, so that several machines share the work; the bytes are the same for any N.
+        #[arg(long, value_name = "I/N", default_value = "1/1")]
+        shard: String,
+    },
     /// Print the ids of each line of a file as a line of JSON.
     Encode {
         /// A tokenizer.json, or a tiktoken rank file with --pattern.

@@ -51,7 +51,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Up(args) => up::run(args, &cli.machine, terminal),
         Command::Posts(command) => return posts_command::run(command, &cli.machine, terminal),
-        Command::Tokens(command) => tokens_command::run(command, terminal),
+        Command::Tokens(command) => tokens_command::run(command, &cli.machine, terminal),
         Command::Train(command) => stages::run(command, &cli.machine, terminal),
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),
         Command::Eval(command) => eval::run(command, &cli.machine, terminal),

@@ -144,6 +144,11 @@ impl Bar {
     /// Seconds between lines where no bar can be drawn: a log stays readable.
     const LINE_EVERY: Duration = Duration::from_secs(10);
 
+    /// Sets how much there is to do, once it is known.
+    pub fn set_length(&mut self, length: u64) {
+        self.bar.set_length(length);
+    }
+
     /// Sets how far the work is, and what to say beside it.
     pub fn update(&mut self, position: u64, message: &str) {
         self.bar.set_position(position);

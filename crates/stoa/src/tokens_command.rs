@@ -7,20 +7,38 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
+use stoa_dialogue::ChatTemplate;
+use stoa_runs::shards::{Job, Manifest, Share};
 use stoa_tokens::{Pattern, TokenId, Tokenizer, TrainOptions, TrainProgress};
 
-use crate::cli::TokensCommand;
-use crate::files;
+use crate::cli::{MachineArgs, TokensCommand};
 use crate::terminal::{Terminal, stdout};
+use crate::{files, posts};
 
 /// Runs a command.
 ///
 /// # Errors
 /// Files that cannot be read or written.
-pub fn run(command: &TokensCommand, terminal: &Terminal) -> anyhow::Result<()> {
+pub fn run(
+    command: &TokensCommand,
+    machine: &MachineArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     match command {
         TokensCommand::Train { vocab_size, out, pattern, texts } => {
             train(*vocab_size, out, pattern, texts, terminal)
+        }
+        TokensCommand::Shards { store, tokenizer, out, shard } => {
+            let template = ChatTemplate::read(tokenizer.parent().unwrap_or(Path::new("")))?;
+            let job = Job {
+                store,
+                out,
+                tokenizer: &Tokenizer::open(tokenizer)?,
+                template: &template,
+                share: Share::parse(shard).map_err(|error| anyhow::anyhow!("--{error}"))?,
+                threads: posts::threads(machine),
+            };
+            shards(&job, terminal)
         }
         TokensCommand::Encode { tokenizer, pattern, file } => {
             encode(&open(tokenizer, pattern.as_deref())?, file)
@@ -87,6 +105,47 @@ pub fn trained<T: AsRef<str>>(
     })?;
     bar.finish(&format!("{} tokens", tokenizer.vocab_size()));
     Ok(tokenizer)
+}
+
+/// Writes the shards of a job with a progress bar and says what is in them.
+fn shards(job: &Job<'_>, terminal: &Terminal) -> anyhow::Result<()> {
+    let mut bar = terminal.bar("shards", 1, "files");
+    let manifest = stoa_runs::shards::write(job, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.update(done as u64, "");
+    })?;
+    bar.finish(if manifest.is_some() { "complete" } else { "this part is done" });
+    let directory = job.out.display();
+    let Some(Manifest { totals, .. }) = manifest else {
+        let waiting = json!({"complete": false, "directory": job.out});
+        return terminal.result(&waiting, || {
+            format!("{directory} waits for the other parts; the last one writes manifest.json")
+        });
+    };
+    let summary = json!({
+        "complete": true,
+        "documents": totals.documents,
+        "dialogues": totals.dialogues,
+        "dialogues_without_answer": totals.dialogues_without_answer,
+        "tokens": totals.tokens,
+        "dialogue_tokens": totals.dialogue_tokens,
+        "held_out": totals.held_out,
+        "held_out_tokens": totals.held_out_tokens,
+        "directory": job.out,
+    });
+    terminal.result(&summary, || {
+        format!(
+            "{} documents, {} tokens; held out {} documents, {} tokens; {} dialogues, {} tokens \
+             ({} skipped, in which the assistant says nothing); in {directory}",
+            totals.documents,
+            totals.tokens,
+            totals.held_out,
+            totals.held_out_tokens,
+            totals.dialogues,
+            totals.dialogue_tokens,
+            totals.dialogues_without_answer
+        )
+    })
 }
 
 fn named(pattern: &str) -> anyhow::Result<Pattern> {

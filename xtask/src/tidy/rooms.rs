@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-dialogue", may_know: &["stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-durable", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-random", may_know: &[], may_test_with: &[] },
+    Room { package: "stoa-runs", may_know: &["stoa-dialogue", "stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::program::{Said, run, stoa};
+use crate::program::{Said, files, run, stoa};
 use crate::runs::posts;
 
 const TEXT: &str = "a plain line\n\n  çà et là, 1234567 — 👋🏽 \u{0}\t end  \nلا 字 \u{fffd}\n";
@@ -127,4 +127,40 @@ fn a_reader_that_leaves_early_is_no_failure() {
             stoa(directory.path()).args(arguments).stdout(writer).output().unwrap().into();
         assert_eq!((said.code, said.err.contains("roken pipe")), (Some(0), false), "{said:?}");
     }
+}
+
+#[test]
+fn a_store_becomes_shards_to_train_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("posts.jsonl"), posts()).unwrap();
+    run(directory.path(), "posts ingest posts.jsonl --out store").succeeded();
+    let train = "tokens train --vocab-size 350 --out tokenizer.json posts.jsonl";
+    run(directory.path(), train).succeeded();
+    let shards = "tokens shards store --tokenizer tokenizer.json --json --out";
+    let whole = run(directory.path(), &format!("{shards} whole")).succeeded().json();
+    let lines = |folder: &str| -> usize {
+        let entries = fs::read_dir(path("store").join(folder)).unwrap();
+        entries.map(|e| fs::read_to_string(e.unwrap().path()).unwrap().lines().count()).sum()
+    };
+    let count = |key: &str| whole[key].as_u64().unwrap() as usize;
+    assert_eq!(count("documents") + count("held_out"), lines("documents"));
+    assert_eq!(count("dialogues"), lines("dialogues"));
+    assert!(count("tokens") > count("documents") && count("held_out") > 0, "{whole}");
+
+    let first = run(directory.path(), &format!("{shards} parts --shard 2/2")).succeeded().json();
+    assert_eq!(first["complete"], false);
+    let last = run(directory.path(), &format!("{shards} parts --shard 1/2")).succeeded().json();
+    assert_eq!(last["tokens"], whole["tokens"]);
+    assert!(files(&path("whole")) == files(&path("parts")), "the same bytes for any N");
+
+    // What training reads.
+    let run_file = "[data]\ndirectory = 'run'\ntokenizer = 'tokenizer.json'\n\
+         train = ['whole/train/00.tokens']\nheld_out = ['whole/held_out/00.tokens']\n\
+         [model]\ndepth = 1\nhidden = 64\nhead_dim = 32\n\
+         [pretrain]\nlength = { steps = 2 }\nrows = 2\ntime = 64\n";
+    fs::write(path("run.toml"), run_file).unwrap();
+    let trained = run(directory.path(), "train pretrain --config run.toml --json").succeeded();
+    assert_eq!(trained.json()["finished"], true);
+    run(directory.path(), &format!("{shards} x --shard 3/2")).refused(&["--shard", "1/N"]);
 }
