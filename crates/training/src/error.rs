@@ -83,7 +83,8 @@ pub enum TrainingError {
     /// The run about to be resumed is not the run that was saved.
     #[error(
         "checkpoint {path} was made with another {what}: {saved}, now {now}; \
-         put it back, start a new run, or, for another configuration, resume with --changed-settings"
+         {}",
+        other_run_remedy(what)
     )]
     OtherRun {
         /// The checkpoint.
@@ -122,6 +123,15 @@ pub enum TrainingError {
 
 fn listed(rejected: &[String]) -> String {
     rejected.iter().map(|r| format!("\n  {r}")).collect()
+}
+
+fn other_run_remedy(what: &str) -> &'static str {
+    match what {
+        "configuration" => {
+            "put it back, start a new run, or resume this one with --changed-settings"
+        }
+        _ => "put it back or start a new run",
+    }
 }
 
 impl From<stoa_durable::FileError> for TrainingError {

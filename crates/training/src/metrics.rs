@@ -90,16 +90,20 @@ impl MetricsLog {
     /// [`TrainingError::File`].
     pub fn open(directory: &Path, stage: StageKind, step: u64) -> Result<Self, TrainingError> {
         let path = Self::path(directory);
-        let kept: String = read_metrics(directory)?
-            .iter()
-            .filter(|metric| match metric {
+        // Lines stay as they are: a number read and written again may differ in its last digit.
+        let mut kept = Vec::new();
+        for (line, metric) in lines(directory)? {
+            let stays = match metric {
                 Metric::Step(m) => m.stage != stage || m.step <= step,
-                // The evaluation at the checkpoint's step is made again.
+                // The evaluation at the checkpoint's step is repeated.
                 Metric::Evaluation(m) => m.stage != stage || m.step < step,
-            })
-            .map(line)
-            .collect();
-        stoa_durable::write(&path, kept.as_bytes())?;
+            };
+            if stays {
+                kept.extend_from_slice(&line);
+                kept.push(b'\n');
+            }
+        }
+        stoa_durable::write(&path, &kept)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io("opening", &path))?;
         Ok(MetricsLog { path, file })
     }
@@ -130,6 +134,11 @@ fn line(metric: &Metric) -> String {
 /// # Errors
 /// [`TrainingError::File`].
 pub fn read_metrics(directory: &Path) -> Result<Vec<Metric>, TrainingError> {
+    Ok(lines(directory)?.into_iter().map(|(_, metric)| metric).collect())
+}
+
+/// Lines of the file that are metrics, each with what it says.
+fn lines(directory: &Path) -> Result<Vec<(Vec<u8>, Metric)>, TrainingError> {
     let path = MetricsLog::path(directory);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -137,5 +146,6 @@ pub fn read_metrics(directory: &Path) -> Result<Vec<Metric>, TrainingError> {
         Err(error) => return Err(io("reading", &path)(error)),
     };
     let lines = bytes.split(|&byte| byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let read = |line: &[u8]| Some((line.to_vec(), serde_json::from_slice(line).ok()?));
+    Ok(lines.filter_map(read).collect())
 }
