@@ -32,6 +32,7 @@ fn end(directory: &Path) -> (Vec<serde_json::Value>, BTreeMap<PathBuf, Vec<u8>>)
         // What the clock decides.
         object.remove("tokens_per_second");
         object.remove("mfu");
+        object.remove("peak_flops");
         line
     });
     (lines.collect(), files(&directory.join("out/checkpoints")))

@@ -155,10 +155,17 @@ fn a_store_becomes_shards_to_train_on() {
     assert!(files(&path("whole")) == files(&path("parts")), "the same bytes for any N");
 
     // What training reads.
-    let run_file = "[data]\ndirectory = 'run'\ntokenizer = 'tokenizer.json'\n\
-         train = ['whole/train/00.tokens']\nheld_out = ['whole/held_out/00.tokens']\n\
-         [model]\ndepth = 1\nhidden = 64\nhead_dim = 32\n\
-         [pretrain]\nlength = { steps = 2 }\nrows = 2\ntime = 64\n";
+    let shards_of = |folder: &str| {
+        let found = files(&path("whole").join(folder)).into_keys();
+        found.map(|name| format!("whole/{folder}/{}", name.display())).collect::<Vec<_>>()
+    };
+    let run_file = format!(
+        "[data]\ndirectory = 'run'\ntokenizer = 'tokenizer.json'\ntrain = {:?}\n\
+         held_out = {:?}\n[model]\ndepth = 1\nhidden = 64\nhead_dim = 32\n\
+         [pretrain]\nlength = {{ steps = 2 }}\nrows = 2\ntime = 64\n",
+        shards_of("train"),
+        shards_of("held_out")
+    );
     fs::write(path("run.toml"), run_file).unwrap();
     let trained = run(directory.path(), "train pretrain --config run.toml --json").succeeded();
     assert_eq!(trained.json()["finished"], true);
