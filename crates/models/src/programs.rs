@@ -46,6 +46,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// The type.
+    pub const fn dtype(self) -> DType {
+        match self {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+}
+
 /// What a training program computes with and what it keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Compute {

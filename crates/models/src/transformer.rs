@@ -49,7 +49,7 @@ impl<'a> Transformer<'a> {
     pub fn operand(&self, builder: &mut Builder, x: ValueId) -> Result<ValueId> {
         match self.precision {
             Precision::F32 => Ok(x),
-            Precision::Bf16 => builder.cast(x, DType::BF16),
+            Precision::Bf16 => builder.cast(x, self.precision.dtype()),
         }
     }
 

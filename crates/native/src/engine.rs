@@ -13,8 +13,7 @@ use stoa_graph::{
 
 use crate::account::{Live, Memory, StateBlock};
 use crate::dispatch::{Dispatch, View};
-use crate::gemm::FEW_ROWS;
-use crate::gemm::Precision;
+use crate::gemm::{Arithmetic, FEW_ROWS, Precision};
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
 use crate::kernels::cache::QUERY_BLOCK;
@@ -45,8 +44,8 @@ pub struct NativeEngine {
     pool: Arc<Pool>,
     isa: Isa,
     memory: Arc<Memory>,
-    /// Best sample of the peak in GFLOP/s; 0 before the first.
-    peak_gflops: Mutex<f64>,
+    /// Best sample of the peak in FLOP/s, by the type that is multiplied.
+    peak_flops: Mutex<BTreeMap<DType, f64>>,
 }
 
 impl NativeEngine {
@@ -66,7 +65,7 @@ impl NativeEngine {
         let threads = options.threads.unwrap_or_else(cores).max(1);
         let pool = Arc::new(Pool::new(threads));
         let memory = Memory::new(options.memory_limit_bytes);
-        Ok(NativeEngine { pool, isa, memory, peak_gflops: Mutex::new(0.0) })
+        Ok(NativeEngine { pool, isa, memory, peak_flops: Mutex::default() })
     }
 
     /// The threads.
@@ -79,8 +78,8 @@ impl NativeEngine {
         self.isa
     }
 
-    fn peak(&self) -> std::sync::MutexGuard<'_, f64> {
-        self.peak_gflops.lock().unwrap_or_else(PoisonError::into_inner)
+    fn peak(&self) -> std::sync::MutexGuard<'_, BTreeMap<DType, f64>> {
+        self.peak_flops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,21 +87,22 @@ impl Engine for NativeEngine {
     fn facts(&self) -> EngineFacts {
         let threads = self.pool.threads();
         let plural = if threads == 1 { "" } else { "s" };
-        let peak = *self.peak();
         EngineFacts {
             name: format!("native ({}, {threads} thread{plural})", self.isa),
             devices: vec!["cpu".to_owned()],
             memory_limit_bytes: self.memory.limit_bytes(),
-            peak_flops: (peak > 0.0).then_some((DType::F32, 1e9 * peak)).into_iter().collect(),
+            peak_flops: self.peak().clone(),
             few_rows: Some(FEW_ROWS),
             query_block: QUERY_BLOCK,
         }
     }
 
     fn sample_peak(&self) {
-        let sample = fma_peak_gflops(&self.pool, self.isa, PEAK_RUNS);
-        let mut peak = self.peak();
-        *peak = peak.max(sample);
+        for (dtype, precision) in [(DType::F32, Precision::F32), (DType::BF16, Precision::Bf16)] {
+            let arithmetic = Arithmetic { isa: self.isa, precision };
+            let sample = 1e9 * fma_peak_gflops(&self.pool, arithmetic, PEAK_RUNS);
+            self.peak().entry(dtype).and_modify(|best| *best = best.max(sample)).or_insert(sample);
+        }
     }
 
     fn upload_to(&self, device: DeviceId, tensor: &Tensor) -> Result<Buffer, EngineError> {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use stoa_models::Precision;
+
 use crate::TrainingError;
 use crate::error::io;
 use crate::run::StageKind;
@@ -43,10 +45,13 @@ pub struct StepMetrics {
     pub tokens_per_second: f64,
     /// Share of `peak_flops`, when the engine knows its peak.
     pub mfu: Option<f64>,
-    /// FLOP/s in f32: the best sample of the engine's peak up to this step, or what the run reached
-    /// if that is more. It only rises within a run.
+    /// FLOP/s in `precision`: the best sample of the engine's peak up to this step, or what the run
+    /// reached if that is more. It only rises within a run.
     #[serde(default)]
     pub peak_flops: Option<f64>,
+    /// What the products of this step multiplied.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What an evaluation found.

@@ -1,8 +1,11 @@
 //! What training has to say in a report: the curves of a run. The page is made by `stoa-report`.
 
+use std::collections::BTreeMap;
+
+use stoa_graph::DType;
 use stoa_report::{Content, LineChart, Plot, Section, Series};
 
-use crate::metrics::Metric;
+use crate::metrics::{Metric, StepMetrics};
 use crate::run::StageKind;
 
 /// The curves of a run as a part of its report; nothing before the first step.
@@ -30,16 +33,21 @@ fn by_stage(metrics: &[Metric], pick: impl Fn(&Metric) -> Option<(StageKind, f64
         .collect()
 }
 
-/// The peak that a step's MFU is a share of.
-fn peak_flops(metric: &Metric) -> Option<f64> {
-    match metric {
-        Metric::Step(m) => m.peak_flops,
-        Metric::Evaluation(_) => None,
+/// The best peak known by the end, by what products multiplied.
+fn peaks(metrics: &[Metric]) -> BTreeMap<DType, f64> {
+    let mut peaks = BTreeMap::new();
+    for metric in metrics {
+        let Metric::Step(StepMetrics { precision, peak_flops: Some(peak), .. }) = metric else {
+            continue;
+        };
+        let best = peaks.entry(precision.dtype()).or_insert(*peak);
+        *best = peak.max(*best);
     }
+    peaks
 }
 
 fn charts(metrics: &[Metric]) -> Vec<LineChart> {
-    let step = |pick: fn(&crate::StepMetrics) -> Option<f64>| {
+    let step = |pick: fn(&StepMetrics) -> Option<f64>| {
         by_stage(metrics, |metric| match metric {
             Metric::Step(m) => pick(m).map(|y| (m.stage, y)),
             Metric::Evaluation(_) => None,
@@ -49,11 +57,15 @@ fn charts(metrics: &[Metric]) -> Vec<LineChart> {
         Metric::Evaluation(m) => Some((m.stage, m.bits_per_byte)),
         Metric::Step(_) => None,
     });
-    let peak = metrics.iter().filter_map(peak_flops).fold(0.0, f64::max);
-    let of_peak = format!("of {:.0} GFLOP/s in f32, the best measured", peak / 1e9);
+    let peaks = peaks(metrics);
+    let rates = peaks.iter().map(|(dtype, peak)| format!("{:.0} GFLOP/s in {dtype}", peak / 1e9));
+    let of_peak = format!("of {}, the best measured", rates.collect::<Vec<_>>().join(", "));
     let mfu = by_stage(metrics, |metric| match metric {
-        // All steps as shares of one peak: the best one known by the end.
-        Metric::Step(m) => m.mfu.map(|mfu| (m.stage, mfu * m.peak_flops.map_or(1.0, |p| p / peak))),
+        // All steps of a type as shares of one peak: the best one known by the end.
+        Metric::Step(m) => m.mfu.map(|mfu| {
+            let peak = m.peak_flops.zip(peaks.get(&m.precision.dtype()));
+            (m.stage, mfu * peak.map_or(1.0, |(known, best)| known / best))
+        }),
         Metric::Evaluation(_) => None,
     });
     [
@@ -62,7 +74,7 @@ fn charts(metrics: &[Metric]) -> Vec<LineChart> {
         ("Learning rate of the matrices", "", step(|m| Some(f64::from(m.lr)))),
         ("Gradient norm", "", step(|m| m.grad_norm.map(f64::from))),
         ("Speed", "tokens per second", step(|m| Some(m.tokens_per_second))),
-        ("Share of the peak (MFU)", if peak > 0.0 { &of_peak } else { "" }, mfu),
+        ("Share of the peak (MFU)", if peaks.is_empty() { "" } else { &of_peak }, mfu),
     ]
     .into_iter()
     .filter(|(_, _, series)| !series.is_empty())
@@ -77,8 +89,10 @@ fn charts(metrics: &[Metric]) -> Vec<LineChart> {
 
 #[cfg(test)]
 mod tests {
+    use stoa_models::Precision;
+
     use super::*;
-    use crate::{EvaluationMetrics, StepMetrics};
+    use crate::EvaluationMetrics;
 
     #[test]
     fn curves_are_drawn_of_what_was_measured() {
@@ -94,6 +108,7 @@ mod tests {
                 tokens_per_second: 1234.5,
                 mfu: (i != 3).then_some(0.5),
                 peak_flops: Some(if i < 5 { 1e12 } else { 2e12 }),
+                precision: if i < 9 { Precision::F32 } else { Precision::Bf16 },
             })
         };
         let evaluation = Metric::Evaluation(EvaluationMetrics {
@@ -117,7 +132,7 @@ mod tests {
         assert_eq!(html.matches("<desc").count(), 6);
         // Half of the peak as it was known at step 1 is a quarter of the peak that was found later.
         assert!(html.contains("pretrain: from 0.25 at step 1 to 0.5 at step 5"));
-        assert!(html.contains("of 2000 GFLOP/s"));
+        assert!(html.contains("of 2000 GFLOP/s in f32, 2000 GFLOP/s in bf16"));
         assert!(html.contains("pretrain: from 5 at step 1 to 1 at step 5"));
         assert!(html.contains("class=\"legend\""), "two stages have a legend");
         assert_eq!(curves(&[]), None);

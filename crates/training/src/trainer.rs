@@ -297,6 +297,7 @@ impl<'a> Trainer<'a> {
                 tokens_per_second: step_tokens as f64 / step_seconds,
                 mfu: self.peak_flops.map(|peak| flops_per_second / peak),
                 peak_flops: self.peak_flops,
+                precision: self.setup.stage.precision,
             };
             record_step(&mut events, clock.unix_seconds(), &report)?;
             progress.step(&report);
@@ -449,7 +450,8 @@ impl<'a> Trainer<'a> {
     /// at one moment does not make the peak too low.
     fn sample_peak(&mut self) {
         self.setup.engine.sample_peak();
-        let sampled = self.setup.engine.facts().peak_flops.get(&DType::F32).copied();
+        let dtype = self.setup.stage.precision.dtype();
+        let sampled = self.setup.engine.facts().peak_flops.get(&dtype).copied();
         self.peak_flops = sampled.map(|peak| peak.max(self.peak_flops.unwrap_or(0.0)));
     }
 

@@ -3,8 +3,8 @@
 use std::thread;
 
 use stoa_graph::{
-    Buffers, Builder, CompileOptions, DeviceId, Engine, EngineError, Placement, Program, Tensor,
-    TensorType,
+    Buffers, Builder, CompileOptions, DType, DeviceId, Engine, EngineError, Placement, Program,
+    Tensor, TensorType,
 };
 use stoa_native::{NativeEngine, NativeOptions};
 
@@ -159,8 +159,10 @@ fn samples_of_the_peak_only_raise_it() {
     let mut last = 0.0;
     for _ in 0..3 {
         engine.sample_peak();
-        let peak = *engine.facts().peak_flops.values().next().unwrap();
+        let peaks = engine.facts().peak_flops;
+        let peak = peaks[&DType::F32];
         assert!(peak >= last && peak.is_finite(), "{peak} after {last}");
+        assert!(peaks[&DType::BF16] > 0.0, "products of bf16 have a peak of their own");
         last = peak;
     }
 }

@@ -1,4 +1,4 @@
-//! `stoa bench ops`: where the time of a training step goes, and each op's share of the FMA peak.
+//! `stoa bench ops`: where the time of a training step goes, and each op's share of the FMA peak of its type.
 
 use serde::Serialize;
 use stoa_graph::{CompileOptions, DType, OpProfile, Tensor};
@@ -13,6 +13,7 @@ struct Report {
     engine: String,
     size: String,
     fma_peak_gflops: f64,
+    bf16_peak_gflops: f64,
     step_seconds: f64,
     ops: Vec<Row>,
 }
@@ -51,7 +52,8 @@ pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> a
         bar.update(at as u64 + 1, "");
     }
     let profile = executable.take_profile();
-    let peak = engine.facts().peak_flops.get(&DType::F32).map_or(f64::NAN, |peak| peak / 1e9);
+    let peaks = engine.facts().peak_flops;
+    let peak = |dtype| peaks.get(&dtype).map_or(f64::NAN, |peak| peak / 1e9);
     let runs = args.steps.max(1) as f64;
     let total: f64 = profile.iter().map(|p| p.seconds).sum();
     let row = |p: OpProfile| {
@@ -59,19 +61,23 @@ pub fn run(args: &BenchOpsArgs, machine: &MachineArgs, terminal: &Terminal) -> a
         let gflops = p.flops as f64 / seconds / 1e9;
         let narrow = p.multiplies.filter(|multiplied| *multiplied != "f32");
         Row {
-            op: narrow.map_or(p.op.clone(), |multiplied| format!("{} {multiplied}", p.op)),
+            op: match narrow {
+                Some(multiplied) => format!("{} {multiplied}", p.op),
+                None => p.op,
+            },
             steps: p.steps,
             seconds,
             time_share: p.seconds / total,
             gflops,
-            peak_share: gflops / peak,
+            peak_share: gflops / peak(if narrow.is_some() { DType::BF16 } else { DType::F32 }),
             gigabytes_per_second: p.bytes as f64 / seconds / 1e9,
         }
     };
     let report = Report {
         engine: engine.facts().name,
         size: format!("{:?}", args.size),
-        fma_peak_gflops: peak,
+        fma_peak_gflops: peak(DType::F32),
+        bf16_peak_gflops: peak(DType::BF16),
         step_seconds: total / runs,
         ops: profile.into_iter().map(row).collect(),
     };
@@ -83,8 +89,8 @@ fn text(report: &Report) -> String {
     let mut lines = vec![
         format!("workload {} on {}", report.size, report.engine),
         format!(
-            "FMA peak {:.0} GFLOP/s, step {:.3} s",
-            report.fma_peak_gflops, report.step_seconds
+            "FMA peak {:.0} GFLOP/s in f32, {:.0} in bf16, step {:.3} s",
+            report.fma_peak_gflops, report.bf16_peak_gflops, report.step_seconds
         ),
         format!(
             "{:<28} {:>5} {:>9} {:>6} {:>9} {:>7} {:>7}",
