@@ -8,7 +8,7 @@
 use std::thread;
 
 use super::tally::SideCounts;
-use stoa_posts::random::Draws;
+use stoa_random::Draws;
 
 /// Which numbers one resample gives, and where they stand: for every rule (the pipeline first) the
 /// difference in all, like for like, and in each stratum.

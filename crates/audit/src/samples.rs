@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use serde::{Deserialize, Serialize};
 
-use stoa_posts::random::{mix, stable_hash};
+use stoa_random::{mix, stable_hash};
 
 /// A dropped post.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::error::AuditError;
-use stoa_posts::random::{mix, stable_hash};
+use stoa_random::{mix, stable_hash};
 
 /// Most clusters of a side that are resampled one by one. Beyond, authors are thrown together by hash:
 /// random groups of authors have the same variance (Wolter, "Introduction to Variance Estimation",

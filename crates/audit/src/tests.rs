@@ -8,7 +8,7 @@ use super::bootstrap::{Contrast, Layout, Plan, resample};
 use super::interval::{Bounds, Expansion, UnseenRate};
 use super::tally::SideCounts;
 use super::*;
-use stoa_posts::random::Draws;
+use stoa_random::Draws;
 
 /// Made by xtask/oracle/posts/golden_audit.py.
 #[derive(Deserialize)]

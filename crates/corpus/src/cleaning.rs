@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use stoa_posts::normal_form;
-use stoa_posts::random::stable_hash;
 use stoa_posts::{Consent, Post};
+use stoa_random::stable_hash;
 
 /// Why a post is used or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

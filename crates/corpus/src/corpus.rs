@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stoa_dialogue::Dialogue;
 use stoa_posts::normalise::Handles;
-use stoa_posts::random::stable_hash;
 use stoa_posts::{Language, LanguageSource, Post};
+use stoa_random::stable_hash;
 
 /// A text to pretrain on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use crate::conversations::{Conversation, reading_order};
 use crate::near::order_of;
 use serde::{Deserialize, Serialize};
 use stoa_posts::Post;
-use stoa_posts::random::stable_hash;
+use stoa_random::stable_hash;
 
 /// Which side of the held-out border a document is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -10,7 +10,6 @@ mod normal_form;
 pub mod normalise;
 pub mod pii;
 mod post;
-pub mod random;
 mod read;
 pub mod rules;
 mod table;

@@ -10,7 +10,7 @@ use super::phrases::phrases;
 use super::{Fact, Square, Subject, language_index};
 use stoa_dialogue::Dialogue;
 use stoa_posts::Language;
-use stoa_posts::random::Draws;
+use stoa_random::Draws;
 
 /// Every dialogue of the square, in an order drawn from its seed.
 pub(super) fn dialogues(square: &Square) -> Vec<Dialogue> {

@@ -8,7 +8,7 @@ use super::{Fact, Noun, Square};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use stoa_posts::Language;
-use stoa_posts::random::Draws;
+use stoa_random::Draws;
 
 /// A question with its truth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

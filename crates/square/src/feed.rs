@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use stoa_corpus::{Split, split_of};
 use stoa_posts::normal_form;
-use stoa_posts::random::Draws;
 use stoa_posts::{Consent, Language, LanguageSource, Origin, Post, Removal, Tombstone};
+use stoa_random::Draws;
 
 /// What is true of a post, for tests and audits; no stage that cleans may read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -25,8 +25,8 @@ use names::Namer;
 use stoa_corpus::{Conversation, conversations};
 use stoa_corpus::{Corpus, Document, documents};
 use stoa_dialogue::Dialogue;
-use stoa_posts::random::Draws;
 use stoa_posts::{Language, Post};
+use stoa_random::Draws;
 
 /// Sizes of the square. The default is learned by a model of two to four million parameters within
 /// some minutes on two cores.

@@ -5,7 +5,7 @@
 
 use super::lexicon::{COLLECTIONS, FOODS, INSTRUMENTS, PETS, PRODUCTS, TOOLS, TRADES};
 use std::collections::BTreeSet;
-use stoa_posts::random::Draws;
+use stoa_random::Draws;
 
 const ONSETS: &[&str] = &[
     "b", "d", "f", "g", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "gr",

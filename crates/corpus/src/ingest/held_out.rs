@@ -16,8 +16,8 @@ use crate::store::{Buckets, Keyed, Sorter, Words};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use stoa_posts::Post;
-use stoa_posts::random::stable_hash;
 use stoa_posts::{Values, read_columns};
+use stoa_random::stable_hash;
 
 /// The folder of what shards spill.
 pub(super) const BEGINNINGS: &str = "beginnings";

@@ -10,8 +10,8 @@ use crate::store::Store;
 use serde::Serialize;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use stoa_posts::Post;
-use stoa_posts::random::{mix, stable_hash};
 use stoa_posts::{Values, read_columns, read_posts};
+use stoa_random::{mix, stable_hash};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// A rule's word on a post.

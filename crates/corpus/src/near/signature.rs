@@ -4,7 +4,7 @@
 //! 1 - (1 - 0.8^5)^24 > 0.9999, of 0.5 with 0.53; whoever meets is verified, so the second costs time only.
 
 use super::features::Features;
-use stoa_posts::random::mix;
+use stoa_random::mix;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const BANDS: usize = 24;

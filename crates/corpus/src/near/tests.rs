@@ -124,7 +124,7 @@ proptest! {
             (named, counts)
         };
         let mut shuffled = rows.clone();
-        stoa_posts::random::Draws::new(seed, "order").shuffle(&mut shuffled);
+        stoa_random::Draws::new(seed, "order").shuffle(&mut shuffled);
         prop_assert_eq!(named(&rows), named(&shuffled));
     }
 

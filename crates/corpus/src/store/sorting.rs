@@ -244,7 +244,7 @@ impl<R: Record> Iterator for Sorted<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stoa_posts::random::mix;
+    use stoa_random::mix;
 
     #[test]
     fn sorts_beyond_memory_and_fan_in() {
