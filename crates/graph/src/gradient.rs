@@ -280,7 +280,7 @@ impl Pass<'_> {
             }
             Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
             Op::Rope(spec) => {
-                let spec = RopeSpec { inverse: !spec.inverse, ..*spec };
+                let spec = RopeSpec { inverse: !spec.inverse, ..spec.clone() };
                 let dx = self.builder.rope(dy, inputs[1], spec)?;
                 self.contribute(inputs[0], dx)
             }

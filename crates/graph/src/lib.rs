@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod gradient;
 mod op;
+mod op_text;
 mod program;
 mod quantised;
 pub mod reference;

@@ -11,6 +11,8 @@
 //! adds the terms of a formula in another order may give NaN for infinity or the reverse; never a
 //! finite number for either.
 
+use std::sync::Arc;
+
 use crate::TensorType;
 
 /// Pointwise nonlinearity.
@@ -43,19 +45,34 @@ pub struct AttentionSpec {
 }
 
 /// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
-/// with one axis, feature i of a head is paired with i + head_dim/2 and turned by
-/// position·theta^(−2i/head_dim). With `axes` > 1 the head is cut into that many equal chunks and
-/// chunk a turns by position column a, with chunk size in place of head_dim.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// with one axis and n frequencies, feature i < n of a head is paired with i + n, and the pair is
+/// rotated by position·frequencies\[i\]; features from 2·n on stay as they are. With `axes` > 1 the
+/// head is cut into that many equal chunks, and chunk a is treated so with position column a.
+#[derive(Clone, Debug, PartialEq)]
 pub struct RopeSpec {
-    /// Features of one head; divisible by 2·axes.
+    /// Features of one head; divisible by `axes`.
     pub head_dim: usize,
-    /// Base of the frequencies.
-    pub theta: f32,
+    /// Radians per position of each pair of a chunk; at most half as many as a chunk has features.
+    pub frequencies: Arc<[f64]>,
     /// Position columns: 1 for text, 2 for pictures.
     pub axes: usize,
-    /// Turn backwards: the transpose, used as gradient.
+    /// Rotate backwards: the transpose, used as gradient.
     pub inverse: bool,
+}
+
+impl RopeSpec {
+    /// The frequencies of the paper for whole chunks: theta^(−2i/chunk).
+    pub fn geometric(head_dim: usize, theta: f32, axes: usize) -> Self {
+        let half = head_dim / axes.max(1) / 2;
+        let frequency = |i: usize| f64::from(theta).powf(-(i as f64) / half as f64);
+        let frequencies = (0..half).map(frequency).collect();
+        RopeSpec { head_dim, frequencies, axes, inverse: false }
+    }
+
+    /// Features of a chunk.
+    pub fn chunk(&self) -> usize {
+        self.head_dim / self.axes
+    }
 }
 
 /// Constants of AdamW (arXiv 1711.05101, algorithm 2).
@@ -203,7 +220,7 @@ pub enum Op {
         /// A last input c, of the type of x, is added to dx.
         accumulate: bool,
     },
-    /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head turned.
+    /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
     Rope(RopeSpec),
     /// q [batch·time, heads·head_dim], k, v [batch·time, kv_heads·head_dim][, segments i32
     /// [batch·time]] → out (as q), lse f32 [batch·time, heads] (log of the softmax denominator).
@@ -297,42 +314,4 @@ pub enum Op {
     /// [`Op::KvAppend`], and reads no other, whatever stands there. Sequence −1 gives 0; what lies
     /// outside is an error of the run as there. `spec.batch` is not used; `spec.causal` must hold.
     CachedAttention(AttentionSpec),
-}
-
-impl Op {
-    /// Name in programs, errors and profiles.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Op::Fill { .. } => "fill",
-            Op::Reshape { .. } => "reshape",
-            Op::Cast { .. } => "cast",
-            Op::Add => "add",
-            Op::Mul => "mul",
-            Op::Scale { .. } => "scale",
-            Op::SoftCap { .. } => "soft_cap",
-            Op::SoftCapBackward { .. } => "soft_cap_backward",
-            Op::MatMul { .. } => "matmul",
-            Op::RmsNorm { .. } => "rms_norm",
-            Op::RmsNormBackward { .. } => "rms_norm_backward",
-            Op::Rope(_) => "rope",
-            Op::Attention { .. } => "attention",
-            Op::AttentionBackward { .. } => "attention_backward",
-            Op::Activation(_) => "activation",
-            Op::ActivationBackward(_) => "activation_backward",
-            Op::Swiglu => "swiglu",
-            Op::SwigluBackward => "swiglu_backward",
-            Op::Gather => "gather",
-            Op::GatherBackward { .. } => "gather_backward",
-            Op::CrossEntropy { .. } => "cross_entropy",
-            Op::CrossEntropyBackward { .. } => "cross_entropy_backward",
-            Op::MeanSquaredError => "mean_squared_error",
-            Op::MeanSquaredErrorBackward => "mean_squared_error_backward",
-            Op::GlobalNorm => "global_norm",
-            Op::ClipFactor { .. } => "clip_factor",
-            Op::AdamW(_) => "adamw",
-            Op::Muon(_) => "muon",
-            Op::KvAppend => "kv_append",
-            Op::CachedAttention(_) => "cached_attention",
-        }
-    }
 }

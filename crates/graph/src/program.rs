@@ -159,7 +159,7 @@ impl Program {
 }
 
 impl fmt::Display for Program {
-    /// One line per node: `%7: f32[4, 8] = matmul(%1, %2)`.
+    /// One line per node: `%7: f32[4, 8] = matmul{transpose_b}(%1, %2)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for input in &self.inputs {
             writeln!(
@@ -175,7 +175,7 @@ impl fmt::Display for Program {
             let outs: Vec<_> =
                 node.outputs.iter().map(|&v| format!("%{}: {}", v.0, self.ty(v))).collect();
             let ins: Vec<_> = node.inputs.iter().map(|v| format!("%{}", v.0)).collect();
-            writeln!(f, "{} = {}({})", outs.join(", "), node.op.name(), ins.join(", "))?;
+            writeln!(f, "{} = {}({})", outs.join(", "), node.op, ins.join(", "))?;
         }
         for output in &self.outputs {
             match output {

@@ -367,15 +367,18 @@ fn a_norm_of_a_constant_has_a_gradient_by_its_weight_alone() {
 
 #[test]
 fn rotations_by_one_and_more_axes() {
-    for (axes, head_dim, heads) in [(1, 2, 1), (1, 6, 3), (2, 4, 1), (2, 12, 2), (3, 6, 2)] {
+    for (axes, head_dim, heads) in
+        [(1, 2, 1), (1, 6, 3), (2, 4, 1), (2, 12, 2), (3, 6, 2), (1, 5, 2)]
+    {
         for inverse in [false, true] {
-            let spec = RopeSpec { head_dim, theta: 100.0, axes, inverse };
+            let spec = RopeSpec { inverse, ..RopeSpec::geometric(head_dim, 100.0, axes) };
             let inputs = Inputs::new(11).wrt(&[5, heads * head_dim]).integers(&[5, axes], -3..40);
             check(&format!("{spec:?}"), &inputs, |b, x| {
-                let y = b.rope(x[0], x[1], spec).unwrap();
+                let y = b.rope(x[0], x[1], spec.clone()).unwrap();
                 b.mul(y, y).unwrap_or(y)
             });
-            check(&format!("{spec:?}, weighed"), &inputs, |b, x| b.rope(x[0], x[1], spec).unwrap());
+            let weighed = format!("{spec:?}, weighed");
+            check(&weighed, &inputs, |b, x| b.rope(x[0], x[1], spec.clone()).unwrap());
         }
     }
 }
@@ -491,7 +494,7 @@ fn llama(b: &mut Builder, x: &[ValueId]) -> ValueId {
     let [table, n1, wq, wk, wv, nq, nk, wo, n2, gate, up, down, nf] = x[..13] else { panic!() };
     let [ids, positions, segments, targets, weights] = x[13..18] else { panic!() };
     let (batch, heads, kv_heads, head_dim) = (2, 4, 2, 2);
-    let rope = RopeSpec { head_dim, theta: 50.0, axes: 1, inverse: false };
+    let rope = RopeSpec::geometric(head_dim, 50.0, 1);
     let spec = AttentionSpec {
         batch,
         heads,
@@ -508,8 +511,8 @@ fn llama(b: &mut Builder, x: &[ValueId]) -> ValueId {
     let v = b.linear(y, wv).unwrap();
     let q = b.rms_norm_grouped(q, Some(nq), head_dim, 1e-5).unwrap();
     let k = b.rms_norm_grouped(k, Some(nk), head_dim, 1e-5).unwrap();
-    let q = b.rope(q, positions, rope).unwrap();
-    let k = b.rope(k, positions, rope).unwrap();
+    let q = b.rope(q, positions, rope.clone()).unwrap();
+    let k = b.rope(k, positions, rope.clone()).unwrap();
     let (a, _) = b.attention(q, k, v, Some(segments), spec).unwrap();
     let h = b.linear_residual(a, wo, h).unwrap();
     let y = b.rms_norm(h, Some(n2), 1e-5).unwrap();

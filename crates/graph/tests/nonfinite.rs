@@ -141,7 +141,7 @@ fn norms_keep_it_in_the_group() {
 
 #[test]
 fn rotations_keep_it_in_the_pair() {
-    let spec = RopeSpec { head_dim: 4, theta: 10.0, axes: 1, inverse: false };
+    let spec = RopeSpec::geometric(4, 10.0, 1);
     let x = Array::new([1, 4], [1.0, 1.0, NAN, 1.0]);
     let positions = Array::new([1, 1], [3.0]);
     let y = results(Op::Rope(spec), &[x, positions], &[DType::F32, DType::I32]).unwrap();

@@ -183,7 +183,7 @@ proptest! {
         half in 1usize..4, axes in 1usize..4, shift in -20i64..20, seed: u64,
     ) {
         let head_dim = 2 * half * axes;
-        let spec = RopeSpec { head_dim, theta: 30.0, axes, inverse: false };
+        let spec = RopeSpec::geometric(head_dim, 30.0, axes);
         let mut draws = Draws::new(seed);
         let (q, k) = (draws.array(&[1, head_dim]), draws.array(&[1, head_dim]));
         let at = draws.integers(&[1, axes], -9..9);
@@ -192,17 +192,17 @@ proptest! {
             let data: Vec<f64> = x.data.iter().map(|p| p + shift as f64).collect();
             Array::new(x.shape.clone(), data)
         };
-        let turn = |x: &Array, positions: &Array, spec: RopeSpec| {
+        let turn = |x: &Array, positions: &Array, spec: &RopeSpec| {
             compute(&[(x, DType::F32), (positions, DType::I32)], |b, x| {
-                b.rope(x[0], x[1], spec).unwrap()
+                b.rope(x[0], x[1], spec.clone()).unwrap()
             })
         };
         let product = |at: &Array, to: &Array| {
-            let (q, k) = (turn(&q, at, spec), turn(&k, to, spec));
+            let (q, k) = (turn(&q, at, &spec), turn(&k, to, &spec));
             q.data.iter().zip(&k.data).map(|(a, b)| a * b).sum::<f64>()
         };
         prop_assert!(close(&[product(&at, &to)], &[product(&shifted(&at), &shifted(&to))]));
-        let back = turn(&turn(&q, &at, spec), &at, RopeSpec { inverse: true, ..spec });
+        let back = turn(&turn(&q, &at, &spec), &at, &RopeSpec { inverse: true, ..spec });
         prop_assert!(close(&back.data, &q.data));
     }
 
@@ -233,7 +233,7 @@ proptest! {
 #[test]
 fn a_rotation_by_hand() {
     // One head of four features: pairs (0, 2) by position·1 and (1, 3) by position/10.
-    let spec = RopeSpec { head_dim: 4, theta: 100.0, axes: 1, inverse: false };
+    let spec = RopeSpec::geometric(4, 100.0, 1);
     let x = Array::new([1, 4], [1.0, 0.0, 0.0, 1.0]);
     let positions = Array::new([1, 1], [3.0]);
     let y = compute(&[(&x, DType::F32), (&positions, DType::I32)], |b, x| {
@@ -418,7 +418,7 @@ fn empty_tensors_pass_through_every_family() {
     let none = Array::zeros(&[0, 1]);
     let y = compute(&[(&empty, DType::F32), (&none, DType::I32)], |b, x| {
         let y = b.rms_norm(x[0], None, 1e-5).unwrap();
-        let y = b.rope(y, x[1], RopeSpec { head_dim: 4, theta: 1e4, axes: 1, inverse: false });
+        let y = b.rope(y, x[1], RopeSpec::geometric(4, 1e4, 1));
         let y = y.unwrap();
         let spec = AttentionSpec {
             batch: 1,

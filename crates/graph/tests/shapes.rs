@@ -257,20 +257,28 @@ fn norms() {
 
 #[test]
 fn rotations() {
-    let rope = |head_dim, axes| Op::Rope(RopeSpec { head_dim, theta: 1e4, axes, inverse: false });
+    let rope = |head_dim, axes| Op::Rope(RopeSpec::geometric(head_dim, 1e4, axes));
     accepts(rope(4, 1), "f32[5, 12]; i32[5, 1]", "f32[5, 12]");
     accepts(rope(12, 2), "f32[5, 12]; i32[5, 2]", "f32[5, 12]");
-    let divides = |head_dim, double| {
+    // Features beyond the pairs stay as they are.
+    accepts(rope(3, 1), "f32[5, 12]; i32[5, 1]", "f32[5, 12]");
+    let divides = |head_dim, axes| {
         format!(
-            "rope: head_dim {head_dim} must be a multiple of 2·axes = {double} and divide the \
-             features of f32[5, 12]"
+            "rope: head_dim {head_dim} must be a multiple of axes = {axes} and divide the features \
+             of f32[5, 12]"
         )
     };
-    refuses(rope(3, 1), "f32[5, 12]; i32[5, 1]", &divides(3, 2));
-    refuses(rope(6, 2), "f32[5, 12]; i32[5, 2]", &divides(6, 4));
-    refuses(rope(8, 1), "f32[5, 12]; i32[5, 1]", &divides(8, 2));
-    refuses(rope(0, 1), "f32[5, 12]; i32[5, 1]", &divides(0, 2));
+    refuses(rope(3, 2), "f32[5, 12]; i32[5, 2]", &divides(3, 2));
+    refuses(rope(8, 1), "f32[5, 12]; i32[5, 1]", &divides(8, 1));
+    refuses(rope(0, 1), "f32[5, 12]; i32[5, 1]", &divides(0, 1));
     refuses(rope(4, 0), "f32[5, 12]; i32[5, 0]", &divides(4, 0));
+    for pairs in [0, 3] {
+        let spec =
+            RopeSpec { frequencies: vec![0.5; pairs].into(), ..RopeSpec::geometric(4, 9.0, 1) };
+        let message =
+            format!("rope: {pairs} frequencies for chunks of 4 features: at most half as many");
+        refuses(Op::Rope(spec), "f32[5, 12]; i32[5, 1]", &message);
+    }
     let message = "rope: input `positions` must be i32[5, 1], is i32[5]";
     refuses(rope(4, 1), "f32[5, 12]; i32[5]", message);
     let message = "rope: input `positions` must be i32[5, 1], is f32[5, 1]";

@@ -260,7 +260,7 @@ impl Block {
             wrt.push(b.state(format!("w{i}"), TensorType::f32(shape)).unwrap());
         }
         let [wq, wk, wv, wo, gate, up, down] = wrt[2..] else { panic!() };
-        let rope = RopeSpec { head_dim: self.head_dim, theta: 1e4, axes: 1, inverse: false };
+        let rope = RopeSpec::geometric(self.head_dim, 1e4, 1);
         let spec = AttentionSpec {
             batch: self.batch,
             heads: self.heads,
@@ -273,7 +273,7 @@ impl Block {
         let h = b.gather(table, ids).unwrap();
         let y = b.rms_norm(h, None, 1e-5).unwrap();
         let [q, k, v] = [wq, wk, wv].map(|w| b.linear(y, w).unwrap());
-        let [q, k] = [q, k].map(|x| b.rope(x, positions, rope).unwrap());
+        let [q, k] = [q, k].map(|x| b.rope(x, positions, rope.clone()).unwrap());
         let (a, _) = b.attention(q, k, v, None, spec).unwrap();
         let h = b.linear_residual(a, wo, h).unwrap();
         let y = b.rms_norm(h, None, 1e-5).unwrap();
@@ -401,7 +401,7 @@ fn the_text_of_a_program() {
 %2: i32[2] = Data `targets`
 %3: f32[2] = Data `weights`
 %4: f32[], %5: f32[2] = cross_entropy(%0, %1, %2, %3)
-%6: f32[4, 3] = scale(%1)
+%6: f32[4, 3] = scale{by 0.5}(%1)
 return `loss` = %4
 return `nll` = %5
 update `w` = %6

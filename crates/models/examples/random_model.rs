@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         layers: 3,
         mlp: Mlp::Swiglu { intermediate: 80 },
         rope_theta: 50_000.0,
+        rope_scaling: None,
         max_time: 64,
         ..LanguageConfig::from_depth(3, 61)
     };

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ModelError;
+use crate::{ModelError, RopeScaling};
 
 /// Feed-forward part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct LanguageConfig {
     pub norm_weights: bool,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
+    /// How these are stretched for contexts longer than those of pretraining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
     /// Added to the mean square in every norm.
     pub rms_eps: f32,
     /// Whether the head is the embedding.
@@ -106,6 +109,7 @@ impl LanguageConfig {
             qk_norm: true,
             norm_weights: true,
             rope_theta: 10_000.0,
+            rope_scaling: None,
             rms_eps: 1e-6,
             tied_head: false,
             logit_softcap: None,
@@ -140,6 +144,11 @@ impl LanguageConfig {
             "rotary positions turn pairs of features, so it must be even".into()
         })?;
         check("rope_theta", self.rope_theta, self.rope_theta >= 1.0, || "at least 1".into())?;
+        if let Some(scaling) = &self.rope_scaling {
+            check("rope_scaling", format!("{scaling:?}"), scaling.is_valid(), || {
+                "positive factors, the higher one above the lower, and a context".into()
+            })?;
+        }
         check("rms_eps", self.rms_eps, (0.0..1.0).contains(&self.rms_eps), || "in 0..1".into())?;
         if let Some(cap) = self.logit_softcap {
             check("logit_softcap", cap, cap > 0.0 && cap.is_finite(), || "positive".into())?;

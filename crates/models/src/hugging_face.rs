@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{LanguageConfig, Mlp, ModelError, SlidingWindow};
+use crate::{LanguageConfig, Mlp, ModelError, RopeScaling, SlidingWindow};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -52,7 +52,7 @@ pub fn from_hugging_face(text: &str) -> Result<LanguageConfig> {
 }
 
 fn shared_keys(config: &LanguageConfig, class: &str, model_type: &str) -> Value {
-    json!({
+    let mut value = json!({
         "architectures": [class],
         "model_type": model_type,
         "vocab_size": config.vocab,
@@ -67,13 +67,24 @@ fn shared_keys(config: &LanguageConfig, class: &str, model_type: &str) -> Value 
         "rms_norm_eps": shortest(config.rms_eps),
         // `transformers` 4 and most other loaders read the first, 5 the second.
         "rope_theta": shortest(config.rope_theta),
-        "rope_parameters": { "rope_type": "default", "rope_theta": shortest(config.rope_theta) },
+        "rope_parameters": rope_parameters(config),
         "attention_bias": false,
         "attention_dropout": 0.0,
         "mlp_bias": false,
         "tie_word_embeddings": config.tied_head,
         "torch_dtype": "float32",
-    })
+    });
+    if let Some(scaling) = &config.rope_scaling {
+        value["rope_scaling"] = json!(scaling);
+    }
+    value
+}
+
+/// Rotary positions as `transformers` 5 names them.
+fn rope_parameters(config: &LanguageConfig) -> Value {
+    let mut keys = config.rope_scaling.map_or(json!({ "rope_type": "default" }), |s| json!(s));
+    keys["rope_theta"] = json!(shortest(config.rope_theta));
+    keys
 }
 
 fn qwen3_keys(config: &LanguageConfig) -> Value {
@@ -133,7 +144,6 @@ impl Keys<'_> {
         self.must_be_absent_or("hidden_act", &[json!("silu")])?;
         self.must_be_absent_or("attention_bias", &[json!(false)])?;
         self.must_be_absent_or("mlp_bias", &[json!(false)])?;
-        self.must_be_absent_or("rope_scaling", &[])?;
         self.must_be_absent_or("pretraining_tp", &[json!(1)])?;
         self.must_be_absent_or("quantization_config", &[])?;
         let (hidden, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
@@ -152,6 +162,7 @@ impl Keys<'_> {
             qk_norm: qwen3,
             norm_weights: true,
             rope_theta: self.rope_theta()?,
+            rope_scaling: self.rope_scaling()?,
             rms_eps: self.number_or("rms_norm_eps", 1e-6)? as f32,
             tied_head: self.flag_or("tie_word_embeddings", false)?,
             logit_softcap: None,
@@ -163,12 +174,6 @@ impl Keys<'_> {
     fn rope_theta(&self) -> Result<f32> {
         let top = self.number_or("rope_theta", 10_000.0)?;
         let Some(parameters) = self.get("rope_parameters") else { return Ok(top as f32) };
-        let plain = parameters.get("rope_type").is_none_or(|kind| kind == "default");
-        let unscaled = parameters.get("partial_rotary_factor").is_none_or(|f| *f == json!(1.0));
-        if !plain || !unscaled {
-            let expected = "unscaled rotary positions (rope_type `default`)";
-            return Err(self.unsupported("rope_parameters", expected));
-        }
         match parameters.get("rope_theta") {
             None => Ok(top as f32),
             Some(theta) => theta
@@ -176,6 +181,31 @@ impl Keys<'_> {
                 .map(|theta| theta as f32)
                 .ok_or_else(|| self.unsupported("rope_parameters", "a number as rope_theta")),
         }
+    }
+
+    /// What `rope_parameters`, or `rope_scaling` of `transformers` 4, say of stretched positions.
+    fn rope_scaling(&self) -> Result<Option<RopeScaling>> {
+        for key in ["rope_parameters", "rope_scaling"] {
+            let Some(given) = self.get(key) else { continue };
+            let refused = |expected: &str| self.unsupported(key, expected);
+            let mut keys = given.as_object().ok_or_else(|| refused("an object"))?.clone();
+            keys.remove("rope_theta");
+            if keys.remove("partial_rotary_factor").is_some_and(|factor| factor != json!(1.0)) {
+                return Err(refused("rotation of whole heads"));
+            }
+            // An older name of the same key.
+            if let Some(kind) = keys.remove("type") {
+                keys.insert("rope_type".to_owned(), kind);
+            }
+            if keys.get("rope_type").is_none_or(|kind| kind == "default") {
+                continue;
+            }
+            let scaling = serde_json::from_value(Value::Object(keys));
+            return scaling.map(Some).map_err(|error| {
+                refused(&format!("scaling of kind linear, llama3 or yarn ({error})"))
+            });
+        }
+        Ok(None)
     }
 
     fn sliding_window(&self, layers: usize) -> Result<Option<SlidingWindow>> {
@@ -282,6 +312,30 @@ mod tests {
         }
     }
 
+    /// The keys of Llama 3.1 and later, as `transformers` 4 wrote them and as 5 does.
+    #[test]
+    fn scaled_positions_read_and_write() {
+        let plain = LanguageConfig { qk_norm: false, ..LanguageConfig::from_depth(2, 100) };
+        let mut keys: Map<String, Value> = serde_json::from_str(&to_hugging_face(&plain)).unwrap();
+        keys.remove("rope_parameters");
+        let four = json!({
+            "factor": 32, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192, "rope_type": "llama3",
+        });
+        keys.insert("rope_scaling".into(), four);
+        let scaled = from_hugging_face(&Value::Object(keys).to_string()).unwrap();
+        let scaling = RopeScaling::Llama3 {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        assert_eq!(scaled, LanguageConfig { rope_scaling: Some(scaling), ..plain.clone() });
+        assert_eq!(there_and_back(&scaled), "LlamaForCausalLM");
+        let linear = RopeScaling::Linear { factor: 2.0 };
+        there_and_back(&LanguageConfig { rope_scaling: Some(linear), ..plain });
+    }
+
     #[test]
     fn what_is_not_supported_is_refused_by_key() {
         let text = to_hugging_face(&LanguageConfig {
@@ -299,8 +353,15 @@ mod tests {
         refused("architectures", json!([]));
         refused("hidden_act", json!("gelu"));
         refused("attention_bias", json!(true));
-        refused("rope_scaling", json!({"rope_type": "llama3"}));
-        refused("rope_parameters", json!({"rope_type": "yarn", "rope_theta": 1e4}));
+        refused("rope_scaling", json!({"rope_type": "dynamic", "factor": 2.0}));
+        refused("rope_parameters", json!({"rope_type": "llama3", "rope_theta": 1e4}));
+        let yarn = json!({
+            "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096,
+            "attention_factor": 2.0,
+        });
+        refused("rope_parameters", yarn);
+        refused("rope_parameters", json!({"partial_rotary_factor": 0.5}));
+        refused("rope_scaling", json!({"rope_type": "linear", "factor": -2.0}));
         refused("hidden_size", json!(-1));
         refused("vocab_size", json!("many"));
         refused("vocab_size", Value::Null);

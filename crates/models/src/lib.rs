@@ -12,6 +12,7 @@ mod initialization;
 mod optimizer;
 mod parameters;
 mod programs;
+mod rope;
 mod transformer;
 mod weights;
 
@@ -26,6 +27,7 @@ pub use programs::{
     Compute, Precision, TrainingShape, accumulation_program, evaluation_program, gradient_name,
     training_program, update_program,
 };
+pub use rope::RopeScaling;
 pub use weights::{
     Weights, download, from_safetensors, load, model_weights, save, save_model, to_safetensors,
     upload, upload_to, with_matrix_dtype,

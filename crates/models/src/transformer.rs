@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use stoa_graph::{
-    AttentionSpec, Builder, DType, GraphError, Nonlinearity, RopeSpec, TensorType, ValueId,
-};
+use stoa_graph::{AttentionSpec, Builder, DType, GraphError, Nonlinearity, TensorType, ValueId};
 
 use crate::parameters::{
     DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, INPUT_NORM, KEY, KEY_NORM, MLP_NORM, OUTPUT, QUERY,
     QUERY_NORM, UP, VALUE, layer_name,
 };
+use crate::rope::{rope_spec, score_scale};
 use crate::{LanguageConfig, Mlp, Parameter, Precision, parameters};
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -167,18 +166,14 @@ impl<'a> Transformer<'a> {
         layer: usize,
         norm: &str,
     ) -> Result<ValueId> {
-        let LanguageConfig { head_dim, rms_eps, rope_theta, .. } = *self.config;
+        let LanguageConfig { head_dim, rms_eps, .. } = *self.config;
         let x = if self.config.qk_norm {
             let weight = self.weights.get(&layer_name(layer, norm)).copied();
             builder.rms_norm_grouped(x, weight, head_dim, rms_eps)?
         } else {
             x
         };
-        builder.rope(
-            x,
-            positions,
-            RopeSpec { head_dim, theta: rope_theta, axes: 1, inverse: false },
-        )
+        builder.rope(x, positions, rope_spec(self.config))
     }
 }
 
@@ -191,7 +186,7 @@ pub(crate) fn attention_spec(config: &LanguageConfig, layer: usize, batch: usize
         head_dim: config.head_dim,
         causal: true,
         window: config.window(layer),
-        scale: (config.head_dim as f32).powf(-0.5),
+        scale: score_scale(config),
     }
 }
 

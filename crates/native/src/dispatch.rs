@@ -1,8 +1,6 @@
 //! From a step to its kernel: typed views of memory in, one call out. The only file that knows both
 //! the ops of the graph and the kernels.
 
-use std::collections::BTreeMap;
-
 use half::{bf16, f16};
 use stoa_graph::{
     AdamWSpec, AttentionSpec, DType, Element, MuonSpec, Nonlinearity, Op, Program, RopeSpec,
@@ -140,12 +138,24 @@ enum Stored<'a> {
 /// Tables that outlive a step: they depend on constants and positions, not on the model.
 #[derive(Default)]
 pub(crate) struct Caches {
-    /// By (base of the frequencies as bits, features of a chunk).
-    rope: BTreeMap<(u32, usize), rope::RopeTable>,
+    /// One for each list of frequencies.
+    rope: Vec<rope::RopeTable>,
     /// Logits of a chunk of rows.
     logits: AlignedBuffer,
     /// The matrices of Muon.
     muon: AlignedBuffer,
+}
+
+impl Caches {
+    /// The table of a list of frequencies.
+    fn rope_table(&mut self, frequencies: &[f64]) -> &mut rope::RopeTable {
+        let known = self.rope.iter().position(|table| table.frequencies() == frequencies);
+        let at = known.unwrap_or_else(|| {
+            self.rope.push(rope::RopeTable::new(frequencies));
+            self.rope.len() - 1
+        });
+        &mut self.rope[at]
+    }
 }
 
 /// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
@@ -460,13 +470,14 @@ impl Dispatch<'_> {
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {
-        let chunk = spec.head_dim / spec.axes;
-        let key = (spec.theta.to_bits(), chunk);
-        let table =
-            self.caches.rope.entry(key).or_insert_with(|| rope::RopeTable::new(spec.theta, chunk));
+        let table = self.caches.rope_table(&spec.frequencies);
         let positions = ins[1].i32();
-        let turn =
-            rope::Turn { features: ins[0].ty.last(), axes: spec.axes, inverse: spec.inverse };
+        let turn = rope::Turn {
+            features: ins[0].ty.last(),
+            chunk: spec.chunk(),
+            axes: spec.axes,
+            inverse: spec.inverse,
+        };
         let x = beside(&ins[0], &outs[0]);
         rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
     }

@@ -300,13 +300,13 @@ mod tests {
             let up = param(&mut b, &format!("up{layer}"), [16, d]);
             let down = param(&mut b, &format!("down{layer}"), [d, 16]);
             let h = b.rms_norm(x, None, 1e-5).unwrap();
-            let rope = RopeSpec { head_dim: 4, theta: 1e4, axes: 1, inverse: false };
+            let rope = RopeSpec::geometric(4, 1e4, 1);
             let h = operand(&mut b, h);
             let w: Vec<ValueId> = w.iter().map(|&w| operand(&mut b, w)).collect();
             let q = b.linear_in(h, w[0], DType::F32).unwrap();
-            let q = b.rope(q, positions, rope).unwrap();
+            let q = b.rope(q, positions, rope.clone()).unwrap();
             let k = b.linear_in(h, w[1], DType::F32).unwrap();
-            let k = b.rope(k, positions, rope).unwrap();
+            let k = b.rope(k, positions, rope.clone()).unwrap();
             let v = b.linear_in(h, w[2], DType::F32).unwrap();
             let spec = AttentionSpec {
                 batch: 2,

@@ -30,6 +30,7 @@ pub fn plain() -> LanguageConfig {
         qk_norm: false,
         norm_weights: true,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         rms_eps: 1e-6,
         tied_head: true,
         logit_softcap: None,

@@ -10,15 +10,21 @@ impl Rule<'_> {
         self.float(0, "x")?;
         self.rank(0, "x", 2)?;
         let x = self.inputs[0];
-        let divides = spec.axes > 0
+        let pairs = spec.frequencies.len();
+        let fits = spec.axes > 0
             && spec.head_dim > 0
-            && spec.head_dim.is_multiple_of(spec.axes.saturating_mul(2))
+            && spec.head_dim.is_multiple_of(spec.axes)
             && x.shape[1].is_multiple_of(spec.head_dim);
-        self.attribute(divides, || {
+        self.attribute(fits, || {
             format!(
-                "head_dim {} must be a multiple of 2·axes = {} and divide the features of {x}",
-                spec.head_dim,
-                spec.axes.saturating_mul(2)
+                "head_dim {} must be a multiple of axes = {} and divide the features of {x}",
+                spec.head_dim, spec.axes
+            )
+        })?;
+        self.attribute((1..=spec.chunk() / 2).contains(&pairs), || {
+            format!(
+                "{pairs} frequencies for chunks of {} features: at most half as many",
+                spec.chunk()
             )
         })?;
         self.is(1, "positions", DType::I32, &[x.shape[0], spec.axes])?;

@@ -1,5 +1,5 @@
-//! Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairs: feature i of a chunk is
-//! turned with feature i + chunk/2. Sines and cosines come from a table that grows with the
+//! Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairs: with n frequencies, feature
+//! i < n of a chunk is rotated with feature i + n and those from 2·n on are copied. Sines and cosines come from a table that grows with the
 //! positions asked for.
 
 use super::disjoint::Disjoint;
@@ -11,47 +11,54 @@ const TASK: usize = 1 << 14;
 /// Most floats kept in a table (64 MB); positions beyond are computed when met.
 const MAX_TABLE: usize = 1 << 24;
 
-/// cos and sin of position·theta^(−2i/chunk) for i < chunk/2, by position.
+/// cos and sin of position·frequency, by position.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
-    chunk: usize,
-    /// theta^(−2i/chunk)
     frequencies: Vec<f64>,
-    /// [positions, 2, chunk/2]
+    /// [positions, 2, frequencies]
     rows: Vec<f32>,
 }
 
 impl RopeTable {
-    /// An empty table for chunks of `chunk` features.
+    /// An empty table for these frequencies, in radians per position.
     ///
     /// # Panics
-    /// If `chunk` is odd or 0.
-    pub fn new(theta: f32, chunk: usize) -> Self {
-        assert!(chunk > 0 && chunk.is_multiple_of(2), "rope: a chunk of {chunk} has no halves");
-        let half = chunk / 2;
-        let frequency = |i: usize| f64::from(theta).powf(-(i as f64) / half as f64);
-        RopeTable { chunk, frequencies: (0..half).map(frequency).collect(), rows: Vec::new() }
+    /// If there are none.
+    pub fn new(frequencies: &[f64]) -> Self {
+        assert!(!frequencies.is_empty(), "rope: no frequencies");
+        RopeTable { frequencies: frequencies.to_vec(), rows: Vec::new() }
+    }
+
+    /// Radians per position of each pair.
+    pub fn frequencies(&self) -> &[f64] {
+        &self.frequencies
+    }
+
+    /// Floats of a row, and features of a chunk that are rotated.
+    fn width(&self) -> usize {
+        2 * self.frequencies.len()
     }
 
     /// Makes sure of positions up to `position`, as far as the table may grow.
     pub fn ensure(&mut self, position: usize) {
-        let known = self.rows.len() / self.chunk;
-        let wanted = position.saturating_add(1).min(MAX_TABLE / self.chunk);
+        let width = self.width();
+        let known = self.rows.len() / width;
+        let wanted = position.saturating_add(1).min(MAX_TABLE / width);
         if wanted <= known {
             return;
         }
         // Grow by half as much again, so that decoding does not extend it at every token.
-        let wanted = wanted.max(known + known / 2).min(MAX_TABLE / self.chunk);
-        self.rows.resize(wanted * self.chunk, 0.0);
+        let wanted = wanted.max(known + known / 2).min(MAX_TABLE / width);
+        self.rows.resize(wanted * width, 0.0);
         for position in known..wanted {
-            let row = &mut self.rows[position * self.chunk..(position + 1) * self.chunk];
+            let row = &mut self.rows[position * width..(position + 1) * width];
             turn_row(&self.frequencies, position, row);
         }
     }
 
     /// cos then sin of a position that is in the table.
     fn row(&self, position: usize) -> Option<&[f32]> {
-        self.rows.get(position * self.chunk..(position + 1) * self.chunk)
+        self.rows.get(position * self.width()..(position + 1) * self.width())
     }
 }
 
@@ -70,6 +77,8 @@ fn turn_row(frequencies: &[f64], position: usize, row: &mut [f32]) {
 pub struct Turn {
     /// Elements of a row: [heads, axes, chunk].
     pub features: usize,
+    /// Features of a chunk.
+    pub chunk: usize,
     /// Position columns; chunk a of a head turns by column a.
     pub axes: usize,
     /// Turn backwards.
@@ -90,7 +99,7 @@ pub fn rope(
     x: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let Turn { features, axes, .. } = turn;
+    let Turn { features, chunk, axes, .. } = turn;
     assert!(
         axes > 0 && positions.len().is_multiple_of(axes),
         "rope: positions are [tokens, {axes}]"
@@ -98,11 +107,12 @@ pub fn rope(
     let tokens = positions.len() / axes;
     assert_eq!(y.len(), tokens * features, "rope: y is [tokens, {features}]");
     assert!(x.is_none_or(|x| x.len() == y.len()), "rope: x has the shape of y");
-    assert_eq!(features % (table.chunk * axes), 0, "rope: heads of {axes} × {}", table.chunk);
+    assert_eq!(features % (chunk * axes), 0, "rope: heads of {axes} × {chunk}");
+    assert!(table.width() <= chunk, "rope: {} of {chunk} features", table.width());
     if y.is_empty() {
         return;
     }
-    let limit = MAX_TABLE / table.chunk;
+    let limit = MAX_TABLE / table.width();
     let distances = positions.iter().map(|p| p.unsigned_abs() as usize);
     if let Some(furthest) = distances.filter(|&p| p < limit).max() {
         table.ensure(furthest);
@@ -134,8 +144,8 @@ impl Kernel for Rows<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Turn { features, axes, inverse } = self.turn;
-        let chunk = self.table.chunk;
+        let Turn { features, chunk, axes, inverse } = self.turn;
+        let width = self.table.width();
         let mut beyond = Vec::new();
         for (at, &position) in self.positions.iter().enumerate() {
             let (token, axis) = (at / axes, at % axes);
@@ -143,7 +153,7 @@ impl Kernel for Rows<'_> {
             let row = match self.table.row(distance) {
                 Some(row) => row,
                 None => {
-                    beyond.resize(chunk, 0.0);
+                    beyond.resize(width, 0.0);
                     turn_row(&self.table.frequencies, distance, &mut beyond);
                     &beyond
                 }
@@ -151,8 +161,15 @@ impl Kernel for Rows<'_> {
             let backwards = inverse != (position < 0);
             for start in (axis * chunk..features).step_by(axes * chunk) {
                 let at = token * features + start;
-                // SAFETY: the chunk lies inside the task's rows.
-                unsafe { turn_chunk(s, row, backwards, self.from.add(at), self.to.add(at)) }
+                // SAFETY: the chunk lies inside the task's rows, which `from` and `to` either share or
+                // have apart; what is not rotated is copied unless they share it.
+                unsafe {
+                    let (from, to) = (self.from.add(at), self.to.add(at));
+                    turn_chunk(s, row, backwards, from, to);
+                    if from != to {
+                        to.add(width).copy_from_nonoverlapping(from.add(width), chunk - width);
+                    }
+                }
             }
         }
     }

@@ -122,7 +122,7 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let wo = weight("wo", [d, heads * head_dim]);
     let cache = TensorType::new(dtype, [12, kv_heads, 5, head_dim]);
     let [keys, values] = ["keys", "values"].map(|name| b.state(name, cache.clone()).unwrap());
-    let rope = RopeSpec { head_dim, theta: 100.0, axes: 1, inverse: false };
+    let rope = RopeSpec::geometric(head_dim, 100.0, 1);
     let spec = AttentionSpec {
         batch: 1,
         heads,
@@ -136,7 +136,7 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let x = b.rms_norm(h, None, 1e-5).unwrap();
     let [q, k, v] = [wq, wk, wv].map(|w| b.linear(x, w).unwrap());
     let columns = b.reshape(positions, [n, 1]).unwrap();
-    let [q, k] = [q, k].map(|x| b.rope(x, columns, rope).unwrap());
+    let [q, k] = [q, k].map(|x| b.rope(x, columns, rope.clone()).unwrap());
     let places = Places { table: table_of_pages, sequences, positions };
     let keys = b.kv_append(keys, k, places).unwrap();
     let values = b.kv_append(values, v, places).unwrap();

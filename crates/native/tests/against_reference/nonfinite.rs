@@ -104,7 +104,7 @@ fn rows() {
         check(&op, &tensors(&x), 64.0 * ULP);
     }
     let positions = i32s(Draws::new(2).integers(&[3, 1], 0..9));
-    let spec = RopeSpec { head_dim: 10, theta: 100.0, axes: 1, inverse: false };
+    let spec = RopeSpec::geometric(10, 100.0, 1);
     let given = [tensors(&[&[3, 20]]), vec![positions]].concat();
     check(&Op::Rope(spec), &given, 4.0 * ULP);
     let ids = i32s(Draws::new(3).integers(&[5], 0..4));

@@ -64,7 +64,7 @@ impl Transformer {
         let targets = b.data("targets", TensorType::i32([tokens])).unwrap();
         let weights = b.data("weights", TensorType::f32([tokens])).unwrap();
         let table = state(b, "table".into(), self.dtype, &[VOCAB, WIDTH]);
-        let rope = RopeSpec { head_dim: HEAD_DIM, theta: 100.0, axes: 1, inverse: false };
+        let rope = RopeSpec::geometric(HEAD_DIM, 100.0, 1);
         let spec = AttentionSpec {
             batch: self.batch,
             heads: HEADS,
@@ -97,8 +97,8 @@ impl Transformer {
             let v = b.linear_in(x, wv, DType::F32).unwrap();
             let q = b.rms_norm_grouped(q, Some(nq), HEAD_DIM, 1e-5).unwrap();
             let k = b.rms_norm_grouped(k, Some(nq), HEAD_DIM, 1e-5).unwrap();
-            let q = b.rope(q, positions, rope).unwrap();
-            let k = b.rope(k, positions, rope).unwrap();
+            let q = b.rope(q, positions, rope.clone()).unwrap();
+            let k = b.rope(k, positions, rope.clone()).unwrap();
             let (a, _) = b.attention(q, k, v, Some(segments), spec.clone()).unwrap();
             let a = self.operand(b, a);
             h = b.linear_residual(a, wo, h).unwrap();
@@ -388,8 +388,10 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
                 b.soft_cap(y, 3.0).unwrap()
             }
             12 => {
-                let rope =
-                    RopeSpec { head_dim, theta: 30.0, axes: 1, inverse: draws.below(2) == 0 };
+                let rope = RopeSpec {
+                    inverse: draws.below(2) == 0,
+                    ..RopeSpec::geometric(head_dim, 30.0, 1)
+                };
                 b.rope(u, positions, rope).unwrap()
             }
             _ => {

@@ -62,7 +62,7 @@ fn rotations_by_one_and_more_axes() {
     {
         for inverse in [false, true] {
             for tokens in [0, 1, 7, 33] {
-                let spec = RopeSpec { head_dim, theta: 10_000.0, axes, inverse };
+                let spec = RopeSpec { inverse, ..RopeSpec::geometric(head_dim, 10_000.0, axes) };
                 let mut draws = Draws::new(tokens as u64);
                 let x = draws.array(&[tokens, heads * head_dim], 1.0);
                 let positions = draws.integers(&[tokens, axes], -5..3000);
@@ -71,7 +71,7 @@ fn rotations_by_one_and_more_axes() {
             }
         }
     }
-    let spec = RopeSpec { head_dim: 32, theta: 500.0, axes: 1, inverse: false };
+    let spec = RopeSpec::geometric(32, 500.0, 1);
     let mut draws = Draws::new(1);
     let (x, positions) = (draws.array(&[701, 96], 1.0), draws.integers(&[701, 1], 0..701));
     check_large(&Op::Rope(spec), &[f32s(x), i32s(positions)], 4.0 * ULP);
@@ -79,12 +79,29 @@ fn rotations_by_one_and_more_axes() {
 
 #[test]
 fn rotations_by_positions_beyond_any_table() {
-    let spec = RopeSpec { head_dim: 6, theta: 10_000.0, axes: 1, inverse: false };
+    let spec = RopeSpec::geometric(6, 10_000.0, 1);
     let x = Draws::new(2).array(&[4, 12], 1.0);
     let far = [f64::from(i32::MAX), f64::from(i32::MIN), -1.0, 1e8];
     let positions = i32s(Array::new([4, 1], far));
     // Angles of 2³¹ in f64 are right to 2³¹·2⁻⁵³ ≈ 4 roundings of f32.
     check_large(&Op::Rope(spec), &[f32s(x), positions], 16.0 * ULP);
+}
+
+/// Fewer pairs than a chunk has room for: the rest is copied, or stays where it is.
+#[test]
+fn rotations_of_parts_of_heads() {
+    for (head_dim, pairs, axes) in [(8, 1, 1), (10, 3, 2), (64, 17, 1), (5, 2, 1)] {
+        let frequencies = (0..pairs).map(|i| 0.7 / (1.0 + i as f64)).collect();
+        let spec = RopeSpec { head_dim, frequencies, axes, inverse: false };
+        let mut draws = Draws::new(head_dim as u64);
+        let x = f32s(draws.array(&[13, 3 * head_dim], 1.0));
+        let positions = i32s(draws.integers(&[13, axes], -40..900));
+        for inverse in [false, true] {
+            let op = Op::Rope(RopeSpec { inverse, ..spec.clone() });
+            // Two products of numbers below 1.
+            check_op(&op, &[x.clone(), positions.clone()], 4.0 * ULP);
+        }
+    }
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn plain(
         qk_norm: false,
         norm_weights: false,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         rms_eps: 1e-6,
         tied_head: false,
         logit_softcap: None,

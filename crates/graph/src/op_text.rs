@@ -1,0 +1,129 @@
+//! How ops are written in programs, errors and profiles: a name, and in programs the attributes.
+
+use std::fmt;
+
+use crate::{AttentionSpec, Op};
+
+impl Op {
+    /// Name in programs, errors and profiles.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Op::Fill { .. } => "fill",
+            Op::Reshape { .. } => "reshape",
+            Op::Cast { .. } => "cast",
+            Op::Add => "add",
+            Op::Mul => "mul",
+            Op::Scale { .. } => "scale",
+            Op::SoftCap { .. } => "soft_cap",
+            Op::SoftCapBackward { .. } => "soft_cap_backward",
+            Op::MatMul { .. } => "matmul",
+            Op::RmsNorm { .. } => "rms_norm",
+            Op::RmsNormBackward { .. } => "rms_norm_backward",
+            Op::Rope(_) => "rope",
+            Op::Attention { .. } => "attention",
+            Op::AttentionBackward { .. } => "attention_backward",
+            Op::Activation(_) => "activation",
+            Op::ActivationBackward(_) => "activation_backward",
+            Op::Swiglu => "swiglu",
+            Op::SwigluBackward => "swiglu_backward",
+            Op::Gather => "gather",
+            Op::GatherBackward { .. } => "gather_backward",
+            Op::CrossEntropy { .. } => "cross_entropy",
+            Op::CrossEntropyBackward { .. } => "cross_entropy_backward",
+            Op::MeanSquaredError => "mean_squared_error",
+            Op::MeanSquaredErrorBackward => "mean_squared_error_backward",
+            Op::GlobalNorm => "global_norm",
+            Op::ClipFactor { .. } => "clip_factor",
+            Op::AdamW(_) => "adamw",
+            Op::Muon(_) => "muon",
+            Op::KvAppend => "kv_append",
+            Op::CachedAttention(_) => "cached_attention",
+        }
+    }
+
+    /// Attributes as a program prints them, `transpose_b, result f32`; empty for an op that has
+    /// none, or whose types say it all.
+    fn attributes(&self) -> String {
+        let flags = |flags: &[(&str, bool)]| -> Vec<String> {
+            flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()).collect()
+        };
+        match self {
+            Op::Fill { value, .. } => value.to_string(),
+            Op::Scale { by } => format!("by {by}"),
+            Op::SoftCap { cap } | Op::SoftCapBackward { cap } => format!("cap {cap}"),
+            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
+                let (a, b) = (*transpose_a, *transpose_b);
+                flags(&[("transpose_a", a), ("transpose_b", b), ("accumulate", *accumulate)])
+                    .join(", ")
+            }
+            Op::RmsNorm { group, eps, weighted } => {
+                let flags = flags(&[("weighted", *weighted)]);
+                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
+            }
+            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
+                let flags = flags(&[("weighted", *weighted), ("accumulate", *accumulate)]);
+                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
+            }
+            Op::Rope(spec) => {
+                let pairs = spec.frequencies.len();
+                let range = match &*spec.frequencies {
+                    [] => String::new(),
+                    [first, .., last] => format!(" {first} to {last}"),
+                    [only] => format!(" {only}"),
+                };
+                let start =
+                    format!("head_dim {}, axes {}, {pairs} pairs{range}", spec.head_dim, spec.axes);
+                [vec![start], flags(&[("inverse", spec.inverse)])].concat().join(", ")
+            }
+            Op::Attention { spec, segmented } | Op::AttentionBackward { spec, segmented } => {
+                let flags = flags(&[("segmented", *segmented)]);
+                [vec![attention(spec)], flags].concat().join(", ")
+            }
+            Op::CachedAttention(spec) => attention(spec),
+            Op::Activation(f) | Op::ActivationBackward(f) => format!("{f:?}"),
+            Op::GatherBackward { rows, accumulate } => {
+                let flags = flags(&[("accumulate", *accumulate)]);
+                [vec![format!("rows {rows}")], flags].concat().join(", ")
+            }
+            Op::CrossEntropy { softcap } => {
+                softcap.map(|c| format!("softcap {c}")).unwrap_or_default()
+            }
+            Op::CrossEntropyBackward { softcap, accumulate } => {
+                let cap = softcap.map(|cap| format!("softcap {cap}")).into_iter().collect();
+                [cap, flags(&[("accumulate", *accumulate)])].concat().join(", ")
+            }
+            Op::ClipFactor { max_norm } => format!("max_norm {max_norm}"),
+            Op::AdamW(spec) => format!("{spec:?}"),
+            Op::Muon(spec) => format!("{spec:?}"),
+            Op::Reshape { .. }
+            | Op::Cast { .. }
+            | Op::Add
+            | Op::Mul
+            | Op::Swiglu
+            | Op::SwigluBackward
+            | Op::Gather
+            | Op::MeanSquaredError
+            | Op::MeanSquaredErrorBackward
+            | Op::GlobalNorm
+            | Op::KvAppend => String::new(),
+        }
+    }
+}
+
+fn attention(spec: &AttentionSpec) -> String {
+    let AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale } = spec;
+    let mask = if *causal { "causal" } else { "both ways" };
+    let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
+    format!("batch {batch}, heads {heads}/{kv_heads} of {head_dim}, {mask}{window}, scale {scale}")
+}
+
+impl fmt::Display for Op {
+    /// `matmul{transpose_b}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self.attributes().as_str() {
+            "" => Ok(()),
+            attributes => write!(f, "{{{attributes}}}"),
+        }
+    }
+}
