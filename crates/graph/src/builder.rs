@@ -170,11 +170,6 @@ impl Builder {
         self.one(Op::Scale { by }, &[x])
     }
 
-    /// See [`Op::SoftCap`].
-    pub fn soft_cap(&mut self, x: ValueId, cap: f32) -> Result<ValueId> {
-        self.one(Op::SoftCap { cap }, &[x])
-    }
-
     /// x [tokens, in] · wᵀ with w [out, in]: a linear layer without bias.
     pub fn linear(&mut self, x: ValueId, w: ValueId) -> Result<ValueId> {
         self.linear_in(x, w, self.ty(x).dtype)
@@ -248,9 +243,9 @@ impl Builder {
         self.one(Op::Activation(f), &[x])
     }
 
-    /// See [`Op::Swiglu`].
-    pub fn swiglu(&mut self, gate: ValueId, up: ValueId) -> Result<ValueId> {
-        self.one(Op::Swiglu, &[gate, up])
+    /// See [`Op::Gated`].
+    pub fn gated(&mut self, gate: ValueId, up: ValueId, f: Nonlinearity) -> Result<ValueId> {
+        self.one(Op::Gated(f), &[gate, up])
     }
 
     /// See [`Op::Gather`].

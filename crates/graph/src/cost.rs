@@ -1,7 +1,7 @@
 //! What a program costs, read off the graph: floating-point operations, bytes moved, live memory.
 //! Measures nothing; says nothing about any engine's fusions.
 
-use crate::{AttentionSpec, Node, Op, Program, TensorType, Traffic, ValueId};
+use crate::{AttentionSpec, Node, Nonlinearity, Op, Program, TensorType, Traffic, ValueId};
 
 /// Cost of a node or program. Counts beyond 64 bits stay at the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,12 +56,10 @@ fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
     match op {
         Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } | Op::Gather | Op::KvAppend => 0,
         Op::Add | Op::Mul | Op::Scale { .. } => n,
-        Op::SoftCap { .. } => 3 * n,
-        Op::SoftCapBackward { .. } => 5 * n,
-        Op::Activation(_) => 2 * n,
-        Op::ActivationBackward(_) => 3 * n,
-        Op::Swiglu => 4 * n,
-        Op::SwigluBackward => 10 * n,
+        Op::Activation(f) => nonlinear_flops(*f).0 * n,
+        Op::ActivationBackward(f) => nonlinear_flops(*f).1 * n,
+        Op::Gated(f) => (2 + nonlinear_flops(*f).0) * n,
+        Op::GatedBackward(f) => (5 + nonlinear_flops(*f).0 + nonlinear_flops(*f).1) * n,
         Op::MatMul { transpose_a, accumulate, .. } => {
             let k = inputs[0].shape[if *transpose_a { 0 } else { 1 }] as u128;
             2 * n * k + if *accumulate { n } else { 0 }
@@ -96,6 +94,15 @@ fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
             let iteration = 2 * (2 * small * small * large + small * small * small);
             (spec.iterations as u128).saturating_mul(iteration).saturating_add(8 * n)
         }
+    }
+}
+
+/// Of a nonlinearity, and of its slope times a gradient.
+fn nonlinear_flops(f: Nonlinearity) -> (u128, u128) {
+    match f {
+        Nonlinearity::ReluSquared | Nonlinearity::Silu => (2, 3),
+        Nonlinearity::Gelu => (8, 14),
+        Nonlinearity::SoftCap { .. } => (3, 5),
     }
 }
 

@@ -234,13 +234,12 @@ impl Op {
             }
             Op::Cast { .. } => Facts::kept().recomputed(RowWise).weights(&[0]),
             Op::Add => Facts::kept().in_place(&[&[0, 1]]),
-            Op::Mul | Op::Swiglu => Facts::kept().recomputed(RowWise).in_place(&[&[0, 1]]),
-            Op::Scale { .. } | Op::SoftCap { .. } | Op::Activation(_) => {
+            Op::Mul | Op::Gated(_) => Facts::kept().recomputed(RowWise).in_place(&[&[0, 1]]),
+            Op::Scale { .. } | Op::Activation(_) => {
                 Facts::kept().recomputed(RowWise).in_place(&[&[0]])
             }
-            Op::SoftCapBackward { .. } => Facts::kept().in_place(&[&[0, 1]]),
             Op::ActivationBackward(_) => Facts::kept().in_place(&[&[1, 0]]),
-            Op::SwigluBackward => Facts::kept().in_place(&[&[0, 2], &[1]]),
+            Op::GatedBackward(_) => Facts::kept().in_place(&[&[0, 2], &[1]]),
             Op::MatMul { accumulate: false, .. } => {
                 Facts::kept().recomputed(Projection).weights(&[1])
             }

@@ -273,7 +273,6 @@ impl Pass<'_> {
                 let dx = self.builder.scale(dy, *by)?;
                 self.contribute(inputs[0], dx)
             }
-            Op::SoftCap { cap } => self.unary(inputs[0], dy, Op::SoftCapBackward { cap: *cap }),
             Op::Activation(f) => self.unary(inputs[0], dy, Op::ActivationBackward(*f)),
             Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 self.matmul(inputs, dy, *transpose_a, *transpose_b, *accumulate)
@@ -285,10 +284,10 @@ impl Pass<'_> {
                 self.contribute(inputs[0], dx)
             }
             Op::Attention { spec, segmented } => self.attention(node, dy, spec, *segmented),
-            Op::Swiglu => {
+            Op::Gated(f) => {
                 let (gate, up) =
                     (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
-                let d = self.builder.add_node(Op::SwigluBackward, &[gate, up, dy])?;
+                let d = self.builder.add_node(Op::GatedBackward(*f), &[gate, up, dy])?;
                 self.contribute(inputs[0], d[0])?;
                 self.contribute(inputs[1], d[1])
             }
@@ -316,11 +315,10 @@ impl Pass<'_> {
                 }
                 Ok(())
             }
-            Op::SoftCapBackward { .. }
-            | Op::RmsNormBackward { .. }
+            Op::RmsNormBackward { .. }
             | Op::AttentionBackward { .. }
             | Op::ActivationBackward(_)
-            | Op::SwigluBackward
+            | Op::GatedBackward(_)
             | Op::GatherBackward { .. }
             | Op::CrossEntropyBackward { .. }
             | Op::MeanSquaredErrorBackward

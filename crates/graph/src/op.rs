@@ -16,12 +16,20 @@ use std::sync::Arc;
 use crate::TensorType;
 
 /// Pointwise nonlinearity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Nonlinearity {
     /// max(0, x)²: ReLU² (Primer, arXiv 2109.08668 §4.2). NaN stays NaN.
     ReluSquared,
     /// x·sigmoid(x): SiLU, also called swish (arXiv 1710.05941). −∞ gives −∞·0, which is NaN.
     Silu,
+    /// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GELU in its usual approximation (arXiv 1606.08415
+    /// §2). −∞ gives −∞·0, which is NaN.
+    Gelu,
+    /// cap·tanh(x/cap): x bounded smoothly. ±∞ gives ±cap.
+    SoftCap {
+        /// Bound of the result; positive.
+        cap: f32,
+    },
 }
 
 /// Shape and mask of an attention: softmax(scale·q·kᵀ + mask)·v per head.
@@ -171,16 +179,6 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// x → cap·tanh(x/cap). ±∞ gives ±cap.
-    SoftCap {
-        /// Bound of the result.
-        cap: f32,
-    },
-    /// x, dy → dy·(1 − tanh²(x/cap)).
-    SoftCapBackward {
-        /// Bound of the forward result.
-        cap: f32,
-    },
     /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
     /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
@@ -244,10 +242,10 @@ pub enum Op {
     Activation(Nonlinearity),
     /// x, dy → dy·f′(x).
     ActivationBackward(Nonlinearity),
-    /// gate, up → silu(gate)·up (SwiGLU, arXiv 2002.05202 eq. 6).
-    Swiglu,
+    /// gate, up → f(gate)·up: SwiGLU with SiLU, GeGLU with GELU (arXiv 2002.05202 eq. 5 and 6).
+    Gated(Nonlinearity),
     /// gate, up, dy → dgate, dup.
-    SwigluBackward,
+    GatedBackward(Nonlinearity),
     /// table float or quantised [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
@@ -265,7 +263,7 @@ pub enum Op {
     /// its row of x and its weight. Other targets outside 0..vocab are an error of the run. The
     /// logits are never whole in memory.
     CrossEntropy {
-        /// Bound of the logits, as in [`Op::SoftCap`].
+        /// Bound of the logits, as in [`Nonlinearity::SoftCap`].
         softcap: Option<f32>,
     },
     /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll, all f32.

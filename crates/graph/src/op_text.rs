@@ -14,8 +14,6 @@ impl Op {
             Op::Add => "add",
             Op::Mul => "mul",
             Op::Scale { .. } => "scale",
-            Op::SoftCap { .. } => "soft_cap",
-            Op::SoftCapBackward { .. } => "soft_cap_backward",
             Op::MatMul { .. } => "matmul",
             Op::RmsNorm { .. } => "rms_norm",
             Op::RmsNormBackward { .. } => "rms_norm_backward",
@@ -24,8 +22,8 @@ impl Op {
             Op::AttentionBackward { .. } => "attention_backward",
             Op::Activation(_) => "activation",
             Op::ActivationBackward(_) => "activation_backward",
-            Op::Swiglu => "swiglu",
-            Op::SwigluBackward => "swiglu_backward",
+            Op::Gated(_) => "gated",
+            Op::GatedBackward(_) => "gated_backward",
             Op::Gather => "gather",
             Op::GatherBackward { .. } => "gather_backward",
             Op::CrossEntropy { .. } => "cross_entropy",
@@ -50,7 +48,6 @@ impl Op {
         match self {
             Op::Fill { value, .. } => value.to_string(),
             Op::Scale { by } => format!("by {by}"),
-            Op::SoftCap { cap } | Op::SoftCapBackward { cap } => format!("cap {cap}"),
             Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 let (a, b) = (*transpose_a, *transpose_b);
                 flags(&[("transpose_a", a), ("transpose_b", b), ("accumulate", *accumulate)])
@@ -80,7 +77,9 @@ impl Op {
                 [vec![attention(spec)], flags].concat().join(", ")
             }
             Op::CachedAttention(spec) => attention(spec),
-            Op::Activation(f) | Op::ActivationBackward(f) => format!("{f:?}"),
+            Op::Activation(f) | Op::ActivationBackward(f) | Op::Gated(f) | Op::GatedBackward(f) => {
+                format!("{f:?}")
+            }
             Op::GatherBackward { rows, accumulate } => {
                 let flags = flags(&[("accumulate", *accumulate)]);
                 [vec![format!("rows {rows}")], flags].concat().join(", ")
@@ -99,8 +98,6 @@ impl Op {
             | Op::Cast { .. }
             | Op::Add
             | Op::Mul
-            | Op::Swiglu
-            | Op::SwigluBackward
             | Op::Gather
             | Op::MeanSquaredError
             | Op::MeanSquaredErrorBackward

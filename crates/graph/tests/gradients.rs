@@ -204,12 +204,13 @@ fn pointwise_ops() {
         check(&what("mul"), &two, |b, x| b.mul(x[0], x[1]).unwrap());
         check(&what("x·x"), &one, |b, x| b.mul(x[0], x[0]).unwrap());
         check(&what("scale"), &one, |b, x| b.scale(x[0], -1.75).unwrap());
-        check(&what("soft_cap"), &one, |b, x| b.soft_cap(x[0], 0.7).unwrap());
-        for f in [Nonlinearity::Silu, Nonlinearity::ReluSquared] {
+        let capped = Nonlinearity::SoftCap { cap: 0.7 };
+        for f in [Nonlinearity::Silu, Nonlinearity::ReluSquared, Nonlinearity::Gelu, capped] {
             check(&what(&format!("{f:?}")), &one, |b, x| b.activation(x[0], f).unwrap());
+            check(&what(&format!("{f:?} gate")), &two, |b, x| b.gated(x[0], x[1], f).unwrap());
+            let twice = format!("{f:?} gate of itself");
+            check(&what(&twice), &one, |b, x| b.gated(x[0], x[0], f).unwrap());
         }
-        check(&what("swiglu"), &two, |b, x| b.swiglu(x[0], x[1]).unwrap());
-        check(&what("swiglu(x, x)"), &one, |b, x| b.swiglu(x[0], x[0]).unwrap());
         let n: usize = shape.iter().product();
         check(&what("reshape"), &one, |b, x| {
             let flat = b.reshape(x[0], [n]).unwrap();
@@ -298,7 +299,7 @@ fn activations_in_bf16_under_f32_masters() {
             let a = b.cast(x[0], DType::BF16).unwrap();
             let h = b.matmul(a, x[1], ta, tb).unwrap();
             let normed = b.rms_norm(h, Some(x[2]), 1e-5).unwrap();
-            let gated = b.swiglu(normed, h).unwrap();
+            let gated = b.gated(normed, h, Nonlinearity::Silu).unwrap();
             // Both factors are activations, and the result is f32.
             let result = DType::F32;
             let op =
@@ -319,7 +320,7 @@ fn activations_in_bf16_under_f32_masters() {
                 let of = found.backward.nodes().iter().filter(|n| n.op.name() == name);
                 of.filter(|n| found.backward.ty(n.outputs[0]).dtype == DType::BF16).count()
             };
-            assert_eq!(narrow("swiglu_backward"), 1);
+            assert_eq!(narrow("gated_backward"), 1);
             assert_eq!(narrow("rms_norm_backward"), 1);
         }
     }
@@ -518,7 +519,7 @@ fn llama(b: &mut Builder, x: &[ValueId]) -> ValueId {
     let y = b.rms_norm(h, Some(n2), 1e-5).unwrap();
     let g = b.linear(y, gate).unwrap();
     let u = b.linear(y, up).unwrap();
-    let s = b.swiglu(g, u).unwrap();
+    let s = b.gated(g, u, Nonlinearity::Silu).unwrap();
     let h = b.linear_residual(s, down, h).unwrap();
     let y = b.rms_norm(h, Some(nf), 1e-5).unwrap();
     b.cross_entropy(y, table, targets, weights, Some(5.0)).unwrap().0

@@ -61,12 +61,12 @@ fn pointwise_ops_follow_ieee_754() {
     gives(Op::Mul, &[INF, 0.0], NAN);
     gives(Op::Scale { by: 0.0 }, &[INF], NAN);
     gives(Op::Scale { by: f32::INFINITY }, &[2.0], INF);
-    gives(Op::SoftCap { cap: 3.0 }, &[INF], 3.0);
-    gives(Op::SoftCap { cap: 3.0 }, &[-INF], -3.0);
-    gives(Op::SoftCap { cap: 3.0 }, &[NAN], NAN);
-    gives(Op::SoftCapBackward { cap: 3.0 }, &[INF, 1.0], 0.0);
-    gives(Op::SoftCapBackward { cap: 3.0 }, &[INF, INF], NAN);
-    gives(Op::SoftCapBackward { cap: 3.0 }, &[NAN, 1.0], NAN);
+    gives(Op::Activation(Nonlinearity::SoftCap { cap: 3.0 }), &[INF], 3.0);
+    gives(Op::Activation(Nonlinearity::SoftCap { cap: 3.0 }), &[-INF], -3.0);
+    gives(Op::Activation(Nonlinearity::SoftCap { cap: 3.0 }), &[NAN], NAN);
+    gives(Op::ActivationBackward(Nonlinearity::SoftCap { cap: 3.0 }), &[INF, 1.0], 0.0);
+    gives(Op::ActivationBackward(Nonlinearity::SoftCap { cap: 3.0 }), &[INF, INF], NAN);
+    gives(Op::ActivationBackward(Nonlinearity::SoftCap { cap: 3.0 }), &[NAN, 1.0], NAN);
     let f = Nonlinearity::ReluSquared;
     gives(Op::Activation(f), &[INF], INF);
     gives(Op::Activation(f), &[-INF], 0.0);
@@ -84,9 +84,12 @@ fn pointwise_ops_follow_ieee_754() {
     gives(Op::ActivationBackward(f), &[-1e4, 1.0], 0.0);
     gives(Op::ActivationBackward(f), &[1e4, 1.0], 1.0);
     gives(Op::ActivationBackward(f), &[NAN, 0.0], NAN);
-    gives(Op::Swiglu, &[2.0, INF], INF);
-    gives(Op::Swiglu, &[0.0, INF], NAN);
-    gives(Op::Swiglu, &[NAN, 0.0], NAN);
+    gives(Op::Activation(Nonlinearity::Gelu), &[INF], INF);
+    gives(Op::Activation(Nonlinearity::Gelu), &[-INF], NAN);
+    gives(Op::Activation(Nonlinearity::Gelu), &[NAN], NAN);
+    gives(Op::Gated(Nonlinearity::Silu), &[2.0, INF], INF);
+    gives(Op::Gated(Nonlinearity::Silu), &[0.0, INF], NAN);
+    gives(Op::Gated(Nonlinearity::Silu), &[NAN, 0.0], NAN);
 }
 
 #[test]

@@ -219,7 +219,7 @@ proptest! {
         let loss = compute(&typed, |b, x| b.cross_entropy(x[0], x[1], x[2], x[3], cap).unwrap().0);
         let logits = compute(&typed[..2], |b, x| {
             let logits = b.linear(x[0], x[1]).unwrap();
-            cap.map_or(logits, |cap| b.soft_cap(logits, cap).unwrap())
+            cap.map_or(logits, |cap| b.activation(logits, Nonlinearity::SoftCap { cap }).unwrap())
         });
         let expected: f64 = (0..n).map(|i| {
             let row = &logits.data[i * vocab..(i + 1) * vocab];

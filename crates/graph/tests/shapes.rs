@@ -121,16 +121,16 @@ fn fill_reshape_and_cast() {
 fn pointwise_ops() {
     let unary = [
         Op::Scale { by: 2.0 },
-        Op::SoftCap { cap: 2.0 },
+        Op::Activation(Nonlinearity::SoftCap { cap: 2.0 }),
         Op::Activation(Nonlinearity::Silu),
         Op::Activation(Nonlinearity::ReluSquared),
     ];
     let binary = [
         Op::Add,
         Op::Mul,
-        Op::SoftCapBackward { cap: 2.0 },
+        Op::ActivationBackward(Nonlinearity::SoftCap { cap: 2.0 }),
         Op::ActivationBackward(Nonlinearity::Silu),
-        Op::Swiglu,
+        Op::Gated(Nonlinearity::Silu),
     ];
     for op in unary {
         let name = op.name();
@@ -151,21 +151,25 @@ fn pointwise_ops() {
         let message = "input `first` must be f32, bf16 or f16, is q8_0[32]";
         refuses(op, "q8_0[32]; q8_0[32]", &format!("{name}: {message}"));
     }
-    accepts(Op::SwigluBackward, "f32[2]; f32[2]; f32[2]", "f32[2]; f32[2]");
+    accepts(Op::GatedBackward(Nonlinearity::Silu), "f32[2]; f32[2]; f32[2]", "f32[2]; f32[2]");
     refuses(
-        Op::SwigluBackward,
+        Op::GatedBackward(Nonlinearity::Silu),
         "f32[2]; f32[2]; f32[3]",
-        "swiglu_backward: inputs 0 and 2 must have one type: f32[2] against f32[3]",
+        "gated_backward: inputs 0 and 2 must have one type: f32[2] against f32[3]",
     );
     refuses(
-        Op::SwigluBackward,
+        Op::GatedBackward(Nonlinearity::Silu),
         "f32[2]; f32[3]; f32[2]",
-        "swiglu_backward: inputs 0 and 1 must have one type: f32[2] against f32[3]",
+        "gated_backward: inputs 0 and 1 must have one type: f32[2] against f32[3]",
     );
-    let message = "soft_cap: cap must be positive, is 0";
-    refuses(Op::SoftCap { cap: 0.0 }, "f32[2]", message);
-    let message = "soft_cap_backward: cap must be positive, is NaN";
-    refuses(Op::SoftCapBackward { cap: f32::NAN }, "f32[2]; f32[2]", message);
+    let message = "activation: cap must be positive, is 0";
+    refuses(Op::Activation(Nonlinearity::SoftCap { cap: 0.0 }), "f32[2]", message);
+    let message = "activation_backward: cap must be positive, is NaN";
+    refuses(
+        Op::ActivationBackward(Nonlinearity::SoftCap { cap: f32::NAN }),
+        "f32[2]; f32[2]",
+        message,
+    );
 }
 
 fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {

@@ -278,7 +278,7 @@ impl Block {
         let h = b.linear_residual(a, wo, h).unwrap();
         let y = b.rms_norm(h, None, 1e-5).unwrap();
         let [g, u] = [gate, up].map(|w| b.linear(y, w).unwrap());
-        let s = b.swiglu(g, u).unwrap();
+        let s = b.gated(g, u, Nonlinearity::Silu).unwrap();
         let h = b.linear_residual(s, down, h).unwrap();
         let (loss, _) = b.cross_entropy(h, head, ids, weights, None).unwrap();
         let grads = gradients(&mut b, loss, &wrt, &[], recompute).unwrap();

@@ -2,7 +2,7 @@
 //! logits come out for the rows asked for. One program serves a chunk of a prompt, one token of
 //! many conversations, or a mixture; sampling is the caller's.
 
-use stoa_graph::{Builder, DType, Places, Program, TensorType};
+use stoa_graph::{Builder, DType, Nonlinearity, Places, Program, TensorType};
 
 use crate::parameters::{KEY, layer_name};
 use crate::transformer::{Transformer, attention_spec, index_data};
@@ -88,7 +88,7 @@ pub fn decoding_program(
     let x = model.final_norm(b, x)?;
     let logits = b.linear(x, model.head())?;
     let logits = match config.logit_softcap {
-        Some(cap) => b.soft_cap(logits, cap)?,
+        Some(cap) => b.activation(logits, Nonlinearity::SoftCap { cap })?,
         None => logits,
     };
     b.returns("logits", logits)?;

@@ -108,7 +108,7 @@ impl<'a> Transformer<'a> {
             let inner = match self.config.mlp {
                 Mlp::Swiglu { .. } => {
                     let gate = self.linear(builder, normed, layer, GATE)?;
-                    builder.swiglu(gate, up)?
+                    builder.gated(gate, up, Nonlinearity::Silu)?
                 }
                 Mlp::ReluSquared { .. } => builder.activation(up, Nonlinearity::ReluSquared)?,
             };

@@ -3,8 +3,8 @@
 
 use half::{bf16, f16};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, DType, Element, MuonSpec, Nonlinearity, Op, Program, RopeSpec,
-    TensorType, Workspace,
+    AdamWSpec, AttentionSpec, DType, Element, MuonSpec, Op, Program, RopeSpec, TensorType,
+    Workspace,
 };
 
 use crate::gemm::{
@@ -14,6 +14,7 @@ use crate::gemm::{
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
+use crate::kernels::curves::{Gate, GateBackward, TimesSlope, Value, with_curve};
 use crate::kernels::fused::{Input, OnTiles, Output};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
 use crate::pool::{AlignedBuffer, Pool};
@@ -233,25 +234,23 @@ impl Dispatch<'_> {
             Op::Add => pointwise::add(pool, isa, operand(0), operand(1), output(0)),
             Op::Mul => pointwise::mul(pool, isa, operand(0), operand(1), output(0)),
             Op::Scale { by } => pointwise::scale(pool, isa, *by, operand(0), output(0)),
-            Op::SoftCap { cap } => pointwise::soft_cap(pool, isa, *cap, operand(0), output(0)),
-            Op::SoftCapBackward { cap } => {
-                pointwise::soft_cap_backward(pool, isa, *cap, operand(0), operand(1), output(0));
-            }
-            Op::Activation(Nonlinearity::ReluSquared) => {
-                pointwise::relu_squared(pool, isa, operand(0), output(0));
-            }
-            Op::Activation(Nonlinearity::Silu) => {
-                pointwise::silu(pool, isa, operand(0), output(0));
-            }
-            Op::ActivationBackward(f) => {
-                let (x, dy) = (operand(0), operand(1));
-                activation_backward(pool, isa, *f, x, dy, output(0));
-            }
-            Op::Swiglu => pointwise::swiglu(pool, isa, operand(0), operand(1), output(0)),
-            Op::SwigluBackward => {
-                let (gate, up, dy) = (operand(0), beside(&ins[1], &outs[1]), operand(2));
-                pointwise::swiglu_backward(pool, isa, gate, up, dy, output(0), output(1));
-            }
+            Op::Activation(f) => with_curve!(*f, c => {
+                pointwise::apply(pool, isa, Value(c), [operand(0)], [0], [output(0)]);
+            }),
+            Op::ActivationBackward(f) => with_curve!(*f, c => {
+                let given = [operand(0), operand(1)];
+                pointwise::apply(pool, isa, TimesSlope(c), given, [0, 0], [output(0)]);
+            }),
+            Op::Gated(f) => with_curve!(*f, c => {
+                let given = [operand(0), operand(1)];
+                pointwise::apply(pool, isa, Gate(c), given, [0, 0], [output(0)]);
+            }),
+            // `gate` or `dy` may lie in `dgate`, `up` in `dup`.
+            Op::GatedBackward(f) => with_curve!(*f, c => {
+                let given = [operand(0), beside(&ins[1], &outs[1]), operand(2)];
+                let outputs = [output(0), output(1)];
+                pointwise::apply(pool, isa, GateBackward(c), given, [0, 1, 0], outputs);
+            }),
             Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 if *accumulate && !same_place(&ins[2], &outs[0]) {
                     output(0).copy_from_slice(input(2));
@@ -405,32 +404,23 @@ impl Dispatch<'_> {
         ins: &[View<'_>],
         outs: &[View<'_>],
     ) {
-        use Nonlinearity::{ReluSquared, Silu};
-        use pointwise as p;
         match then {
-            Then::Activation(ReluSquared) => {
-                self.fused(transposed, ins, outs[0], p::ReluSquared {}, [outs[0]], [outs[1]]);
-            }
-            Then::Activation(Silu) => {
-                self.fused(transposed, ins, outs[0], p::Silu {}, [outs[0]], [outs[1]]);
-            }
-            Then::ActivationBackward(ReluSquared) => {
-                let (f, given) = (p::ReluSquaredBackward {}, [ins[2], outs[0]]);
-                self.fused(transposed, ins, outs[0], f, given, [outs[0]]);
-            }
-            Then::ActivationBackward(Silu) => {
-                let (f, given) = (p::SiluBackward {}, [ins[2], outs[0]]);
-                self.fused(transposed, ins, outs[0], f, given, [outs[0]]);
-            }
-            Then::Swiglu { product_is_gate } => {
+            Then::Activation(f) => with_curve!(f, c => {
+                self.fused(transposed, ins, outs[0], Value(c), [outs[0]], [outs[1]]);
+            }),
+            Then::ActivationBackward(f) => with_curve!(f, c => {
+                let given = [ins[2], outs[0]];
+                self.fused(transposed, ins, outs[0], TimesSlope(c), given, [outs[0]]);
+            }),
+            Then::Gated { f, product_is_gate } => with_curve!(f, c => {
                 let given = if product_is_gate { [outs[0], ins[2]] } else { [ins[2], outs[0]] };
-                self.fused(transposed, ins, outs[0], p::Swiglu {}, given, [outs[1]]);
-            }
+                self.fused(transposed, ins, outs[0], Gate(c), given, [outs[1]]);
+            }),
             // dy becomes dup where it lies.
-            Then::SwigluBackward => {
-                let (f, given) = (p::SwigluBackward {}, [ins[2], ins[3], outs[1]]);
-                self.fused(transposed, ins, outs[1], f, given, [outs[0], outs[1]]);
-            }
+            Then::GatedBackward(f) => with_curve!(f, c => {
+                let given = [ins[2], ins[3], outs[1]];
+                self.fused(transposed, ins, outs[1], GateBackward(c), given, [outs[0], outs[1]]);
+            }),
         }
     }
 
@@ -524,20 +514,6 @@ fn cast(pool: &Pool, isa: Isa, from: &View<'_>, to: &View<'_>) {
         DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
             unreachable!("the shape rule casts to floats")
         }
-    }
-}
-
-fn activation_backward(
-    pool: &Pool,
-    isa: Isa,
-    f: Nonlinearity,
-    x: Option<&[f32]>,
-    dy: Option<&[f32]>,
-    dx: &mut [f32],
-) {
-    match f {
-        Nonlinearity::ReluSquared => pointwise::relu_squared_backward(pool, isa, x, dy, dx),
-        Nonlinearity::Silu => pointwise::silu_backward(pool, isa, x, dy, dx),
     }
 }
 

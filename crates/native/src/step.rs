@@ -22,10 +22,10 @@ pub(crate) enum Then {
     Activation(Nonlinearity),
     /// dy, h → dy·f′(h): the gradient of a projection through a nonlinearity.
     ActivationBackward(Nonlinearity),
-    /// gate, up → silu(gate)·up, the product being one of the two and kept.
-    Swiglu { product_is_gate: bool },
+    /// gate, up → f(gate)·up, the product being one of the two and kept.
+    Gated { f: Nonlinearity, product_is_gate: bool },
     /// dy, gate, up → dgate, dup.
-    SwigluBackward,
+    GatedBackward(Nonlinearity),
 }
 
 impl Then {
@@ -33,18 +33,18 @@ impl Then {
     /// there is a kernel for both.
     fn of(op: &Op, product_at: usize) -> Option<Then> {
         match op {
+            // Logits, which no backward pass reads before they are capped.
+            Op::Activation(Nonlinearity::SoftCap { .. }) => None,
             Op::Activation(f) => Some(Then::Activation(*f)),
             Op::ActivationBackward(f) => (product_at == 1).then_some(Then::ActivationBackward(*f)),
-            Op::Swiglu => Some(Then::Swiglu { product_is_gate: product_at == 0 }),
-            Op::SwigluBackward => (product_at == 2).then_some(Then::SwigluBackward),
+            Op::Gated(f) => Some(Then::Gated { f: *f, product_is_gate: product_at == 0 }),
+            Op::GatedBackward(f) => (product_at == 2).then_some(Then::GatedBackward(*f)),
             Op::Fill { .. }
             | Op::Reshape { .. }
             | Op::Cast { .. }
             | Op::Add
             | Op::Mul
             | Op::Scale { .. }
-            | Op::SoftCap { .. }
-            | Op::SoftCapBackward { .. }
             | Op::MatMul { .. }
             | Op::RmsNorm { .. }
             | Op::RmsNormBackward { .. }
@@ -70,8 +70,8 @@ impl Then {
     /// and never the gradient that it turns into another.
     fn keeps_product(self) -> bool {
         match self {
-            Then::Activation(_) | Then::Swiglu { .. } => true,
-            Then::ActivationBackward(_) | Then::SwigluBackward => false,
+            Then::Activation(_) | Then::Gated { .. } => true,
+            Then::ActivationBackward(_) | Then::GatedBackward(_) => false,
         }
     }
 
@@ -80,8 +80,8 @@ impl Then {
         match self {
             Then::Activation(_) => "activation",
             Then::ActivationBackward(_) => "activation_backward",
-            Then::Swiglu { .. } => "swiglu",
-            Then::SwigluBackward => "swiglu_backward",
+            Then::Gated { .. } => "gated",
+            Then::GatedBackward(_) => "gated_backward",
         }
     }
 }
@@ -105,9 +105,9 @@ impl Step {
             // A product writes its sums before its epilogue reads the other inputs, so these may
             // only give way to an output that is not the product.
             Kernel::ProductThen { then, .. } => match (then, output) {
-                (Then::Swiglu { .. }, 1) | (Then::SwigluBackward, 0) => &[2],
+                (Then::Gated { .. }, 1) | (Then::GatedBackward(_), 0) => &[2],
                 (Then::Activation(_) | Then::ActivationBackward(_), _)
-                | (Then::Swiglu { .. } | Then::SwigluBackward, _) => &[],
+                | (Then::Gated { .. } | Then::GatedBackward(_), _) => &[],
             },
         }
     }

@@ -28,8 +28,6 @@ fn activations(op: &Op) -> Activations {
         Op::Add
         | Op::Mul
         | Op::Scale { .. }
-        | Op::SoftCap { .. }
-        | Op::SoftCapBackward { .. }
         | Op::RmsNorm { .. }
         | Op::RmsNormBackward { .. }
         | Op::Rope(_)
@@ -37,8 +35,8 @@ fn activations(op: &Op) -> Activations {
         | Op::AttentionBackward { .. }
         | Op::Activation(_)
         | Op::ActivationBackward(_)
-        | Op::Swiglu
-        | Op::SwigluBackward
+        | Op::Gated(_)
+        | Op::GatedBackward(_)
         | Op::Gather
         | Op::GatherBackward { .. }
         | Op::MeanSquaredError

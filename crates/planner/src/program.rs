@@ -40,7 +40,7 @@ pub fn seconds(program: &Program, gpu: &Gpu, constants: &Constants) -> Seconds {
 
 #[cfg(test)]
 mod tests {
-    use stoa_graph::{AttentionSpec, Builder, TensorType};
+    use stoa_graph::{AttentionSpec, Builder, Nonlinearity, TensorType};
 
     use super::*;
     use crate::hardware::Accelerators;
@@ -71,7 +71,7 @@ mod tests {
         let o = linear(&mut b, "o", mixed, model.heads * model.head_dim, h);
         let gate = linear(&mut b, "gate", o, h, model.ffn);
         let up = linear(&mut b, "up", o, h, model.ffn);
-        let wide = b.swiglu(gate, up).unwrap();
+        let wide = b.gated(gate, up, Nonlinearity::Silu).unwrap();
         let down = linear(&mut b, "down", wide, model.ffn, h);
         b.returns("y", down).unwrap();
         b.finish()

@@ -1,6 +1,8 @@
 //! Pointwise nonlinearities and their slopes. Written so that NaN goes through: a comparison with
 //! NaN is false, and takes the branch that computes.
 
+use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
 use super::Array;
 use crate::Nonlinearity;
 
@@ -10,6 +12,8 @@ pub(super) fn value(f: Nonlinearity, x: f64) -> f64 {
         Nonlinearity::ReluSquared if x <= 0.0 => 0.0,
         Nonlinearity::ReluSquared => x * x,
         Nonlinearity::Silu => silu(x),
+        Nonlinearity::Gelu => 0.5 * x * (1.0 + gelu_inner(x).tanh()),
+        Nonlinearity::SoftCap { cap } => soft_cap(x, f64::from(cap)),
     }
 }
 
@@ -19,11 +23,25 @@ pub(super) fn slope(f: Nonlinearity, x: f64) -> f64 {
         Nonlinearity::ReluSquared if x <= 0.0 => 0.0,
         Nonlinearity::ReluSquared => 2.0 * x,
         Nonlinearity::Silu => silu_slope(x),
+        Nonlinearity::Gelu => {
+            let t = gelu_inner(x).tanh();
+            let inner_slope = FRAC_2_SQRT_PI / SQRT_2 * (1.0 + 3.0 * GELU_CUBE * x * x);
+            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
+        }
+        Nonlinearity::SoftCap { cap } => soft_cap_slope(x, f64::from(cap)),
     }
 }
 
+/// Coefficient of the cube in GELU's approximation (arXiv 1606.08415 §2).
+const GELU_CUBE: f64 = 0.044715;
+
+/// √(2/π)·(x + 0.044715·x³)
+fn gelu_inner(x: f64) -> f64 {
+    FRAC_2_SQRT_PI / SQRT_2 * (x + GELU_CUBE * x * x * x)
+}
+
 /// x·sigmoid(x).
-pub(super) fn silu(x: f64) -> f64 {
+fn silu(x: f64) -> f64 {
     x * sigmoid(x)
 }
 
@@ -47,13 +65,13 @@ pub(super) fn soft_cap_slope(x: f64, cap: f64) -> f64 {
     1.0 - (x / cap).tanh().powi(2)
 }
 
-/// dgate = dy·up·silu′(gate), dup = dy·silu(gate).
-pub(super) fn swiglu_backward(gate: &Array, up: &Array, dy: &Array) -> Vec<Array> {
+/// dgate = dy·up·f′(gate), dup = dy·f(gate).
+pub(super) fn gated_backward(f: Nonlinearity, gate: &Array, up: &Array, dy: &Array) -> Vec<Array> {
     let mut dgate = Array::zeros(&gate.shape);
     let mut dup = Array::zeros(&gate.shape);
     for i in 0..gate.data.len() {
-        dgate.data[i] = dy.data[i] * up.data[i] * silu_slope(gate.data[i]);
-        dup.data[i] = dy.data[i] * silu(gate.data[i]);
+        dgate.data[i] = dy.data[i] * up.data[i] * slope(f, gate.data[i]);
+        dup.data[i] = dy.data[i] * value(f, gate.data[i]);
     }
     vec![dgate, dup]
 }

@@ -99,12 +99,6 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::Add => vec![elementwise::map2(x[0], x[1], |a, b| a + b)],
         Op::Mul => vec![elementwise::map2(x[0], x[1], |a, b| a * b)],
         Op::Scale { by } => vec![elementwise::map(x[0], |x| f64::from(*by) * x)],
-        Op::SoftCap { cap } => {
-            vec![elementwise::map(x[0], |x| activation::soft_cap(x, f64::from(*cap)))]
-        }
-        Op::SoftCapBackward { cap } => vec![elementwise::map2(x[0], x[1], |x, dy| {
-            dy * activation::soft_cap_slope(x, f64::from(*cap))
-        })],
         Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
             vec![matmul::matmul(x[0], x[1], last(*accumulate), *transpose_a, *transpose_b)]
         }
@@ -128,8 +122,10 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::ActivationBackward(f) => {
             vec![elementwise::map2(x[0], x[1], |x, dy| dy * activation::slope(*f, x))]
         }
-        Op::Swiglu => vec![elementwise::map2(x[0], x[1], |gate, up| activation::silu(gate) * up)],
-        Op::SwigluBackward => activation::swiglu_backward(x[0], x[1], x[2]),
+        Op::Gated(f) => {
+            vec![elementwise::map2(x[0], x[1], |gate, up| activation::value(*f, gate) * up)]
+        }
+        Op::GatedBackward(f) => activation::gated_backward(*f, x[0], x[1], x[2]),
         Op::Gather => vec![table::gather(x[0], x[1])?],
         Op::GatherBackward { rows, accumulate } => {
             vec![table::gather_backward(x[0], x[1], last(*accumulate), *rows)?]

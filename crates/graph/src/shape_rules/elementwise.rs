@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::rule::Rule;
-use crate::{DType, TensorType};
+use crate::{DType, Nonlinearity, TensorType};
 
 impl Rule<'_> {
     pub fn fill(&self, ty: &TensorType) -> Result<Vec<TensorType>> {
@@ -35,16 +35,16 @@ impl Rule<'_> {
         Ok(vec![self.inputs[0].clone()])
     }
 
-    pub fn soft_cap(&self, cap: f32, arity: usize) -> Result<Vec<TensorType>> {
-        self.positive("cap", cap)?;
+    pub fn nonlinear(&self, f: Nonlinearity, arity: usize) -> Result<Vec<TensorType>> {
+        match f {
+            Nonlinearity::SoftCap { cap } => self.positive("cap", cap)?,
+            Nonlinearity::ReluSquared | Nonlinearity::Silu | Nonlinearity::Gelu => {}
+        }
         self.pointwise(arity)
     }
 
-    pub fn gate_backward(&self) -> Result<Vec<TensorType>> {
-        self.arity(3)?;
-        self.float(0, "gate")?;
-        self.same(0, 1)?;
-        self.same(0, 2)?;
+    pub fn gated_backward(&self, f: Nonlinearity) -> Result<Vec<TensorType>> {
+        self.nonlinear(f, 3)?;
         Ok(vec![self.inputs[0].clone(); 2])
     }
 }

@@ -34,11 +34,11 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Op::Fill { ty, .. } => rule.fill(ty),
         Op::Reshape { shape } => rule.reshape(shape),
         Op::Cast { dtype } => rule.cast(*dtype),
-        Op::Add | Op::Mul | Op::ActivationBackward(_) | Op::Swiglu => rule.pointwise(2),
-        Op::Scale { .. } | Op::Activation(_) => rule.pointwise(1),
-        Op::SoftCap { cap } => rule.soft_cap(*cap, 1),
-        Op::SoftCapBackward { cap } => rule.soft_cap(*cap, 2),
-        Op::SwigluBackward => rule.gate_backward(),
+        Op::Add | Op::Mul => rule.pointwise(2),
+        Op::Scale { .. } => rule.pointwise(1),
+        Op::Activation(f) => rule.nonlinear(*f, 1),
+        Op::ActivationBackward(f) | Op::Gated(f) => rule.nonlinear(*f, 2),
+        Op::GatedBackward(f) => rule.gated_backward(*f),
         Op::MatMul { transpose_a, transpose_b, accumulate, result } => {
             rule.matmul(*transpose_a, *transpose_b, *accumulate, *result)
         }

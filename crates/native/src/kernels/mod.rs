@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod cache;
 mod convert;
+pub(crate) mod curves;
 mod disjoint;
 pub(crate) mod fused;
 pub mod gather;

@@ -1,10 +1,9 @@
-//! Functions applied element by element: sums, products, activations and their gradients.
+//! Functions applied element by element: sums and products here, nonlinearities in `curves`.
 //!
 //! An operand given as `None` lies where the output will: it is read from there before it is
 //! overwritten. Casts and fills are in `convert`.
 
 use super::disjoint::Disjoint;
-use super::math::tanh;
 use crate::isa::{Isa, Kernel, Simd};
 use crate::pool::Pool;
 
@@ -146,70 +145,4 @@ pointwise! {
 pointwise! {
     /// y = by·x
     scale(by), Scale: [x @ 0] -> [y], s => [s.mul(s.splat(by), x)]
-}
-pointwise! {
-    /// y = cap·tanh(x/cap)
-    soft_cap(cap), SoftCap: [x @ 0] -> [y], s => [soft_capped(s, cap, x)]
-}
-pointwise! {
-    /// dx = dy·(1 − tanh²(x/cap))
-    soft_cap_backward(cap), SoftCapBackward: [x @ 0, dy @ 0] -> [dx], s => {
-        let t = tanh(s, s.div(x, s.splat(cap)));
-        // (1 − t)(1 + t) keeps the digits that 1 − t² loses near the cap.
-        let one = s.splat(1.0);
-        [s.mul(dy, s.mul(s.sub(one, t), s.add(one, t)))]
-    }
-}
-pointwise! {
-    /// y = max(0, x)², NaN for NaN
-    relu_squared, ReluSquared: [x @ 0] -> [y], s => {
-        let positive = s.max(s.zero(), x);
-        [s.mul(positive, positive)]
-    }
-}
-pointwise! {
-    /// dx = dy·2·max(0, x)
-    relu_squared_backward, ReluSquaredBackward: [x @ 0, dy @ 0] -> [dx], s => {
-        let positive = s.max(s.zero(), x);
-        [s.mul(dy, s.add(positive, positive))]
-    }
-}
-pointwise! {
-    /// y = x·sigmoid(x)
-    silu, Silu: [x @ 0] -> [y], s => [s.mul(x, s.sigmoid(x))]
-}
-pointwise! {
-    /// dx = dy·(σ + x·σ·(1 − σ)) with σ = sigmoid(x)
-    silu_backward, SiluBackward: [x @ 0, dy @ 0] -> [dx], s => {
-        [s.mul(dy, silu_slope(s, x, s.sigmoid(x)))]
-    }
-}
-pointwise! {
-    /// y = silu(gate)·up
-    swiglu, Swiglu: [gate @ 0, up @ 0] -> [y], s => {
-        [s.mul(s.mul(gate, s.sigmoid(gate)), up)]
-    }
-}
-pointwise! {
-    /// dgate = dy·up·silu′(gate), dup = dy·silu(gate). `gate` or `dy` may lie in `dgate`, `up` in
-    /// `dup`.
-    swiglu_backward, SwigluBackward: [gate @ 0, up @ 1, dy @ 0] -> [dgate, dup], s => {
-        let sigmoid = s.sigmoid(gate);
-        let dgate = s.mul(s.mul(dy, up), silu_slope(s, gate, sigmoid));
-        [dgate, s.mul(dy, s.mul(gate, sigmoid))]
-    }
-}
-
-/// cap·tanh(x/cap)
-#[inline(always)]
-pub(super) fn soft_capped<S: Simd>(s: S, cap: f32, x: S::F32) -> S::F32 {
-    let cap = s.splat(cap);
-    s.mul(cap, tanh(s, s.div(x, cap)))
-}
-
-/// silu′(x) = σ + x·σ·(1 − σ)
-#[inline(always)]
-fn silu_slope<S: Simd>(s: S, x: S::F32, sigmoid: S::F32) -> S::F32 {
-    let rest = s.sub(s.splat(1.0), sigmoid);
-    s.mul_add(s.mul(x, sigmoid), rest, sigmoid)
 }

@@ -119,6 +119,13 @@ fn products_larger_than_any_block() {
     }
 }
 
+const CURVES: [Nonlinearity; 4] = [
+    Nonlinearity::Silu,
+    Nonlinearity::ReluSquared,
+    Nonlinearity::Gelu,
+    Nonlinearity::SoftCap { cap: 1.5 },
+];
+
 proptest! {
     #![proptest_config(crate::programs::deterministic(48))]
 
@@ -165,9 +172,9 @@ proptest! {
     /// A product followed by its nonlinearity, forward and backward, which engines fuse.
     #[test]
     fn products_and_nonlinearities(
-        m in 1usize..50, k in 1usize..50, n in 1usize..50, silu: bool, keep: bool, seed: u64,
+        m in 1usize..50, k in 1usize..50, n in 1usize..50, curve in 0usize..4, keep: bool, seed: u64,
     ) {
-        let f = if silu { Nonlinearity::Silu } else { Nonlinearity::ReluSquared };
+        let f = CURVES[curve];
         let mut draws = Draws::new(seed);
         let mut b = Builder::new();
         let mut given = BTreeMap::new();
@@ -214,9 +221,9 @@ proptest! {
         let first = b.linear(x, if gate_last { ups } else { gates }).unwrap();
         let last = b.linear(x, if gate_last { gates } else { ups }).unwrap();
         let (gate, up) = if gate_last { (last, first) } else { (first, last) };
-        let hidden = b.swiglu(gate, up).unwrap();
+        let hidden = b.gated(gate, up, Nonlinearity::Silu).unwrap();
         let dh = b.matmul(dy, down, false, false).unwrap();
-        let through = b.add_node(Op::SwigluBackward, &[gate, up, dh]).unwrap();
+        let through = b.add_node(Op::GatedBackward(Nonlinearity::Silu), &[gate, up, dh]).unwrap();
         b.returns("hidden", hidden).unwrap();
         b.returns("dgate", through[0]).unwrap();
         b.returns("dup", through[1]).unwrap();

@@ -44,7 +44,7 @@ fn pointwise_ops() {
         for op in [
             Op::Scale { by: 0.0 },
             Op::Scale { by: -2.0 },
-            Op::SoftCap { cap: 3.0 },
+            Op::Activation(Nonlinearity::SoftCap { cap: 3.0 }),
             Op::Activation(Nonlinearity::ReluSquared),
             Op::Activation(Nonlinearity::Silu),
             Op::Cast { dtype: DType::BF16 },
@@ -55,14 +55,14 @@ fn pointwise_ops() {
         for op in [
             Op::Add,
             Op::Mul,
-            Op::SoftCapBackward { cap: 3.0 },
+            Op::ActivationBackward(Nonlinearity::SoftCap { cap: 3.0 }),
             Op::ActivationBackward(Nonlinearity::ReluSquared),
             Op::ActivationBackward(Nonlinearity::Silu),
-            Op::Swiglu,
+            Op::Gated(Nonlinearity::Silu),
         ] {
             check(&op, &tensors(&[&[n], &[n]]), 16.0 * ULP);
         }
-        check(&Op::SwigluBackward, &tensors(&[&[n], &[n], &[n]]), 16.0 * ULP);
+        check(&Op::GatedBackward(Nonlinearity::Silu), &tensors(&[&[n], &[n], &[n]]), 16.0 * ULP);
     }
 }
 

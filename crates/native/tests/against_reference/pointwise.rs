@@ -51,14 +51,21 @@ fn ops() -> Vec<(Op, usize, f64)> {
         (Op::Add, 2, 1.0),
         (Op::Mul, 2, 1.0),
         (Op::Scale { by: -1.7 }, 1, 1.0),
-        (Op::SoftCap { cap: 1.3 }, 1, 8.0),
-        (Op::SoftCapBackward { cap: 1.3 }, 2, 16.0),
+        (Op::Activation(Nonlinearity::SoftCap { cap: 1.3 }), 1, 8.0),
+        (Op::ActivationBackward(Nonlinearity::SoftCap { cap: 1.3 }), 2, 16.0),
         (Op::Activation(Nonlinearity::ReluSquared), 1, 1.0),
         (Op::Activation(Nonlinearity::Silu), 1, 8.0),
         (Op::ActivationBackward(Nonlinearity::ReluSquared), 2, 2.0),
         (Op::ActivationBackward(Nonlinearity::Silu), 2, 16.0),
-        (Op::Swiglu, 2, 8.0),
-        (Op::SwigluBackward, 3, 16.0),
+        (Op::Activation(Nonlinearity::Gelu), 1, 8.0),
+        // The slope grows with x² before it falls: its factors are near 5.
+        (Op::ActivationBackward(Nonlinearity::Gelu), 2, 32.0),
+        (Op::Gated(Nonlinearity::Silu), 2, 8.0),
+        (Op::GatedBackward(Nonlinearity::Silu), 3, 16.0),
+        (Op::Gated(Nonlinearity::ReluSquared), 2, 2.0),
+        (Op::GatedBackward(Nonlinearity::ReluSquared), 3, 4.0),
+        (Op::Gated(Nonlinearity::Gelu), 2, 8.0),
+        (Op::GatedBackward(Nonlinearity::Gelu), 3, 32.0),
     ]
 }
 

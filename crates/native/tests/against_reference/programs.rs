@@ -111,7 +111,7 @@ impl Transformer {
                 let gate = weight(b, "gate", &[29, WIDTH]);
                 let gate = self.operand(b, gate);
                 let g = b.linear_in(x, gate, DType::F32).unwrap();
-                b.swiglu(g, u).unwrap()
+                b.gated(g, u, Nonlinearity::Silu).unwrap()
             };
             let s = self.operand(b, s);
             h = b.linear_residual(s, down, h).unwrap();
@@ -364,14 +364,14 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
             0 => b.add(u, v).unwrap(),
             1 => {
                 let y = b.mul(u, v).unwrap();
-                b.soft_cap(y, 2.0).unwrap()
+                b.activation(y, Nonlinearity::SoftCap { cap: 2.0 }).unwrap()
             }
             2 => b.scale(u, -0.75).unwrap(),
-            3 => b.soft_cap(u, 1.5).unwrap(),
+            3 => b.activation(u, Nonlinearity::SoftCap { cap: 1.5 }).unwrap(),
             4 => b.activation(u, Nonlinearity::Silu).unwrap(),
             5 => {
                 let y = b.activation(u, Nonlinearity::ReluSquared).unwrap();
-                b.soft_cap(y, 3.0).unwrap()
+                b.activation(y, Nonlinearity::SoftCap { cap: 3.0 }).unwrap()
             }
             6 => {
                 let y = b.linear(u, square).unwrap();
@@ -384,8 +384,8 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
             9 => b.rms_norm_grouped(u, None, head_dim, 0.1).unwrap(),
             10 => b.rms_norm(u, Some(row), 0.1).unwrap(),
             11 => {
-                let y = b.swiglu(u, v).unwrap();
-                b.soft_cap(y, 3.0).unwrap()
+                let y = b.gated(u, v, Nonlinearity::Silu).unwrap();
+                b.activation(y, Nonlinearity::SoftCap { cap: 3.0 }).unwrap()
             }
             12 => {
                 let rope = RopeSpec {

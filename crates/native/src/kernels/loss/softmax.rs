@@ -1,7 +1,7 @@
 //! One row of logits: its negative log-likelihood, and in its place its gradient.
 
 use crate::isa::{Kernel, Simd};
-use crate::kernels::pointwise::soft_capped;
+use crate::kernels::curves::{Curve, SoftCap};
 
 /// What becomes of a row.
 pub(super) struct Row<'a> {
@@ -39,7 +39,7 @@ fn largest<S: Simd>(s: S, logits: &mut [f32], softcap: Option<f32>) -> f32 {
     for (i, x) in vectors.chunks_exact_mut(S::LANES).enumerate() {
         let mut v = s.load(x);
         if let Some(cap) = softcap {
-            v = soft_capped(s, cap, v);
+            v = SoftCap { cap }.value_and_slope(s, v).0;
             s.store(v, x);
         }
         max[i % 2] = s.max(v, max[i % 2]);
@@ -47,7 +47,7 @@ fn largest<S: Simd>(s: S, logits: &mut [f32], softcap: Option<f32>) -> f32 {
     if let Some(cap) = softcap
         && !rest.is_empty()
     {
-        let v = soft_capped(s, cap, s.load_partial(rest));
+        let v = SoftCap { cap }.value_and_slope(s, s.load_partial(rest)).0;
         s.store_partial(v, rest);
     }
     let start = s.reduce_max(s.max(max[0], max[1]));
