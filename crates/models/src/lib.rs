@@ -24,7 +24,7 @@ pub use initialization::initialize;
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
 pub use parameters::{Parameter, ParameterGroup, parameter_count, parameters};
 pub use programs::{
-    Compute, Precision, TrainingShape, accumulation_program, evaluation_program, gradient_name,
+    Compute, Forward, Precision, TrainingShape, evaluation_program, gradient_name,
     training_program, update_program,
 };
 pub use rope::RopeScaling;

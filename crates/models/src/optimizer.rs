@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use stoa_graph::{AdamWSpec, Builder, GraphError, MuonSpec, Orthogonalizer, TensorType, ValueId};
 
-use crate::{LanguageConfig, Parameter, ParameterGroup, parameters};
+use crate::{LanguageConfig, Parameter, ParameterGroup};
 
 /// AdamW for one group (arXiv 1711.05101).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,16 +174,17 @@ impl Rule {
     }
 }
 
-/// Names and types of the optimizer's state; all of it starts at zero.
+/// Names and types of the optimizer's state for these parameters; all of it starts at zero.
 pub fn optimizer_state(
-    config: &LanguageConfig,
+    parameters: &[Parameter],
     optimizer: &OptimizerConfig,
 ) -> BTreeMap<String, TensorType> {
-    let of = |p: Parameter| {
+    let of = |p: &Parameter| {
+        let p = p.clone();
         let suffixes = optimizer.rule(p.group).suffixes();
         suffixes.iter().map(move |s| (format!("{}.{s}", p.name), TensorType::f32(p.shape.clone())))
     };
-    parameters(config).into_iter().flat_map(of).collect()
+    parameters.iter().flat_map(of).collect()
 }
 
 /// Adds the update of every parameter to a program: declares moments and the data `lr`, `step`,

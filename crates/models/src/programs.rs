@@ -71,9 +71,7 @@ impl From<Recompute> for Compute {
     }
 }
 
-/// One optimizer step: forward, backward, update. Data beside the batch: scalars `lr` (factor on
-/// every group's rate), `step` (from 1), `momentum` (with Muon), `limit` (with clipping: a step of
-/// larger gradient norm changes nothing). Returns `loss`, and `grad_norm` when clipping.
+/// One optimizer step of the language transformer: [`Forward::training_program`].
 ///
 /// # Errors
 /// [`ModelError::Config`], or a shape that does not fit.
@@ -84,48 +82,19 @@ pub fn training_program(
     compute: impl Into<Compute>,
 ) -> Result<Program> {
     let Compute { recompute, precision } = compute.into();
-    let mut forward = Forward::new(config, shape, precision)?;
-    let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
-    let loss = forward.loss;
-    let grads = gradients(&mut forward.builder, loss, &wrt, &[], recompute)?;
-    forward.builder.returns("loss", grads.current(loss))?;
-    add_updates(&mut forward.builder, optimizer, &forward.trained, &grads.values)?;
-    let program = forward.builder.finish();
-    Ok(if optimizer.clipping.is_some() { program } else { program.with_early_updates() })
+    Forward::language(config, shape, precision)?.training_program(optimizer, recompute)
 }
 
-/// Forward and backward of a part of a step's batch: adds its gradients to the states
-/// [`gradient_name`]. Returns `loss`.
+/// Applies accumulated gradients of these parameters and sets them back to zero. Data: the scalars
+/// of [`Forward::training_program`]. Returns `grad_norm` when clipping.
 ///
 /// # Errors
-/// As [`training_program`].
-pub fn accumulation_program(
-    config: &LanguageConfig,
-    shape: TrainingShape,
-    compute: impl Into<Compute>,
-) -> Result<Program> {
-    let Compute { recompute, precision } = compute.into();
-    let mut forward = Forward::new(config, shape, precision)?;
-    let wrt: Vec<ValueId> = forward.trained.iter().map(|(_, v)| *v).collect();
-    let sums = declare_gradients(&mut forward.builder, &forward.trained)?;
-    let loss = forward.loss;
-    let grads = gradients(&mut forward.builder, loss, &wrt, &sums, recompute)?;
-    forward.builder.returns("loss", grads.current(loss))?;
-    for ((parameter, _), &sum) in forward.trained.iter().zip(&grads.values) {
-        forward.builder.updates(&gradient_name(&parameter.name), sum)?;
-    }
-    Ok(forward.builder.finish())
-}
-
-/// Applies accumulated gradients and sets them back to zero. Data: the scalars of
-/// [`training_program`]. Returns `grad_norm` when clipping.
-///
-/// # Errors
-/// As [`training_program`].
-pub fn update_program(config: &LanguageConfig, optimizer: &OptimizerConfig) -> Result<Program> {
-    config.validate()?;
+/// A shape that does not fit.
+pub fn update_program(parameters: &[Parameter], optimizer: &OptimizerConfig) -> Result<Program> {
     let mut builder = Builder::new();
-    let trained = Transformer::declare(&mut builder, config, DType::F32)?.parameters();
+    let declare = |p: &Parameter| Ok((p.clone(), builder.state(&p.name, p.ty(DType::F32))?));
+    let trained: Vec<(Parameter, ValueId)> =
+        parameters.iter().map(declare).collect::<Result<_>>()?;
     let sums = declare_gradients(&mut builder, &trained)?;
     add_updates(&mut builder, optimizer, &trained, &sums)?;
     for (parameter, value) in &trained {
@@ -165,20 +134,66 @@ fn declare_gradients(
     trained.iter().map(declare).collect()
 }
 
-/// A program that has got as far as its loss.
-struct Forward {
-    builder: Builder,
-    trained: Vec<(Parameter, ValueId)>,
-    loss: ValueId,
+/// A program that has got as far as its loss: what a trainer makes steps of, whatever the model.
+pub struct Forward {
+    /// The program so far.
+    pub builder: Builder,
+    /// What is trained, declared as state; other states are only read.
+    pub trained: Vec<(Parameter, ValueId)>,
+    /// The scalar to be made small.
+    pub loss: ValueId,
 }
 
 impl Forward {
-    fn new(config: &LanguageConfig, shape: TrainingShape, precision: Precision) -> Result<Self> {
+    /// The language transformer on a batch, all of its parameters trained.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`], or a shape that does not fit.
+    pub fn language(
+        config: &LanguageConfig,
+        shape: TrainingShape,
+        precision: Precision,
+    ) -> Result<Self> {
         config.validate()?;
         let mut builder = Builder::new();
         let weights = builder.data("weights", TensorType::f32([shape.tokens()]))?;
         let (trained, (loss, _)) = head_loss(&mut builder, config, shape, precision, weights)?;
         Ok(Forward { builder, trained, loss })
+    }
+
+    /// One optimizer step: forward, backward, update. Data beside the batch: scalars `lr` (factor on
+    /// every group's rate), `step` (from 1), `momentum` (with Muon), `limit` (with clipping: a step of
+    /// larger gradient norm changes nothing). Returns `loss`, and `grad_norm` when clipping.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    pub fn training_program(
+        mut self,
+        optimizer: &OptimizerConfig,
+        recompute: Recompute,
+    ) -> Result<Program> {
+        let wrt: Vec<ValueId> = self.trained.iter().map(|(_, v)| *v).collect();
+        let grads = gradients(&mut self.builder, self.loss, &wrt, &[], recompute)?;
+        self.builder.returns("loss", grads.current(self.loss))?;
+        add_updates(&mut self.builder, optimizer, &self.trained, &grads.values)?;
+        let program = self.builder.finish();
+        Ok(if optimizer.clipping.is_some() { program } else { program.with_early_updates() })
+    }
+
+    /// Forward and backward of a part of a step's batch: adds its gradients to the states
+    /// [`gradient_name`]. Returns `loss`.
+    ///
+    /// # Errors
+    /// As [`Forward::training_program`].
+    pub fn accumulation_program(mut self, recompute: Recompute) -> Result<Program> {
+        let wrt: Vec<ValueId> = self.trained.iter().map(|(_, v)| *v).collect();
+        let sums = declare_gradients(&mut self.builder, &self.trained)?;
+        let grads = gradients(&mut self.builder, self.loss, &wrt, &sums, recompute)?;
+        self.builder.returns("loss", grads.current(self.loss))?;
+        for ((parameter, _), &sum) in self.trained.iter().zip(&grads.values) {
+            self.builder.updates(&gradient_name(&parameter.name), sum)?;
+        }
+        Ok(self.builder.finish())
     }
 }
 

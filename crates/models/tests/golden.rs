@@ -117,7 +117,10 @@ fn loss_and_gradients_are_those_of_transformers() {
         let positions = ints((0..n).map(|i| (i % time) as i32).collect());
         let weight = 1.0 / (batch * (time - 1)) as f32;
         let mean = Tensor::f32([n], vec![weight; n]).unwrap();
-        let program = accumulation_program(&config, shape, Recompute::Cheap).unwrap();
+        let program = Forward::language(&config, shape, Precision::F32)
+            .unwrap()
+            .accumulation_program(Recompute::Cheap)
+            .unwrap();
         let data = [
             ("tokens", &tokens),
             ("targets", &targets),

@@ -107,7 +107,7 @@ fn scalar(outputs: &Outputs, name: &str) -> f32 {
 fn fresh_state(config: &LanguageConfig, optimizer: &OptimizerConfig) -> Buffers {
     let mut state = Buffers::new();
     upload(&ENGINE, &alive(config, 5), &mut state).unwrap();
-    for (name, ty) in optimizer_state(config, optimizer) {
+    for (name, ty) in optimizer_state(&parameters(config), optimizer) {
         state.insert(name, ENGINE.upload(&Tensor::zeros(&ty)).unwrap());
     }
     for parameter in parameters(config) {
@@ -182,9 +182,10 @@ fn parts_add_up_to_the_whole_batch() {
         &batch.with(&STEP),
     );
 
-    let program = accumulation_program(&config, part, Recompute::Cheap).unwrap();
+    let program =
+        Forward::language(&config, part, Precision::F32).unwrap().accumulation_program(Recompute::Cheap).unwrap();
     let mut accumulate = ENGINE.compile(&program, &Default::default()).unwrap();
-    let program = update_program(&config, &optimizer).unwrap();
+    let program = update_program(&parameters(&config), &optimizer).unwrap();
     let mut update = ENGINE.compile(&program, &Default::default()).unwrap();
     let mut in_parts = fresh_state(&config, &optimizer);
     let mut loss = 0.0;

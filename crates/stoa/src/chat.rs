@@ -13,7 +13,7 @@ use stoa_dialogue::{Conversation, Message};
 use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
 use crate::interrupt::Interrupt;
 use crate::terminal::{Terminal, stdout};
-use crate::{engine, model};
+use crate::{clock, engine, model};
 
 /// Runs the command.
 ///
@@ -59,7 +59,7 @@ fn answer_once(
 ) -> anyhow::Result<()> {
     let mut messages: Vec<Message> = args.system.iter().map(Message::system).collect();
     messages.push(Message::user(prompt));
-    let conversation = Conversation::new(&messages, model::now());
+    let conversation = Conversation::new(&messages, clock::now());
     let mut out = stdout();
     let mut failed = None;
     let completion = assistant.chat(&conversation, settings, &mut |event| {
@@ -144,7 +144,7 @@ pub fn converse(
         // Another question, another draw; the whole conversation repeats with the seed.
         settings.sampling.seed = settings.sampling.seed.wrapping_add(turn);
         turn += 1;
-        let conversation = Conversation::new(&messages, model::now());
+        let conversation = Conversation::new(&messages, clock::now());
         let mut said = Ok(());
         interrupt.begin_answer();
         let answer = assistant.chat(&conversation, &settings, &mut |event| {

@@ -39,7 +39,7 @@ pub fn check_state(
     optimizer: &OptimizerConfig,
 ) -> anyhow::Result<()> {
     let weights = parameters(model).into_iter().map(|p| p.ty(DType::F32));
-    let types = weights.chain(optimizer_state(model, optimizer).into_values());
+    let types = weights.chain(optimizer_state(&parameters(model), optimizer).into_values());
     // In f64: absurd sizes overflow integers.
     let bytes = |ty: stoa_graph::TensorType| {
         ty.shape.iter().map(|&n| n as f64).product::<f64>() * size_of::<f32>() as f64

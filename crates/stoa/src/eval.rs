@@ -6,7 +6,7 @@ use serde_json::json;
 use stoa_graph::{Buffers, DType, Placement};
 use stoa_models::{upload, with_matrix_dtype};
 use stoa_tokens::{TokenShard, Tokenizer};
-use stoa_training::{Documents, Evaluator, token_bytes};
+use stoa_training::{Documents, Evaluator, Measure, token_bytes};
 
 use crate::cli::{EvalCommand, MachineArgs};
 use crate::files::RunFiles;
@@ -65,7 +65,7 @@ fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyh
     terminal.result(&summary, || {
         format!(
             "{:.4} bits per byte on {} bytes of held-out text ({})",
-            evaluation.bits_per_byte(),
+            evaluation.score(),
             evaluation.bytes,
             directory.display()
         )

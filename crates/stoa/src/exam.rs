@@ -14,7 +14,7 @@ use stoa_square::{Question, Square, SquareConfig, exam, majority_baseline, mark}
 use crate::cli::MachineArgs;
 use crate::files::{self, RunFiles};
 use crate::terminal::Terminal;
-use crate::{engine, model};
+use crate::{clock, engine, model};
 
 /// Where a run's text came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ pub fn ask(
     let mut requests = Vec::with_capacity(questions.len());
     for question in questions {
         let messages = [Message::user(&question.text)];
-        let conversation = Conversation::new(&messages, model::now());
+        let conversation = Conversation::new(&messages, clock::now());
         let (prompt, _) = assistant.prompt(&conversation, LONGEST_ANSWER)?;
         requests.push(Request { prompt, settings: settings.clone() });
     }

@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod cli;
+mod clock;
 mod engine;
 mod eval;
 mod exam;

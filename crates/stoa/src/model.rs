@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use stoa_assistant::{
     Assistant, AssistantOptions, AssistantParts, Clock, Overflow, PAGE_TOKENS, SchedulerOptions,
     default_end_tokens,
 };
-use stoa_dialogue::{ChatTemplate, LocalTime};
+use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, upload};
 use stoa_tokens::Tokenizer;
@@ -99,10 +99,4 @@ pub fn examinee(
 fn clock() -> Clock {
     let start = Instant::now();
     Box::new(move || start.elapsed())
-}
-
-/// The time for templates that ask for it, in UTC.
-pub fn now() -> LocalTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    LocalTime::from_unix(since, 0)
 }

@@ -8,13 +8,13 @@ use stoa_assistant::{Settings, ignore_events};
 use stoa_dialogue::{Conversation, Message};
 use stoa_graph::Engine;
 use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
-use stoa_training::{Checkpoints, Metric, StageKind, read_metrics, report};
+use stoa_training::{CHAT, Checkpoints, Contents, Metric, read_metrics, report};
 
 use crate::exam::Exam;
 use crate::files::{self, RunFiles};
-use crate::model;
-use crate::stages::Prepared;
+use crate::stages::RunInputs;
 use crate::up::Trained;
+use crate::{clock, model};
 
 /// Longest sample answer, in tokens.
 const SAMPLE_TOKENS: usize = 60;
@@ -24,14 +24,14 @@ const SAMPLE_TOKENS: usize = 60;
 /// # Errors
 /// What the assistant says.
 pub fn samples(
-    prepared: &Prepared,
+    prepared: &RunInputs,
     prompts: &[String],
     engine: &Arc<dyn Engine>,
 ) -> anyhow::Result<Vec<(String, String)>> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
-    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(StageKind::Chat)?;
+    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(CHAT, Contents::Weights)?;
     let tokenizer = prepared.tokenizer()?;
     let config = &prepared.run.model;
     let (engine, template) = (Arc::clone(engine), prepared.template().clone());
@@ -40,7 +40,7 @@ pub fn samples(
     let mut answered = Vec::with_capacity(prompts.len());
     for prompt in prompts {
         let messages = [Message::user(prompt)];
-        let conversation = Conversation::new(&messages, model::now());
+        let conversation = Conversation::new(&messages, clock::now());
         // A post longer than the context makes no sample.
         if let Ok(completion) = assistant.chat(&conversation, &settings, &mut ignore_events) {
             answered.push((prompt.clone(), completion.text));
@@ -56,7 +56,7 @@ pub fn samples(
 pub fn first_bits_per_byte(directory: &Path) -> anyhow::Result<Option<f64>> {
     let metrics = read_metrics(directory)?;
     Ok(metrics.iter().find_map(|metric| match metric {
-        Metric::Evaluation(evaluation) => Some(evaluation.bits_per_byte),
+        Metric::Evaluation(evaluation) => evaluation.bits_per_byte,
         Metric::Step(_) => None,
     }))
 }
@@ -67,7 +67,7 @@ pub fn first_bits_per_byte(directory: &Path) -> anyhow::Result<Option<f64>> {
 /// When it or the metrics cannot be read or written.
 pub fn write(
     files: &RunFiles,
-    prepared: &Prepared,
+    prepared: &RunInputs,
     exam: Option<&Exam>,
     samples: &[(String, String)],
     trained: &Trained,

@@ -8,14 +8,16 @@ use anyhow::Context as _;
 use serde::Serialize;
 use stoa_dialogue::{ChatTemplate, ChatTokens, read_dialogues};
 use stoa_graph::{Engine, Placement};
-use stoa_models::{Weights, initialize};
+use stoa_models::initialize;
 use stoa_tokens::{IM_END, TokenShard, Tokenizer};
 use stoa_training::{
-    Checkpoints, DialogueExamples, Documents, EvaluationMetrics, Examples, Outcome, Progress, Run,
-    RunFile, Setup, StageKind, StepMetrics, SystemClock, Trainer, token_bytes,
+    CHAT, Checkpoints, Contents, DialogueExamples, Documents, EvaluationMetrics, Examples,
+    LanguageObjective, Outcome, PRETRAIN, Progress, Run, RunFile, Setup, Start, StepMetrics,
+    Trainer, TrainingError, token_bytes,
 };
 
 use crate::cli::{MachineArgs, TrainArgs, TrainCommand};
+use crate::clock::SystemClock;
 use crate::files::RunFiles;
 use crate::interrupt::Interrupt;
 use crate::terminal::{Bar, Terminal};
@@ -30,25 +32,25 @@ pub fn run(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let (args, kind) = match command {
-        TrainCommand::Pretrain(args) => (args, StageKind::Pretrain),
-        TrainCommand::Chat(args) => (args, StageKind::Chat),
+    let (args, name) = match command {
+        TrainCommand::Pretrain(args) => (args, PRETRAIN),
+        TrainCommand::Chat(args) => (args, CHAT),
         TrainCommand::Example => return example(terminal),
     };
     let engine = engine::open(machine)?;
-    let prepared = Prepared::read(args)?;
+    let prepared = RunInputs::read(args)?;
     let interrupt = Interrupt::listen()?;
     let resume = match (args.resume, args.changed_settings) {
         (false, _) => Resume::Never,
         (true, false) => Resume::SameSettings,
         (true, true) => Resume::ChangedSettings,
     };
-    let outcome = prepared.train(&*engine, kind, resume, terminal, interrupt.flag())?;
+    let outcome = prepared.train(&*engine, name, resume, terminal, interrupt.flag())?;
     let summary = Summary::of(&outcome);
     terminal.result(&summary, || {
         let state =
             if outcome.finished { "done" } else { "stopped and saved; continue with --resume" };
-        format!("{}: step {}, {state}", kind.name(), outcome.step)
+        format!("{name}: step {}, {state}", outcome.step)
     })
 }
 
@@ -102,7 +104,7 @@ fn example(terminal: &Terminal) -> anyhow::Result<()> {
 }
 
 /// A run with its data read.
-pub struct Prepared {
+pub struct RunInputs {
     /// Everything decided.
     pub run: Run,
     tokenizer: Tokenizer,
@@ -114,7 +116,7 @@ pub struct Prepared {
     config: Option<PathBuf>,
 }
 
-impl Prepared {
+impl RunInputs {
     fn read(args: &TrainArgs) -> anyhow::Result<Self> {
         let mut prepared = Self::open(RunFile::read(&args.config)?)?;
         prepared.config = Some(args.config.clone());
@@ -151,7 +153,7 @@ impl Prepared {
                 dialogues.push(template.encode_for_training(&tokenizer, &conversation)?);
             }
         }
-        Ok(Prepared { run, train, held_out, dialogues, tokenizer, template, config: None })
+        Ok(RunInputs { run, train, held_out, dialogues, tokenizer, template, config: None })
     }
 
     /// Whether there is anything to learn to answer from.
@@ -185,36 +187,38 @@ impl Prepared {
     pub fn train(
         &self,
         engine: &dyn Engine,
-        kind: StageKind,
+        name: &str,
         resume: Resume,
         terminal: &Terminal,
         stop: &AtomicBool,
     ) -> anyhow::Result<Outcome> {
         let directory = self.directory();
-        let stage = self.run.stage(kind);
+        let stage = self.run.stage(name);
+        let stage = stage.with_context(|| format!("the run has no stage {name}"))?;
         engine::check_state(engine, &self.run.model, &stage.groups)?;
         files::create_directory(directory)?;
         let as_text = DialogueExamples::as_text(self.dialogues.clone());
         let answers = DialogueExamples::answers_only(self.dialogues.clone());
-        let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) = match kind {
-            StageKind::Pretrain => (&self.train, Some(&as_text)),
-            StageKind::Chat => (&answers, None),
+        let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) =
+            if name == CHAT { (&answers, None) } else { (&self.train, Some(&as_text)) };
+        let objective = LanguageObjective {
+            name,
+            stage,
+            seed: self.run.seed,
+            model: &self.run.model,
+            examples,
+            mixed,
+            held_out: self.held_out.as_ref().map(|d| d as &dyn Examples),
+            token_bytes: &token_bytes(&self.tokenizer),
+            attachments: &self.attachments()?,
+            start: &|| self.start(name),
         };
-        let attachments = self.attachments()?;
-        let token_bytes = token_bytes(&self.tokenizer);
         let setup = Setup {
             engine,
             placement: &Placement::default(),
             directory,
-            seed: self.run.seed,
-            model: &self.run.model,
-            kind,
+            objective: &objective,
             stage,
-            examples,
-            mixed,
-            held_out: self.held_out.as_ref().map(|d| d as &dyn Examples),
-            token_bytes: &token_bytes,
-            attachments: &attachments,
             changed_settings: resume == Resume::ChangedSettings,
         };
         let mut progress = StageProgress {
@@ -224,12 +228,10 @@ impl Prepared {
             done: 0,
             seen: Seen::default(),
         };
-        let initial = || Ok((self.initial(kind)?, self.first_step(kind)?));
-        let mut trainer = if resume != Resume::Never {
-            Trainer::resume_or_start(setup, &mut progress, initial)?
+        let mut trainer = if resume == Resume::Never {
+            Trainer::start(setup)?
         } else {
-            let (weights, first_step) = initial()?;
-            Trainer::start(setup, weights, first_step)?
+            Trainer::resume_or_start(setup, &mut progress)?
         };
         self.write_resolved()?;
         let outcome = trainer.run(stop, &SystemClock::new(), &mut progress)?;
@@ -272,24 +274,17 @@ impl Prepared {
         ])
     }
 
-    /// Weights a stage begins with.
-    fn initial(&self, kind: StageKind) -> Result<Weights, stoa_training::TrainingError> {
-        match kind {
-            StageKind::Pretrain => Ok(initialize(&self.run.model, self.run.seed)),
-            StageKind::Chat => Ok(self.pretrained()?.0),
+    /// Where a stage starts: chat where pretraining ended, other stages from drawn weights.
+    fn start(&self, name: &str) -> Result<Start, TrainingError> {
+        if name != CHAT {
+            return Ok(Start {
+                weights: initialize(&self.run.model, self.run.seed),
+                first_step: 0,
+            });
         }
-    }
-
-    fn first_step(&self, kind: StageKind) -> Result<u64, stoa_training::TrainingError> {
-        match kind {
-            StageKind::Pretrain => Ok(0),
-            StageKind::Chat => Ok(self.pretrained()?.1),
-        }
-    }
-
-    fn pretrained(&self) -> Result<(Weights, u64), stoa_training::TrainingError> {
-        let (found, _) = Checkpoints::of_run(self.directory()).newest(StageKind::Pretrain)?;
-        Ok((found.weights, found.state.step))
+        let checkpoints = Checkpoints::of_run(self.directory());
+        let (found, _) = checkpoints.newest(PRETRAIN, Contents::Weights)?;
+        Ok(Start { weights: found.weights, first_step: found.state.step })
     }
 }
 
@@ -325,10 +320,10 @@ impl StageProgress {
 }
 
 impl Progress for StageProgress {
-    fn begin(&mut self, stage: StageKind, done: u64, total: u64) {
+    fn begin(&mut self, stage: &str, done: u64, total: u64) {
         let name = match stage {
-            StageKind::Pretrain => "pretrain",
-            StageKind::Chat => "chat tuning",
+            CHAT => "chat tuning",
+            other => other,
         };
         self.bar = Some(self.terminal.bar(name, total, "steps"));
         (self.done, self.total) = (done, total);
@@ -356,7 +351,7 @@ impl Progress for StageProgress {
     }
 
     fn evaluation(&mut self, metrics: &EvaluationMetrics) {
-        self.seen.bits_per_byte = Some(metrics.bits_per_byte);
+        self.seen.bits_per_byte = metrics.bits_per_byte;
     }
 
     fn warning(&mut self, message: &str) {

@@ -14,13 +14,13 @@ use stoa_graph::Engine;
 use stoa_models::initialize;
 use stoa_square::{Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
-use stoa_training::{Checkpoints, Length, Outcome, RunFile, StageKind};
+use stoa_training::{CHAT, Checkpoints, Contents, Length, Outcome, PRETRAIN, RunFile};
 
 use crate::cli::{MachineArgs, SamplingArgs, UpArgs};
 use crate::exam::{Exam, TextSource};
 use crate::files::{self, RunFiles};
 use crate::interrupt::Interrupt;
-use crate::stages::{Prepared, Resume};
+use crate::stages::{Resume, RunInputs};
 use crate::terminal::Terminal;
 use crate::{chat, engine, exam, model, posts, report, tokens_command};
 
@@ -63,7 +63,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     files::create_directory(&args.dir.join("tokens"))?;
     let text = gather_text(args, machine, &files, terminal)?;
     let train_tokens = tokenize(&text, &files, terminal)?;
-    let prepared = Prepared::open(run_file(args, &text, train_tokens, &files))?;
+    let prepared = RunInputs::open(run_file(args, &text, train_tokens, &files))?;
     let Some(trained) = train(&prepared, &*engine, terminal, interrupt.flag())? else {
         terminal.note(format!("stopped; `stoa up --dir {}` goes on", args.dir.display()));
         return Ok(());
@@ -310,22 +310,15 @@ pub struct Trained {
 
 /// Both stages; `None` when stopped.
 fn train(
-    prepared: &Prepared,
+    prepared: &RunInputs,
     engine: &dyn Engine,
     terminal: &Terminal,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Trained>> {
-    let pretrained =
-        prepared.train(engine, StageKind::Pretrain, Resume::SameSettings, terminal, stop)?;
+    let pretrained = prepared.train(engine, PRETRAIN, Resume::SameSettings, terminal, stop)?;
     let mut outcomes: Vec<Outcome> = vec![pretrained];
     if pretrained.finished && prepared.has_dialogues() && !stop.load(Ordering::SeqCst) {
-        outcomes.push(prepared.train(
-            engine,
-            StageKind::Chat,
-            Resume::SameSettings,
-            terminal,
-            stop,
-        )?);
+        outcomes.push(prepared.train(engine, CHAT, Resume::SameSettings, terminal, stop)?);
     }
     if outcomes.iter().any(|o| !o.finished) || stop.load(Ordering::SeqCst) {
         return Ok(None);
@@ -343,7 +336,7 @@ fn train(
 
 /// Examines the trained and an untrained model; nothing to examine where no truth is known.
 fn examine(
-    prepared: &Prepared,
+    prepared: &RunInputs,
     text: &Text,
     args: &UpArgs,
     engine: &Arc<dyn Engine>,
@@ -361,7 +354,7 @@ fn examine(
     };
     let untrained = ask(&initialize(config, prepared.run.seed), "untrained")?;
     let untrained_right = untrained.iter().filter(|a| a.right).count();
-    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(StageKind::Chat)?;
+    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(CHAT, Contents::Weights)?;
     let answers = ask(&found.weights, "exam")?;
     let exam = Exam::new(&questions, answers, Some(untrained_right));
     let files = RunFiles::new(prepared.directory());
@@ -371,7 +364,7 @@ fn examine(
 
 fn summary(
     args: &UpArgs,
-    prepared: &Prepared,
+    prepared: &RunInputs,
     exam: Option<&Exam>,
     trained: &Trained,
     started: Instant,

@@ -16,6 +16,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use serde_json::json;
 use stoa_models::{AdamWConfig, Clipping, MatrixOptimizer, initialize, save_model};
@@ -77,26 +78,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(directory.join("run.json"), recipe(&run, steps).to_string())?;
 
         let mut losses = Losses::default();
-        let setup = Setup {
-            engine: &engine,
-            placement: &placement,
-            directory: &directory.join("run"),
+        let start = || Ok(Start { weights: weights.clone(), first_step: 0 });
+        let objective = LanguageObjective {
+            name: PRETRAIN,
+            stage: &run.pretrain,
             seed,
             model: &run.model,
-            kind: StageKind::Pretrain,
-            stage: &run.pretrain,
             examples: &documents,
             mixed: None,
             held_out: None,
             token_bytes: &[],
             attachments: &[],
+            start: &start,
+        };
+        let setup = Setup {
+            engine: &engine,
+            placement: &placement,
+            directory: &directory.join("run"),
+            objective: &objective,
+            stage: &run.pretrain,
             changed_settings: false,
         };
-        let outcome = Trainer::start(setup, weights, 0)?.run(
-            &AtomicBool::new(false),
-            &SystemClock::new(),
-            &mut losses,
-        )?;
+        let clock = SinceStart(Instant::now());
+        let outcome = Trainer::start(setup)?.run(&AtomicBool::new(false), &clock, &mut losses)?;
         fs::write(directory.join("losses.json"), json!({ "loss": losses.0 }).to_string())?;
         let last = &losses.0[losses.0.len().saturating_sub(100)..];
         println!(
@@ -108,6 +112,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// A clock that starts with the run; the date is not used.
+struct SinceStart(Instant);
+
+impl Clock for SinceStart {
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    fn unix_seconds(&self) -> f64 {
+        0.0
+    }
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use stoa_graph::{GraphError, Tensor};
 
 use crate::TrainingError;
 use crate::examples::{Examples, IGNORED};
+use crate::objective::Part;
 use crate::packing::{Packing, Piece};
 use crate::permutation::Permutation;
 
@@ -139,6 +140,19 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// What one run of the forward pass is given.
+    pub(crate) fn into_part(self) -> Part {
+        let Batch { tokens, targets, weights, positions, segments, pairs } = self;
+        let tensors = vec![
+            ("tokens", tokens),
+            ("targets", targets),
+            ("weights", weights),
+            ("positions", positions),
+            ("segments", segments),
+        ];
+        Part { tensors, tokens: pairs }
+    }
+
     /// By input name.
     pub fn bindings(&self) -> [(&'static str, &Tensor); 5] {
         [

@@ -1,5 +1,5 @@
-//! Checkpoints: `checkpoints/STEP/` with the model as `transformers` loads it, the optimizer's
-//! moments, the position in the run, and a manifest with the SHA-256 of each. A directory appears
+//! Checkpoints: `checkpoints/STEP/` with the weights and the files that make them a model, the
+//! optimizer's moments, the position in the run, and a manifest with the SHA-256 of each. A directory appears
 //! whole or not at all, and nothing in it is used before its checksum is right.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stoa_durable::{remove_directory, replace_directory, sync_parent, unfinished};
-use stoa_models::{LanguageConfig, Weights, from_safetensors, save, to_hugging_face};
+use stoa_models::{Weights, from_safetensors, save};
 
 use crate::TrainingError;
 use crate::error::io;
 use crate::examples::hex;
 use crate::guard::GuardMemory;
-use crate::run::StageKind;
 
 /// Where a run is, beside its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub struct TrainingState {
     /// Version of this layout.
     pub format: u32,
     /// The stage.
-    pub stage: StageKind,
+    pub stage: String,
     /// Steps done, over all stages.
     pub step: u64,
     /// Steps done before this stage.
@@ -40,9 +39,9 @@ pub struct TrainingState {
     pub identity: Identity,
     /// The loss-spike guard's memory.
     pub guard: GuardMemory,
-    /// Bits per byte of held-out text at this step, when it was evaluated.
+    /// Score on held-out data at this step, when it was evaluated: of text, bits per byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_bits_per_byte: Option<f64>,
+    pub held_out_score: Option<f64>,
 }
 
 /// What decides a stage's result.
@@ -63,7 +62,6 @@ pub(crate) const FORMAT: u32 = 1;
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
 
 /// A checkpoint read back.
@@ -72,10 +70,19 @@ pub struct Checkpoint {
     pub path: PathBuf,
     /// Position.
     pub state: TrainingState,
-    /// Parameters.
+    /// What is trained.
     pub weights: Weights,
-    /// Moments.
+    /// Moments; none when they were not asked for.
     pub optimizer: Weights,
+}
+
+/// What of a checkpoint is read. What is not read is not verified either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// The weights: to use the model, or to start another stage from it.
+    Weights,
+    /// Weights and moments: to resume.
+    Everything,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +94,18 @@ struct Manifest {
 struct Entry {
     sha256: String,
     bytes: u64,
+}
+
+impl Manifest {
+    /// The manifest of a checkpoint's directory, which lists what every checkpoint has.
+    fn read(directory: &Path) -> Result<Self, TrainingError> {
+        let path = directory.join(MANIFEST);
+        let manifest: Manifest = read_json(&path)?;
+        match [MODEL, OPTIMIZER, STATE].iter().find(|name| !manifest.files.contains_key(**name)) {
+            Some(missing) => Err(corrupt(&path, format!("does not list {missing}"))),
+            None => Ok(manifest),
+        }
+    }
 }
 
 /// The checkpoints of a run.
@@ -125,24 +144,23 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// Writes a checkpoint; `attachments` are further files, by name. An older one of the same
+    /// Writes a checkpoint; `files` stand beside the tensors, by name. An older one of the same
     /// step is replaced.
     ///
     /// # Errors
     /// [`TrainingError::File`], [`TrainingError::Model`]. What was there before is then still there.
     pub fn save(
         &self,
-        config: &LanguageConfig,
         state: &TrainingState,
         weights: &Weights,
         optimizer: &Weights,
-        attachments: &[(String, Vec<u8>)],
+        files: &[(String, Vec<u8>)],
     ) -> Result<PathBuf, TrainingError> {
         let path = self.path(state.step);
         let waiting = unfinished(&path);
         fs::create_dir_all(&self.directory).map_err(io("creating", &self.directory))?;
         remove_directory(&waiting)?;
-        let written = write_files(&waiting, config, state, weights, optimizer, attachments)
+        let written = write_files(&waiting, state, weights, optimizer, files)
             .and_then(|()| Ok(replace_directory(&path)?));
         if let Err(error) = written {
             // The error tells what is wrong; what cannot be removed now is removed at the next start.
@@ -152,72 +170,76 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Reads a checkpoint after comparing every file with the manifest.
+    /// Reads a checkpoint. Each file that is used is read once and compared with the manifest.
     ///
     /// # Errors
     /// [`TrainingError::CorruptCheckpoint`] names the file.
-    pub fn load(&self, step: u64) -> Result<Checkpoint, TrainingError> {
+    pub fn load(&self, step: u64, contents: Contents) -> Result<Checkpoint, TrainingError> {
         let path = self.path(step);
-        let state = self.verified_state(step)?;
-        Ok(Checkpoint {
-            state,
-            weights: read_tensors(&path.join(MODEL))?,
-            optimizer: read_tensors(&path.join(OPTIMIZER))?,
-            path,
-        })
-    }
-
-    /// The position of a checkpoint, all files of which are as the manifest says.
-    fn verified_state(&self, step: u64) -> Result<TrainingState, TrainingError> {
-        let path = self.path(step);
-        verify_checkpoint(&path)?;
-        let state: TrainingState = read_json(&path.join(STATE))?;
+        let manifest = Manifest::read(&path)?;
+        let (mut weights, mut optimizer, mut state) = (Weights::new(), Weights::new(), None);
+        for (name, entry) in &manifest.files {
+            let file = path.join(name);
+            match name.as_str() {
+                MODEL => weights = tensors(&file, &verified_bytes(&path, name, entry)?)?,
+                OPTIMIZER if contents == Contents::Weights => {}
+                OPTIMIZER => optimizer = tensors(&file, &verified_bytes(&path, name, entry)?)?,
+                STATE => {
+                    let bytes = verified_bytes(&path, name, entry)?;
+                    let found: TrainingState = serde_json::from_slice(&bytes)
+                        .map_err(|error| corrupt(&file, error.to_string()))?;
+                    state = Some(found);
+                }
+                _ => verify(&path, name, entry)?,
+            }
+        }
+        let state =
+            state.ok_or_else(|| corrupt(&path.join(MANIFEST), "does not list state".into()))?;
         if state.format != FORMAT || state.step != step {
             let (format, found) = (state.format, state.step);
             let problem =
                 format!("has format {format} and step {found}, expected {FORMAT} and {step}");
             return Err(corrupt(&path.join(STATE), problem));
         }
-        Ok(state)
+        Ok(Checkpoint { path, state, weights, optimizer })
     }
 
     /// The newest whole checkpoint of a stage, and what is wrong with newer ones. Checkpoints of
-    /// other stages are passed over.
+    /// other stages are skipped, unread.
     ///
     /// # Errors
     /// [`TrainingError::NoCheckpoint`].
     pub fn newest(
         &self,
-        stage: StageKind,
+        stage: &str,
+        contents: Contents,
     ) -> Result<(Checkpoint, Vec<TrainingError>), TrainingError> {
         let mut rejected = Vec::new();
         for step in self.steps()?.into_iter().rev() {
-            let checkpoint = self.verified_state(step).and_then(|state| {
-                if state.stage == stage { self.load(step).map(Some) } else { Ok(None) }
-            });
-            match checkpoint {
-                Ok(Some(checkpoint)) => return Ok((checkpoint, rejected)),
-                Ok(None) => {}
+            if self.unverified_state(step).is_some_and(|state| state.stage != stage) {
+                continue;
+            }
+            match self.load(step, contents) {
+                Ok(checkpoint) => return Ok((checkpoint, rejected)),
                 Err(error) => rejected.push(error),
             }
         }
         Err(TrainingError::NoCheckpoint {
             directory: self.directory.clone(),
-            stage: stage.name(),
+            stage: stage.to_owned(),
             rejected: rejected.iter().map(ToString::to_string).collect(),
         })
     }
 
-    /// Step and bits per byte of the stage's checkpoint with the fewest bits per byte on held-out
-    /// text, as far as its checkpoints were evaluated and can be read.
+    /// Step and score of the stage's checkpoint with the lowest score on held-out data, as far as its checkpoints were evaluated and can be read.
     ///
     /// # Errors
     /// [`TrainingError::File`].
-    pub fn best(&self, stage: StageKind) -> Result<Option<(u64, f64)>, TrainingError> {
+    pub fn best(&self, stage: &str) -> Result<Option<(u64, f64)>, TrainingError> {
         let steps = self.steps()?;
         let scored = steps.into_iter().filter_map(|step| {
             let state = self.unverified_state(step).filter(|state| state.stage == stage)?;
-            Some((step, state.held_out_bits_per_byte?))
+            Some((step, state.held_out_score?))
         });
         Ok(scored.min_by(|a, b| a.1.total_cmp(&b.1)))
     }
@@ -231,7 +253,7 @@ impl Checkpoints {
         let states = self.steps()?.into_iter().filter_map(|step| self.unverified_state(step));
         let passing: Vec<TrainingState> = states.filter(|state| !state.finished).collect();
         for state in &passing[..passing.len().saturating_sub(keep)] {
-            if self.best(state.stage)?.is_none_or(|(best, _)| best != state.step) {
+            if self.best(&state.stage)?.is_none_or(|(best, _)| best != state.step) {
                 remove_directory(&self.path(state.step))?;
             }
         }
@@ -253,31 +275,29 @@ impl Checkpoints {
 
 fn write_files(
     directory: &Path,
-    config: &LanguageConfig,
     state: &TrainingState,
     weights: &Weights,
     optimizer: &Weights,
-    attachments: &[(String, Vec<u8>)],
+    files: &[(String, Vec<u8>)],
 ) -> Result<(), TrainingError> {
     fs::create_dir(directory).map_err(io("creating", directory))?;
     save(&directory.join(MODEL), weights)?;
     save(&directory.join(OPTIMIZER), optimizer)?;
     let state = serde_json::to_vec_pretty(state).expect("a state has a JSON form");
-    let config = to_hugging_face(config).into_bytes();
-    let texts = [(STATE.to_owned(), state), (CONFIG.to_owned(), config)];
-    for (name, bytes) in texts.iter().chain(attachments) {
+    let texts = [(STATE.to_owned(), state)];
+    for (name, bytes) in texts.iter().chain(files) {
         let path = directory.join(name);
         fs::write(&path, bytes).map_err(io("writing", &path))?;
     }
-    let mut files = BTreeMap::new();
-    let names = texts.iter().chain(attachments).map(|(name, _)| name.as_str());
+    let mut entries = BTreeMap::new();
+    let names = texts.iter().chain(files).map(|(name, _)| name.as_str());
     for name in names.chain([MODEL, OPTIMIZER]) {
         let path = directory.join(name);
         File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
-        files.insert(name.to_owned(), entry(&path)?);
+        entries.insert(name.to_owned(), entry(&path)?);
     }
     let path = directory.join(MANIFEST);
-    let manifest = serde_json::to_vec_pretty(&Manifest { files }).expect("plain strings");
+    let manifest = serde_json::to_vec_pretty(&Manifest { files: entries }).expect("plain strings");
     fs::write(&path, manifest).map_err(io("writing", &path))?;
     File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
     Ok(sync_parent(&path)?)
@@ -293,14 +313,18 @@ fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<(), Training
         Err(TrainingError::File { source, .. }) => return Err(corrupt(&path, source.to_string())),
         Err(other) => return Err(other),
     };
+    compare(&path, &found, expected)
+}
+
+fn compare(path: &Path, found: &Entry, expected: &Entry) -> Result<(), TrainingError> {
     if found.bytes != expected.bytes {
         let problem = format!("has {} bytes, the manifest says {}", found.bytes, expected.bytes);
-        return Err(corrupt(&path, problem));
+        return Err(corrupt(path, problem));
     }
     if found.sha256 != expected.sha256 {
         let problem =
             format!("has SHA-256 {}, the manifest says {}", found.sha256, expected.sha256);
-        return Err(corrupt(&path, problem));
+        return Err(corrupt(path, problem));
     }
     Ok(())
 }
@@ -326,9 +350,21 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingE
     serde_json::from_slice(&bytes).map_err(|error| corrupt(path, error.to_string()))
 }
 
-fn read_tensors(path: &Path) -> Result<Weights, TrainingError> {
-    let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
-    from_safetensors(&bytes).map_err(|error| corrupt(path, error.to_string()))
+/// The bytes of a file, as the manifest says.
+fn verified_bytes(
+    directory: &Path,
+    name: &str,
+    expected: &Entry,
+) -> Result<Vec<u8>, TrainingError> {
+    let path = directory.join(name);
+    let bytes = fs::read(&path).map_err(|error| corrupt(&path, error.to_string()))?;
+    let found = Entry { sha256: hex(&Sha256::digest(&bytes)), bytes: bytes.len() as u64 };
+    compare(&path, &found, expected)?;
+    Ok(bytes)
+}
+
+fn tensors(path: &Path, bytes: &[u8]) -> Result<Weights, TrainingError> {
+    from_safetensors(bytes).map_err(|error| corrupt(path, error.to_string()))
 }
 
 /// Compares every file of a checkpoint's directory with its manifest, without reading tensors.
@@ -336,12 +372,7 @@ fn read_tensors(path: &Path) -> Result<Weights, TrainingError> {
 /// # Errors
 /// [`TrainingError::CorruptCheckpoint`] names the file.
 pub fn verify_checkpoint(path: &Path) -> Result<(), TrainingError> {
-    let manifest: Manifest = read_json(&path.join(MANIFEST))?;
-    for needed in [MODEL, OPTIMIZER, STATE, CONFIG] {
-        if !manifest.files.contains_key(needed) {
-            return Err(corrupt(&path.join(MANIFEST), format!("does not list {needed}")));
-        }
-    }
+    let manifest = Manifest::read(path)?;
     manifest.files.iter().try_for_each(|(name, entry)| verify(path, name, entry))
 }
 

@@ -65,7 +65,7 @@ pub enum TrainingError {
         /// Where checkpoints were looked for.
         directory: PathBuf,
         /// The stage.
-        stage: &'static str,
+        stage: String,
         /// Checkpoints that were found and are not usable, with the reason.
         rejected: Vec<String>,
     },

@@ -8,28 +8,36 @@ use stoa_tokens::{TokenId, Tokenizer};
 use crate::TrainingError;
 use crate::batch::RowTensors;
 use crate::examples::{Examples, IGNORED};
+use crate::objective::Measure;
 use crate::packing::Packing;
 
 /// What an evaluation found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Sum of negative log-likelihoods of tokens that are not special.
-    pub nats: f64,
-    /// Those tokens.
+    /// Sum of the losses of what was predicted: of text, negative log-likelihoods of tokens that are
+    /// not special, in nats.
+    pub loss_sum: f64,
+    /// What was predicted: tokens of text, values of a picture.
     pub tokens: u64,
-    /// Their bytes.
+    /// Bytes of the text; 0 for what is none.
     pub bytes: u64,
 }
 
 impl Evaluation {
-    /// Bits per byte.
-    pub fn bits_per_byte(&self) -> f64 {
-        self.nats / std::f64::consts::LN_2 / self.bytes as f64
+    /// Bits per byte, of text.
+    pub fn bits_per_byte(&self) -> Option<f64> {
+        let bits = self.loss_sum / std::f64::consts::LN_2;
+        (self.bytes > 0).then(|| bits / self.bytes as f64)
     }
 
-    /// Mean loss of a token, in nats.
+    /// Mean loss; of text in nats per token.
     pub fn loss(&self) -> f64 {
-        self.nats / self.tokens as f64
+        self.loss_sum / self.tokens as f64
+    }
+
+    /// By what models are compared, lower is better: bits per byte, else the mean loss.
+    pub fn score(&self) -> f64 {
+        self.bits_per_byte().unwrap_or_else(|| self.loss())
     }
 }
 
@@ -76,11 +84,13 @@ impl<'a> Evaluator<'a> {
         Ok(Evaluator { examples, packing, token_bytes, executable, rows, most_rows })
     }
 
-    /// Measures the weights in `state`.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub fn run(&mut self, state: &mut Buffers) -> Result<Evaluation, TrainingError> {
+    fn bytes_of(&self, token: i32) -> u32 {
+        usize::try_from(token).ok().and_then(|id| self.token_bytes.get(id)).copied().unwrap_or(0)
+    }
+}
+
+impl Measure for Evaluator<'_> {
+    fn run(&mut self, state: &mut Buffers) -> Result<Evaluation, TrainingError> {
         let mut sum = Evaluation::default();
         let rows: Vec<usize> = (0..self.packing.rows().min(self.most_rows)).collect();
         for chunk in rows.chunks(self.rows) {
@@ -97,7 +107,7 @@ impl<'a> Evaluator<'a> {
             for (&target, &nll) in targets.iter().zip(nll) {
                 let bytes = if target == IGNORED { 0 } else { self.bytes_of(target) };
                 if bytes > 0 {
-                    sum.nats += f64::from(nll);
+                    sum.loss_sum += f64::from(nll);
                     sum.tokens += 1;
                     sum.bytes += u64::from(bytes);
                 }
@@ -107,9 +117,5 @@ impl<'a> Evaluator<'a> {
             return Err(TrainingError::NoData("held-out text"));
         }
         Ok(sum)
-    }
-
-    fn bytes_of(&self, token: i32) -> u32 {
-        usize::try_from(token).ok().and_then(|id| self.token_bytes.get(id)).copied().unwrap_or(0)
     }
 }

@@ -1,7 +1,7 @@
 //! Recipes: pretraining and chat fine-tuning; data order, schedules, checkpoints, metrics, report.
 //!
-//! A [`Trainer`] runs one stage on any engine. Everything that decides its result is in its
-//! [`Setup`]: a stage that was killed and resumed ends in the same bits as one that was not. The
+//! A [`Trainer`] runs one stage of any [`Objective`] on any engine. Everything that decides its
+//! result is in its [`Setup`]: a stage that was killed and resumed ends in the same bits as one that was not. The
 //! crate draws no progress bars, opens no sockets and knows no engine by name.
 
 mod batch;
@@ -10,7 +10,9 @@ mod error;
 mod evaluation;
 mod examples;
 mod guard;
+mod language;
 mod metrics;
+mod objective;
 mod packing;
 mod permutation;
 mod progress;
@@ -21,18 +23,22 @@ mod tensorboard;
 mod trainer;
 
 pub use batch::{Batch, DataOrder, Source};
-pub use checkpoint::{Checkpoint, Checkpoints, Identity, TrainingState, verify_checkpoint};
+pub use checkpoint::{
+    Checkpoint, Checkpoints, Contents, Identity, TrainingState, verify_checkpoint,
+};
 pub use error::TrainingError;
 pub use evaluation::{Evaluation, Evaluator, token_bytes};
 pub use examples::{DialogueExamples, Documents, Examples, IGNORED, Overlong};
 pub use guard::{Guard, GuardConfig, GuardMemory};
+pub use language::LanguageObjective;
 pub use metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics, read_metrics};
+pub use objective::{Measure, Objective, Part, StageData, Start};
 pub use packing::{Packing, Piece};
 pub use permutation::Permutation;
-pub use progress::{Clock, Progress, Silent, SystemClock};
+pub use progress::{Clock, NoProgress, Progress};
 pub use run::{
-    DataFiles, Length, ModelFile, OptimizerKind, RecomputeKind, Run, RunFile, Stage, StageFile,
-    StageKind,
+    CHAT, DataFiles, Length, ModelFile, OptimizerKind, PRETRAIN, RecomputeKind, Run, RunFile,
+    Stage, StageFile,
 };
 pub use schedule::Schedule;
 pub use tensorboard::EventFile;

@@ -12,7 +12,6 @@ use stoa_models::Precision;
 
 use crate::TrainingError;
 use crate::error::io;
-use crate::run::StageKind;
 
 /// A line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ pub struct StepMetrics {
     /// Steps done with it, over all stages.
     pub step: u64,
     /// The stage.
-    pub stage: StageKind,
+    pub stage: String,
     /// Mean loss of its targets before the update, in nats; null when not finite.
     pub loss: Option<f32>,
     /// Learning rate of the matrices.
@@ -60,10 +59,11 @@ pub struct EvaluationMetrics {
     /// Steps done before it, over all stages.
     pub step: u64,
     /// The stage.
-    pub stage: StageKind,
-    /// Bits per byte of held-out text.
-    pub bits_per_byte: f64,
-    /// Mean loss of its tokens, in nats.
+    pub stage: String,
+    /// Bits per byte of held-out text; absent where what is held out is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits_per_byte: Option<f64>,
+    /// Mean loss; of text in nats per token.
     pub loss: f64,
     /// Tokens it was measured on.
     pub tokens: u64,
@@ -93,7 +93,7 @@ impl MetricsLog {
     ///
     /// # Errors
     /// [`TrainingError::File`].
-    pub fn open(directory: &Path, stage: StageKind, step: u64) -> Result<Self, TrainingError> {
+    pub fn open(directory: &Path, stage: &str, step: u64) -> Result<Self, TrainingError> {
         let path = Self::path(directory);
         // Lines stay as they are: a number read and written again may differ in its last digit.
         let mut kept = Vec::new();

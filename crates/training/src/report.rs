@@ -6,7 +6,6 @@ use stoa_graph::DType;
 use stoa_report::{Content, LineChart, Plot, Section, Series};
 
 use crate::metrics::{Metric, StepMetrics};
-use crate::run::StageKind;
 
 /// The curves of a run as a part of its report; nothing before the first step.
 pub fn curves(metrics: &[Metric]) -> Option<Section> {
@@ -18,19 +17,21 @@ pub fn curves(metrics: &[Metric]) -> Option<Section> {
     })
 }
 
-/// A line per stage of what `pick` finds in the metrics.
-fn by_stage(metrics: &[Metric], pick: impl Fn(&Metric) -> Option<(StageKind, f64)>) -> Vec<Series> {
-    [StageKind::Pretrain, StageKind::Chat]
-        .into_iter()
-        .map(|stage| {
-            let point = |metric: &Metric| {
-                let (of, y) = pick(metric)?;
-                (of == stage).then_some((metric.step() as f64, y))
-            };
-            Series::new(stage.name(), metrics.iter().filter_map(point).collect())
-        })
-        .filter(|series| !series.points.is_empty())
-        .collect()
+/// A line per stage of what `pick` finds in the metrics, in the order in which stages appear.
+fn by_stage<'m>(
+    metrics: &'m [Metric],
+    pick: impl Fn(&'m Metric) -> Option<(&'m str, f64)>,
+) -> Vec<Series> {
+    let mut series: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    for metric in metrics {
+        let Some((stage, y)) = pick(metric) else { continue };
+        let at = series.iter().position(|(name, _)| *name == stage).unwrap_or_else(|| {
+            series.push((stage, Vec::new()));
+            series.len() - 1
+        });
+        series[at].1.push((metric.step() as f64, y));
+    }
+    series.into_iter().map(|(name, points)| Series::new(name, points)).collect()
 }
 
 /// The best peak known by the end, by what products multiplied.
@@ -49,12 +50,12 @@ fn peaks(metrics: &[Metric]) -> BTreeMap<DType, f64> {
 fn charts(metrics: &[Metric]) -> Vec<LineChart> {
     let step = |pick: fn(&StepMetrics) -> Option<f64>| {
         by_stage(metrics, |metric| match metric {
-            Metric::Step(m) => pick(m).map(|y| (m.stage, y)),
+            Metric::Step(m) => pick(m).map(|y| (m.stage.as_str(), y)),
             Metric::Evaluation(_) => None,
         })
     };
     let held_out = by_stage(metrics, |metric| match metric {
-        Metric::Evaluation(m) => Some((m.stage, m.bits_per_byte)),
+        Metric::Evaluation(m) => m.bits_per_byte.map(|y| (m.stage.as_str(), y)),
         Metric::Step(_) => None,
     });
     let peaks = peaks(metrics);
@@ -64,7 +65,7 @@ fn charts(metrics: &[Metric]) -> Vec<LineChart> {
         // All steps of a type as shares of one peak: the best one known by the end.
         Metric::Step(m) => m.mfu.map(|mfu| {
             let peak = m.peak_flops.zip(peaks.get(&m.precision.dtype()));
-            (m.stage, mfu * peak.map_or(1.0, |(known, best)| known / best))
+            (m.stage.as_str(), mfu * peak.map_or(1.0, |(known, best)| known / best))
         }),
         Metric::Evaluation(_) => None,
     });
@@ -96,10 +97,10 @@ mod tests {
 
     #[test]
     fn curves_are_drawn_of_what_was_measured() {
-        let step = |i: u64, stage| {
+        let step = |i: u64, stage: &str| {
             Metric::Step(StepMetrics {
                 step: i,
-                stage,
+                stage: stage.to_owned(),
                 loss: (i != 3).then_some(5.0 / i as f32),
                 lr: 0.02,
                 grad_norm: Some(1.0),
@@ -113,15 +114,15 @@ mod tests {
         };
         let evaluation = Metric::Evaluation(EvaluationMetrics {
             step: 0,
-            stage: StageKind::Pretrain,
-            bits_per_byte: 7.9,
+            stage: crate::PRETRAIN.to_owned(),
+            bits_per_byte: Some(7.9),
             loss: 5.0,
             tokens: 10,
             bytes: 30,
         });
         let mut metrics = vec![evaluation];
-        metrics.extend((1..=5).map(|i| step(i, StageKind::Pretrain)));
-        metrics.extend((6..=9).map(|i| step(i, StageKind::Chat)));
+        metrics.extend((1..=5).map(|i| step(i, crate::PRETRAIN)));
+        metrics.extend((6..=9).map(|i| step(i, crate::CHAT)));
         let report = stoa_report::Report {
             sections: curves(&metrics).into_iter().collect(),
             ..Default::default()

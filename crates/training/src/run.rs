@@ -80,25 +80,10 @@ pub struct DataFiles {
     pub dialogues: Vec<PathBuf>,
 }
 
-/// The stages of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageKind {
-    /// Learning from documents.
-    Pretrain,
-    /// Learning to answer.
-    Chat,
-}
-
-impl StageKind {
-    /// Name in files and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StageKind::Pretrain => "pretrain",
-            StageKind::Chat => "chat",
-        }
-    }
-}
+/// Name of the stage that learns from documents.
+pub const PRETRAIN: &str = "pretrain";
+/// Name of the stage that learns to answer.
+pub const CHAT: &str = "chat";
 
 /// How long a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -262,8 +247,8 @@ impl RunFile {
     /// [`TrainingError::Setting`], [`TrainingError::Model`].
     pub fn resolve(&self, vocab_size: usize) -> Result<Run, TrainingError> {
         let model = self.model.resolve(vocab_size)?;
-        let pretrain = self.pretrain.resolve(StageKind::Pretrain, &model)?;
-        let chat = self.chat.resolve(StageKind::Chat, &model)?;
+        let pretrain = self.pretrain.resolve(PRETRAIN, &model)?;
+        let chat = self.chat.resolve(CHAT, &model)?;
         Ok(Run { seed: self.seed.unwrap_or(0), model, data: self.data.clone(), pretrain, chat })
     }
 }
@@ -309,12 +294,13 @@ impl ModelFile {
 }
 
 impl StageFile {
-    /// The stage with everything decided, for a model.
+    /// The stage of this name with everything decided, for a model. Stages but [`CHAT`] have the
+    /// defaults of [`PRETRAIN`].
     ///
     /// # Errors
     /// [`TrainingError::Setting`].
-    pub fn resolve(&self, kind: StageKind, model: &LanguageConfig) -> Result<Stage, TrainingError> {
-        let chat = kind == StageKind::Chat;
+    pub fn resolve(&self, name: &str, model: &LanguageConfig) -> Result<Stage, TrainingError> {
+        let chat = name == CHAT;
         let optimizer = match self.optimizer.unwrap_or_default() {
             OptimizerKind::Muon => OptimizerConfig::muon(model),
             // A common rate for models of this size (GPT-3's table 2.1 has 6e-4 for 125 M).
@@ -353,14 +339,13 @@ impl StageFile {
             checkpoint_every: self.checkpoint_every.unwrap_or(200),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
         };
-        stage.validate(kind, model)?;
+        stage.validate(name, model)?;
         Ok(stage)
     }
 }
 
 impl Stage {
-    fn validate(&self, kind: StageKind, model: &LanguageConfig) -> Result<(), TrainingError> {
-        let name = kind.name();
+    fn validate(&self, name: &str, model: &LanguageConfig) -> Result<(), TrainingError> {
         let sizes = [
             ("rows", self.rows, 1 << 16),
             ("time", self.time, model.max_time),
@@ -409,11 +394,12 @@ impl Run {
         toml::to_string(self).expect("every field of a run has a TOML form")
     }
 
-    /// A stage.
-    pub fn stage(&self, kind: StageKind) -> &Stage {
-        match kind {
-            StageKind::Pretrain => &self.pretrain,
-            StageKind::Chat => &self.chat,
+    /// The stage of a name, if the run has it.
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        match name {
+            PRETRAIN => Some(&self.pretrain),
+            CHAT => Some(&self.chat),
+            _ => None,
         }
     }
 }

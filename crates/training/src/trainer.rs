@@ -6,27 +6,24 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sha2::{Digest, Sha256};
 use stoa_graph::{
     Buffers, CompileOptions, DType, Engine, Executable, MemoryPlan, Outputs, Placement, Program,
-    Tensor, program_cost,
+    Tensor, TensorType, program_cost,
 };
 use stoa_models::{
-    LanguageConfig, ModelError, TrainingShape, Weights, accumulation_program, download,
-    gradient_name, model_weights, optimizer_state, parameters, training_program, update_program,
-    upload_to, with_matrix_dtype,
+    ModelError, Parameter, Weights, download, gradient_name, optimizer_state, update_program,
+    upload_to,
 };
 
 use crate::TrainingError;
-use crate::batch::{Batch, DataOrder, Source};
-use crate::checkpoint::{Checkpoints, FORMAT, Identity, TrainingState};
+use crate::checkpoint::{Checkpoints, Contents, FORMAT, TrainingState};
 use crate::error::io;
-use crate::evaluation::Evaluator;
-use crate::examples::{Examples, hex};
+use crate::evaluation::Evaluation;
 use crate::guard::{Guard, Verdict};
 use crate::metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics};
+use crate::objective::{Measure, Objective, StageData, Start};
 use crate::progress::{Clock, Progress};
-use crate::run::{Stage, StageKind};
+use crate::run::Stage;
 use crate::tensorboard::EventFile;
 
 type Result<T> = std::result::Result<T, TrainingError>;
@@ -40,24 +37,10 @@ pub struct Setup<'a> {
     pub placement: &'a Placement,
     /// Directory of the run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
     pub directory: &'a Path,
-    /// Seed of the run.
-    pub seed: u64,
-    /// The model.
-    pub model: &'a LanguageConfig,
-    /// Which stage.
-    pub kind: StageKind,
-    /// Its settings.
+    /// What is learned.
+    pub objective: &'a dyn Objective,
+    /// Settings of the stage: optimizer, schedule, guard, when to evaluate and save.
     pub stage: &'a Stage,
-    /// What is learned from.
-    pub examples: &'a dyn Examples,
-    /// What `stage.dialogue_share` of the rows come from.
-    pub mixed: Option<&'a dyn Examples>,
-    /// What bits per byte are measured on.
-    pub held_out: Option<&'a dyn Examples>,
-    /// Bytes of each token ([`crate::token_bytes`]).
-    pub token_bytes: &'a [u32],
-    /// Files to put into each checkpoint, by name: the tokenizer, for instance.
-    pub attachments: &'a [(String, Vec<u8>)],
     /// A resumed stage may have another configuration than its checkpoint.
     pub changed_settings: bool,
 }
@@ -69,13 +52,13 @@ pub struct Outcome {
     pub step: u64,
     /// Whether the stage is complete; otherwise it was stopped, saved, and can be resumed.
     pub finished: bool,
-    /// Last evaluation, if any text is held out.
+    /// Bits per byte of the last evaluation, if any text is held out.
     pub bits_per_byte: Option<f64>,
     /// Tokens trained on in this stage, over all its resumptions.
     pub tokens: u64,
     /// Tokens a second over the steps of this call.
     pub tokens_per_second: f64,
-    /// Step and bits per byte of the checkpoint with the fewest on held-out text.
+    /// Step and score (of text, bits per byte) of the checkpoint with the lowest on held-out data.
     pub best: Option<(u64, f64)>,
     /// Steps the loss-spike guard skipped.
     pub skipped: u64,
@@ -92,18 +75,20 @@ enum Step {
 /// A stage in progress.
 pub struct Trainer<'a> {
     setup: Setup<'a>,
-    order: DataOrder<'a>,
+    data: Box<dyn StageData + 'a>,
+    /// Names of parameters and of moments: what a checkpoint holds.
+    names: (Vec<String>, Vec<String>),
     step: Step,
     flops_per_step: u64,
-    evaluator: Option<Evaluator<'a>>,
+    measure: Option<Box<dyn Measure + 'a>>,
     buffers: Buffers,
     state: TrainingState,
     guard: Guard,
     total: u64,
     checkpoints: Checkpoints,
     saved_step: Option<u64>,
-    /// Step and bits per byte of the last evaluation.
-    last_evaluation: Option<(u64, f64)>,
+    /// Step and result of the last evaluation.
+    last_evaluation: Option<(u64, Evaluation)>,
     /// What MFU is a share of: the best sample so far, or what this run reached if that is more.
     peak_flops: Option<f64>,
     /// Held while the run goes on, so that no second process trains in the same directory.
@@ -111,30 +96,31 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Begins a stage after `first_step` steps of earlier ones, with these weights.
+    /// Begins a stage where its objective starts.
     ///
     /// # Errors
     /// [`TrainingError::Occupied`] when the directory holds later checkpoints.
-    pub fn start(setup: Setup<'a>, weights: Weights, first_step: u64) -> Result<Self> {
+    pub fn start(setup: Setup<'a>) -> Result<Self> {
+        let Start { weights, first_step } = setup.objective.start()?;
         let checkpoints = Checkpoints::of_run(setup.directory);
         if let Some(&step) = checkpoints.steps()?.last().filter(|&&step| step > first_step) {
             return Err(TrainingError::Occupied { directory: setup.directory.to_owned(), step });
         }
-        let zeros = optimizer_state(setup.model, &setup.stage.groups)
+        let zeros = optimizer_state(&setup.objective.trained(), &setup.stage.groups)
             .into_iter()
             .map(|(name, ty)| (name, Tensor::zeros(&ty)))
             .collect();
         let state = TrainingState {
             format: FORMAT,
-            stage: setup.kind,
+            stage: setup.objective.stage().to_owned(),
             step: first_step,
             first_step,
             updates: 0,
             tokens: 0,
             finished: false,
-            identity: identity(&setup)?,
+            identity: setup.objective.identity()?,
             guard: Default::default(),
-            held_out_bits_per_byte: None,
+            held_out_score: None,
         };
         Self::new(setup, checkpoints, state, weights, zeros, None)
     }
@@ -146,11 +132,12 @@ impl<'a> Trainer<'a> {
     /// [`TrainingError::NoCheckpoint`], [`TrainingError::OtherRun`].
     pub fn resume(setup: Setup<'a>, progress: &mut dyn Progress) -> Result<Self> {
         let checkpoints = Checkpoints::of_run(setup.directory);
-        let (found, rejected) = checkpoints.newest(setup.kind)?;
+        let (found, rejected) =
+            checkpoints.newest(setup.objective.stage(), Contents::Everything)?;
         for error in rejected {
             progress.warning(&format!("{error}; going on from step {}", found.state.step));
         }
-        let (saved, now) = (&found.state.identity, identity(&setup)?);
+        let (saved, now) = (&found.state.identity, setup.objective.identity()?);
         for (what, saved, now) in [
             ("seed", saved.seed.to_string(), now.seed.to_string()),
             ("configuration", saved.settings.clone(), now.settings.clone()),
@@ -173,21 +160,15 @@ impl<'a> Trainer<'a> {
         Self::new(setup, checkpoints, state, found.weights, found.optimizer, Some(step))
     }
 
-    /// [`Trainer::resume`] where there is something to resume, else [`Trainer::start`] with the
-    /// weights and step that `initial` gives: also when a run was killed before its first
-    /// checkpoint.
+    /// [`Trainer::resume`] where there is something to resume, else [`Trainer::start`]: also when a
+    /// run was killed before its first checkpoint.
     ///
     /// # Errors
     /// As those; a stage whose checkpoints are all damaged is not started anew by itself.
-    pub fn resume_or_start(
-        setup: Setup<'a>,
-        progress: &mut dyn Progress,
-        initial: impl FnOnce() -> Result<(Weights, u64)>,
-    ) -> Result<Self> {
+    pub fn resume_or_start(setup: Setup<'a>, progress: &mut dyn Progress) -> Result<Self> {
         match Self::resume(setup, progress) {
             Err(TrainingError::NoCheckpoint { rejected, .. }) if rejected.is_empty() => {
-                let (weights, first_step) = initial()?;
-                Self::start(setup, weights, first_step)
+                Self::start(setup)
             }
             other => other,
         }
@@ -203,28 +184,21 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let lock = lock(setup.directory)?;
         checkpoints.clear_unfinished()?;
-        let Setup { engine, placement, model, stage, seed, .. } = setup;
-        let main = Source::new(setup.examples, stage.time, seed, "training text")?;
-        let total = stage.steps(main.packing().rows());
-        let order = match setup.mixed.filter(|_| stage.dialogue_share > 0.0) {
-            Some(mixed) => {
-                let second = Source::new(mixed, stage.time, seed, "dialogues")?;
-                DataOrder::mixed(main, second, stage.dialogue_share)
-            }
-            None => DataOrder::single(main),
-        };
-        let (step, flops_per_step) = compile(&setup)?;
-        let shape = (stage.rows, stage.time);
-        let evaluator = setup.held_out.map(|text| {
-            let most = stage.evaluation_rows;
-            Evaluator::new((engine, placement), model, text, setup.token_bytes, shape, most)
-        });
-        let weights = with_matrix_dtype(model, &model_weights(model, weights)?, DType::F32);
+        let Setup { engine, placement, objective, stage, .. } = setup;
+        let trained = objective.trained();
+        let data = objective.data()?;
+        let (step, flops_per_step) = compile(&setup, &trained)?;
+        let measure = objective.measure(engine, placement)?;
+        let types = trained.iter().map(|p| (p.name.clone(), p.ty(DType::F32)));
+        let weights = exactly(types, weights)?;
+        let moments = exactly(optimizer_state(&trained, &stage.groups), optimizer)?;
+        let names = (weights.keys().cloned().collect(), moments.keys().cloned().collect());
         let mut buffers = Buffers::new();
-        upload_to(engine, placement, &weights, &mut buffers)?;
-        upload_to(engine, placement, &checked(&setup, optimizer)?, &mut buffers)?;
+        for tensors in [&objective.frozen()?, &weights, &moments] {
+            upload_to(engine, placement, tensors, &mut buffers)?;
+        }
         if matches!(step, Step::Accumulated { .. }) {
-            for parameter in parameters(model) {
+            for parameter in &trained {
                 let zero = Tensor::zeros(&parameter.ty(DType::F32));
                 let name = gradient_name(&parameter.name);
                 let buffer = engine.upload_to(placement.device(&name), &zero)?;
@@ -232,14 +206,15 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(Trainer {
-            order,
+            total: data.steps(),
+            data,
+            names,
             step,
             flops_per_step,
-            evaluator: evaluator.transpose()?,
+            measure,
             buffers,
             guard: Guard::restored(stage.guard, max_norm(stage), &state.guard),
             state,
-            total,
             checkpoints,
             saved_step,
             last_evaluation: None,
@@ -261,13 +236,14 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Outcome> {
         let directory = self.setup.directory;
-        let mut metrics = MetricsLog::open(directory, self.setup.kind, self.state.step)?;
+        let mut metrics =
+            MetricsLog::open(directory, self.setup.objective.stage(), self.state.step)?;
         let mut events = EventFile::create(
             &directory.join("tensorboard"),
             clock.unix_seconds(),
             self.state.step + 1,
         )?;
-        progress.begin(self.setup.kind, self.done(), self.total);
+        progress.begin(self.setup.objective.stage(), self.done(), self.total);
         self.sample_peak();
         let (mut tokens, mut seconds) = (0u64, 0.0);
         loop {
@@ -288,7 +264,7 @@ impl<'a> Trainer<'a> {
             self.peak_flops = self.peak_flops.map(|peak| peak.max(flops_per_second));
             let report = StepMetrics {
                 step: self.state.step,
-                stage: self.setup.kind,
+                stage: self.state.stage.clone(),
                 loss: Some(loss).filter(|x| x.is_finite()),
                 lr: lr_factor * self.setup.stage.groups.matrix_lr(),
                 grad_norm: grad_norm.filter(|x| x.is_finite()),
@@ -310,22 +286,22 @@ impl<'a> Trainer<'a> {
             }
             metrics.append(&Metric::Step(report))?;
         }
-        let best = self.checkpoints.best(self.setup.kind)?;
-        if let Some((last, best)) = self.last_evaluation.zip(best).filter(|(a, b)| b.1 < a.1) {
+        let best = self.checkpoints.best(&self.state.stage)?;
+        if let (Some((step, last)), Some((best_step, best))) = (self.last_evaluation, best)
+            && best < last.score()
+        {
+            let unit = if last.bits_per_byte().is_some() { "bits per byte" } else { "mean loss" };
             progress.warning(&format!(
-                "held-out text got worse: {:.3} bits per byte at step {}, {:.3} at step {}, whose \
-                 checkpoint {} is kept",
-                last.1,
-                last.0,
-                best.1,
-                best.0,
-                self.checkpoints.path(best.0).display()
+                "held-out data got worse: {:.3} {unit} at step {step}, {best:.3} at step \
+                 {best_step}, whose checkpoint {} is kept",
+                last.score(),
+                self.checkpoints.path(best_step).display()
             ));
         }
         Ok(Outcome {
             step: self.state.step,
             finished: self.state.finished,
-            bits_per_byte: self.last_evaluation.map(|(_, bits_per_byte)| bits_per_byte),
+            bits_per_byte: self.last_evaluation.and_then(|(_, found)| found.bits_per_byte()),
             best,
             tokens: self.state.tokens,
             tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
@@ -348,8 +324,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// What the engine says.
     pub fn weights(&self) -> Result<Weights> {
-        let names: Vec<String> = parameters(self.setup.model).into_iter().map(|p| p.name).collect();
-        Ok(download(self.setup.engine, &self.buffers, names.iter().map(String::as_str))?)
+        let names = self.names.0.iter().map(String::as_str);
+        Ok(download(self.setup.engine, &self.buffers, names)?)
     }
 
     /// Memory of the largest program.
@@ -368,9 +344,9 @@ impl<'a> Trainer<'a> {
     fn one_step(&mut self) -> Result<(f32, Option<f32>, f32, Verdict)> {
         let stage = self.setup.stage;
         let done = self.done();
-        let batches = self.order.step(done, stage.rows, stage.accumulation)?;
+        let parts = self.data.step(done)?;
         let factor = stage.schedule.lr_factor(done, self.total);
-        let scalars: Vec<(&str, Tensor)> = [
+        let scalars: Vec<(&'static str, Tensor)> = [
             ("lr", Some(factor)),
             // AdamW's bias correction counts updates; an f32 counts exactly to 2^24, by when the
             // correction has long been 1.
@@ -384,26 +360,25 @@ impl<'a> Trainer<'a> {
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| (name, Tensor::scalar(value))))
         .collect();
-        let scalars = scalars.iter().map(|(name, tensor)| (*name, tensor));
         let (loss, outputs) = match &mut self.step {
             Step::Fused(step) => {
-                let data: Vec<_> = batches[0].bindings().into_iter().chain(scalars).collect();
+                let data: Vec<_> = parts[0].tensors.iter().chain(&scalars).map(bind).collect();
                 let outputs = step.run(&mut self.buffers, &data)?.outputs()?;
                 (scalar(&outputs, "loss"), outputs)
             }
             Step::Accumulated { accumulate, update } => {
                 let mut loss = 0.0;
-                for batch in &batches {
-                    let outputs =
-                        accumulate.run(&mut self.buffers, &batch.bindings())?.outputs()?;
+                for part in &parts {
+                    let data: Vec<_> = part.tensors.iter().map(bind).collect();
+                    let outputs = accumulate.run(&mut self.buffers, &data)?.outputs()?;
                     loss += scalar(&outputs, "loss");
                 }
-                let pending = update.run(&mut self.buffers, &scalars.collect::<Vec<_>>())?;
-                (loss, pending.outputs()?)
+                let scalars: Vec<_> = scalars.iter().map(bind).collect();
+                (loss, update.run(&mut self.buffers, &scalars)?.outputs()?)
             }
         };
         self.state.step += 1;
-        self.state.tokens += batches.iter().map(|batch: &Batch| batch.pairs as u64).sum::<u64>();
+        self.state.tokens += parts.iter().map(|part| part.tokens as u64).sum::<u64>();
         let grad_norm = stage.groups.clipping.map(|_| scalar(&outputs, "grad_norm"));
         let verdict = match grad_norm {
             Some(norm) => self.guard.observe(self.state.step, norm)?,
@@ -425,22 +400,21 @@ impl<'a> Trainer<'a> {
         // A checkpoint is evaluated, so that the best one is known.
         let scored = every > 0 && self.checkpoint_is_due();
         let due = done == 0 || done >= self.total || is_multiple(done, every) || scored;
-        let Some(evaluator) = self.evaluator.as_mut().filter(|_| due) else { return Ok(()) };
-        let found = evaluator.run(&mut self.buffers)?;
+        let Some(measure) = self.measure.as_mut().filter(|_| due) else { return Ok(()) };
+        let found = measure.run(&mut self.buffers)?;
         self.sample_peak();
         let report = EvaluationMetrics {
             step: self.state.step,
-            stage: self.setup.kind,
+            stage: self.state.stage.clone(),
             bits_per_byte: found.bits_per_byte(),
             loss: found.loss(),
             tokens: found.tokens,
             bytes: found.bytes,
         };
-        self.last_evaluation = Some((report.step, report.bits_per_byte));
-        let scalars = [
-            ("held_out/bits_per_byte", report.bits_per_byte as f32),
-            ("held_out/loss", report.loss as f32),
-        ];
+        self.last_evaluation = Some((report.step, found));
+        let bits = report.bits_per_byte.map(|bits| ("held_out/bits_per_byte", bits as f32));
+        let scalars: Vec<_> =
+            bits.into_iter().chain([("held_out/loss", report.loss as f32)]).collect();
         events.scalars(clock.unix_seconds(), report.step, &scalars)?;
         progress.evaluation(&report);
         metrics.append(&Metric::Evaluation(report))
@@ -468,17 +442,11 @@ impl<'a> Trainer<'a> {
         self.state.finished = self.done() >= self.total;
         self.state.guard = self.guard.memory();
         let evaluated = self.last_evaluation.filter(|(step, _)| *step == self.state.step);
-        self.state.held_out_bits_per_byte = evaluated.map(|(_, bits_per_byte)| bits_per_byte);
-        let moments = optimizer_state(self.setup.model, &self.setup.stage.groups);
-        let moments = moments.keys().map(String::as_str);
+        self.state.held_out_score = evaluated.map(|(_, found)| found.score());
+        let moments = self.names.1.iter().map(String::as_str);
         let optimizer = download(self.setup.engine, &self.buffers, moments)?;
-        let path = self.checkpoints.save(
-            self.setup.model,
-            &self.state,
-            &self.weights()?,
-            &optimizer,
-            self.setup.attachments,
-        )?;
+        let files = self.setup.objective.model_files();
+        let path = self.checkpoints.save(&self.state, &self.weights()?, &optimizer, &files)?;
         self.saved_step = Some(self.state.step);
         self.checkpoints.prune(self.setup.stage.keep_checkpoints)?;
         self.sample_peak();
@@ -500,28 +468,36 @@ fn scalar(outputs: &Outputs, name: &str) -> f32 {
     outputs[name].as_f32().expect("programs return f32 scalars")[0]
 }
 
+/// A data input of a program.
+fn bind<'t>((name, tensor): &'t (&'static str, Tensor)) -> (&'static str, &'t Tensor) {
+    (name, tensor)
+}
+
 /// Programs of a step, and its floating-point operations.
-fn compile(setup: &Setup<'_>) -> Result<(Step, u64)> {
-    let Setup { engine, model, stage, .. } = *setup;
+fn compile(setup: &Setup<'_>, trained: &[Parameter]) -> Result<(Step, u64)> {
+    let Setup { engine, objective, stage, .. } = *setup;
     let options = CompileOptions::from(setup.placement);
-    let shape = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
     let flops = |program: &Program| program_cost(program).flops;
+    let forward = objective.forward()?;
     if stage.accumulation == 1 {
-        let program = training_program(model, &stage.groups, shape, stage.compute())?;
+        let program = forward.training_program(&stage.groups, stage.recompute.into())?;
         return Ok((Step::Fused(engine.compile(&program, &options)?), flops(&program)));
     }
-    let part = accumulation_program(model, shape, stage.compute())?;
-    let whole = update_program(model, &stage.groups)?;
+    let part = forward.accumulation_program(stage.recompute.into())?;
+    let whole = update_program(trained, &stage.groups)?;
     let total = flops(&part) * stage.accumulation as u64 + flops(&whole);
     let (accumulate, update) =
         (engine.compile(&part, &options)?, engine.compile(&whole, &options)?);
     Ok((Step::Accumulated { accumulate, update }, total))
 }
 
-/// The optimizer's state, checked against what the settings ask for.
-fn checked(setup: &Setup<'_>, mut found: Weights) -> Result<Weights> {
-    let mut moments = Weights::new();
-    for (name, ty) in optimizer_state(setup.model, &setup.stage.groups) {
+/// The tensors of these names and types, and no others.
+fn exactly(
+    types: impl IntoIterator<Item = (String, TensorType)>,
+    mut found: Weights,
+) -> Result<Weights> {
+    let mut tensors = Weights::new();
+    for (name, ty) in types {
         let Some(tensor) = found.remove(&name) else {
             return Err(ModelError::MissingTensors(vec![name]).into());
         };
@@ -529,28 +505,12 @@ fn checked(setup: &Setup<'_>, mut found: Weights) -> Result<Weights> {
             let found = tensor.ty();
             return Err(ModelError::TensorShape { name, expected: ty, found }.into());
         }
-        moments.insert(name, tensor);
+        tensors.insert(name, tensor);
     }
-    Ok(moments)
-}
-
-/// What must be the same for a stage to be resumed.
-fn identity(setup: &Setup<'_>) -> Result<Identity> {
-    // Settings that say when to look and what to keep do not change the result.
-    let stage = Stage {
-        evaluate_every: 0,
-        evaluation_rows: 0,
-        checkpoint_every: 0,
-        keep_checkpoints: 0,
-        ..setup.stage.clone()
-    };
-    let text = serde_json::to_vec(&(setup.kind, setup.model, stage)).expect("plain settings");
-    let mut data = setup.examples.digest()?;
-    if let Some(mixed) = setup.mixed {
-        data.push_str(&mixed.digest()?);
+    if found.is_empty() {
+        return Ok(tensors);
     }
-    let settings = hex(&Sha256::digest(&text));
-    Ok(Identity { seed: setup.seed, settings, data })
+    Err(ModelError::UnknownTensors(found.into_keys().collect()).into())
 }
 
 fn lock(directory: &Path) -> Result<File> {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,49 +80,75 @@ impl World {
         &'a self,
         engine: &'a NativeEngine,
         directory: &'a Path,
-        kind: StageKind,
+        name: &'a str,
     ) -> Setup<'a> {
-        let chat = kind == StageKind::Chat;
-        Setup {
-            engine,
-            placement: &self.placement,
-            directory,
+        let chat = name == CHAT;
+        let start = move || {
+            if !chat {
+                let weights = initialize(&self.run.model, self.run.seed);
+                return Ok(Start { weights, first_step: 0 });
+            }
+            let checkpoints = Checkpoints::of_run(directory);
+            let (found, _) = checkpoints.newest(PRETRAIN, Contents::Weights)?;
+            Ok(Start { weights: found.weights, first_step: found.state.step })
+        };
+        let stage = self.run.stage(name).unwrap();
+        let objective = LanguageObjective {
+            name,
+            stage,
             seed: self.run.seed,
             model: &self.run.model,
-            kind,
-            stage: self.run.stage(kind),
             examples: if chat { &self.answers } else { &self.documents },
             mixed: None,
             held_out: Some(&self.held_out),
             token_bytes: &self.bytes,
             attachments: &[],
+            // Both live as long as the test.
+            start: Box::leak(Box::new(start)),
+        };
+        Setup {
+            engine,
+            placement: &self.placement,
+            directory,
+            objective: Box::leak(Box::new(objective)),
+            stage,
             changed_settings: false,
         }
     }
 
-    fn initial(&self) -> Weights {
-        initialize(&self.run.model, self.run.seed)
-    }
-
     fn pretrain(&self, engine: &NativeEngine, directory: &Path) -> (Weights, Outcome) {
-        let setup = self.setup(engine, directory, StageKind::Pretrain);
-        let mut trainer = Trainer::start(setup, self.initial(), 0).unwrap();
+        let mut trainer = Trainer::start(self.setup(engine, directory, PRETRAIN)).unwrap();
         let outcome = run(&mut trainer);
         (trainer.weights().unwrap(), outcome)
     }
 }
 
+/// A clock that goes on by a second each time it is read.
+#[derive(Default)]
+struct Ticking(Cell<f64>);
+
+impl Clock for Ticking {
+    fn seconds(&self) -> f64 {
+        self.0.set(self.0.get() + 1.0);
+        self.0.get()
+    }
+
+    fn unix_seconds(&self) -> f64 {
+        1.7e9
+    }
+}
+
 fn run(trainer: &mut Trainer<'_>) -> Outcome {
-    trainer.run(&AtomicBool::new(false), &SystemClock::new(), &mut Silent).unwrap()
+    trainer.run(&AtomicBool::new(false), &Ticking::default(), &mut NoProgress).unwrap()
 }
 
 fn engine(threads: usize) -> NativeEngine {
     NativeEngine::new(NativeOptions { threads: Some(threads), ..NativeOptions::default() }).unwrap()
 }
 
-fn losses(directory: &Path, kind: StageKind) -> Vec<f32> {
+fn losses(directory: &Path, stage: &str) -> Vec<f32> {
     let loss = |metric: &Metric| match metric {
-        Metric::Step(m) if m.stage == kind => m.loss,
+        Metric::Step(m) if m.stage == stage => m.loss,
         _ => None,
     };
     read_metrics(directory).unwrap().iter().filter_map(loss).collect()
@@ -133,11 +160,11 @@ fn threads_change_nothing_even_across_a_resumption() {
     let directory = tempfile::tempdir().unwrap();
     let (one, outcome) = world.pretrain(&engine(1), directory.path());
     assert!(outcome.finished && outcome.step == 24);
-    let curve = losses(directory.path(), StageKind::Pretrain);
+    let curve = losses(directory.path(), PRETRAIN);
     assert!(curve[23] < 0.6 * curve[0], "{curve:?}");
     let bits = |directory: &Path| {
         let evaluated = read_metrics(directory).unwrap().into_iter().filter_map(|m| match m {
-            Metric::Evaluation(m) => Some(m.bits_per_byte),
+            Metric::Evaluation(m) => m.bits_per_byte,
             Metric::Step(_) => None,
         });
         evaluated.collect::<Vec<_>>()
@@ -154,15 +181,15 @@ fn threads_change_nothing_even_across_a_resumption() {
     let broken = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let (two, three) = (engine(2), engine(3));
-    let setup = world.setup(&two, broken.path(), StageKind::Pretrain);
-    let mut trainer = Trainer::start(setup, world.initial(), 0).unwrap();
-    trainer.run(&stop, &SystemClock::new(), &mut StopAt(7, &stop)).unwrap();
+    let setup = world.setup(&two, broken.path(), PRETRAIN);
+    let mut trainer = Trainer::start(setup).unwrap();
+    trainer.run(&stop, &Ticking::default(), &mut StopAt(7, &stop)).unwrap();
     drop(trainer);
-    let setup = world.setup(&three, broken.path(), StageKind::Pretrain);
-    let mut trainer = Trainer::resume(setup, &mut Silent).unwrap();
+    let setup = world.setup(&three, broken.path(), PRETRAIN);
+    let mut trainer = Trainer::resume(setup, &mut NoProgress).unwrap();
     run(&mut trainer);
     assert!(trainer.weights().unwrap() == one, "the same bits");
-    assert!(losses(broken.path(), StageKind::Pretrain) == curve);
+    assert!(losses(broken.path(), PRETRAIN) == curve);
     assert!(bits(broken.path()) == measured);
 }
 
@@ -177,7 +204,7 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let engine = engine(2);
     whole.pretrain(&engine, a.path());
     parts.pretrain(&engine, b.path());
-    let curves = (losses(a.path(), StageKind::Pretrain), losses(b.path(), StageKind::Pretrain));
+    let curves = (losses(a.path(), PRETRAIN), losses(b.path(), PRETRAIN));
     for (step, (x, y)) in curves.0.iter().zip(&curves.1).enumerate() {
         // Sums in another order differ in the last bits, which 24 steps magnify.
         assert!((x - y).abs() < 2e-3, "step {step}: {x} and {y}");
@@ -190,21 +217,19 @@ fn chat_goes_on_from_pretraining_and_learns_the_answers() {
     let directory = tempfile::tempdir().unwrap();
     let engine = engine(2);
     let (_, outcome) = world.pretrain(&engine, directory.path());
-    let (pretrained, _) =
-        Checkpoints::of_run(directory.path()).newest(StageKind::Pretrain).unwrap();
-    let setup = world.setup(&engine, directory.path(), StageKind::Chat);
-    let mut trainer = Trainer::start(setup, pretrained.weights, outcome.step).unwrap();
+    let setup = world.setup(&engine, directory.path(), CHAT);
+    let mut trainer = Trainer::start(setup).unwrap();
     let total = trainer.total_steps();
     let chatted = run(&mut trainer);
     assert_eq!(chatted.step, outcome.step + total);
-    let curve = losses(directory.path(), StageKind::Chat);
+    let curve = losses(directory.path(), CHAT);
     assert_eq!(curve.len() as u64, total);
     // Only answers count, and each begins with the same letter and ends in the same token.
     assert!(curve.last().unwrap() < &0.9, "{curve:?}");
     // The pretrained model is still there, beside the last of the chat stage.
     let steps = Checkpoints::of_run(directory.path()).steps().unwrap();
     assert!(steps.contains(&24) && steps.contains(&chatted.step), "{steps:?}");
-    assert_eq!(losses(directory.path(), StageKind::Pretrain).len(), 24);
+    assert_eq!(losses(directory.path(), PRETRAIN).len(), 24);
     assert!(world.tokenizer.special(stoa_tokens::IM_END).is_some());
 }
 
@@ -216,16 +241,16 @@ fn divergence_ends_with_an_error_and_the_checkpoints_before_it() {
     });
     let directory = tempfile::tempdir().unwrap();
     let engine = engine(2);
-    let setup = world.setup(&engine, directory.path(), StageKind::Pretrain);
-    let mut trainer = Trainer::start(setup, world.initial(), 0).unwrap();
+    let setup = world.setup(&engine, directory.path(), PRETRAIN);
+    let mut trainer = Trainer::start(setup).unwrap();
     let error = trainer
-        .run(&AtomicBool::new(false), &SystemClock::new(), &mut Silent)
+        .run(&AtomicBool::new(false), &Ticking::default(), &mut NoProgress)
         .expect_err("such a rate cannot end well")
         .to_string();
     assert!(error.contains("steps in a row") && error.contains("--changed-settings"), "{error}");
     drop(trainer);
     let (found, damaged) =
-        Checkpoints::of_run(directory.path()).newest(StageKind::Pretrain).unwrap();
+        Checkpoints::of_run(directory.path()).newest(PRETRAIN, Contents::Everything).unwrap();
     assert!(damaged.is_empty() && found.state.step > 0);
     let skipped = read_metrics(directory.path()).unwrap();
     assert!(

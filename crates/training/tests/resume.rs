@@ -42,6 +42,7 @@ struct World {
     bytes: Vec<u32>,
     run: Run,
     placement: Placement,
+    start: Box<dyn Fn() -> Result<Start, TrainingError>>,
 }
 
 impl World {
@@ -57,23 +58,46 @@ impl World {
         let file = RunFile::parse(&format!("{RUN}{extra}"), Path::new("run.toml")).unwrap();
         let run = file.resolve(tokenizer.vocab_size()).unwrap();
         let bytes = token_bytes(&tokenizer);
-        World { tokenizer, documents, held_out, bytes, run, placement: Placement::default() }
+        let (model, seed) = (run.model.clone(), run.seed);
+        let start = move || Ok(Start { weights: initialize(&model, seed), first_step: 0 });
+        World {
+            tokenizer,
+            documents,
+            held_out,
+            bytes,
+            run,
+            placement: Placement::default(),
+            start: Box::new(start),
+        }
     }
 
-    fn setup<'a>(&'a self, directory: &'a Path) -> Setup<'a> {
-        Setup {
-            engine: &ENGINE,
-            placement: &self.placement,
-            directory,
+    fn objective(&self) -> LanguageObjective<'_> {
+        LanguageObjective {
+            name: PRETRAIN,
+            stage: &self.run.pretrain,
             seed: self.run.seed,
             model: &self.run.model,
-            kind: StageKind::Pretrain,
-            stage: &self.run.pretrain,
             examples: &self.documents,
             mixed: None,
             held_out: Some(&self.held_out),
             token_bytes: &self.bytes,
             attachments: &[],
+            start: &self.start,
+        }
+    }
+
+    fn setup<'a>(&'a self, directory: &'a Path) -> Setup<'a> {
+        self.setup_of(self.objective(), directory)
+    }
+
+    fn setup_of<'a>(&'a self, objective: LanguageObjective<'a>, directory: &'a Path) -> Setup<'a> {
+        Setup {
+            engine: &ENGINE,
+            placement: &self.placement,
+            directory,
+            stage: objective.stage,
+            // Lives as long as the test.
+            objective: Box::leak(Box::new(objective)),
             changed_settings: false,
         }
     }
@@ -88,8 +112,7 @@ impl World {
         let mut listener = Listener { kill, ..Listener::default() };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let setup = self.setup(directory);
-            let initial = || Ok((self.initial(), 0));
-            let mut trainer = Trainer::resume_or_start(setup, &mut listener, initial).unwrap();
+            let mut trainer = Trainer::resume_or_start(setup, &mut listener).unwrap();
             trainer.run(&AtomicBool::new(false), &Fixed, &mut listener).unwrap()
         }));
         assert_eq!(result.is_err(), kill.is_some(), "killed when asked to");
@@ -129,7 +152,7 @@ impl Progress for Listener {
     }
 
     fn evaluation(&mut self, metrics: &EvaluationMetrics) {
-        self.evaluations.push(metrics.bits_per_byte);
+        self.evaluations.extend(metrics.bits_per_byte);
     }
 
     fn warning(&mut self, message: &str) {
@@ -144,7 +167,7 @@ fn curve(directory: &Path) -> Vec<(u64, Option<u32>, Option<u32>, u32, u64, Opti
             let bits = |x: Option<f32>| x.map(f32::to_bits);
             (m.step, bits(m.loss), bits(m.grad_norm), m.lr.to_bits(), m.tokens, None)
         }
-        Metric::Evaluation(m) => (m.step, None, None, 0, 0, Some(m.bits_per_byte.to_bits())),
+        Metric::Evaluation(m) => (m.step, None, None, 0, 0, m.bits_per_byte.map(f64::to_bits)),
     };
     read_metrics(directory).unwrap().iter().map(line).collect()
 }
@@ -192,14 +215,14 @@ fn two_devices_and_deferred_results_change_nothing() {
 
         let (model, stage) = (&world.run.model, &world.run.pretrain);
         let names = parameters(model).into_iter().flat_map(|p| [gradient_name(&p.name), p.name]);
-        let names = names.chain(optimizer_state(model, &stage.groups).into_keys());
+        let names = names.chain(optimizer_state(&parameters(model), &stage.groups).into_keys());
         let (near, far) = (DeviceId(0), DeviceId(1));
         let placement =
             Placement(names.filter(|name| name.contains("mlp")).map(|name| (name, far)).collect());
         let engine = DeferredEngine::new(2, Rounding::Declared);
         let setup = Setup { engine: &engine, placement: &placement, ..world.setup(two.path()) };
-        let mut trainer = Trainer::start(setup, world.initial(), 0).unwrap();
-        assert!(trainer.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap().finished);
+        let mut trainer = Trainer::start(setup).unwrap();
+        assert!(trainer.run(&AtomicBool::new(false), &Fixed, &mut NoProgress).unwrap().finished);
         assert!(curve(two.path()) == curve(one.path()));
         assert!(final_bytes(two.path(), 12) == final_bytes(one.path(), 12));
 
@@ -226,7 +249,7 @@ fn stopping_saves_and_resuming_goes_on() {
     }
     let stopped = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::start(world.setup(stopped.path()), world.initial(), 0).unwrap();
+    let mut trainer = Trainer::start(world.setup(stopped.path())).unwrap();
     let outcome = trainer.run(&stop, &Fixed, &mut StopAt(4, &stop)).unwrap();
     assert_eq!((outcome.step, outcome.finished), (4, false));
     drop(trainer);
@@ -236,8 +259,8 @@ fn stopping_saves_and_resuming_goes_on() {
     assert!(final_bytes(stopped.path(), 12) == final_bytes(whole.path(), 12));
 
     // A finished stage has nothing to do, and says so.
-    let mut again = Trainer::resume(world.setup(stopped.path()), &mut Silent).unwrap();
-    let outcome = again.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap();
+    let mut again = Trainer::resume(world.setup(stopped.path()), &mut NoProgress).unwrap();
+    let outcome = again.run(&AtomicBool::new(false), &Fixed, &mut NoProgress).unwrap();
     assert!(outcome.finished && outcome.bits_per_byte.is_some());
 }
 
@@ -251,7 +274,7 @@ fn old_checkpoints_go_and_the_saved_model_loads() {
     assert_eq!(checkpoints.steps().unwrap(), [6, 9, 12]);
     let (config, weights) = load(&checkpoints.path(12)).unwrap();
     assert_eq!(config, world.run.model);
-    assert_eq!(weights, checkpoints.load(12).unwrap().weights);
+    assert_eq!(weights, checkpoints.load(12, Contents::Weights).unwrap().weights);
     assert_ne!(weights, world.initial());
     let leftovers = fs::read_dir(directory.path().join("checkpoints")).unwrap();
     assert_eq!(leftovers.count(), 3, "nothing unfinished is left");
@@ -278,8 +301,15 @@ fn a_damaged_checkpoint_is_named_and_passed_over() {
             if damage != "remove" {
                 fs::write(&file, bytes).unwrap();
             }
-            let error = checkpoints.load(6).err().expect("damage is found").to_string();
+            let error = checkpoints
+                .load(6, Contents::Everything)
+                .err()
+                .expect("damage is found")
+                .to_string();
             assert!(error.contains(name), "{damage}: {error}");
+            // Who wants the weights alone reads and verifies no moments.
+            let weights = checkpoints.load(6, Contents::Weights);
+            assert_eq!(weights.is_ok(), name == "optimizer.safetensors", "{damage}: {name}");
             let listener = world.train(directory.path(), None);
             assert!(listener.warnings[0].contains(name), "{:?}", listener.warnings);
             assert!(listener.warnings[0].contains("going on from step 3"));
@@ -296,8 +326,7 @@ fn when_all_are_damaged_nothing_is_overwritten() {
     let manifest = Checkpoints::of_run(directory.path()).path(3).join("manifest.json");
     fs::write(&manifest, "{}").unwrap();
     let setup = world.setup(directory.path());
-    let initial = || Ok((world.initial(), 0));
-    let error = Trainer::resume_or_start(setup, &mut Silent, initial).err().unwrap().to_string();
+    let error = Trainer::resume_or_start(setup, &mut NoProgress).err().unwrap().to_string();
     assert!(error.contains("no pretrain checkpoint") && error.contains("manifest.json"), "{error}");
     assert!(manifest.exists());
 }
@@ -307,19 +336,24 @@ fn another_run_is_not_continued() {
     let world = World::new("");
     let directory = tempfile::tempdir().unwrap();
     world.train(directory.path(), Some(4));
-    let refused = |setup: Setup<'_>| Trainer::resume(setup, &mut Silent).err().unwrap().to_string();
+    let refused =
+        |setup: Setup<'_>| Trainer::resume(setup, &mut NoProgress).err().unwrap().to_string();
     let setup = world.setup(directory.path());
-    assert!(refused(Setup { seed: 9, ..setup }).contains("another seed: 0, now 9"));
-    let other = Stage { rows: 3, ..world.run.pretrain.clone() };
-    assert!(refused(Setup { stage: &other, ..setup }).contains("another configuration"));
-    assert!(
-        refused(Setup { examples: &world.held_out, ..setup }).contains("another training data")
-    );
+    let objective = world.objective();
+    let other = |objective| refused(world.setup_of(objective, directory.path()));
+    let found = other(LanguageObjective { seed: 9, ..objective });
+    assert!(found.contains("another seed: 0, now 9"), "{found}");
+    let stage = Stage { rows: 3, ..world.run.pretrain.clone() };
+    let found = other(LanguageObjective { stage: &stage, ..objective });
+    assert!(found.contains("another configuration"), "{found}");
+    let found = other(LanguageObjective { examples: &world.held_out, ..objective });
+    assert!(found.contains("another training data"), "{found}");
     // How often to look and save may change.
     let watched = Stage { evaluate_every: 1, checkpoint_every: 1, ..world.run.pretrain.clone() };
-    assert!(Trainer::resume(Setup { stage: &watched, ..setup }, &mut Silent).is_ok());
+    let watched = LanguageObjective { stage: &watched, ..objective };
+    assert!(Trainer::resume(world.setup_of(watched, directory.path()), &mut NoProgress).is_ok());
     // A new run does not write over an old one.
-    let error = Trainer::start(setup, world.initial(), 0).err().unwrap().to_string();
+    let error = Trainer::start(setup).err().unwrap().to_string();
     assert!(error.contains("step 3"), "{error}");
 }
 
@@ -329,15 +363,18 @@ fn a_changed_configuration_is_continued_on_request() {
     let directory = tempfile::tempdir().unwrap();
     world.train(directory.path(), Some(4));
     let stage = Stage { rows: 3, ..world.run.pretrain.clone() };
-    let changed = Setup { stage: &stage, changed_settings: true, ..world.setup(directory.path()) };
+    let objective = LanguageObjective { stage: &stage, ..world.objective() };
+    let changed = Setup { changed_settings: true, ..world.setup_of(objective, directory.path()) };
     let mut listener = Listener::default();
     let mut trainer = Trainer::resume(changed, &mut listener).unwrap();
     assert!(listener.warnings[0].contains("from step 3 on"), "{:?}", listener.warnings);
     assert!(trainer.run(&AtomicBool::new(false), &Fixed, &mut listener).unwrap().finished);
     drop(trainer);
     // From then on the run is one of the new configuration; another seed is another run always.
-    assert!(Trainer::resume(Setup { changed_settings: false, ..changed }, &mut Silent).is_ok());
-    assert!(Trainer::resume(Setup { seed: 9, ..changed }, &mut Silent).is_err());
+    assert!(Trainer::resume(Setup { changed_settings: false, ..changed }, &mut NoProgress).is_ok());
+    let other = world.setup_of(LanguageObjective { seed: 9, ..objective }, directory.path());
+    let other = Setup { changed_settings: true, ..other };
+    assert!(Trainer::resume(other, &mut NoProgress).is_err());
 }
 
 #[test]
@@ -346,34 +383,31 @@ fn the_best_checkpoint_survives_a_run_that_gets_worse() {
     let directory = tempfile::tempdir().unwrap();
     world.train(directory.path(), None);
     let trained = Checkpoints::of_run(directory.path());
-    let Checkpoint { state, weights, optimizer, .. } = trained.load(12).unwrap();
-    assert!(state.held_out_bits_per_byte.is_some(), "a checkpoint is evaluated");
+    let Checkpoint { state, weights, optimizer, .. } =
+        trained.load(12, Contents::Everything).unwrap();
+    assert!(state.held_out_score.is_some(), "a checkpoint is evaluated");
     let worse = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::of_run(worse.path());
     for (step, bits) in [(3, 2.0), (6, 1.0), (9, 1.5), (12, 3.0), (15, 4.0)] {
-        let state = TrainingState {
-            step,
-            finished: false,
-            held_out_bits_per_byte: Some(bits),
-            ..state.clone()
-        };
-        checkpoints.save(&world.run.model, &state, &weights, &optimizer, &[]).unwrap();
+        let state =
+            TrainingState { step, finished: false, held_out_score: Some(bits), ..state.clone() };
+        checkpoints.save(&state, &weights, &optimizer, &[]).unwrap();
         checkpoints.prune(2).unwrap();
     }
     assert_eq!(checkpoints.steps().unwrap(), [6, 12, 15]);
-    assert_eq!(checkpoints.best(StageKind::Pretrain).unwrap(), Some((6, 1.0)));
-    assert_eq!(checkpoints.best(StageKind::Chat).unwrap(), None);
+    assert_eq!(checkpoints.best(PRETRAIN).unwrap(), Some((6, 1.0)));
+    assert_eq!(checkpoints.best(CHAT).unwrap(), None);
 }
 
 #[test]
 fn two_processes_do_not_share_a_directory() {
     let world = World::new("");
     let directory = tempfile::tempdir().unwrap();
-    let first = Trainer::start(world.setup(directory.path()), world.initial(), 0).unwrap();
-    let second = Trainer::start(world.setup(directory.path()), world.initial(), 0);
+    let first = Trainer::start(world.setup(directory.path())).unwrap();
+    let second = Trainer::start(world.setup(directory.path()));
     assert!(matches!(second.err(), Some(TrainingError::InUse(_))));
     drop(first);
-    assert!(Trainer::start(world.setup(directory.path()), world.initial(), 0).is_ok());
+    assert!(Trainer::start(world.setup(directory.path())).is_ok());
 }
 
 #[test]
@@ -387,10 +421,11 @@ fn a_disk_that_refuses_is_an_error_and_what_was_saved_stays() {
     // A file stands where the directory of checkpoints was.
     let place = directory.path().join("checkpoints");
     let away = directory.path().join("away");
-    let mut trainer = Trainer::resume(world.setup(directory.path()), &mut Silent).unwrap();
+    let mut trainer = Trainer::resume(world.setup(directory.path()), &mut NoProgress).unwrap();
     fs::rename(&place, &away).unwrap();
     fs::write(&place, "").unwrap();
-    let error = trainer.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap_err().to_string();
+    let error =
+        trainer.run(&AtomicBool::new(false), &Fixed, &mut NoProgress).unwrap_err().to_string();
     assert!(error.contains("checkpoints"), "{error}");
     drop(trainer);
     fs::remove_file(&place).unwrap();
@@ -406,8 +441,8 @@ fn a_disk_that_refuses_is_an_error_and_what_was_saved_stays() {
         #[cfg(unix)]
         std::os::unix::fs::symlink("/dev/full", full.path().join("tensorboard").join(name))
             .unwrap();
-        let mut trainer = Trainer::start(world.setup(full.path()), world.initial(), 0).unwrap();
-        let error = trainer.run(&AtomicBool::new(false), &Fixed, &mut Silent).unwrap_err();
+        let mut trainer = Trainer::start(world.setup(full.path())).unwrap();
+        let error = trainer.run(&AtomicBool::new(false), &Fixed, &mut NoProgress).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
     assert!(World::new("").tokenizer.vocab_size() > 256);

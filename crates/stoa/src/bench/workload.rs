@@ -74,8 +74,8 @@ impl Workload {
             program,
             tokens: shape.tokens(),
             data: batch_data(batch, time, config.vocab)?,
+            moments: optimizer_state(&parameters(&config), &optimizer).into_iter().collect(),
             parameters: parameters(&config),
-            moments: optimizer_state(&config, &optimizer).into_iter().collect(),
         })
     }
 }

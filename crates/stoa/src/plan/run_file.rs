@@ -9,7 +9,7 @@ use stoa_planner::model::ModelShape;
 use stoa_planner::plan::Question;
 use stoa_planner::program::work;
 use stoa_tokens::Tokenizer;
-use stoa_training::{Length, ModelFile, Run, RunFile, StageKind};
+use stoa_training::{Length, ModelFile, Run, RunFile};
 
 use crate::terminal::Terminal;
 
@@ -66,7 +66,7 @@ fn shape(model: &LanguageConfig, name: &str) -> ModelShape {
 
 /// What the pretraining of the run says where the question says nothing.
 fn filled(asked: Question, run: &Run) -> Question {
-    let stage = run.stage(StageKind::Pretrain);
+    let stage = &run.pretrain;
     let batch = stage.rows * stage.time * stage.accumulation;
     let tokens = match stage.length {
         Length::Steps(steps) => Some((steps * batch as u64).to_string()),
@@ -83,7 +83,7 @@ fn filled(asked: Question, run: &Run) -> Question {
 
 /// Says how the planner's count of a step compares with the run's program, which is exact.
 fn compare(run: &Run, shape: &ModelShape, terminal: &Terminal) -> anyhow::Result<()> {
-    let stage = run.stage(StageKind::Pretrain);
+    let stage = &run.pretrain;
     let batch = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
     let program = training_program(&run.model, &stage.groups, batch, stage.compute())?;
     let exact = work(&program);
