@@ -44,7 +44,7 @@ pub enum AuditError {
         /// What may be asked for.
         range: &'static str,
     },
-    /// A rule nobody knows.
+    /// An unknown rule.
     #[error(
         "line {line}: there is no rule `{name}`; write a profile ({known}), `profile/rule`, or \
          `words: a, b`"

@@ -2,16 +2,18 @@
 //!
 //! A [`Tally`] counts posts by side, author, language, length and what else is known; [`audit`] turns
 //! it into rates, differences with author-clustered intervals, and a verdict for every rule and for all
-//! together. Pure: seed and threads are arguments, the result depends on the seed alone. Reading posts
-//! and drawing plots are not here. docs/posts-audit.md tells what the verdicts mean.
+//! together. Pure: seed and threads are arguments, the result depends on the seed alone. [`source`] finds posts with
+//! their sides in files and stores, [`report`] makes a page. docs/posts-audit.md describes what the verdicts mean.
 
 mod bootstrap;
 mod decision;
 mod error;
 mod interval;
 mod judge;
+pub mod report;
 mod result;
 mod samples;
+pub mod source;
 mod strata;
 mod tally;
 
@@ -37,10 +39,10 @@ const ALPHA: f64 = 0.05;
 /// With fewer authors on a side, resampling them says nothing reliable (Cameron, Gelbach and Miller,
 /// "Bootstrap-based improvements for inference with clustered errors", Review of Economics and
 /// Statistics 90, 2008, study 5 to 30 clusters): the verdict is then undetermined.
-const FEWEST_AUTHORS: u64 = 10;
+const MIN_AUTHORS: u64 = 10;
 
 /// Levels of a facet that are listed; the rarest beyond are listed together.
-const MOST_LEVELS: usize = 24;
+const MAX_LEVELS: usize = 24;
 /// Name of the rarest levels taken together.
 const OTHER_LEVELS: &str = "(other)";
 
@@ -65,7 +67,7 @@ impl Default for AuditConfig {
     }
 }
 
-/// Compares every side with the reference under every rule. `progress` is told how many of how many
+/// Compares every side with the reference under every rule. `progress` hears how many of how many
 /// passes of resampling are done.
 ///
 /// # Errors
@@ -224,8 +226,8 @@ fn listed_levels(tally: &Tally, facet: usize, sides: &[String]) -> Vec<String> {
     }
     let mut order: Vec<usize> = (0..levels.len()).filter(|&at| posts[at] > 0).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(posts[at]));
-    let rest = order.len() > MOST_LEVELS;
-    order.truncate(MOST_LEVELS);
+    let rest = order.len() > MAX_LEVELS;
+    order.truncate(MAX_LEVELS);
     levels = order.into_iter().map(|at| std::mem::take(&mut levels[at])).collect();
     levels.sort_by(|a, b| strata::order_of(a).cmp(&strata::order_of(b)));
     if rest {
@@ -377,7 +379,7 @@ fn adjust(rules: &mut [RuleAudit], counts: &[SideCounts], unit: Unit) {
             estimates.iter_mut().zip(holm(&raw)).for_each(|(e, p)| e.p_adjusted = p);
         }
     }
-    let few = |side: &SideCounts| unit == Unit::Author && side.authors < FEWEST_AUTHORS;
+    let few = |side: &SideCounts| unit == Unit::Author && side.authors < MIN_AUTHORS;
     for rule in rules {
         for (at, side) in rule.sides.iter_mut().enumerate() {
             let Some(against) = &mut side.against else { continue };

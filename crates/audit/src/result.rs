@@ -38,7 +38,7 @@ pub struct Audit {
 pub enum Unit {
     /// Authors with all their posts.
     Author,
-    /// Posts, since nobody says who wrote them; intervals are too narrow if few people wrote many.
+    /// Posts, since their authors are unknown; intervals are too narrow if few people wrote many.
     Post,
 }
 

@@ -1,5 +1,5 @@
 //! A few dropped posts per rule and side, for people to look at. Which ones is a function of the seed
-//! and of a post's place, so that nobody picks them.
+//! and of a post's place, so that no one picks them.
 
 use std::collections::{BTreeMap, BinaryHeap};
 

@@ -11,7 +11,7 @@ use stoa_random::{mix, stable_hash};
 /// Most clusters of a side that are resampled one by one. Beyond, authors are thrown together by hash:
 /// random groups of authors have the same variance (Wolter, "Introduction to Variance Estimation",
 /// 2nd ed. 2007, chapter 2), and resampling stays fast.
-const MOST_CLUSTERS: u64 = 1 << 12;
+const MAX_CLUSTERS: u64 = 1 << 12;
 
 /// A property by which drop rates are listed: language, length, topic, a dialect group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Facet {
 pub struct Observation<'a> {
     /// The side it speaks for.
     pub side: &'a str,
-    /// Who wrote it; `None` when nobody says, and the post stands for itself.
+    /// Who wrote it; `None` when unknown: the post stands for itself.
     pub author: Option<&'a str>,
     /// Its level of each facet, in the order of the facets.
     pub levels: &'a [&'a str],
@@ -113,7 +113,7 @@ impl Tally {
             // A post without author stands for itself; many of them are grouped at random.
             None => {
                 self.without_author += 1;
-                mix(self.posts) % MOST_CLUSTERS
+                mix(self.posts) % MAX_CLUSTERS
             }
         };
         self.posts += 1;
@@ -137,7 +137,7 @@ impl Tally {
         self.posts
     }
 
-    /// Those among them whose author nobody says.
+    /// Those among them whose author is unknown.
     pub fn without_author(&self) -> u64 {
         self.without_author
     }
@@ -189,7 +189,7 @@ impl Tally {
         let authors = self.clusters.range(range.clone()).count() as u64;
         let mut clusters: BTreeMap<u64, BTreeMap<usize, Counts>> = BTreeMap::new();
         for (&(_, author), cells) in self.clusters.range(range) {
-            let key = if authors > MOST_CLUSTERS { author % MOST_CLUSTERS } else { author };
+            let key = if authors > MAX_CLUSTERS { author % MAX_CLUSTERS } else { author };
             let cluster = clusters.entry(key).or_default();
             for (&cell, counts) in cells {
                 let Some(stratum) = of_cell[cell as usize] else { continue };

@@ -10,7 +10,7 @@ use super::tally::SideCounts;
 use super::*;
 use stoa_random::Draws;
 
-/// Made by xtask/oracle/posts/golden_audit.py.
+/// Parsed by xtask/oracle/posts/golden_audit.py.
 #[derive(Deserialize)]
 struct Golden {
     seed: u64,
@@ -382,7 +382,7 @@ fn verdicts_say_what_was_shown() {
     assert!((against.overall.difference - 0.3).abs() < 1e-12);
     assert!(against.like_for_like.is_none(), "there are no strata");
     assert_eq!(sides_of(60, [4, 4]).verdict, Leaning::WithinMargin);
-    // Nothing dropped: within the margin where many authors show it, else nobody knows.
+    // Nothing dropped: within the margin where many authors show it, else undetermined.
     assert_eq!(sides_of(200, [0, 0]).verdict, Leaning::WithinMargin);
     assert_eq!(sides_of(12, [0, 0]).verdict, Leaning::Undetermined);
     let [low, high] = sides_of(12, [0, 0]).all.sides[1].against.as_ref().unwrap().overall.interval;

@@ -1,9 +1,7 @@
 //! Threads: which post answers which, with missing parents, and the order in which a thread is read.
 //!
-//! It cleans first (`cleaning`), so that nothing dropped reaches a thread. It does not make text of a
-//! thread; `corpus` does.
+//! It does not make text of a thread; `corpus` does. An ingest finds threads on disk (`ingest`).
 
-use crate::cleaning::{Dropped, Verdict, verdicts};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use stoa_posts::Post;
 
@@ -51,44 +49,27 @@ impl Conversation {
     }
 }
 
-/// Cleans posts and threads the rest; also says how many were dropped and why.
+/// Threads posts in memory: what an ingest does on disk, and what that is tested against.
 ///
 /// A post whose parent is absent starts a branch of its own in the same thread; posts that answer the
 /// same absent post stay together. The answer depends on the order of `posts` only where identifiers
 /// repeat (the first wins) or times are equal.
-pub fn conversations(posts: Vec<Post>) -> (Vec<Conversation>, Dropped) {
-    let mut verdicts = verdicts(&posts);
-    let mut first_with_id: HashMap<&str, usize> = HashMap::new();
-    for (index, post) in posts.iter().enumerate() {
-        if verdicts[index] == Verdict::Keep {
-            let first = *first_with_id.entry(post.id.as_str()).or_insert(index);
-            if first != index {
-                verdicts[index] = Verdict::Duplicate(first);
-            }
-        }
-    }
-    let dropped = Dropped::count(&verdicts);
-    // Dropped posts still say which thread their replies belong to.
+pub fn conversations(posts: Vec<Post>) -> Vec<Conversation> {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let first: Vec<bool> = posts.iter().map(|post| seen.insert(post.id.as_str())).collect();
     let roots = Roots::new(&posts);
     let mut threads: BTreeMap<usize, (String, Vec<usize>)> = BTreeMap::new();
     let mut first_of: HashMap<String, usize> = HashMap::new();
-    for (index, post) in posts.iter().enumerate() {
-        if verdicts[index] == Verdict::Keep {
-            let id = roots.thread_of(post);
-            let first = *first_of.entry(id.clone()).or_insert(index);
-            threads.entry(first).or_insert_with(|| (id, Vec::new())).1.push(index);
-        }
+    for (index, post) in posts.iter().enumerate().filter(|(index, _)| first[*index]) {
+        let id = roots.thread_of(post);
+        let first = *first_of.entry(id.clone()).or_insert(index);
+        threads.entry(first).or_insert_with(|| (id, Vec::new())).1.push(index);
     }
     let mut posts: Vec<Option<Post>> = posts.into_iter().map(Some).collect();
-    let threads = threads
-        .into_values()
-        .map(|(id, members)| {
-            let members =
-                members.into_iter().filter_map(|index| posts[index].take()).collect::<Vec<_>>();
-            reading_order(id, members)
-        })
-        .collect();
-    (threads, dropped)
+    let mut members = |places: Vec<usize>| -> Vec<Post> {
+        places.into_iter().filter_map(|place| posts[place].take()).collect()
+    };
+    threads.into_values().map(|(id, places)| reading_order(id, members(places))).collect()
 }
 
 /// Finds the thread of a post by following reply links.

@@ -1,19 +1,16 @@
 //! From threads to what a model learns from: documents for pretraining, dialogues for fine-tuning.
 //!
-//! In memory the held-out split is a pure function of the thread's identifier (`split`), so a thread is
-//! never on both sides, whatever else is in the corpus; only corpora too small for that fall back to
-//! other cuts.
+//! On which side of the held-out border a thread is, `split` says.
 
-use crate::cleaning::Dropped;
-use crate::conversations::{Conversation, Reply, conversations};
+use crate::conversations::{Conversation, Reply};
 use crate::error::CorpusError;
-use crate::split::{Split, split_of};
+use crate::ingest::BUCKETS;
+use crate::store::{Store, each_line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stoa_dialogue::Dialogue;
 use stoa_posts::normalise::Handles;
-use stoa_posts::{Language, LanguageSource, Post};
-use stoa_random::stable_hash;
+use stoa_posts::{Language, LanguageSource, Post, Split};
 
 /// A text to pretrain on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,30 +28,38 @@ pub struct Document {
     pub split: Split,
 }
 
-/// Everything a model is trained on, and what was left out.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything a model is trained on.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Corpus {
     /// Pretraining documents of both splits.
     pub documents: Vec<Document>,
     /// Fine-tuning dialogues, from training threads only.
     pub dialogues: Vec<Dialogue>,
-    /// Threads.
-    pub conversations: usize,
-    /// Posts dropped, by reason.
-    pub dropped: Dropped,
 }
 
 impl Corpus {
-    /// Cleans and threads posts and makes text of them.
-    pub fn from_posts(posts: Vec<Post>) -> Result<Corpus, CorpusError> {
-        let (threads, dropped) = conversations(posts);
-        let documents = documents(&threads, &dropped)?;
-        Ok(Corpus {
-            dialogues: reply_dialogues(&threads),
-            documents,
-            conversations: threads.len(),
-            dropped,
-        })
+    /// Reads the documents and dialogues of a store, in the order of their files.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds something else.
+    pub fn of_store(store: &Store) -> Result<Corpus, CorpusError> {
+        let mut corpus = Corpus::default();
+        for bucket in 0..BUCKETS {
+            let (documents, dialogues) = (store.documents(bucket), store.dialogues(bucket));
+            if documents.exists() {
+                each_line(&documents, |document, _| {
+                    corpus.documents.push(document);
+                    Ok(())
+                })?;
+            }
+            if dialogues.exists() {
+                each_line(&dialogues, |dialogue, _| {
+                    corpus.dialogues.push(dialogue);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(corpus)
     }
 
     /// All training text, for asking whether a question stands in it: documents, then dialogues,
@@ -71,50 +76,6 @@ impl Corpus {
         }
         text
     }
-}
-
-/// A document for each thread. At least one is for training and one held out: a corpus whose hashes
-/// all fall on one side moves the thread of lowest hash to the other, and a single thread is cut
-/// before its last post. Fewer than two posts are an error.
-pub fn documents(
-    threads: &[Conversation],
-    dropped: &Dropped,
-) -> Result<Vec<Document>, CorpusError> {
-    let posts: usize = threads.iter().map(|thread| thread.replies.len()).sum();
-    if posts < 2 {
-        return Err(CorpusError::TooFewPosts {
-            posts,
-            dropped: dropped.total(),
-            reasons: dropped.to_string(),
-        });
-    }
-    if let [thread] = threads {
-        let (train, held_out) = thread.replies.split_at(posts - 1);
-        return Ok(vec![
-            document(thread, train, Split::Train, &str::to_lowercase),
-            document(thread, held_out, Split::HeldOut, &str::to_lowercase),
-        ]);
-    }
-    let documents = threads
-        .iter()
-        .zip(splits(threads))
-        .map(|(thread, split)| document(thread, &thread.replies, split, &str::to_lowercase))
-        .collect();
-    Ok(documents)
-}
-
-/// The split of each of several threads: that of its hash, unless all fall on one side.
-fn splits(threads: &[Conversation]) -> Vec<Split> {
-    let mut splits: Vec<Split> = threads.iter().map(|thread| split_of(&thread.id)).collect();
-    for wanted in [Split::HeldOut, Split::Train] {
-        if !splits.contains(&wanted) {
-            let hash = |&index: &usize| stable_hash(threads[index].id.as_bytes());
-            if let Some(lowest) = (0..threads.len()).min_by_key(hash) {
-                splits[lowest] = wanted;
-            }
-        }
-    }
-    splits
 }
 
 /// What a mentioned handle is called where posts name their authors: the handle in lower case, or in
@@ -173,30 +134,13 @@ fn line(handles: &mut Handles, post: &Post, identify: &Identify<'_>) -> String {
 }
 
 /// Longest dialogue, in utterances (DialoGPT, Zhang et al. 2020, takes paths of 2 to 10).
-const LONGEST_DIALOGUE: usize = 10;
+const MAX_DIALOGUE: usize = 10;
 
-/// Dialogues along the paths of training threads: one for each last reply, speakers alternating.
+/// The dialogues along the paths of some posts of a thread, which must not answer later ones: one for each
+/// last reply, speakers alternating.
 ///
-/// Consecutive posts of one author are joined. A path is not told twice: where paths fork, only the
-/// first goes back to the start; the others begin at the fork.
-pub fn reply_dialogues(threads: &[Conversation]) -> Vec<Dialogue> {
-    let mut dialogues = Vec::new();
-    let alone = threads.len() == 1;
-    for (thread, split) in threads.iter().zip(splits(threads)) {
-        if !alone && split == Split::HeldOut {
-            continue;
-        }
-        // The last post of the only thread is the held-out document.
-        let replies =
-            if alone { &thread.replies[..thread.replies.len() - 1] } else { &thread.replies[..] };
-        let of_thread = thread_dialogues(thread, replies, &str::to_lowercase);
-        dialogues.extend(of_thread.into_iter().map(|(dialogue, _)| dialogue));
-    }
-    dialogues
-}
-
-/// The dialogues along the paths of some posts of a thread, which must not answer later ones, each
-/// with its language.
+/// Each has its language. Consecutive posts of one author are joined. Where paths fork, only the first goes
+/// back to the start; the others begin at the fork.
 pub(crate) fn thread_dialogues(
     thread: &Conversation,
     replies: &[Reply],
@@ -208,15 +152,15 @@ pub(crate) fn thread_dialogues(
         replies.iter().map(|reply| line(&mut handles, &reply.post, identify)).collect();
     let mut has_reply = vec![false; replies.len()];
     replies.iter().filter_map(|reply| reply.parent).for_each(|parent| has_reply[parent] = true);
-    let mut told = vec![false; replies.len()];
+    let mut covered = vec![false; replies.len()];
     for leaf in (0..replies.len()).filter(|&index| !has_reply[index]) {
         let mut path = vec![leaf];
-        told[leaf] = true;
+        covered[leaf] = true;
         let mut current = leaf;
         while let Some(parent) = replies[current].parent {
             path.push(parent);
             current = parent;
-            if std::mem::replace(&mut told[parent], true) {
+            if std::mem::replace(&mut covered[parent], true) {
                 break;
             }
         }
@@ -238,7 +182,7 @@ fn alternate(replies: &[Reply], texts: &[String], path: &[usize]) -> Option<(Dia
             _ => utterances.push((author, texts[index].clone())),
         }
     }
-    utterances.truncate(LONGEST_DIALOGUE);
+    utterances.truncate(MAX_DIALOGUE);
     utterances.truncate(utterances.len() / 2 * 2);
     if utterances.is_empty() {
         return None;

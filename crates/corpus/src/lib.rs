@@ -2,7 +2,6 @@
 //!
 //! What one post is and says is `posts`. Tokens, models and training are other rooms.
 
-mod cleaning;
 mod conversations;
 mod corpus;
 mod error;
@@ -11,9 +10,8 @@ pub mod near;
 mod split;
 mod store;
 
-pub use cleaning::{Dropped, Verdict, verdicts};
 pub use conversations::{Conversation, Reply, conversations};
-pub use corpus::{Corpus, Document, documents, reply_dialogues};
+pub use corpus::{Corpus, Document};
 pub use error::CorpusError;
-pub use split::{Parted, Split, SplitBy, apart_by_author, split_of};
+pub use split::{SplitBy, SplitThreads, split_by_author};
 pub use store::{AuthorKey, Store};

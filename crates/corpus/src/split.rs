@@ -4,7 +4,7 @@
 //! **By author.** Who writes is not independent of where: to put all threads that share an author on one
 //! side would put almost all of a network there, since its authors hang together. So authors are divided first
 //! and threads follow. An author's hash puts them in one of sixteen classes; one class is held out. A
-//! thread is on the side of whoever began it, and posts in it by authors of the other side are set
+//! thread is on the side of the author who began it, and posts in it by authors of the other side are set
 //! aside: they are on neither. What is lost is the posts that cross the border, at most 2 × 1/16 × 15/16
 //! of the replies when people answer each other by chance; what is not lost is a thread, or a post
 //! in a thread of one author.
@@ -15,18 +15,8 @@
 use crate::conversations::{Conversation, reading_order};
 use crate::near::order_of;
 use serde::{Deserialize, Serialize};
-use stoa_posts::Post;
+use stoa_posts::{HELD_OUT_ONE_IN, Post, Split, split_of};
 use stoa_random::stable_hash;
-
-/// Which side of the held-out border a document is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Trained on.
-    Train,
-    /// Kept for measuring.
-    HeldOut,
-}
 
 /// How the border is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,24 +35,13 @@ impl SplitBy {
         [("author", SplitBy::Author), ("thread", SplitBy::Thread)];
 }
 
-/// One in this many threads is held out, or one of as many classes of authors.
-const HELD_OUT_ONE_IN: u64 = 16;
 /// Fewest threads that are held out by author: what is measured on fewer posts is mostly chance, and by
 /// thread more of a small corpus is held out.
-const FEWEST_HELD_OUT: u64 = 50;
+const MIN_HELD_OUT: u64 = 50;
 /// Classes of authors.
 const CLASSES: usize = HELD_OUT_ONE_IN as usize;
 
-/// The split of a thread by its name.
-pub fn split_of(thread: &str) -> Split {
-    if stable_hash(thread.as_bytes()).is_multiple_of(HELD_OUT_ONE_IN) {
-        Split::HeldOut
-    } else {
-        Split::Train
-    }
-}
-
-/// The class of an author, by name or by hash; nobody has none.
+/// The class of an author, by name or by hash; a post without author has none.
 pub(crate) fn class_of(author: &str) -> Option<usize> {
     // A stream of its own: a thread named like its author would else share its side.
     let hash = || stable_hash(format!("author {}", author.to_lowercase()).as_bytes());
@@ -111,7 +90,7 @@ impl Classes {
             share > 0 && 2 * share >= all && share <= 2 * all
         };
         let fit = |&class: &usize| {
-            let enough = self.threads[class] >= FEWEST_HELD_OUT;
+            let enough = self.threads[class] >= MIN_HELD_OUT;
             enough && fits(&self.posts, class) && fits(&self.threads, class)
         };
         (0..CLASSES).find(fit).map(Border)
@@ -127,13 +106,13 @@ impl Border {
         if class == self.0 { Split::HeldOut } else { Split::Train }
     }
 
-    /// The side of a thread, given the class of whoever began it. A thread that nobody began, for it
+    /// The side of a thread, given the class of the author who began it. A thread without authors, for it
     /// names no author, goes by its own name.
     pub(crate) fn side(self, thread: &str, began: Option<usize>) -> Split {
         began.map_or_else(|| split_of(thread), |class| self.of(class))
     }
 
-    /// Whether posts of an author stay in threads of a side; those of nobody do.
+    /// Whether posts of an author stay in threads of a side; posts without author do.
     pub(crate) fn stays(self, side: Split, author: &str) -> bool {
         class_of(author).is_none_or(|class| self.of(class) == side)
     }
@@ -141,7 +120,7 @@ impl Border {
 
 /// Threads whose two sides share no author.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parted {
+pub struct SplitThreads {
     /// To train on.
     pub train: Vec<Conversation>,
     /// To measure with.
@@ -151,7 +130,7 @@ pub struct Parted {
 }
 
 /// Parts threads by author, in memory: what an ingest does on disk. `None` when authors cannot be divided.
-pub fn apart_by_author(threads: Vec<Conversation>) -> Option<Parted> {
+pub fn split_by_author(threads: Vec<Conversation>) -> Option<SplitThreads> {
     let mut classes = Classes::default();
     let mut began = Vec::with_capacity(threads.len());
     for thread in &threads {
@@ -165,7 +144,7 @@ pub fn apart_by_author(threads: Vec<Conversation>) -> Option<Parted> {
         began.push(first);
     }
     let border = classes.border()?;
-    let mut parted = Parted::default();
+    let mut parted = SplitThreads::default();
     for (thread, began) in threads.into_iter().zip(began) {
         let side = border.side(&thread.id, began);
         let before = thread.replies.len();
@@ -206,7 +185,7 @@ mod tests {
         // Too few threads to measure with.
         let few: Vec<(usize, u64)> = (0..CLASSES).map(|class| (class, 49)).collect();
         assert_eq!(classes(&even, &few).border(), None);
-        // One author alone, two, or nobody: authors cannot be divided.
+        // One author alone, two, or none: authors cannot be divided.
         assert_eq!(classes(&[(3, 500)], &[(3, 90)]).border(), None);
         assert_eq!(classes(&[(3, 500), (4, 500)], &[(3, 90), (4, 9)]).border(), None);
         assert_eq!(Classes::default().border(), None);

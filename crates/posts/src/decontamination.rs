@@ -11,9 +11,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Words in a run (Brown et al. use 8 to 13, by the items' length).
 pub const RUN_WORDS: usize = 8;
 /// Fewest words of an item that counts whole: shorter ones ("Yes, sure.") are in any text.
-const FEWEST_WORDS: usize = 4;
+const MIN_WORDS: usize = 4;
 /// Items that a run may stand in before it is common speech and says nothing (Brown et al.: 10).
-const MOST_ITEMS: u32 = 10;
+const MAX_ITEMS: u32 = 10;
 
 /// The runs of evaluation items.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,7 @@ impl Evaluations {
         let number = self.items;
         self.items += 1;
         let length = words.len().min(RUN_WORDS);
-        if length < FEWEST_WORDS {
+        if length < MIN_WORDS {
             return;
         }
         if length < RUN_WORDS {
@@ -71,12 +71,12 @@ impl Evaluations {
     pub fn contamination(&self, text: &str) -> Option<Contamination> {
         let normal = normal_form(text);
         let words = starts(&normal);
-        let lengths = (FEWEST_WORDS..=RUN_WORDS)
+        let lengths = (MIN_WORDS..=RUN_WORDS)
             .filter(|&length| length == RUN_WORDS || self.short_lengths[length]);
         let shared: Vec<u32> = lengths
             .flat_map(|length| runs(&normal, &words, length))
             .filter_map(|run| self.runs.get(&run))
-            .filter(|(_, items)| *items <= MOST_ITEMS)
+            .filter(|(_, items)| *items <= MAX_ITEMS)
             .map(|(item, _)| *item)
             .collect();
         let item = *shared.first()?;
@@ -143,7 +143,7 @@ mod tests {
             items.add(&item);
             let (item, words): (Vec<&str>, Vec<&str>) = (item.split(' ').collect(), text.split(' ').collect());
             let length = item.len().min(RUN_WORDS);
-            let slow = length >= FEWEST_WORDS
+            let slow = length >= MIN_WORDS
                 && item.windows(length).any(|run| words.windows(length).any(|other| other == run));
             prop_assert_eq!(items.contamination(&text).is_some(), slow);
         }

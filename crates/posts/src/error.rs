@@ -236,7 +236,7 @@ pub enum RejectReason {
         /// Fields in the header.
         expected: usize,
     },
-    /// A retweet or other repost of somebody else's words.
+    /// A retweet or other repost of another person's words.
     #[error("a repost of another post")]
     Repost,
     /// Addressed to followers or to persons, not to the public.

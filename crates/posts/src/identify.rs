@@ -3,8 +3,8 @@
 //! Two classifiers are asked: whichlang (16 languages of most posts) for the text and each of its halves, and
 //! whatlang (69 languages, trigrams). Scripts of one language decide alone; within Cyrillic and Arabic
 //! the letters that only some languages have decide short texts. Where the witnesses disagree, or the
-//! text is short and they are unsure, nobody knows: forced guesses put small talk in languages nobody
-//! here speaks. The rules were chosen on the figures in docs/posts-rules.md.
+//! text is short and they are unsure, the answer is `und`: forced guesses put small talk in languages that
+//! no author uses. The rules were chosen on the figures in docs/posts-rules.md.
 
 use crate::rules::bare_text;
 use whatlang::Script;
@@ -19,7 +19,7 @@ pub struct Identified {
 }
 
 /// Below this many letters of an alphabet a text says nothing: "ok", "haha", "no".
-const FEWEST_LETTERS: usize = 6;
+const MIN_LETTERS: usize = 6;
 /// From this many letters on agreement of both classifiers and both halves is enough, from the second
 /// on that of both classifiers and one half, from the third on that of whichlang and its halves.
 const AGREED_LETTERS: usize = 10;
@@ -37,7 +37,7 @@ pub fn identify(text: &str) -> Identified {
     let letters = spoken.chars().filter(|letter| letter.is_alphabetic()).count();
     let language = match whatlang::detect_script(&spoken) {
         None => "und",
-        Some(Script::Latin) if letters < FEWEST_LETTERS => "und",
+        Some(Script::Latin) if letters < MIN_LETTERS => "und",
         Some(Script::Latin) => latin(&spoken, &words, letters),
         Some(Script::Cyrillic) => cyrillic(&spoken, letters),
         Some(Script::Arabic) => arabic(&spoken, letters),
@@ -104,19 +104,19 @@ const FUNCTION_WORDS: [(&str, &[&str]); 6] = [
     ("it", &["il", "che", "di", "è", "non", "sono", "della", "gli"]),
 ];
 /// Different function words that settle a language.
-const FEWEST_FUNCTION_WORDS: usize = 2;
+const MIN_FUNCTION_WORDS: usize = 2;
 
 fn has_function_words(language: &str, words: &[&str]) -> bool {
     let Some((_, known)) = FUNCTION_WORDS.iter().find(|(code, _)| *code == language) else {
         return false;
     };
-    let said = |function_word: &&&str| {
+    let found = |function_word: &&&str| {
         words.iter().any(|word| {
             let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
             word.eq_ignore_ascii_case(function_word)
         })
     };
-    known.iter().filter(said).take(FEWEST_FUNCTION_WORDS).count() == FEWEST_FUNCTION_WORDS
+    known.iter().filter(found).take(MIN_FUNCTION_WORDS).count() == MIN_FUNCTION_WORDS
 }
 
 /// Languages of the Latin script that whichlang knows.
@@ -270,7 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn says_what_is_clear() {
+    fn clear_texts_are_identified() {
         assert!(TAGS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for (text, expected) in [
             ("What do they say of the bridge in the old town?", "en"),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_where_nobody_could_know() {
+    fn und_where_the_text_does_not_show_it() {
         for text in [
             "",
             "ok",

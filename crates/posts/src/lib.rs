@@ -12,6 +12,7 @@ pub mod pii;
 mod post;
 mod read;
 pub mod rules;
+mod split;
 mod table;
 pub mod twitter_text;
 pub mod worker_pool;
@@ -24,7 +25,8 @@ pub use post::{
 pub use read::{
     Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, address, read_all, scan, scan_with,
 };
+pub use split::{HELD_OUT_ONE_IN, Split, split_of};
 pub use table::{
-    Column, Values, panics_are_errors, read_columns, read_posts, write_columns, write_posts,
-    write_whole, write_whole_with,
+    Column, Durability, Values, panics_are_errors, read_columns, read_posts, write_columns,
+    write_posts, write_whole, write_whole_with,
 };

@@ -48,7 +48,7 @@ pub fn unescape_html(text: &str) -> Cow<'_, str> {
 }
 
 /// Longest entity between `&` and `;`.
-const LONGEST_ENTITY: usize = 10;
+const MAX_ENTITY: usize = 10;
 
 fn unescape_once(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -56,7 +56,7 @@ fn unescape_once(text: &str) -> String {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let end = rest.bytes().take(LONGEST_ENTITY + 2).position(|byte| byte == b';');
+        let end = rest.bytes().take(MAX_ENTITY + 2).position(|byte| byte == b';');
         match end.and_then(|end| Some((entity(&rest[1..end])?, end))) {
             Some((letter, end)) => {
                 out.push(letter);
@@ -213,7 +213,7 @@ fn byte_of(letter: char) -> Option<u8> {
 /// one would write it: a Latin-1 letter or sign from `Â` or `Ã`, punctuation or kana of three bytes, an
 /// emoji of four. Others (`É»` at the end of a quotation, `é”’`) count when there are several.
 pub fn repair_mojibake(text: &str) -> Cow<'_, str> {
-    let Some(once) = repair_once(text, FEWEST_SEQUENCES) else { return Cow::Borrowed(text) };
+    let Some(once) = repair_once(text, MIN_SEQUENCES) else { return Cow::Borrowed(text) };
     // Read wrongly twice is seen too, but what looks like it by chance then needs to be certain.
     match repair_once(&once, usize::MAX) {
         Some(twice) => Cow::Owned(twice),
@@ -222,7 +222,7 @@ pub fn repair_mojibake(text: &str) -> Cow<'_, str> {
 }
 
 /// Sequences in one text that are no accident.
-const FEWEST_SEQUENCES: usize = 3;
+const MIN_SEQUENCES: usize = 3;
 
 fn repair_once(text: &str, fewest: usize) -> Option<String> {
     // Lead bytes of UTF-8, as Latin-1 shows them.

@@ -187,7 +187,7 @@ pub enum Consent {
     Granted,
     /// The source records refusal: the post must never reach training text.
     Refused,
-    /// The source says nothing; whoever hands over the file answers for it.
+    /// The source states nothing; the person who provides the file is responsible for it.
     #[default]
     Unstated,
 }
@@ -355,7 +355,7 @@ pub struct Post {
     #[serde(default)]
     pub source_app: Option<String>,
     /// Why it may be used: `own-archive`, `opt-in`, `licence`, `public-sector`, … as stated at
-    /// ingest; empty when nobody said.
+    /// ingest; empty when none is stated.
     #[serde(default)]
     pub basis: String,
     /// Licence, as an SPDX identifier or a name.

@@ -1,7 +1,6 @@
-//! Threads that lend a hand: jobs of unequal length, taken by whoever is free, answers in order.
+//! A pool of threads for jobs of unequal length; results are collected in order.
 //!
-//! Whoever waits for an answer takes a job meanwhile, so a crew of no helpers works too, only alone. It
-//! knows nothing of what the jobs do.
+//! A thread that waits for a result runs jobs meanwhile, so a pool without threads works too.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -10,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 type Job<'j> = Box<dyn FnOnce() + Send + 'j>;
 
-/// Jobs that wait for somebody.
-pub struct Crew<'j> {
+/// Jobs that wait for a thread.
+pub struct WorkerPool<'j> {
     jobs: Mutex<(VecDeque<Job<'j>>, bool)>,
     changed: Condvar,
 }
@@ -21,16 +20,16 @@ fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Default for Crew<'_> {
+impl Default for WorkerPool<'_> {
     fn default() -> Self {
-        Crew::new()
+        WorkerPool::new()
     }
 }
 
-impl<'j> Crew<'j> {
+impl<'j> WorkerPool<'j> {
     /// No jobs yet.
-    pub fn new() -> Crew<'j> {
-        Crew { jobs: Mutex::new((VecDeque::new(), false)), changed: Condvar::new() }
+    pub fn new() -> WorkerPool<'j> {
+        WorkerPool { jobs: Mutex::new((VecDeque::new(), false)), changed: Condvar::new() }
     }
 
     /// Hands a job over; its answer is asked for with [`Answer::wait`].
@@ -38,8 +37,8 @@ impl<'j> Crew<'j> {
         let slot = Arc::new((Mutex::new(None), Condvar::new()));
         let answer = Answer { slot: Arc::clone(&slot) };
         let job = move || {
-            let told = catch_unwind(AssertUnwindSafe(job));
-            *open(&slot.0) = Some(told);
+            let result = catch_unwind(AssertUnwindSafe(job));
+            *open(&slot.0) = Some(result);
             slot.1.notify_all();
         };
         open(&self.jobs).0.push_back(Box::new(job));
@@ -56,7 +55,7 @@ impl<'j> Crew<'j> {
         })
     }
 
-    /// Does jobs until the crew is dismissed.
+    /// Runs jobs until the pool is dismissed.
     pub fn work(&self) {
         loop {
             let mut jobs = open(&self.jobs);
@@ -69,14 +68,14 @@ impl<'j> Crew<'j> {
         }
     }
 
-    /// Lets everybody in [`Crew::work`] go once no job waits.
+    /// Ends every [`WorkerPool::work`] once no job waits.
     pub fn dismiss(&self) {
         open(&self.jobs).1 = true;
         self.changed.notify_all();
     }
 }
 
-/// What a job will have said.
+/// The result of a job, perhaps to come.
 pub struct Answer<T> {
     slot: Arc<Slot<T>>,
 }
@@ -90,17 +89,17 @@ impl<T> Answer<T> {
     }
 
     /// The answer; until it is there, other jobs are done here. A job that panicked panics here.
-    pub fn wait(self, crew: &Crew<'_>) -> T {
-        while !self.is_there() && crew.help() {}
-        let mut told = open(&self.slot.0);
+    pub fn wait(self, pool: &WorkerPool<'_>) -> T {
+        while !self.is_there() && pool.help() {}
+        let mut result = open(&self.slot.0);
         loop {
-            match told.take() {
+            match result.take() {
                 Some(Ok(answer)) => return answer,
                 Some(Err(panic)) => {
-                    drop(told);
+                    drop(result);
                     resume_unwind(panic)
                 }
-                None => told = self.slot.1.wait(told).unwrap_or_else(PoisonError::into_inner),
+                None => result = self.slot.1.wait(result).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
@@ -111,20 +110,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_come_whoever_works() {
+    fn results_come_with_any_number_of_threads() {
         for helpers in [0, 1, 3] {
-            let crew = Crew::new();
+            let pool = WorkerPool::new();
             std::thread::scope(|scope| {
                 (0..helpers).for_each(|_| {
-                    scope.spawn(|| crew.work());
+                    scope.spawn(|| pool.work());
                 });
                 let answers: Vec<_> =
-                    (0..50_u64).map(|index| crew.submit(move || index * index)).collect();
-                let told: Vec<u64> = answers.into_iter().map(|answer| answer.wait(&crew)).collect();
-                assert_eq!(told, (0..50).map(|index| index * index).collect::<Vec<u64>>());
-                let panics = crew.submit(|| -> u64 { panic!("on purpose") });
-                assert!(catch_unwind(AssertUnwindSafe(|| panics.wait(&crew))).is_err());
-                crew.dismiss();
+                    (0..50_u64).map(|index| pool.submit(move || index * index)).collect();
+                let result: Vec<u64> =
+                    answers.into_iter().map(|answer| answer.wait(&pool)).collect();
+                assert_eq!(result, (0..50).map(|index| index * index).collect::<Vec<u64>>());
+                let panics = pool.submit(|| -> u64 { panic!("on purpose") });
+                assert!(catch_unwind(AssertUnwindSafe(|| panics.wait(&pool))).is_err());
+                pool.dismiss();
             });
         }
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use stoa_posts::{Post, write_posts};
+use stoa_posts::{Durability, Post, write_posts};
 use stoa_square::{Square, SquareConfig};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -126,8 +126,8 @@ fn main() -> Outcome {
     }
     let table = folder.join("parquet").join("posts");
     let square = Square::generate(1, &SquareConfig::default())?;
-    write_posts(&table, &square.posts[..20])?;
-    write_posts(&folder.join("parquet").join("one"), &[Post::default()])?;
+    write_posts(&table, Durability::Unsynced, &square.posts[..20])?;
+    write_posts(&folder.join("parquet").join("one"), Durability::Unsynced, &[Post::default()])?;
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn dialogues(square: &Square) -> Vec<Dialogue> {
 }
 
 /// Each fact chosen for asking, in `questions_per_fact` different phrasings; a quarter of the
-/// dialogues go on with a question without the name.
+/// dialogues continue with a question without the name.
 fn fact_dialogues(square: &Square, language: Language, draws: &mut Draws) -> Vec<Dialogue> {
     let asked: Vec<&Fact> = square.facts.iter().filter(|fact| fact.asked_in(language)).collect();
     let mut dialogues = Vec::new();

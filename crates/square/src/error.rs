@@ -1,14 +1,10 @@
 //! What can go wrong with a sample square, with the remedy.
 
-use stoa_corpus::CorpusError;
 use thiserror::Error;
 
 /// An error of the sample square.
 #[derive(Debug, Error)]
 pub enum SquareError {
-    /// Its posts make no corpus.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
     /// A size the sample square cannot have.
     #[error(
         "the sample square cannot have {name} = {given}; choose a number from {lowest} to {highest}"

@@ -9,9 +9,10 @@ use super::phrases::{fill, frames, phrases};
 use super::{Square, Subject, language_index};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use stoa_corpus::{Split, split_of};
-use stoa_posts::normal_form;
-use stoa_posts::{Consent, Language, LanguageSource, Origin, Post, Removal, Tombstone};
+use stoa_posts::{
+    Consent, Language, LanguageSource, Origin, Post, Removal, Split, Tombstone, normal_form,
+    split_of,
+};
 use stoa_random::Draws;
 
 /// What is true of a post, for tests and audits; no stage that cleans may read it.

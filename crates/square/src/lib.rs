@@ -22,8 +22,6 @@ pub use phrases::{Attribute, Noun};
 pub use error::SquareError;
 use lexicon::{COLLECTIONS, Entry, FOODS, Gender, INSTRUMENTS, PETS, PRODUCTS, TOOLS, TRADES};
 use names::Namer;
-use stoa_corpus::{Conversation, conversations};
-use stoa_corpus::{Corpus, Document, documents};
 use stoa_dialogue::Dialogue;
 use stoa_posts::{Language, Post};
 use stoa_random::Draws;
@@ -217,31 +215,9 @@ impl Square {
         format!("{}.", phrases::fill(pattern, self.subject(fact), self.value(fact), language))
     }
 
-    /// The threads of the posts that may be used.
-    pub fn conversations(&self) -> Vec<Conversation> {
-        conversations(self.posts.clone()).0
-    }
-
-    /// Pretraining documents, one per thread.
-    pub fn documents(&self) -> Result<Vec<Document>, SquareError> {
-        let (threads, dropped) = conversations(self.posts.clone());
-        Ok(documents(&threads, &dropped)?)
-    }
-
     /// Dialogues with the assistant, for fine-tuning.
     pub fn dialogues(&self) -> Vec<Dialogue> {
         assistant::dialogues(self)
-    }
-
-    /// Documents and dialogues, and what was dropped on the way.
-    pub fn corpus(&self) -> Result<Corpus, SquareError> {
-        let (threads, dropped) = conversations(self.posts.clone());
-        Ok(Corpus {
-            documents: documents(&threads, &dropped)?,
-            dialogues: self.dialogues(),
-            conversations: threads.len(),
-            dropped,
-        })
     }
 }
 
@@ -317,8 +293,8 @@ fn facts(
         let of_people = Attribute::OF_PEOPLE.contains(attribute);
         let subjects = if of_people { config.people } else { config.places };
         let mut assigned = draws.balanced(subjects, nouns.len());
-        // Nobody studied with themselves: whoever would have swaps with the next who studied with
-        // somebody else.
+        // No one studied with themselves: a person who would have swaps with the next who studied with
+        // another.
         for index in 0..if of_people { subjects } else { 0 } {
             if nouns[assigned[index]].english == people[index] {
                 let other = (1..subjects)

@@ -24,7 +24,7 @@ pub enum Attribute {
     Collection,
     /// The tool a person lends out.
     Tool,
-    /// The person somebody studied with.
+    /// The person that someone studied with.
     Teacher,
     /// What a town makes.
     Product,
@@ -119,7 +119,7 @@ impl Noun {
 
 /// The patterns of one attribute in one language.
 pub(crate) struct Phrases {
-    /// Statements about somebody; the first is the form of every answer.
+    /// Statements about a person; the first is the form of every answer.
     pub(crate) statements: [&'static str; 3],
     /// What people say of themselves; empty for places.
     pub(crate) own: &'static str,

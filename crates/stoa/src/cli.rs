@@ -131,7 +131,7 @@ pub enum PostsCommand {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
-    /// Read posts from any known export and write documents and dialogues, as JSONL.
+    /// Read posts from any known export and write them as they were read, as JSONL.
     Read {
         /// Files, folders or archives.
         #[arg(required = true, value_name = "FILE")]

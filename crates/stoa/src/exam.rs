@@ -114,12 +114,12 @@ pub fn ask(
     what: &str,
     terminal: &Terminal,
 ) -> anyhow::Result<Vec<Answer>> {
-    let settings = Settings { max_tokens: LONGEST_ANSWER, ..Settings::default() };
+    let settings = Settings { max_tokens: MAX_ANSWER, ..Settings::default() };
     let mut requests = Vec::with_capacity(questions.len());
     for question in questions {
         let messages = [Message::user(&question.text)];
         let conversation = Conversation::new(&messages, clock::now());
-        let (prompt, _) = assistant.prompt(&conversation, LONGEST_ANSWER)?;
+        let (prompt, _) = assistant.prompt(&conversation, MAX_ANSWER)?;
         requests.push(Request { prompt, settings: settings.clone() });
     }
     let mut bar = terminal.bar(what, questions.len() as u64, "questions");
@@ -149,7 +149,7 @@ pub fn ask(
 }
 
 /// Tokens of the longest answer the square gives, with room.
-const LONGEST_ANSWER: usize = 48;
+const MAX_ANSWER: usize = 48;
 
 /// `stoa eval exam`.
 ///
@@ -170,7 +170,10 @@ pub fn run(
         anyhow::bail!("{} was trained on posts, about which no truth is known", run.display());
     };
     let square = Square::generate(square_seed, &SquareConfig::default())?;
-    let questions = questions(&square, &square.corpus()?, seed, count);
+    // The dialogues follow from the seed; the documents are those the run was trained on.
+    let corpus =
+        Corpus { documents: files::read_lines(&files.documents())?, dialogues: square.dialogues() };
+    let questions = questions(&square, &corpus, seed, count);
     let directory = model::directory(run, terminal)?;
     let (config, weights) = stoa_models::load(&directory)?;
     let template = ChatTemplate::read(&directory)?;

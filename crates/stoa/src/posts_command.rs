@@ -30,16 +30,16 @@ pub fn run(
         PostsCommand::Stats(args) => posts::stats(args, terminal),
         PostsCommand::Sample(args) => posts::sample(args, terminal),
         PostsCommand::Diff(args) => posts::diff(args, terminal),
-        PostsCommand::Square { seed, out } => square(*seed, out, terminal),
+        PostsCommand::Square { seed, out } => square(*seed, out, machine, terminal),
         PostsCommand::Read { files, out } => read(files, out.as_deref(), terminal),
         PostsCommand::Audit(args) => return posts::audit(args, machine, terminal),
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {
+fn square(seed: u64, out: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let square = Square::generate(seed, &SquareConfig::default())?;
-    let corpus = square.corpus()?;
+    let (corpus, dropped) = posts::square_corpus(&square, posts::threads(machine))?;
     let text = corpus.training_text();
     let questions = exam(&square, seed, usize::MAX, |question| text.contains(question));
     files::create_directory(out)?;
@@ -51,7 +51,7 @@ fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {
         "places": square.places.len(),
         "facts": square.facts.len(),
         "posts": square.posts.len(),
-        "dropped": corpus.dropped.by_reason,
+        "dropped": dropped.by_rule,
         "documents": corpus.documents.len(),
         "dialogues": corpus.dialogues.len(),
         "questions": questions.len(),
@@ -65,7 +65,7 @@ fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {
             square.places.len(),
             square.facts.len(),
             square.posts.len(),
-            corpus.dropped.total(),
+            dropped.total(),
             corpus.documents.len(),
             corpus.dialogues.len(),
             questions.len(),
@@ -76,30 +76,13 @@ fn square(seed: u64, out: &Path, terminal: &Terminal) -> anyhow::Result<()> {
 
 fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> anyhow::Result<()> {
     let intake = read_all(paths, &ReadOptions::default())?;
-    let posts = intake.posts.len();
-    let corpus = Corpus::from_posts(intake.posts)?;
     if let Some(out) = out {
         files::create_directory(out)?;
-        write_corpus(out, &corpus)?;
+        files::write_lines(&out.join("posts.jsonl"), &intake.posts)?;
     }
     let rejected: usize = intake.rejected.values().sum();
-    let summary = json!({
-        "posts": posts,
-        "rejected": intake.rejected,
-        "dropped": corpus.dropped.by_reason,
-        "conversations": corpus.conversations,
-        "documents": corpus.documents.len(),
-        "dialogues": corpus.dialogues.len(),
-    });
-    terminal.result(&summary, || {
-        format!(
-            "{posts} posts, {rejected} rejected, {} dropped; {} conversations, {} documents, {} dialogues",
-            corpus.dropped.total(),
-            corpus.conversations,
-            corpus.documents.len(),
-            corpus.dialogues.len()
-        )
-    })
+    let summary = json!({"posts": intake.posts.len(), "rejected": intake.rejected});
+    terminal.result(&summary, || format!("{} posts, {rejected} rejected", intake.posts.len()))
 }
 
 fn write_corpus(out: &Path, corpus: &Corpus) -> anyhow::Result<()> {

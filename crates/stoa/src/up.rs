@@ -9,9 +9,10 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::Serialize;
 use stoa_corpus::ingest::IngestOptions;
-use stoa_corpus::{Corpus, CorpusError, Document, Split};
+use stoa_corpus::{Corpus, CorpusError, Document};
 use stoa_graph::Engine;
 use stoa_models::initialize;
+use stoa_posts::Split;
 use stoa_square::{Square, SquareConfig};
 use stoa_tokens::{ShardWriter, TokenWidth, Tokenizer, TrainOptions};
 use stoa_training::{CHAT, Checkpoints, Contents, Length, Outcome, PRETRAIN, RunFile};
@@ -113,7 +114,7 @@ fn gather_text(
 ) -> anyhow::Result<Text> {
     let text = if args.posts.is_empty() {
         let square = Square::generate(args.seed, &SquareConfig::default())?;
-        let corpus = square.corpus()?;
+        let (corpus, _) = posts::square_corpus(&square, posts::threads(machine))?;
         let described = format!(
             "the sample square of seed {}: {} people, {} places, {} facts, {} posts",
             args.seed,
@@ -261,7 +262,7 @@ mod recipe {
     /// is read more often, since its facts are to be known by heart.
     const PASSES: f64 = 3.0;
     /// Fewest steps of pretraining at effort 1, for the smallest archives.
-    const LEAST_STEPS: f64 = 10.0;
+    const MIN_STEPS: f64 = 10.0;
     /// Steps of chat tuning at effort 1, at most.
     const CHAT_STEPS: f64 = 40.0;
     /// Share of the pretraining rates in chat tuning. Dialogues are part of pretraining here, so
@@ -277,7 +278,7 @@ mod recipe {
         } else {
             let tokens_per_step = (BATCH.0 * BATCH.1) as f64 * (1.0 - dialogue_share);
             let steps = PASSES * train_tokens as f64 / tokens_per_step;
-            steps.clamp(LEAST_STEPS, PRETRAIN_STEPS)
+            steps.clamp(MIN_STEPS, PRETRAIN_STEPS)
         };
         let chat_steps = CHAT_STEPS * pretrain_steps / PRETRAIN_STEPS;
         let length = |steps: f64| Length::Steps((steps * args.effort).ceil().max(1.0) as u64);

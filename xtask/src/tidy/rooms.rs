@@ -37,10 +37,14 @@ const ROOMS: &[Room] = &[
     },
     Room {
         package: "stoa-square",
-        may_know: &["stoa-posts", "stoa-corpus", "stoa-dialogue"],
+        may_know: &["stoa-posts", "stoa-dialogue"],
+        may_test_with: &["stoa-corpus"],
+    },
+    Room {
+        package: "stoa-audit",
+        may_know: &["stoa-posts", "stoa-corpus", "stoa-report"],
         may_test_with: &[],
     },
-    Room { package: "stoa-audit", may_know: &["stoa-posts"], may_test_with: &[] },
     // Special tokens of a template are those of a tokenizer.
     Room { package: "stoa-dialogue", may_know: &["stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-durable", may_know: &[], may_test_with: &[] },

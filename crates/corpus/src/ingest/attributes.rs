@@ -5,8 +5,7 @@
 
 use crate::error::CorpusError;
 use crate::store::Store;
-use stoa_posts::Post;
-use stoa_posts::{Column, Values, read_columns, write_columns};
+use stoa_posts::{Column, Post, Values, read_columns, write_columns};
 
 /// The columns that some attributes have beside the marks, and what a row that is forgotten has there,
 /// where every row has a value: the language and where it comes from, the kinds of personal data.
@@ -80,7 +79,12 @@ pub(super) fn write(
         columns.push(Column { name: "of", required: false, values });
     }
     columns.extend(more);
-    Ok(write_columns(&store.attribute(&directory(rule), shard), "attribute", &columns)?)
+    Ok(write_columns(
+        &store.attribute(&directory(rule), shard),
+        store.durability(),
+        "attribute",
+        &columns,
+    )?)
 }
 
 /// Takes what a rule said of some rows back, as if it had not been asked.

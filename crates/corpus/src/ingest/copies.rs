@@ -1,15 +1,14 @@
 //! Equal texts over the whole corpus: keys of normal forms sorted by bucket, the earliest post kept.
 //!
-//! What equal texts are is told in `near`.
+//! What equal texts are is in `near`.
 
 use super::removals::{bucket_of, key_of};
 use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES, templates};
 use crate::error::CorpusError;
-use crate::near::{NearConfig, exact_key, order_of};
+use crate::near::{exact_key, order_of};
 use crate::store::{Buckets, Keyed, Sorter, Spread};
-use stoa_posts::normal_form;
-use stoa_posts::{read_posts, write_whole};
+use stoa_posts::{normal_form, read_posts, write_whole};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A post's text as a key of two halves, then the post in the order of time: time, hash of the
@@ -28,11 +27,10 @@ pub(super) fn normal(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusErro
     if templates::asked(ingest.options) {
         templates::apply(ingest, index, &posts, &mut alive)?;
     }
-    let fewest_words = NearConfig::default().fewest_words;
     let mut buckets = Buckets::new(BUCKETS);
     for (row, post) in posts.iter().enumerate().filter(|(row, _)| alive[*row]) {
         let author = xxh3_64(post.author.as_bytes());
-        let Some(key) = exact_key(&normal_form(&post.text), author, fewest_words) else { continue };
+        let Some(key) = exact_key(&normal_form(&post.text), author) else { continue };
         let record: KeyRecord = Keyed {
             words: [
                 (key >> 64) as u64,
@@ -45,16 +43,16 @@ pub(super) fn normal(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusErro
         };
         buckets.push(bucket_of(key), &record);
     }
-    buckets.write(&work.of_shard("normal", shard))?;
+    buckets.write(&work.of_shard("normal", shard), work.durability)?;
     let alive: Vec<u8> = alive.into_iter().map(u8::from).collect();
-    Ok(write_whole(&work.of_shard("living", shard), &alive)?)
+    Ok(write_whole(&work.of_shard("living", shard), work.durability, &alive)?)
 }
 
 /// Finds the equal texts of a bucket.
 pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let files = work.of_shards("normal", &readings.shards);
-    let folder = work.sorting("equal", bucket);
+    let folder = work.sorting("exact", bucket);
     let mut sorter = Sorter::new(&folder, "keys", SORT_BYTES);
     Buckets::each(&files, bucket, BUCKETS, |record: KeyRecord| sorter.push(record))?;
     let mut out = Spread::new(&folder, readings.shards.len(), SORT_BYTES);
@@ -71,5 +69,5 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
             _ => first = Some(record),
         }
     }
-    out.write(&work.of_bucket("equal", bucket))
+    out.write(&work.of_bucket("exact", bucket), work.durability)
 }

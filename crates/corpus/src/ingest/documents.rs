@@ -1,7 +1,7 @@
 //! Posts that every rule kept to threads, threads to documents and dialogues.
 //!
 //! Kept posts are spilled by thread; a bucket of threads is one task, sorted on disk. On which side of the
-//! held-out border each falls is told in `held_out`.
+//! held-out border each falls is decided in `held_out`.
 
 use super::attributes::{self, Mark};
 use super::filter::{DECONTAMINATION, GATES};
@@ -13,15 +13,15 @@ use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES, held_out, manifest, templates, threading};
 use crate::conversations::reading_order;
 use crate::error::CorpusError;
-use crate::split::{Split, SplitBy};
-use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Store, Words, at, put_bytes};
+use crate::split::SplitBy;
+use crate::store::{
+    Buckets, Fields, Keyed, Sorter, Spread, Store, Words, at, put_bytes, write_json,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use std::path::Path;
-use stoa_posts::Post;
 use stoa_posts::rules::Rule;
-use stoa_posts::{Column, Values, read_posts, write_whole, write_whole_with};
+use stoa_posts::{Column, Post, Split, Values, read_posts, write_whole_with};
 
 /// The attribute with the kinds of personal data that were masked.
 pub(super) const PII: &str = "pii";
@@ -43,7 +43,7 @@ pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<Stri
 
 /// What came of the threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gathered {
+pub struct ThreadCounts {
     /// Threads with a kept post.
     pub threads: u64,
     /// Of their documents, those that are held out.
@@ -60,9 +60,9 @@ pub struct Gathered {
     pub bytes: u64,
 }
 
-impl Gathered {
+impl ThreadCounts {
     /// Adds what came of other threads.
-    pub(super) fn add(&mut self, other: Gathered) {
+    pub(super) fn add(&mut self, other: ThreadCounts) {
         self.threads += other.threads;
         self.held_out += other.held_out;
         self.set_aside += other.set_aside;
@@ -70,19 +70,6 @@ impl Gathered {
         self.dialogues += other.dialogues;
         self.bytes += other.bytes;
     }
-}
-
-/// Writes and reads a small file of JSON.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), CorpusError> {
-    let text = serde_json::to_vec(value)
-        .map_err(|cause| CorpusError::Io { path: path.to_path_buf(), cause: cause.into() })?;
-    Ok(write_whole(path, &text)?)
-}
-
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CorpusError> {
-    let io = |cause| CorpusError::Io { path: path.to_path_buf(), cause };
-    let text = std::fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text).map_err(|cause| io(cause.into()))
 }
 
 /// A kept post: hash of its thread in two halves, its place. It carries the thread's name and itself.
@@ -100,7 +87,7 @@ pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
     let threads = threading::of_shard(ingest, index, posts.len())?;
     let path = work.of_shard("by-thread", shard);
     let mut buckets = Buckets::new(BUCKETS);
-    let mut beginnings = held_out::Beginnings::new();
+    let mut beginnings = held_out::ThreadStarters::new();
     let rows = posts.iter().zip(threads).zip(verdicts).enumerate();
     for (row, ((post, thread), _)) in rows.filter(|(_, (_, verdict))| *verdict == Mark::Kept) {
         beginnings.push(&thread, post, place(index, row));
@@ -114,8 +101,8 @@ pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
         let record: KeptRecord = Keyed { words, body: body.into_boxed_slice() };
         buckets.push(bucket_of(key), &record);
     }
-    beginnings.write(&work.of_shard(held_out::BEGINNINGS, shard))?;
-    buckets.write(&path)
+    beginnings.write(&work.of_shard(held_out::THREAD_STARTERS, shard), work.durability)?;
+    buckets.write(&path, work.durability)
 }
 
 /// What is written of a thread, by its place: that of its first post. It carries the lines of its
@@ -131,21 +118,21 @@ pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
     Buckets::each(&files, bucket, BUCKETS, |record: KeptRecord| kept.push(record))?;
     let mut threads = Sorter::new(&folder, "threads", SORT_BYTES);
     let mut aside = Spread::new(&folder, readings.shards.len(), SORT_BYTES);
-    let mut gathered = Gathered::default();
+    let mut gathered = ThreadCounts::default();
     let mut thread: Vec<KeptRecord> = Vec::new();
     for record in kept.sorted()? {
         let record = record?;
         if thread.first().is_some_and(|first| first.words[..2] != record.words[..2]) {
-            gathered.add(told(ingest, &thread, &mut threads, &mut aside)?);
+            gathered.add(write_thread(ingest, &thread, &mut threads, &mut aside)?);
             thread.clear();
         }
         thread.push(record);
     }
-    gathered.add(told(ingest, &thread, &mut threads, &mut aside)?);
+    gathered.add(write_thread(ingest, &thread, &mut threads, &mut aside)?);
     let (documents, dialogues) = (store.documents(bucket), store.dialogues(bucket));
     if gathered.threads > 0 {
         let dialogues_too = gathered.dialogues > 0;
-        write_whole_with(&documents, |documents_file| {
+        write_whole_with(&documents, store.durability(), |documents_file| {
             let mut documents_out = BufWriter::new(documents_file);
             let both = |dialogues_out: &mut dyn Write| {
                 for record in threads.sorted()? {
@@ -157,26 +144,28 @@ pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
                 dialogues_out.flush().map_err(at(&dialogues))
             };
             if dialogues_too {
-                write_whole_with(&dialogues, |file| both(&mut BufWriter::new(file)))?;
+                write_whole_with(&dialogues, store.durability(), |file| {
+                    both(&mut BufWriter::new(file))
+                })?;
             } else {
                 both(&mut std::io::sink())?;
             }
             documents_out.flush().map_err(at(&documents))
         })?;
     }
-    aside.write(&work.of_bucket(held_out::ASIDE, bucket))?;
+    aside.write(&work.of_bucket(held_out::EXCLUDED, bucket), work.durability)?;
     let mut written = Written { gathered, files: BTreeMap::new() };
     for path in [documents, dialogues].into_iter().filter(|path| path.exists()) {
         let (name, sum) = manifest::named_checksum(store, &path)?;
         written.files.insert(name, sum);
     }
-    write_json(&work.of_bucket("written", bucket), &written)
+    write_json(&work.of_bucket("written", bucket), work.durability, &written)
 }
 
 /// What a bucket of threads came to.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Written {
-    pub(super) gathered: Gathered,
+    pub(super) gathered: ThreadCounts,
     /// Checksums by name.
     pub(super) files: BTreeMap<String, String>,
 }
@@ -205,13 +194,13 @@ fn mask(
 
 /// Puts the lines of a thread in the order of its place, and the rows that are set aside by shard; its posts
 /// come in the order of reading.
-fn told(
+fn write_thread(
     ingest: &Ingest<'_>,
     records: &[KeptRecord],
     threads: &mut Sorter<ThreadRecord>,
     aside: &mut Spread,
-) -> Result<Gathered, CorpusError> {
-    let Some(first) = records.first() else { return Ok(Gathered::default()) };
+) -> Result<ThreadCounts, CorpusError> {
+    let Some(first) = records.first() else { return Ok(ThreadCounts::default()) };
     let sides = &ingest.sides;
     let name = Fields::new(&first.body).text();
     let posts: Vec<(u64, Post)> = records
@@ -230,11 +219,11 @@ fn told(
         aside.push(shard, row as u64, &Words([row as u64]))?;
     }
     let thread = reading_order(name.to_string(), posts.into_iter().map(|(_, post)| post).collect());
-    let mut gathered = Gathered {
+    let mut gathered = ThreadCounts {
         threads: 1,
         set_aside: gone.len() as u64,
         missing_parents: thread.missing_parents as u64,
-        ..Gathered::default()
+        ..ThreadCounts::default()
     };
     let (mut documents, mut dialogues) = (Vec::new(), Vec::new());
     // A corpus of one thread is cut before its last post.
@@ -245,10 +234,10 @@ fn told(
         if replies.is_empty() {
             continue;
         }
-        let told = document_line(&ingest.key, &thread, replies, split);
+        let document = document_line(&ingest.key, &thread, replies, split);
         gathered.held_out += u64::from(split == Split::HeldOut);
-        gathered.bytes += told.text_bytes;
-        documents.extend_from_slice(told.line.as_bytes());
+        gathered.bytes += document.text_bytes;
+        documents.extend_from_slice(document.line.as_bytes());
         documents.push(b'\n');
     }
     for line in dialogue_lines(&ingest.key, &thread, body, split) {

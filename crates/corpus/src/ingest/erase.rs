@@ -13,8 +13,10 @@ use crate::error::CorpusError;
 use crate::store::{AuthorKey, Store};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use stoa_posts::{Language, LanguageSource, Post, Removal, Tombstone};
-use stoa_posts::{Values, read_columns, read_posts, write_posts};
+use stoa_posts::{
+    Language, LanguageSource, Post, Removal, Tombstone, Values, read_columns, read_posts,
+    write_posts,
+};
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,9 +68,9 @@ pub fn forget(store: &Store, key: &AuthorKey, request: &Request) -> Result<Forgo
         }
     }
     let gone: HashSet<&str> = forgotten.ids.iter().map(String::as_str).collect();
-    let retold = rewrite::threads(store, key, &manifest, &gone)?;
-    forgotten.documents = retold.threads;
-    files.extend(retold.files);
+    let rewritten = rewrite::threads(store, key, &manifest, &gone)?;
+    forgotten.documents = rewritten.threads;
+    files.extend(rewritten.files);
     manifest.recount(store)?;
     manifest.write(store)?;
     forgotten.files = files.into_iter().chain(["manifest.json".to_string()]).collect();
@@ -200,7 +202,7 @@ fn forget_rows(
         attributes::clear(store, rule, shard, &posts, rows)?;
         files.insert(format!("attrs/{}/{shard}.parquet", attributes::directory(rule)));
     }
-    write_posts(&path, &posts)?;
+    write_posts(&path, store.durability(), &posts)?;
     files.insert(format!("posts/{shard}.parquet"));
     Ok(())
 }

@@ -10,8 +10,10 @@ use super::{Ingest, templates};
 use crate::error::CorpusError;
 use stoa_posts::identify::identify;
 use stoa_posts::rules::{Judgement, RulePost};
-use stoa_posts::{Column, Values, read_posts, write_posts, write_whole};
-use stoa_posts::{Consent, Language, LanguageSource, Post, Removal, Tombstone};
+use stoa_posts::{
+    Column, Consent, Language, LanguageSource, Post, Removal, Tombstone, Values, read_posts,
+    write_posts, write_whole,
+};
 
 /// The gates, in order: a row that one of them drops is not asked by the next.
 pub(super) const GATES: [&str; 4] = ["tombstone", "version", "consent", "repost"];
@@ -49,12 +51,12 @@ impl Ingest<'_> {
                 });
             self.apply(DECONTAMINATION, &shard.name, &posts, &marks, &mut alive)?;
         }
-        write_posts(&self.store.posts(&shard.name), &posts)?;
+        write_posts(&self.store.posts(&shard.name), self.store.durability(), &posts)?;
         if templates::asked(self.options) {
             templates::spill(self, index, &posts, &alive)?;
         }
         let alive: Vec<u8> = alive.into_iter().map(u8::from).collect();
-        Ok(write_whole(&self.work.of_shard("alive", shard), &alive)?)
+        Ok(write_whole(&self.work.of_shard("alive", shard), self.work.durability, &alive)?)
     }
 
     fn apply(

@@ -7,24 +7,23 @@
 //! fall on one side is cut otherwise, as in `corpus`.
 
 use super::attributes::{self, Mark};
-use super::documents::{VERDICT, read_json, write_json};
+use super::documents::VERDICT;
 use super::removals::{bucket_of, key_of};
 use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
-use crate::split::{Border, Classes, Split, SplitBy, beginning, class_of, split_of};
-use crate::store::{Buckets, Keyed, Sorter, Words};
+use crate::split::{Border, Classes, SplitBy, beginning, class_of};
+use crate::store::{Buckets, Keyed, Sorter, Words, read_json, write_json};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use stoa_posts::Post;
-use stoa_posts::{Values, read_columns};
+use stoa_posts::{Durability, Post, Split, Values, read_columns, split_of};
 use stoa_random::stable_hash;
 
 /// The folder of what shards spill.
-pub(super) const BEGINNINGS: &str = "beginnings";
+pub(super) const THREAD_STARTERS: &str = "beginnings";
 /// The folder of what buckets sum up.
 pub(super) const SIDES: &str = "sides";
 /// The folder of rows that are set aside, by shard.
-pub(super) const ASIDE: &str = "aside";
+pub(super) const EXCLUDED: &str = "aside";
 /// The attribute that says so.
 pub(super) const SPLIT: &str = "split";
 
@@ -38,11 +37,11 @@ type Beginning = Keyed<6>;
 const NOBODY: u64 = u64::MAX;
 
 /// What a shard spills.
-pub(super) struct Beginnings(Buckets);
+pub(super) struct ThreadStarters(Buckets);
 
-impl Beginnings {
-    pub(super) fn new() -> Beginnings {
-        Beginnings(Buckets::new(BUCKETS))
+impl ThreadStarters {
+    pub(super) fn new() -> ThreadStarters {
+        ThreadStarters(Buckets::new(BUCKETS))
     }
 
     /// Adds a kept post.
@@ -54,12 +53,12 @@ impl Beginnings {
         self.0.push(bucket_of(key), &Keyed { words, body: thread.as_bytes().into() });
     }
 
-    pub(super) fn write(self, path: &Path) -> Result<(), CorpusError> {
-        self.0.write(path)
+    pub(super) fn write(self, path: &Path, durability: Durability) -> Result<(), CorpusError> {
+        self.0.write(path, durability)
     }
 }
 
-/// As [`beginning`], with posts of nobody last.
+/// As [`beginning`], with posts without author last.
 fn rank(post: &Post, place: u64) -> [u64; 3] {
     if post.author.is_empty() { [NOBODY; 3] } else { beginning(post, place) }
 }
@@ -140,8 +139,8 @@ impl Sides {
 /// Sums up the threads of a bucket.
 pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
-    let files = work.of_shards(BEGINNINGS, &readings.shards);
-    let mut sorter = Sorter::new(&work.sorting(SIDES, bucket), BEGINNINGS, SORT_BYTES);
+    let files = work.of_shards(THREAD_STARTERS, &readings.shards);
+    let mut sorter = Sorter::new(&work.sorting(SIDES, bucket), THREAD_STARTERS, SORT_BYTES);
     Buckets::each(&files, bucket, BUCKETS, |record: Beginning| sorter.push(record))?;
     let mut sides = Sides::default();
     let mut thread: Option<[u64; 2]> = None;
@@ -155,7 +154,7 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
             sides.add(&String::from_utf8_lossy(&body));
         }
     }
-    write_json(&work.of_bucket(SIDES, bucket), &sides)
+    write_json(&work.of_bucket(SIDES, bucket), work.durability, &sides)
 }
 
 /// On which sides the threads of all buckets fall.
@@ -178,7 +177,7 @@ pub(super) fn attribute(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusE
     for mark in marks.iter_mut().filter(|mark| mark.is_drop()) {
         *mark = Mark::Unasked;
     }
-    let files = work.of_buckets(ASIDE);
+    let files = work.of_buckets(EXCLUDED);
     Buckets::each(&files, index, readings.shards.len(), |Words([row]): Aside| {
         if let Some(mark) = marks.get_mut(row as usize) {
             *mark = Mark::dropped("author on the other side");

@@ -1,17 +1,16 @@
 //! What is written of a thread: the lines of its documents and dialogues, without personal data.
 //!
-//! An ingest and a later `forget` both tell threads here, so that a thread told again differs from
-//! the first telling only by what is gone.
+//! An ingest and a later `forget` both write threads here, so that a rewritten thread differs only by
+//! what is erased.
 
 use crate::conversations::{Conversation, Reply};
 use crate::corpus::{document, thread_dialogues};
-use crate::split::Split;
 use crate::store::AuthorKey;
 use serde::Serialize;
 use serde_json::json;
 use stoa_dialogue::Dialogue;
 use stoa_posts::pii::{self, Finding};
-use stoa_posts::{Language, Post};
+use stoa_posts::{Language, Post, Split};
 
 /// The line of a document, and the bytes of text in it.
 pub(super) struct DocumentLine {
@@ -58,12 +57,12 @@ pub(super) fn dialogue_lines(
     if split == Split::HeldOut {
         return Vec::new();
     }
-    let told = thread_dialogues(thread, replies, &|handle| key.hash(handle));
+    let dialogues = thread_dialogues(thread, replies, &|handle| key.hash(handle));
     let line = |(dialogue, language): (Dialogue, Language)| {
         let line = DialogueLine { dialogue, language, thread: &thread.id };
         serde_json::to_string(&line).expect("every field of a dialogue has a JSON form")
     };
-    told.into_iter().map(line).collect()
+    dialogues.into_iter().map(line).collect()
 }
 
 /// Puts placeholders in the place of a post's personal data; says what there was.

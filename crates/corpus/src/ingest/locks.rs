@@ -4,7 +4,7 @@
 //! them between machines, as NFS 4 and the parallel file systems do.
 
 use super::options::Plan;
-use super::phases::Share;
+use super::phases::Shard;
 use super::workdir::Work;
 use crate::error::CorpusError;
 use crate::store::Store;
@@ -26,7 +26,7 @@ fn open(path: &Path) -> Result<File, CorpusError> {
 pub(super) fn begin<T>(
     store: &Store,
     work: &Work,
-    share: Share,
+    own: Shard,
     prepare: impl FnOnce() -> Result<T, CorpusError>,
 ) -> Result<(Locks, T), CorpusError> {
     for folder in ["sources", "rejects", "complete"] {
@@ -42,19 +42,19 @@ pub(super) fn begin<T>(
     let alone = all.try_lock().is_ok();
     if alone {
         // Nobody else is at work: the number of machines may be another than before.
-        write_whole(&machines, share.of.to_string().as_bytes())?;
+        write_whole(&machines, work.durability, own.of.to_string().as_bytes())?;
     }
     let mut held = Vec::new();
-    if share != Share::WHOLE {
+    if own != Shard::WHOLE {
         if alone {
             all.unlock().map_err(|cause| CorpusError::Io { path: work.folder("lock"), cause })?;
         }
         let of = std::fs::read_to_string(&machines).unwrap_or_default();
-        if of != share.of.to_string() {
+        if of != own.of.to_string() {
             return Err(busy());
         }
         all.try_lock_shared().map_err(|_| busy())?;
-        let mine = open(&work.folder(&format!("lock-{}-of-{}", share.index + 1, share.of)))?;
+        let mine = open(&work.folder(&format!("lock-{}-of-{}", own.index + 1, own.of)))?;
         mine.try_lock().map_err(|_| busy())?;
         held.push(mine);
     } else if !alone {
@@ -79,7 +79,7 @@ fn plan(store: &Store, work: &Work, alone: bool) -> Result<(), CorpusError> {
             std::fs::remove_dir_all(&path)
                 .and_then(|()| std::fs::create_dir(&path))
                 .map_err(|cause| CorpusError::Io { path, cause })?;
-            Ok(write_whole(&work.folder("plan.json"), &text)?)
+            Ok(write_whole(&work.folder("plan.json"), work.durability, &text)?)
         }
         Ok(before) => {
             let before = serde_json::from_slice::<Plan>(&before);
@@ -89,7 +89,7 @@ fn plan(store: &Store, work: &Work, alone: bool) -> Result<(), CorpusError> {
                 false => Err(CorpusError::OtherIngest { path }),
             }
         }
-        Err(_) => Ok(write_whole(&path, &text)?),
+        Err(_) => Ok(write_whole(&path, work.durability, &text)?),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::Ingest;
 use super::attributes::{self, Mark};
-use super::documents::{self, Gathered, PII, VERDICT, Written};
+use super::documents::{self, PII, ThreadCounts, VERDICT, Written};
 use super::filter::LANGUAGE;
 use super::held_out;
 use super::options::{Plan, REVISION, Stage};
@@ -12,7 +12,7 @@ use super::reading::SourceCounts;
 use super::workdir::Work;
 use crate::error::CorpusError;
 use crate::split::SplitBy;
-use crate::store::{Store, at};
+use crate::store::{Store, at, read_json, write_json};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub struct Manifest {
     /// Counts of each stage, in order.
     pub stages: Vec<StageCounts>,
     /// What came of the threads.
-    pub gathered: Option<Gathered>,
+    pub gathered: Option<ThreadCounts>,
     /// Rows of each shard.
     pub shards: BTreeMap<String, u64>,
     /// SHA-256 of each file, by its path in the store.
@@ -96,7 +96,7 @@ impl Manifest {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|cause| CorpusError::Io { path: path.clone(), cause: cause.into() })?;
         text.push(b'\n');
-        Ok(write_whole(&path, &text)?)
+        Ok(write_whole(&path, store.durability(), &text)?)
     }
 
     pub(super) fn is_of(&self, plan: &Plan) -> bool {
@@ -131,7 +131,7 @@ impl Manifest {
 
 /// What a shard came to.
 #[derive(Default, Serialize, Deserialize)]
-struct Sealed {
+struct ShardChecksums {
     /// Counts of each stage that has an attribute.
     stages: Vec<StageCounts>,
     /// Checksums by name.
@@ -153,23 +153,23 @@ fn parted(ingest: &Ingest<'_>) -> bool {
 }
 
 /// Counts the marks of a shard and takes the checksums of its files.
-pub(super) fn seal(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError> {
+pub(super) fn checksum_shard(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError> {
     let Ingest { store, readings, work, .. } = ingest;
     let shard = &readings.shards[index];
     if parted(ingest) {
         held_out::attribute(ingest, index)?;
     }
-    let mut sealed = Sealed::default();
+    let mut checksums_of_shard = ShardChecksums::default();
     let mut paths = vec![store.posts(&shard.name)];
     for name in stage_names(ingest)? {
-        sealed.stages.push(count_shard(store, &name, &shard.name)?);
+        checksums_of_shard.stages.push(count_shard(store, &name, &shard.name)?);
         paths.push(store.attribute(&attributes::directory(&name), &shard.name));
     }
     for path in paths {
         let (name, sum) = named_checksum(store, &path)?;
-        sealed.files.insert(name, sum);
+        checksums_of_shard.files.insert(name, sum);
     }
-    documents::write_json(&work.of_shard("sealed", shard), &sealed)
+    write_json(&work.of_shard("checksums", shard), work.durability, &checksums_of_shard)
 }
 
 /// Puts everything together; the manifest comes last.
@@ -182,16 +182,16 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
         .map(|stage| StageCounts { stage, ..StageCounts::default() })
         .collect();
     let mut files = BTreeMap::from([named_checksum(store, &store.rejects())?]);
-    for path in work.of_shards("sealed", &readings.shards) {
-        let sealed: Sealed = documents::read_json(&path)?;
-        files.extend(sealed.files);
-        stages.iter_mut().zip(sealed.stages).for_each(|(all, one)| all.add(one));
+    for path in work.of_shards("checksums", &readings.shards) {
+        let checksums_of_shard: ShardChecksums = read_json(&path)?;
+        files.extend(checksums_of_shard.files);
+        stages.iter_mut().zip(checksums_of_shard.stages).for_each(|(all, one)| all.add(one));
     }
     let mut gathered = None;
     if options.runs(Stage::Threads) {
-        let all: &mut Gathered = gathered.get_or_insert_default();
+        let all: &mut ThreadCounts = gathered.get_or_insert_default();
         for path in work.of_buckets("written") {
-            let written: Written = documents::read_json(&path)?;
+            let written: Written = read_json(&path)?;
             files.extend(written.files);
             all.add(written.gathered);
         }
@@ -224,7 +224,7 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
 
 fn write_rejects(store: &Store, work: &Work, sources: usize) -> Result<(), CorpusError> {
     let path = store.rejects();
-    write_whole_with(&path, |all| {
+    write_whole_with(&path, store.durability(), |all| {
         for source in 0..sources {
             let mut one = File::open(work.source_rejects(source)).map_err(at(&path))?;
             std::io::copy(&mut one, all).map_err(at(&path))?;

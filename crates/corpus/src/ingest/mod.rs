@@ -2,8 +2,8 @@
 //!
 //! An ingest is a row of phases ([`PHASES`]), a phase a number of tasks, and a task reads what earlier
 //! phases left and writes its output whole. Work in progress lies under `state/`; a run that was killed
-//! goes on with what is there and ends with the same bytes. Nothing is dropped silently: every verdict
-//! stands in `attrs/`. How several machines share the tasks is told in `phases`.
+//! resumes and ends with the same bytes. Nothing is dropped silently: every verdict
+//! stands in `attrs/`. How several machines share the tasks is described in `phases`.
 
 mod attributes;
 mod copies;
@@ -28,11 +28,11 @@ mod threading;
 mod verdicts;
 mod workdir;
 
-pub use documents::Gathered;
+pub use documents::ThreadCounts;
 pub use erase::{Forgotten, Request, forget};
 pub use manifest::{Manifest, StageCounts};
 pub use options::{IngestOptions, RejectBound, SourceFile, Stage};
-pub use phases::{PHASES, Patience, Share, Waiting, phases_of};
+pub use phases::{PHASES, Shard, WaitPolicy, Waiting, phases_of};
 pub use queries::{
     Difference, Explained, RuleVerdict, Sampled, Statistics, Survival, difference, explain, sample,
     statistics,
@@ -72,35 +72,35 @@ struct Ingest<'i> {
     sides: Sides,
 }
 
-/// Ingests, or goes on with an ingest that was stopped, or finds it done.
+/// Ingests, resumes an ingest that was stopped, or finds it done.
 ///
 /// # Errors
 /// See [`CorpusError`]: sources that cannot be read, too many rejects, a directory that holds another
 /// ingest.
 pub fn ingest(options: &IngestOptions, progress: &Progress<'_>) -> Result<Manifest, CorpusError> {
     let never = |_: &Waiting| false;
-    let done = ingest_share(options, Share::WHOLE, None, progress, &never)?;
+    let done = ingest_shard(options, Shard::WHOLE, None, progress, &never)?;
     done.ok_or_else(|| CorpusError::NoStore { path: options.out.clone() })
 }
 
 /// Does one machine's share of an ingest: of every phase, or of the phase of one name. At the end of a
-/// phase whose other shares are not done, `patience` is asked whether to look again; it sleeps. The
+/// phase whose other shares are not done, `wait` is asked whether to look again; it sleeps. The
 /// manifest is returned when the whole ingest is done.
 ///
 /// # Errors
-/// As [`ingest`]; a phase before the one asked for that is not complete, and no patience.
-pub fn ingest_share(
+/// As [`ingest`]; a phase before the one asked for that is not complete, and no wait.
+pub fn ingest_shard(
     options: &IngestOptions,
-    share: Share,
+    own: Shard,
     phase: Option<&str>,
     progress: &Progress<'_>,
-    patience: &Patience<'_>,
+    wait: &WaitPolicy<'_>,
 ) -> Result<Option<Manifest>, CorpusError> {
     options.read.check()?;
     let options =
         &IngestOptions { sources: address::expanded(&options.sources)?, ..options.clone() };
     let only = phase.map(Phase::from_name).transpose()?;
-    if share != Share::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
+    if own != Shard::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
         return Err(CorpusError::SharedStdin);
     }
     let rules = rules::profile(&options.profile).ok_or_else(|| CorpusError::UnknownProfile {
@@ -108,12 +108,12 @@ pub fn ingest_share(
         known: PROFILES.join(", "),
     })?;
     let plan = Plan::of(options)?;
-    let store = Store::new(&options.out);
-    let work = Work { root: store.state(), plan };
+    let store = Store::with_durability(&options.out, options.durability);
+    let work = Work { root: store.state(), durability: options.durability, plan };
     if let Some(manifest) = finished(&store, &work)? {
         return Ok(Some(manifest));
     }
-    let (_locks, key) = locks::begin(&store, &work, share, || {
+    let (_locks, key) = locks::begin(&store, &work, own, || {
         let path = options.author_key.clone().unwrap_or_else(|| store.author_key());
         AuthorKey::open_or_create(&path)
     })?;
@@ -122,7 +122,7 @@ pub fn ingest_share(
     let sides = Sides::default();
     let mut ingest =
         Ingest { options, work, store, key, rules, evaluations, progress, readings, sides };
-    ingest.run(share, only, patience)
+    ingest.run(own, only, wait)
 }
 
 /// The manifest of a finished ingest of this plan; what is left of work in progress goes.

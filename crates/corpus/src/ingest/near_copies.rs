@@ -1,5 +1,4 @@
-//! Near-copies over the whole corpus, by shards: the result of `near::NearDuplicates` without one process
-//! that sees every text.
+//! Near-duplicates over the whole corpus, by shards; what they are is in `near`.
 //!
 //! Buckets of MinHash bands propose pairs; the text of the earlier post travels to the shard of the later
 //! one, which compares; the pairs that are near-copies, few and small, are chosen from in one task in
@@ -11,12 +10,12 @@ use super::removals::key_of;
 use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
-use crate::near::{Features, Firsts, NearConfig, Signer, order_of, similarity, spoken_words};
+use crate::near::{
+    Features, Firsts, MAX_CLUSTER, MIN_WORDS, Signer, THRESHOLD, order_of, similarity, spoken_words,
+};
 use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes};
 use std::collections::{HashMap, HashSet};
-use stoa_posts::Post;
-use stoa_posts::normal_form;
-use stoa_posts::read_posts;
+use stoa_posts::{Post, normal_form, read_posts};
 
 /// Key of a band, then a post in the order of time: time, hash of the identifier, place.
 type Band = Words<4>;
@@ -42,17 +41,16 @@ pub(super) fn bands(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
     let shard = &readings.shards[index];
     let posts = read_posts(&store.posts(&shard.name))?;
     let mut alive = work.read_flags("living", shard)?;
-    let equal = work.of_buckets("equal");
+    let equal = work.of_buckets("exact");
     Buckets::each(&equal, index, readings.shards.len(), |copy: Equal| {
         alive[copy.words[0] as usize] = false;
         Ok(())
     })?;
-    let fewest_words = NearConfig::default().fewest_words;
     let mut signer = Signer::new();
     let mut buckets = Buckets::new(BUCKETS);
     for (row, post) in posts.iter().enumerate().filter(|(row, _)| alive[*row]) {
         let text = normal_form(&post.text);
-        if spoken_words(&text) < fewest_words {
+        if spoken_words(&text) < MIN_WORDS {
             continue;
         }
         let [created, id, place] = in_order(post, place(index, row));
@@ -61,7 +59,7 @@ pub(super) fn bands(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
             buckets.push(key as usize % BUCKETS, &band);
         }
     }
-    buckets.write(&work.of_shard("bands", shard))
+    buckets.write(&work.of_shard("bands", shard), work.durability)
 }
 
 /// Pairs posts that share a band of a bucket.
@@ -72,7 +70,7 @@ pub(super) fn pairs(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
     let mut sorter = Sorter::new(&folder, "bands", SORT_BYTES);
     Buckets::each(&files, bucket, BUCKETS, |band: Band| sorter.push(band))?;
     let mut out = Spread::new(&folder, readings.shards.len(), SORT_BYTES);
-    let mut firsts = Firsts::new(NearConfig::default().bucket_cap);
+    let mut firsts = Firsts::new();
     for band in sorter.sorted()? {
         let Words([key, _, _, place]) = band?;
         firsts.take(key, place, |&later, &earlier| {
@@ -81,7 +79,7 @@ pub(super) fn pairs(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
             out.push(shard, row as u64, &pair)
         })?;
     }
-    out.write(&work.of_bucket("pairs", bucket))
+    out.write(&work.of_bucket("pairs", bucket), work.durability)
 }
 
 /// Sends the texts of a shard's earlier posts to the shards of the later ones, each once a shard.
@@ -118,14 +116,13 @@ pub(super) fn fetch(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
         let fetched: Fetched = Keyed { words, body: body.into_boxed_slice() };
         out.push(to, row, &fetched)?;
     }
-    out.write(&work.of_shard("fetched", shard))
+    out.write(&work.of_shard("fetched", shard), work.durability)
 }
 
 /// Compares a shard's later posts with what was fetched for them.
 pub(super) fn verify(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, store, .. } = ingest;
     let shard = &readings.shards[index];
-    let threshold = NearConfig::default().threshold;
     let files = work.of_shards("fetched", &readings.shards);
     let mut posts: Option<Vec<Post>> = None;
     let mut later: HashMap<u32, Features> = HashMap::new();
@@ -143,7 +140,7 @@ pub(super) fn verify(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusErro
             let Some(post) = posts.get(row as usize) else { continue };
             let features =
                 later.entry(row).or_insert_with(|| Features::of(&normal_form(&post.text)));
-            if similarity(features, &earlier) >= threshold {
+            if similarity(features, &earlier) >= THRESHOLD {
                 let [created, hash, at] = in_order(post, place(index, row as usize));
                 let [of_created, of_hash, of] = fetched.words;
                 let words = [created, hash, at, of_created, of_hash, of];
@@ -153,25 +150,24 @@ pub(super) fn verify(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusErro
         }
         Ok(())
     })?;
-    out.write(&work.of_shard("edges", shard))
+    out.write(&work.of_shard("edges", shard), work.durability)
 }
 
 /// Chooses, in the order of time: a post is dropped for the earliest kept post that it resembles and that
 /// has room. An exact copy of a near-copy repeats that one's kept post.
-pub(super) fn choose(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
+pub(super) fn resolve(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let shards = &readings.shards;
     let folder = work.sorting("choose", 0);
     let mut edges = Sorter::new(&folder, "edges", SORT_BYTES);
     Buckets::each(&work.of_shards("edges", shards), 0, 1, |edge: Edge| edges.push(edge))?;
-    let cap = NearConfig::default().cluster_cap;
     let mut dropped: HashSet<u64> = HashSet::new();
     let mut copies_of: HashMap<u64, usize> = HashMap::new();
     // By place: near-copies with the identifier of the kept post.
     let mut near = Sorter::new(&folder, "near", SORT_BYTES);
     for edge in edges.sorted()? {
         let Keyed { words: [_, _, later, _, _, earlier], body } = edge?;
-        let full = copies_of.get(&earlier).is_some_and(|&copies| copies >= cap);
+        let full = copies_of.get(&earlier).is_some_and(|&copies| copies >= MAX_CLUSTER);
         if full || dropped.contains(&later) || dropped.contains(&earlier) {
             continue;
         }
@@ -182,7 +178,7 @@ pub(super) fn choose(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     drop((dropped, copies_of));
     // By the place of the kept post: exact copies with its identifier.
     let mut equal = Sorter::new(&folder, "equal", SORT_BYTES);
-    let files = work.of_buckets("equal");
+    let files = work.of_buckets("exact");
     for shard in 0..shards.len() {
         Buckets::each(&files, shard, shards.len(), |Keyed { words: [row, of], body }: Equal| {
             equal.push(Keyed { words: [of, place(shard, row as usize)], body })
@@ -207,5 +203,5 @@ pub(super) fn choose(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
         let Keyed { words: [_, copy], body: id } = copy?;
         put(copy, 0, id)?;
     }
-    out.write(&work.folder("chosen"))
+    out.write(&work.folder("chosen"), work.durability)
 }

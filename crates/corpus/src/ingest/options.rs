@@ -1,13 +1,12 @@
-//! What determines the result of an ingest, and the fingerprint by which a stopped one is gone on with.
+//! What determines the result of an ingest, and the plan by which a stopped one is resumed.
 
 use crate::error::CorpusError;
 use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use stoa_posts::PostsError;
-use stoa_posts::ReadOptions;
 use stoa_posts::address::{self, Facts};
+use stoa_posts::{Durability, PostsError, ReadOptions};
 
 /// A stage that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +87,8 @@ pub struct IngestOptions {
     pub shard_posts: usize,
     /// Threads that work at once.
     pub threads: usize,
+    /// Whether files survive a power cut.
+    pub durability: Durability,
 }
 
 impl IngestOptions {
@@ -107,6 +108,7 @@ impl IngestOptions {
             max_rejects: None,
             shard_posts: 1 << 16,
             threads: 1,
+            durability: Durability::default(),
         }
     }
 
@@ -137,7 +139,7 @@ fn is_zero(number: &u64) -> bool {
 /// 0.1.0 have none; in 1 languages are identified and say where they come from.
 pub(super) const REVISION: u32 = 1;
 
-/// Everything that determines the result. Written first; an ingest goes on only with an equal one.
+/// Everything that determines the result. Written first; an ingest resumes only with an equal one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) version: String,

@@ -14,7 +14,7 @@
 //! Outputs are renamed into place whole, so being there is being done. Whoever sees a phase complete
 //! writes `state/complete/PHASE` and removes what no later phase reads. `--phase P` fails at once when
 //! an earlier phase is not complete, and names the phase and the shards that are missing; without it
-//! a machine waits at each barrier as long as the caller has patience.
+//! a machine waits at each barrier as long as the caller has wait.
 //!
 //! **Killed and run again**, a machine does those of its tasks whose outputs are not there. Two processes
 //! with one share exclude each other by a lock, as do runs with another n at the same time.
@@ -26,20 +26,20 @@
 //! | judge | shard | raw posts, removals | `posts/`, verdicts of gates and rules |
 //! | templates | bucket | template keys | spam by shard |
 //! | normal | shard | posts, spam | keys of normal forms |
-//! | equal | bucket | keys of normal forms | exact copies by shard |
+//! | exact | bucket | keys of normal forms | exact copies by shard |
 //! | bands | shard | posts, exact copies | MinHash bands |
 //! | pairs | bucket | bands | candidate pairs, by shard of the earlier post |
 //! | fetch | shard | candidate pairs | texts, by shard of the later post |
 //! | verify | shard | texts | near-copies |
-//! | choose | one | near-copies, exact copies | which post each copy repeats |
+//! | resolve | one | near-copies, exact copies | which post each copy repeats |
 //! | verdicts | shard | all verdicts | `attrs/verdict`, links of replies |
 //! | threads-1 … 6 | bucket | links | links twice as long |
 //! | chains | one | links | the rest of chains longer than 64 replies |
-//! | names | bucket | links | threads by shard |
-//! | gather | shard | kept posts | posts by thread, who began it |
+//! | thread-ids | bucket | links | threads by shard |
+//! | documents | shard | kept posts | posts by thread, who began it |
 //! | sides | bucket | who began threads | what each class of authors wrote and began |
 //! | write | bucket | posts by thread | `documents/`, `dialogues/`, what is set aside by shard |
-//! | seal | shard | the shard | `attrs/split`, counts, checksums |
+//! | checksums | shard | the shard | `attrs/split`, counts, checksums |
 //! | manifest | one | all of it | `rejects.jsonl`, `manifest.json` |
 
 use super::options::{IngestOptions, Stage};
@@ -61,21 +61,21 @@ pub(super) enum Phase {
     Judge,
     Templates,
     Normal,
-    Equal,
+    Exact,
     Bands,
     Pairs,
     Fetch,
     Verify,
-    Choose,
+    Resolve,
     Verdicts,
     /// A round of pointer jumping, from 1.
     Round(usize),
     Chains,
-    Names,
-    Gather,
+    ThreadIds,
+    Documents,
     Sides,
     Write,
-    Seal,
+    Checksums,
     Manifest,
 }
 
@@ -86,12 +86,12 @@ const ALL: [(&str, Phase); 25] = [
     ("judge", Phase::Judge),
     ("templates", Phase::Templates),
     ("normal", Phase::Normal),
-    ("equal", Phase::Equal),
+    ("exact", Phase::Exact),
     ("bands", Phase::Bands),
     ("pairs", Phase::Pairs),
     ("fetch", Phase::Fetch),
     ("verify", Phase::Verify),
-    ("choose", Phase::Choose),
+    ("resolve", Phase::Resolve),
     ("verdicts", Phase::Verdicts),
     ("threads-1", Phase::Round(1)),
     ("threads-2", Phase::Round(2)),
@@ -100,11 +100,11 @@ const ALL: [(&str, Phase); 25] = [
     ("threads-5", Phase::Round(5)),
     ("threads-6", Phase::Round(6)),
     ("chains", Phase::Chains),
-    ("names", Phase::Names),
-    ("gather", Phase::Gather),
+    ("thread-ids", Phase::ThreadIds),
+    ("documents", Phase::Documents),
     ("sides", Phase::Sides),
     ("write", Phase::Write),
-    ("seal", Phase::Seal),
+    ("checksums", Phase::Checksums),
     ("manifest", Phase::Manifest),
 ];
 
@@ -114,7 +114,7 @@ pub const PHASES: [(&str, bool); ALL.len()] = {
     let mut at = 0;
     while at < ALL.len() {
         names[at] =
-            (ALL[at].0, matches!(ALL[at].1, Phase::Choose | Phase::Chains | Phase::Manifest));
+            (ALL[at].0, matches!(ALL[at].1, Phase::Resolve | Phase::Chains | Phase::Manifest));
         at += 1;
     }
     names
@@ -146,40 +146,42 @@ impl Phase {
         match self {
             Phase::Templates => spam,
             Phase::Normal => spam || copies,
-            Phase::Equal
+            Phase::Exact
             | Phase::Bands
             | Phase::Pairs
             | Phase::Fetch
             | Phase::Verify
-            | Phase::Choose => copies,
+            | Phase::Resolve => copies,
             Phase::Round(_)
             | Phase::Chains
-            | Phase::Names
-            | Phase::Gather
+            | Phase::ThreadIds
+            | Phase::Documents
             | Phase::Sides
             | Phase::Write => options.runs(Stage::Threads),
             _ => true,
         }
     }
 
-    /// Folders below `state/` that nobody reads once it is complete. (Outputs that say that an earlier
+    /// Folders below `state/` that no task reads once it is complete. (Outputs that say that an earlier
     /// phase is done may go: that it is complete is written down.)
-    fn leaves_behind(self) -> Vec<String> {
+    fn obsolete_folders(self) -> Vec<String> {
         let folders: &[&str] = match self {
             Phase::Settle => &["keys"],
             Phase::Judge => &["raw", "settled"],
             Phase::Templates => &["template-keys"],
             Phase::Normal => &["templates", "alive"],
-            Phase::Equal => &["normal"],
+            Phase::Exact => &["normal"],
             Phase::Pairs => &["bands"],
             Phase::Fetch => &["pairs"],
             Phase::Verify => &["fetched"],
-            Phase::Choose => &["edges", "equal"],
-            Phase::Gather => &["names"],
-            Phase::Sides => &[held_out::BEGINNINGS],
+            Phase::Resolve => &["edges", "exact"],
+            Phase::Documents => &["thread-ids"],
+            Phase::Sides => &[held_out::THREAD_STARTERS],
             Phase::Write => &["by-thread"],
             Phase::Round(round) => return vec![threading::folder(round - 1)],
-            Phase::Names => return (0..=threading::MOST_ROUNDS).map(threading::folder).collect(),
+            Phase::ThreadIds => {
+                return (0..=threading::MAX_ROUNDS).map(threading::folder).collect();
+            }
             _ => &[],
         };
         folders.iter().map(|folder| (*folder).to_string()).collect()
@@ -188,16 +190,16 @@ impl Phase {
 
 /// A machine's part of the tasks: `index` from 0, of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Shard {
     /// Which machine, from 0.
     pub index: usize,
     /// How many machines.
     pub of: usize,
 }
 
-impl Share {
+impl Shard {
     /// All tasks: one machine.
-    pub const WHOLE: Share = Share { index: 0, of: 1 };
+    pub const WHOLE: Shard = Shard { index: 0, of: 1 };
 
     fn owns(self, task: usize) -> bool {
         task % self.of == self.index
@@ -218,15 +220,15 @@ pub struct Waiting {
 }
 
 /// Sleeps and says whether to look again.
-pub type Patience<'p> = dyn Fn(&Waiting) -> bool + 'p;
+pub type WaitPolicy<'p> = dyn Fn(&Waiting) -> bool + 'p;
 
 impl Ingest<'_> {
     /// Does this machine's tasks, phase by phase.
     pub(super) fn run(
         &mut self,
-        share: Share,
+        own: Shard,
         only: Option<Phase>,
-        patience: &Patience<'_>,
+        wait: &WaitPolicy<'_>,
     ) -> Result<Option<Manifest>, CorpusError> {
         if only.is_some_and(|phase| !phase.is_of(self.options)) {
             return finished(&self.store, &self.work);
@@ -240,45 +242,40 @@ impl Ingest<'_> {
             if only.is_none_or(|only| only == phase) && !self.is_marked(phase) {
                 let tasks = self.tasks(phase)?;
                 let mine: Vec<usize> = (0..tasks)
-                    .filter(|&task| share.owns(task) && !self.output(phase, task).exists())
+                    .filter(|&task| own.owns(task) && !self.output(phase, task).exists())
                     .collect();
                 self.perform(phase, &mine)?;
             }
             if only == Some(phase) {
-                // The last of the machines sees the phase complete; nobody waits.
-                self.see_complete(phase)?;
+                // The last of the machines sees the phase complete; none waits.
+                self.mark_if_complete(phase)?;
                 return finished(&self.store, &self.work);
             }
-            self.pass(phase, share, patience)?;
+            self.pass(phase, own, wait)?;
         }
         finished(&self.store, &self.work)
     }
 
     /// Waits until a phase is complete.
-    fn pass(
-        &mut self,
-        phase: Phase,
-        share: Share,
-        patience: &Patience<'_>,
-    ) -> Result<(), CorpusError> {
+    fn pass(&mut self, phase: Phase, own: Shard, wait: &WaitPolicy<'_>) -> Result<(), CorpusError> {
         loop {
             if self.store.manifest().exists() {
                 return Ok(());
             }
-            let missing = self.see_complete(phase)?;
+            let missing = self.mark_if_complete(phase)?;
             if missing.is_empty() {
                 return self.load(phase);
             }
-            let shards: BTreeSet<usize> = missing.iter().map(|task| task % share.of + 1).collect();
+            let shards: BTreeSet<usize> = missing.iter().map(|task| task % own.of + 1).collect();
             let waiting = Waiting {
                 phase: phase.name(),
                 missing: missing.len(),
                 tasks: self.tasks(phase)?,
                 shards: shards.into_iter().collect(),
             };
-            if !patience(&waiting) {
+            if !wait(&waiting) {
                 let shards: Vec<String> =
-                    waiting.shards.iter().map(|shard| format!("{shard}/{}", share.of)).collect();
+                    waiting.shards.iter().map(|shard| format!("{shard}/{}", own.of)).collect();
                 return Err(CorpusError::PhaseIncomplete {
                     phase: waiting.phase,
                     missing: waiting.missing,
@@ -290,7 +287,7 @@ impl Ingest<'_> {
     }
 
     /// The tasks of a phase that are not done; writes down that there are none.
-    fn see_complete(&mut self, phase: Phase) -> Result<Vec<usize>, CorpusError> {
+    fn mark_if_complete(&mut self, phase: Phase) -> Result<Vec<usize>, CorpusError> {
         if self.is_marked(phase) || self.store.manifest().exists() {
             return Ok(Vec::new());
         }
@@ -298,9 +295,9 @@ impl Ingest<'_> {
         let missing: Vec<usize> =
             (0..tasks).filter(|&task| !self.output(phase, task).exists()).collect();
         if missing.is_empty() {
-            write_whole(&self.mark(phase), tasks.to_string().as_bytes())?;
+            write_whole(&self.mark(phase), self.work.durability, tasks.to_string().as_bytes())?;
             // A round without tasks took nothing over from the one before it.
-            for folder in phase.leaves_behind().into_iter().filter(|_| tasks > 0) {
+            for folder in phase.obsolete_folders().into_iter().filter(|_| tasks > 0) {
                 std::fs::remove_dir_all(self.work.folder(&folder)).ok();
             }
         }
@@ -335,13 +332,13 @@ impl Ingest<'_> {
             | Phase::Fetch
             | Phase::Verify
             | Phase::Verdicts
-            | Phase::Gather
-            | Phase::Seal => self.readings.shards.len(),
+            | Phase::Documents
+            | Phase::Checksums => self.readings.shards.len(),
             Phase::Settle
             | Phase::Templates
-            | Phase::Equal
+            | Phase::Exact
             | Phase::Pairs
-            | Phase::Names
+            | Phase::ThreadIds
             | Phase::Sides
             | Phase::Write => BUCKETS,
             Phase::Round(round) => {
@@ -351,7 +348,7 @@ impl Ingest<'_> {
                     0
                 }
             }
-            Phase::Choose | Phase::Chains | Phase::Manifest => 1,
+            Phase::Resolve | Phase::Chains | Phase::Manifest => 1,
         })
     }
 
@@ -365,20 +362,20 @@ impl Ingest<'_> {
             Phase::Judge => shard("alive"),
             Phase::Templates => work.of_bucket("templates", task),
             Phase::Normal => shard("living"),
-            Phase::Equal => work.of_bucket("equal", task),
+            Phase::Exact => work.of_bucket("exact", task),
             Phase::Bands => shard("bands"),
             Phase::Pairs => work.of_bucket("pairs", task),
             Phase::Fetch => shard("fetched"),
             Phase::Verify => shard("edges"),
-            Phase::Choose => work.folder("chosen"),
+            Phase::Resolve => work.folder("chosen"),
             Phase::Verdicts => shard("links"),
             Phase::Round(round) => work.of_bucket(&threading::folder(round), task),
             Phase::Chains => work.folder("chains"),
-            Phase::Names => work.of_bucket("names", task),
-            Phase::Gather => shard("by-thread"),
+            Phase::ThreadIds => work.of_bucket("thread-ids", task),
+            Phase::Documents => shard("by-thread"),
             Phase::Sides => work.of_bucket(held_out::SIDES, task),
             Phase::Write => work.of_bucket("written", task),
-            Phase::Seal => shard("sealed"),
+            Phase::Checksums => shard("checksums"),
             Phase::Manifest => self.store.manifest(),
         }
     }
@@ -394,20 +391,20 @@ impl Ingest<'_> {
             Phase::Judge => self.judge(task),
             Phase::Templates => templates::bucket(self, task),
             Phase::Normal => copies::normal(self, task),
-            Phase::Equal => copies::bucket(self, task),
+            Phase::Exact => copies::bucket(self, task),
             Phase::Bands => near_copies::bands(self, task),
             Phase::Pairs => near_copies::pairs(self, task),
             Phase::Fetch => near_copies::fetch(self, task),
             Phase::Verify => near_copies::verify(self, task),
-            Phase::Choose => near_copies::choose(self),
+            Phase::Resolve => near_copies::resolve(self),
             Phase::Verdicts => verdicts::shard(self, task),
             Phase::Round(round) => threading::round(self, round, task),
             Phase::Chains => threading::chains(self),
-            Phase::Names => threading::names(self, task),
-            Phase::Gather => documents::shard(self, task),
+            Phase::ThreadIds => threading::thread_ids(self, task),
+            Phase::Documents => documents::shard(self, task),
             Phase::Sides => held_out::bucket(self, task),
             Phase::Write => documents::write(self, task),
-            Phase::Seal => manifest::seal(self, task),
+            Phase::Checksums => manifest::checksum_shard(self, task),
             Phase::Manifest => manifest::write(self),
         })
     }

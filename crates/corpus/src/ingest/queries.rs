@@ -9,8 +9,7 @@ use crate::error::CorpusError;
 use crate::store::Store;
 use serde::Serialize;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
-use stoa_posts::Post;
-use stoa_posts::{Values, read_columns, read_posts};
+use stoa_posts::{Post, Values, read_columns, read_posts};
 use stoa_random::{mix, stable_hash};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 

@@ -5,7 +5,7 @@
 
 use super::options::{IngestOptions, RejectBound};
 use super::removals::{self, AuthorNotice, Events};
-use super::workdir::{Shard, Work, shard_name};
+use super::workdir::{PostShard, Work, shard_name};
 use super::{BUCKETS, Ingest, tasks};
 use crate::error::CorpusError;
 use crate::store::{AuthorKey, Buckets};
@@ -16,12 +16,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use stoa_posts::address;
-use stoa_posts::worker_pool::{Answer, Crew};
-use stoa_posts::{About, Notice, Post};
-use stoa_posts::{Item, Scanned, scan_with};
-use stoa_posts::{PostsError, Rejected};
-use stoa_posts::{write_posts, write_whole};
+use stoa_posts::worker_pool::{Answer, WorkerPool};
+use stoa_posts::{
+    About, Durability, Item, Notice, Post, PostsError, Rejected, Scanned, address, scan_with,
+    write_posts, write_whole,
+};
 
 /// What reading a source gave; its file says that the source is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +45,7 @@ pub(super) struct SourceCounts {
 pub(super) struct Readings {
     pub(super) counts: Vec<SourceCounts>,
     /// Shards in the order of reading. One of notices alone has keys but no row.
-    pub(super) shards: Vec<Shard>,
+    pub(super) shards: Vec<PostShard>,
     /// Notices about every post of an author.
     pub(super) of_authors: HashMap<u128, Events>,
 }
@@ -57,8 +56,8 @@ pub(super) fn run(ingest: &Ingest<'_>, mine: &[usize]) -> Result<(), CorpusError
     let total: u64 = mine.iter().map(|&index| work.plan.sources[index].bytes).sum();
     let read_before = AtomicU64::new(0);
     let rejects = AtomicU64::new(0);
-    let crew = Crew::new();
-    let helped = (options.threads > 1).then_some(&crew);
+    let pool = WorkerPool::new();
+    let helped = (options.threads > 1).then_some(&pool);
     let source = |index: usize| {
         let meter = AtomicU64::new(0);
         let path = partial(&work.source_rejects(index));
@@ -74,7 +73,7 @@ pub(super) fn run(ingest: &Ingest<'_>, mine: &[usize]) -> Result<(), CorpusError
             pending: 0,
             counts: SourceCounts::default(),
             rejected: BufWriter::new(rejects_file),
-            crew: helped,
+            pool: helped,
             writing: None,
         };
         let mut reported = 0;
@@ -115,10 +114,10 @@ pub(super) fn run(ingest: &Ingest<'_>, mine: &[usize]) -> Result<(), CorpusError
     let helpers = options.threads.saturating_sub(mine.len());
     std::thread::scope(|scope| {
         for _ in 0..helpers {
-            scope.spawn(|| crew.work());
+            scope.spawn(|| pool.work());
         }
         let done = tasks::run("read", mine, options.threads, &quiet, &source);
-        crew.dismiss();
+        pool.dismiss();
         done
     })
 }
@@ -150,7 +149,7 @@ pub(super) fn load(options: &IngestOptions, work: &Work) -> Result<Readings, Cor
     let mut readings = Readings::default();
     for (source, counts) in counts.iter().enumerate() {
         for (part, &posts) in counts.shards.iter().enumerate() {
-            readings.shards.push(Shard { source, part, name: shard_name(source, part), posts });
+            readings.shards.push(PostShard { source, part, name: shard_name(source, part), posts });
         }
         removals::add_notices(&counts.authors, &mut readings.of_authors);
     }
@@ -195,7 +194,7 @@ struct SourceReader<'r, 'c> {
     pending: usize,
     counts: SourceCounts,
     rejected: BufWriter<File>,
-    crew: Option<&'r Crew<'c>>,
+    pool: Option<&'r WorkerPool<'c>>,
     /// The shard before, on its way to the disk.
     writing: Option<Answer<Result<(), CorpusError>>>,
 }
@@ -260,10 +259,10 @@ impl SourceReader<'_, '_> {
         self.counts.shards.push(shard.posts.len() as u64);
         self.pending = 0;
         let (work, key) = (self.work, self.key);
-        match self.crew {
+        match self.pool {
             None => shard.write(work, key),
-            Some(crew) => {
-                self.writing = Some(crew.submit(move || shard.write(work, key)));
+            Some(pool) => {
+                self.writing = Some(pool.submit(move || shard.write(work, key)));
                 Ok(())
             }
         }
@@ -271,9 +270,9 @@ impl SourceReader<'_, '_> {
 
     /// Waits until the shard before is on the disk.
     fn written(&mut self) -> Result<(), CorpusError> {
-        match self.writing.take().zip(self.crew) {
+        match self.writing.take().zip(self.pool) {
             None => Ok(()),
-            Some((writing, crew)) => writing.wait(crew),
+            Some((writing, pool)) => writing.wait(pool),
         }
     }
 
@@ -285,7 +284,9 @@ impl SourceReader<'_, '_> {
         let path = self.work.source_rejects(self.index);
         let io = |cause| CorpusError::Io { path: path.clone(), cause };
         let file = self.rejected.into_inner().map_err(|error| io(error.into_error()))?;
-        file.sync_all().map_err(io)?;
+        if self.work.durability == Durability::Synced {
+            file.sync_all().map_err(io)?;
+        }
         std::fs::rename(partial(&path), &path).map_err(io)?;
         self.counts.records = scanned.records;
         self.counts.posts = scanned.posts;
@@ -297,7 +298,7 @@ impl SourceReader<'_, '_> {
             path: self.work.source_counts(self.index),
             cause: error.into(),
         })?;
-        Ok(write_whole(&self.work.source_counts(self.index), &text)?)
+        Ok(write_whole(&self.work.source_counts(self.index), self.work.durability, &text)?)
     }
 }
 
@@ -327,7 +328,7 @@ impl RawShard {
             post.author_id = post.author_id.take().map(|id| hash(&id));
             removals::put_post(&mut self.buckets, post, self.source, self.part, row);
         }
-        self.buckets.write(&work.keys(self.source, self.part))?;
-        Ok(write_posts(&work.raw(self.source, self.part), &self.posts)?)
+        self.buckets.write(&work.keys(self.source, self.part), work.durability)?;
+        Ok(write_posts(&work.raw(self.source, self.part), work.durability, &self.posts)?)
     }
 }

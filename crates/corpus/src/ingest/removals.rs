@@ -209,7 +209,7 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
         group.add(&words);
     }
     group.settle(&readings.of_authors, &mut put)?;
-    out.write(&work.of_bucket("settled", bucket))
+    out.write(&work.of_bucket("settled", bucket), work.durability)
 }
 
 /// The rows and events of one identifier.
@@ -380,9 +380,9 @@ mod tests {
         assert_eq!(decide(&[Ok(cut), Ok(whole)]).get(&0), Some(&Settled::Superseded));
         let other = Post { author: "b".to_string(), ..new.clone() };
         assert!(decide(&[Ok(new), Ok(other)]).is_empty());
-        let nobody = |text: &str| Post { author: String::new(), ..post("1", text, None) };
-        assert!(decide(&[Ok(nobody("one")), Ok(nobody("two"))]).is_empty());
-        assert_eq!(decide(&[Ok(nobody("one")), Ok(nobody("one"))]).len(), 1);
+        let without_author = |text: &str| Post { author: String::new(), ..post("1", text, None) };
+        assert!(decide(&[Ok(without_author("one")), Ok(without_author("two"))]).is_empty());
+        assert_eq!(decide(&[Ok(without_author("one")), Ok(without_author("one"))]).len(), 1);
     }
 
     proptest! {

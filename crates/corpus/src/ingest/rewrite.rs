@@ -1,31 +1,27 @@
-//! Documents and dialogues told again after posts of their threads are gone.
+//! Documents and dialogues rewritten after posts of their threads are erased.
 //!
-//! The posts that stay are read from the store, masked as the ingest masked them, and told by the
-//! same code. A bucket's dialogues are written before its documents: whoever is stopped in between
-//! finds the thread again by its document, and is run again.
+//! The posts that stay are read from the store, masked as the ingest masked them, and written by the
+//! same code. A bucket's dialogues are written before its documents: a run that is stopped in between
+//! finds the thread by its document when it is repeated.
 
 use super::attributes::{self, Mark};
-use super::documents::{Gathered, VERDICT};
+use super::documents::{ThreadCounts, VERDICT};
 use super::lines::{dialogue_lines, document_line, mask};
 use super::manifest::Manifest;
 use super::options::Stage;
 use super::{BUCKETS, workdir};
 use crate::conversations::{Conversation, reading_order};
-
 use crate::error::CorpusError;
-use crate::split::Split;
-use crate::store::{AuthorKey, Store, at};
+use crate::store::{AuthorKey, Store, at, each_line};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use stoa_posts::Post;
-use stoa_posts::{Values, read_columns, read_posts, write_whole_with};
+use stoa_posts::{Durability, Post, Split, Values, read_columns, read_posts, write_whole_with};
 
-/// What was told again.
+/// What was rewritten.
 #[derive(Default)]
-pub(super) struct Retold {
+pub(super) struct Rewritten {
     /// Threads, by name, in order.
     pub(super) threads: Vec<String>,
     /// Files, by path in the store.
@@ -34,7 +30,7 @@ pub(super) struct Retold {
 
 /// What a line of a document says of itself.
 #[derive(Deserialize)]
-struct Told {
+struct DocumentPosts {
     id: String,
     split: Split,
     posts: Vec<String>,
@@ -42,7 +38,7 @@ struct Told {
 
 /// A line of a document, for counting.
 #[derive(Deserialize)]
-struct Counted {
+struct DocumentText {
     id: String,
     split: Split,
     text: String,
@@ -50,28 +46,28 @@ struct Counted {
 
 /// What a line of a dialogue says of itself.
 #[derive(Deserialize)]
-struct Spoken {
+struct DialogueThread {
     thread: String,
 }
 
 /// The posts that stay, by identifier, each with its place in the order of reading.
 type Living = HashMap<String, Vec<(u64, Post)>>;
 
-/// Tells every thread again whose documents hold one of the posts that are `gone`.
+/// Rewrites every thread whose documents hold one of the posts that are `gone`.
 pub(super) fn threads(
     store: &Store,
     key: &AuthorKey,
     manifest: &Manifest,
     gone: &HashSet<&str>,
-) -> Result<Retold, CorpusError> {
+) -> Result<Rewritten, CorpusError> {
     // Threads that held what is gone, by bucket: the posts that each of their documents lists.
     let mut hit: BTreeMap<usize, HashMap<String, Vec<String>>> = BTreeMap::new();
     for bucket in (0..BUCKETS).filter(|&bucket| store.documents(bucket).exists()) {
         let path = store.documents(bucket);
         let mut threads: HashMap<String, Vec<String>> = HashMap::new();
-        each(&path, |told: Told, _| {
-            if told.posts.iter().any(|id| gone.contains(id.as_str())) {
-                threads.insert(told.id, Vec::new());
+        each_line(&path, |document: DocumentPosts, _| {
+            if document.posts.iter().any(|id| gone.contains(id.as_str())) {
+                threads.insert(document.id, Vec::new());
             }
             Ok(())
         })?;
@@ -79,9 +75,9 @@ pub(super) fn threads(
             continue;
         }
         // A thread may have several documents, and names its people by all of its posts.
-        each(&path, |told: Told, _| {
-            if let Some(posts) = threads.get_mut(&told.id) {
-                posts.extend(told.posts);
+        each_line(&path, |document: DocumentPosts, _| {
+            if let Some(posts) = threads.get_mut(&document.id) {
+                posts.extend(document.posts);
             }
             Ok(())
         })?;
@@ -90,26 +86,26 @@ pub(super) fn threads(
     let wanted: HashSet<&str> =
         hit.values().flat_map(HashMap::values).flatten().map(String::as_str).collect();
     let living = living_posts(store, manifest, &wanted)?;
-    let mut retold = Retold::default();
+    let mut rewritten = Rewritten::default();
     for (bucket, threads) in hit {
         let names: Vec<String> = threads.keys().cloned().collect();
         let threads = threads.into_iter().map(|(id, posts)| thread(id, &posts, &living));
         let files = rewrite(store, key, bucket, threads.collect())?;
-        retold.threads.extend(names);
-        retold.files.extend(files);
+        rewritten.threads.extend(names);
+        rewritten.files.extend(files);
     }
-    retold.threads.sort();
-    Ok(retold)
+    rewritten.threads.sort();
+    Ok(rewritten)
 }
 
 /// Counts again what documents and dialogues a store holds. Missing parents stay as they were counted
 /// when all posts of a thread were at hand.
-pub(super) fn recount(store: &Store, gathered: &mut Gathered) -> Result<(), CorpusError> {
-    let mut counted = Gathered { threads: 0, held_out: 0, dialogues: 0, bytes: 0, ..*gathered };
+pub(super) fn recount(store: &Store, gathered: &mut ThreadCounts) -> Result<(), CorpusError> {
+    let mut counted = ThreadCounts { threads: 0, held_out: 0, dialogues: 0, bytes: 0, ..*gathered };
     for bucket in (0..BUCKETS).filter(|&bucket| store.documents(bucket).exists()) {
         // A thread is in one bucket, and its documents follow each other.
         let mut last = None;
-        each(&store.documents(bucket), |line: Counted, _| {
+        each_line(&store.documents(bucket), |line: DocumentText, _| {
             counted.held_out += u64::from(line.split == Split::HeldOut);
             counted.bytes += line.text.len() as u64;
             if last.as_ref() != Some(&line.id) {
@@ -119,7 +115,7 @@ pub(super) fn recount(store: &Store, gathered: &mut Gathered) -> Result<(), Corp
             Ok(())
         })?;
         if store.dialogues(bucket).exists() {
-            each(&store.dialogues(bucket), |_: Spoken, _| {
+            each_line(&store.dialogues(bucket), |_: DialogueThread, _| {
                 counted.dialogues += 1;
                 Ok(())
             })?;
@@ -143,7 +139,7 @@ fn thread(id: String, listed: &[String], living: &Living) -> (String, Conversati
     (id.clone(), reading_order(id, posts))
 }
 
-/// Writes a bucket's dialogues and documents with some of its threads told again; names the files.
+/// Writes a bucket's dialogues and documents with some of its threads rewritten; names the files.
 fn rewrite(
     store: &Store,
     key: &AuthorKey,
@@ -152,35 +148,35 @@ fn rewrite(
 ) -> Result<Vec<String>, CorpusError> {
     let (documents, dialogues) = (store.documents(bucket), store.dialogues(bucket));
     // The posts of each document that is left, in the order of reading, as a thread of its own.
-    let part = |told: &Told| {
-        let thread = threads.get(&told.id)?;
-        let listed: HashSet<&str> = told.posts.iter().map(String::as_str).collect();
+    let part = |document: &DocumentPosts| {
+        let thread = threads.get(&document.id)?;
+        let listed: HashSet<&str> = document.posts.iter().map(String::as_str).collect();
         let kept: Vec<bool> =
             thread.replies.iter().map(|reply| listed.contains(reply.post.id.as_str())).collect();
         Some((thread, thread.clone().retain(&kept)))
     };
     let mut files = Vec::new();
     if dialogues.exists() {
-        let mut spoken: HashMap<String, Vec<String>> = HashMap::new();
-        each(&documents, |told: Told, _| {
-            if let Some((thread, part)) = part(&told) {
-                let lines = dialogue_lines(key, thread, &part.replies, told.split);
-                spoken.entry(told.id).or_default().extend(lines);
+        let mut dialogues_of: HashMap<String, Vec<String>> = HashMap::new();
+        each_line(&documents, |document: DocumentPosts, _| {
+            if let Some((thread, part)) = part(&document) {
+                let lines = dialogue_lines(key, thread, &part.replies, document.split);
+                dialogues_of.entry(document.id).or_default().extend(lines);
             }
             Ok(())
         })?;
-        rewrite_lines(&dialogues, |line: Spoken| {
+        rewrite_lines(&dialogues, store.durability(), |line: DialogueThread| {
             // All dialogues of a thread stand where its first one stood.
             threads
                 .contains_key(&line.thread)
-                .then(|| spoken.remove(&line.thread).unwrap_or_default())
+                .then(|| dialogues_of.remove(&line.thread).unwrap_or_default())
         })?;
         files.push(format!("dialogues/{bucket:02}.jsonl"));
     }
-    rewrite_lines(&documents, |told: Told| {
-        let (thread, part) = part(&told)?;
+    rewrite_lines(&documents, store.durability(), |document: DocumentPosts| {
+        let (thread, part) = part(&document)?;
         let left = (!part.replies.is_empty())
-            .then(|| document_line(key, thread, &part.replies, told.split).line);
+            .then(|| document_line(key, thread, &part.replies, document.split).line);
         Some(left.into_iter().collect())
     })?;
     files.push(format!("documents/{bucket:02}.jsonl"));
@@ -215,36 +211,15 @@ fn living_posts(
     Ok(living)
 }
 
-/// Hands over every line of a file, read as JSON and as it stands.
-fn each<T: serde::de::DeserializeOwned>(
-    path: &Path,
-    mut take: impl FnMut(T, &str) -> Result<(), CorpusError>,
-) -> Result<(), CorpusError> {
-    let mut file = BufReader::new(File::open(path).map_err(at(path))?);
-    let (mut text, mut line, mut byte_offset) = (String::new(), 0, 0);
-    while file.read_line(&mut text).map_err(at(path))? > 0 {
-        line += 1;
-        let read = serde_json::from_str(&text).map_err(|error| CorpusError::WrongJson {
-            path: path.to_path_buf(),
-            line,
-            byte_offset,
-            cause: error.to_string(),
-        })?;
-        take(read, &text)?;
-        byte_offset += text.len() as u64;
-        text.clear();
-    }
-    Ok(())
-}
-
-/// Writes a file again with other lines where `retell` gives some, and as it was elsewhere.
+/// Writes a file again with other lines where `rewrite` gives some, and as it was elsewhere.
 fn rewrite_lines<T: serde::de::DeserializeOwned>(
     path: &Path,
-    mut retell: impl FnMut(T) -> Option<Vec<String>>,
+    durability: Durability,
+    mut rewrite: impl FnMut(T) -> Option<Vec<String>>,
 ) -> Result<(), CorpusError> {
-    write_whole_with(path, |file| {
+    write_whole_with(path, durability, |file| {
         let mut out = BufWriter::new(file);
-        each(path, |read: T, text| match retell(read) {
+        each_line(path, |read: T, text| match rewrite(read) {
             None => out.write_all(text.as_bytes()).map_err(at(path)),
             Some(lines) => {
                 lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(at(path))

@@ -34,7 +34,7 @@ pub(super) fn run(
                 Err(cause) => {
                     failed.store(true, Ordering::SeqCst);
                     let mut first = error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    // Of several failures the earliest task's is told, whichever came first.
+                    // Of several failures the earliest task's is returned, whichever came first.
                     if first.as_ref().is_none_or(|(at, _)| index < *at) {
                         *first = Some((index, cause));
                     }

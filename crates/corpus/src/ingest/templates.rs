@@ -41,7 +41,8 @@ pub(super) fn spill(
             buckets.push(bucket_of(key), &record);
         }
     }
-    buckets.write(&ingest.work.of_shard("template-keys", &ingest.readings.shards[index]))
+    let shard = &ingest.readings.shards[index];
+    buckets.write(&ingest.work.of_shard("template-keys", shard), ingest.work.durability)
 }
 
 /// Finds the keys of a bucket that occur too often; their rows go to their shards.
@@ -56,7 +57,7 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
         let (shard, row) = shard_and_row(at);
         out.push(shard, row as u64, &Words([row as u64]))
     };
-    // The rows of a key wait until there are enough of them; then all go on as they come.
+    // The rows of a key wait until there are enough of them; then all are passed on as they come.
     let mut key = None;
     let mut seen: u32 = 0;
     let mut waiting: Vec<u64> = Vec::new();
@@ -72,7 +73,7 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
             waiting.drain(..).try_for_each(&mut put)?;
         }
     }
-    out.write(&work.of_bucket("templates", bucket))
+    out.write(&work.of_bucket("templates", bucket), work.durability)
 }
 
 /// Writes the rule's marks on a shard and takes its rows out of the living.

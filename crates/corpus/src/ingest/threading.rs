@@ -16,11 +16,10 @@ use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
 use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes, put_u32, put_u128};
 use std::path::PathBuf;
-use stoa_posts::Post;
-use stoa_posts::write_whole;
+use stoa_posts::{Post, write_whole};
 
 /// Rounds after which a chain must be a loop: 2^24 replies.
-pub(super) const MOST_ROUNDS: usize = 24;
+pub(super) const MAX_ROUNDS: usize = 24;
 
 /// The last bucket of a round's files says how many questions are open.
 const OPEN: usize = BUCKETS;
@@ -90,7 +89,8 @@ pub(super) fn links(ingest: &Ingest<'_>, index: usize, posts: &[Post]) -> Result
         }
     }
     buckets.push(OPEN, &Words([open]));
-    buckets.write(&ingest.work.of_shard("links", &ingest.readings.shards[index]))
+    let shard = &ingest.readings.shards[index];
+    buckets.write(&ingest.work.of_shard("links", shard), ingest.work.durability)
 }
 
 /// The folder of a round; that of round 0 holds the links as posts state them.
@@ -152,7 +152,7 @@ pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<
         }
         let answer = speaker.as_ref().filter(|_| same).map(Link::of);
         let (ended, target) = match &answer {
-            Some(answer) => (answer.ended || round == MOST_ROUNDS, answer.target),
+            Some(answer) => (answer.ended || round == MAX_ROUNDS, answer.target),
             None => (true, link.target),
         };
         let link = Link { ended, target, ..link };
@@ -163,7 +163,7 @@ pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<
         }
     }
     out.push(OPEN, 0, &Words([open]))?;
-    out.write(&work.of_bucket(&name, bucket))
+    out.write(&work.of_bucket(&name, bucket), work.durability)
 }
 
 /// Rounds that have a phase of their own.
@@ -183,11 +183,12 @@ pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
             }
         }
     }
-    Ok(write_whole(&ingest.work.folder("chains"), last.to_string().as_bytes())?)
+    let work = &ingest.work;
+    Ok(write_whole(&work.folder("chains"), work.durability, last.to_string().as_bytes())?)
 }
 
 /// Tells the shards the threads of the posts of a bucket.
-pub(super) fn names(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
+pub(super) fn thread_ids(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let path = work.folder("chains");
     let text = std::fs::read_to_string(&path);
@@ -200,7 +201,7 @@ pub(super) fn names(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
         let named: Named = Keyed { words: [row as u64], body: link.target.as_bytes().into() };
         out.push(shard, row as u64, &named)
     })?;
-    out.write(&work.of_bucket("names", bucket))
+    out.write(&work.of_bucket("thread-ids", bucket), work.durability)
 }
 
 /// The thread of each row of a shard.
@@ -209,7 +210,7 @@ pub(super) fn of_shard(
     shard: usize,
     rows: usize,
 ) -> Result<Vec<String>, CorpusError> {
-    let files = ingest.work.of_buckets("names");
+    let files = ingest.work.of_buckets("thread-ids");
     let mut threads = vec![String::new(); rows];
     Buckets::each(&files, shard, ingest.readings.shards.len(), |named: Named| {
         if let Some(place) = threads.get_mut(named.words[0] as usize) {

@@ -7,8 +7,7 @@ use super::options::Stage;
 use super::{Ingest, threading};
 use crate::error::CorpusError;
 use crate::store::Buckets;
-use stoa_posts::Post;
-use stoa_posts::read_posts;
+use stoa_posts::{Post, read_posts};
 
 /// The attributes of equal and of nearly equal texts.
 pub(super) const EXACT: &str = "exact";

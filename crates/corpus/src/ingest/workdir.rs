@@ -4,10 +4,11 @@ use super::BUCKETS;
 use super::options::Plan;
 use crate::error::CorpusError;
 use std::path::PathBuf;
+use stoa_posts::Durability;
 
 /// A shard of posts: its place in the order of reading and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shard {
+pub(super) struct PostShard {
     pub(super) source: usize,
     pub(super) part: usize,
     pub(super) name: String,
@@ -19,7 +20,7 @@ pub(super) fn place(shard: usize, row: usize) -> u64 {
     (shard as u64) << 32 | row as u64
 }
 
-/// Shard and row of a place.
+/// PostShard and row of a place.
 pub(super) fn shard_and_row(place: u64) -> (usize, usize) {
     ((place >> 32) as usize, (place & u64::from(u32::MAX)) as usize)
 }
@@ -31,6 +32,7 @@ pub(super) fn shard_name(source: usize, part: usize) -> String {
 /// Where work in progress lies.
 pub(super) struct Work {
     pub(super) root: PathBuf,
+    pub(super) durability: Durability,
     pub(super) plan: Plan,
 }
 
@@ -67,12 +69,12 @@ impl Work {
     }
 
     /// What a task of a shard wrote.
-    pub(super) fn of_shard(&self, folder: &str, shard: &Shard) -> PathBuf {
+    pub(super) fn of_shard(&self, folder: &str, shard: &PostShard) -> PathBuf {
         self.root.join(folder).join(&shard.name)
     }
 
     /// What the tasks of all shards wrote, in order.
-    pub(super) fn of_shards(&self, folder: &str, shards: &[Shard]) -> Vec<PathBuf> {
+    pub(super) fn of_shards(&self, folder: &str, shards: &[PostShard]) -> Vec<PathBuf> {
         shards.iter().map(|shard| self.of_shard(folder, shard)).collect()
     }
 
@@ -82,7 +84,11 @@ impl Work {
     }
 
     /// A row of flags that a task of a shard wrote.
-    pub(super) fn read_flags(&self, folder: &str, shard: &Shard) -> Result<Vec<bool>, CorpusError> {
+    pub(super) fn read_flags(
+        &self,
+        folder: &str,
+        shard: &PostShard,
+    ) -> Result<Vec<bool>, CorpusError> {
         let path = self.of_shard(folder, shard);
         let bytes = std::fs::read(&path).map_err(|cause| CorpusError::Io { path, cause })?;
         Ok(bytes.into_iter().map(|byte| byte == 1).collect())

@@ -71,7 +71,7 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
 }
 
 /// The words people would count: scripts without spaces have about one in two characters.
-pub(crate) fn spoken_words(normal: &str) -> usize {
+pub fn spoken_words(normal: &str) -> usize {
     if normal.is_empty() {
         return 0;
     }

@@ -1,7 +1,7 @@
 //! MinHash signatures in bands: texts that share a band are proposed for comparison.
 //!
 //! With 24 bands of 5 rows, two sets of similarity 0.8 meet in a band with probability
-//! 1 - (1 - 0.8^5)^24 > 0.9999, of 0.5 with 0.53; whoever meets is verified, so the second costs time only.
+//! 1 - (1 - 0.8^5)^24 > 0.9999, of 0.5 with 0.53; every candidate is verified, so the second costs time only.
 
 use super::features::Features;
 use stoa_random::mix;

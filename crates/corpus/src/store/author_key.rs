@@ -1,7 +1,7 @@
 //! The key under which authors are hashed, so that a store tells people apart without naming them.
 //!
 //! Hash: the first 16 bytes of HMAC-SHA-256 (RFC 2104) of the lower-cased handle. Without the key
-//! nobody can list handles and compare; with it `forget --author` finds a person's posts.
+//! handles cannot be listed and compared; with it `forget --author` finds a person's posts.
 
 use crate::error::CorpusError;
 use hmac::{Hmac, Mac};
@@ -55,7 +55,7 @@ impl AuthorKey {
         Ok(AuthorKey(bytes))
     }
 
-    /// The hash of an author: 32 hexadecimal digits, the same for `@Ann` and `ann`; empty for nobody.
+    /// The hash of an author: 32 hexadecimal digits, the same for `@Ann` and `ann`; empty without author.
     pub fn hash(&self, author: &str) -> String {
         let author = author.trim().trim_start_matches('@').to_lowercase();
         if author.is_empty() {

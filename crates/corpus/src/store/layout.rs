@@ -3,17 +3,29 @@
 use crate::error::CorpusError;
 use std::fs;
 use std::path::{Path, PathBuf};
+use stoa_posts::Durability;
 
 /// The directory of an ingest.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    durability: Durability,
 }
 
 impl Store {
     /// The store in `root`, which need not be there yet.
     pub fn new(root: &Path) -> Store {
-        Store { root: root.to_path_buf() }
+        Store::with_durability(root, Durability::default())
+    }
+
+    /// As [`Store::new`], with files that are synced or not.
+    pub fn with_durability(root: &Path, durability: Durability) -> Store {
+        Store { root: root.to_path_buf(), durability }
+    }
+
+    /// Whether files are synced as they are written.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// The directory itself.

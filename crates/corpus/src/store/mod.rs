@@ -4,11 +4,15 @@
 //! business of `ingest`; this room knows only forms.
 
 mod author_key;
+mod json;
 mod layout;
 mod sorting;
 mod spill;
 
 pub use author_key::AuthorKey;
+pub(crate) use json::{each_line, read_json, write_json};
 pub use layout::Store;
-pub(crate) use sorting::{Keyed, Record, Sorted, Sorter, Temporary, Words, at, read_word};
+#[cfg(test)]
+pub(crate) use sorting::Record;
+pub(crate) use sorting::{Keyed, Sorter, Words, at};
 pub(crate) use spill::{Buckets, Fields, Spread, put_bytes, put_u32, put_u128};

@@ -104,7 +104,7 @@ pub(crate) struct Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // A file that cannot be removed now is left to whoever clears the folder.
+        // A file that cannot be removed now is left to the code that clears the folder.
         let _ = std::fs::remove_file(&self.path);
     }
 }

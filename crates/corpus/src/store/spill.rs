@@ -1,6 +1,6 @@
 //! Records spilled to disk by bucket: how a corpus larger than memory is grouped and joined.
 //!
-//! A task appends records to numbered buckets and writes one file; whoever needs a bucket reads its
+//! A task appends records to numbered buckets and writes one file; a task that needs a bucket reads its
 //! part of every such file, in the order of the files. [`Buckets`] holds one task's output in memory,
 //! for tasks whose output is bounded; [`Spread`] sorts it on disk.
 
@@ -9,7 +9,7 @@ use crate::error::CorpusError;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use stoa_posts::write_whole_with;
+use stoa_posts::{Durability, write_whole_with};
 
 /// Records of one task, by bucket.
 pub(crate) struct Buckets {
@@ -35,8 +35,8 @@ impl Buckets {
     }
 
     /// Writes all buckets: their ends as u64, then their bytes.
-    pub(crate) fn write(self, path: &Path) -> Result<(), CorpusError> {
-        write_whole_with(path, |file| {
+    pub(crate) fn write(self, path: &Path, durability: Durability) -> Result<(), CorpusError> {
+        write_whole_with(path, durability, |file| {
             let mut end = 0_u64;
             let mut ends = Vec::with_capacity(8 * self.parts.len());
             for part in &self.parts {
@@ -119,9 +119,9 @@ impl Spread {
     }
 
     /// Writes all buckets.
-    pub(crate) fn write(self, path: &Path) -> Result<(), CorpusError> {
+    pub(crate) fn write(self, path: &Path, durability: Durability) -> Result<(), CorpusError> {
         let Spread { sorter, count } = self;
-        write_whole_with(path, |file| {
+        write_whole_with(path, durability, |file| {
             file.write_all(&vec![0; 8 * count]).map_err(at(path))?;
             let mut lengths = vec![0_u64; count];
             let mut writer = BufWriter::with_capacity(READ_BYTES, &mut *file);
@@ -239,7 +239,13 @@ mod tests {
                 spread.push(bucket as usize, 1, &record(task, 9)).expect("space");
                 spread.push(bucket as usize, 0, &record(task, bucket)).expect("space");
             }
-            if task == 0 { buckets.write(&path) } else { spread.write(&path) }.expect("writes");
+            let durability = Durability::Unsynced;
+            if task == 0 {
+                buckets.write(&path, durability)
+            } else {
+                spread.write(&path, durability)
+            }
+            .expect("writes");
             files.push(path);
         }
         for bucket in 0..4 {

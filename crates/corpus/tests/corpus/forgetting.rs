@@ -11,7 +11,7 @@ use stoa_corpus::ingest::{
     Forgotten, IngestOptions, Manifest, Request, explain, forget, ingest, statistics,
 };
 use stoa_corpus::{AuthorKey, SplitBy, Store};
-use stoa_posts::read_posts;
+use stoa_posts::{Durability, read_posts};
 use stoa_square::{Square, SquareConfig};
 
 fn store_of(folder: &Path, sources: &[&str], out: &str) -> Store {
@@ -24,8 +24,9 @@ fn store_split(folder: &Path, sources: &[&str], out: &str, split: SplitBy) -> St
     options.author_key = Some(folder.join("author.key"));
     options.shard_posts = 4000;
     options.split = split;
+    options.durability = Durability::Unsynced;
     ingest(&options, &|_, _, _| {}).unwrap();
-    Store::new(&options.out)
+    Store::with_durability(&options.out, options.durability)
 }
 
 fn key() -> AuthorKey {

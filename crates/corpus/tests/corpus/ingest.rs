@@ -12,7 +12,7 @@ use stoa_corpus::ingest::{
     sample, statistics,
 };
 use stoa_corpus::{AuthorKey, CorpusError, Store};
-use stoa_posts::{Removal, read_columns, read_posts};
+use stoa_posts::{Durability, Removal, read_columns, read_posts};
 use stoa_square::{Square, SquareConfig};
 
 fn options(folder: &Path, files: &[&str], out: &str) -> IngestOptions {
@@ -20,6 +20,7 @@ fn options(folder: &Path, files: &[&str], out: &str) -> IngestOptions {
     let mut options = IngestOptions::new(sources, &folder.join(out));
     options.author_key = Some(folder.join("author.key"));
     options.threads = 2;
+    options.durability = Durability::Unsynced;
     options
 }
 

@@ -1,5 +1,6 @@
 //! Ingests of one machine and of many, what can be asked of a store, threads and the held-out side.
 
+mod copies;
 mod forgetting;
 mod ingest;
 mod shards;

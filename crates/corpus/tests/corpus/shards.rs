@@ -1,5 +1,4 @@
-//! Many machines: the same bytes as one, whoever is killed, late or missing; copies as one process finds
-//! them.
+//! Many machines: the same bytes as one, whichever is killed, late or missing.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
@@ -7,10 +6,9 @@ use crate::source_folder::folder_with;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use stoa_corpus::ingest::{IngestOptions, Manifest, PHASES, Share, Waiting, ingest, ingest_share};
-use stoa_corpus::near::{CopyKind, NearConfig, NearDuplicates, NearPost};
-use stoa_corpus::{CorpusError, SplitBy, Store};
-use stoa_posts::{Values, read_columns, read_posts};
+use stoa_corpus::ingest::{IngestOptions, Manifest, PHASES, Shard, Waiting, ingest, ingest_shard};
+use stoa_corpus::{CorpusError, SplitBy};
+use stoa_posts::Durability;
 use stoa_square::{Square, SquareConfig};
 use tempfile::TempDir;
 
@@ -53,8 +51,8 @@ fn options(folder: &Path, out: &str) -> IngestOptions {
     let mut options = IngestOptions::new(sources, &folder.join(out));
     options.author_key = Some(folder.join("author.key"));
     options.shard_posts = 1500;
-    // Tasks wait for the disk more than they work.
-    options.threads = 8;
+    options.threads = 2;
+    options.durability = Durability::Unsynced;
     options
 }
 
@@ -93,7 +91,7 @@ fn part(
     of: usize,
     phase: &str,
 ) -> Result<Option<Manifest>, CorpusError> {
-    ingest_share(options, Share { index, of }, Some(phase), &QUIET, &|_: &Waiting| false)
+    ingest_shard(options, Shard { index, of }, Some(phase), &QUIET, &|_: &Waiting| false)
 }
 
 #[test]
@@ -133,7 +131,7 @@ fn a_missing_shard_is_named_and_another_number_may_go_on() {
         "{error}"
     );
     let error =
-        ingest_share(&shared, Share { index: 2, of: 3 }, None, &QUIET, &|_: &Waiting| false);
+        ingest_shard(&shared, Shard { index: 2, of: 3 }, None, &QUIET, &|_: &Waiting| false);
     assert!(matches!(error, Err(CorpusError::PhaseIncomplete { phase: "read", .. })), "{error:?}");
     assert!(matches!(part(&shared, 0, 2, "reed"), Err(CorpusError::UnknownPhase { .. })));
     // One machine alone finishes what several began.
@@ -153,7 +151,7 @@ fn a_missing_shard_is_named_and_another_number_may_go_on() {
 fn child_machine_that_is_killed() {
     let folder = std::env::var("STOA_INGEST_IN").unwrap();
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
-    let share = Share { index: number("STOA_SHARD") as usize, of: number("STOA_SHARDS") as usize };
+    let own = Shard { index: number("STOA_SHARD") as usize, of: number("STOA_SHARDS") as usize };
     let calls = AtomicU64::new(0);
     let end_at = number("STOA_END_AT");
     let progress = |_: &'static str, _: u64, _: u64| {
@@ -161,12 +159,12 @@ fn child_machine_that_is_killed() {
             std::process::abort();
         }
     };
-    let patience = |_: &Waiting| {
+    let wait = |_: &Waiting| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         true
     };
     let options = options(Path::new(&folder), "shared");
-    ingest_share(&options, share, None, &progress, &patience).unwrap();
+    ingest_shard(&options, own, None, &progress, &wait).unwrap();
 }
 
 #[test]
@@ -207,55 +205,4 @@ fn machines_at_once_that_are_killed_and_run_again_make_the_same_bytes() {
     }
     assert!(killed > 6, "only {killed} were killed");
     assert_same(&whole.out, &folder.path().join("shared"), "killed");
-}
-
-/// The texts column of an attribute or of posts.
-fn texts(path: &Path, name: &str) -> Vec<Option<String>> {
-    let columns = read_columns(path, &[name]).unwrap().into_iter().next().flatten();
-    columns.and_then(Values::into_texts).unwrap_or_default()
-}
-
-#[test]
-fn copies_are_those_that_one_process_finds() {
-    let folder = sources();
-    let options = options(folder.path(), "out");
-    ingest(&options, &QUIET).unwrap();
-    let store = Store::new(&options.out);
-    let spill = tempfile::tempdir().unwrap();
-    let mut finder = NearDuplicates::new(spill.path(), NearConfig::default());
-    let (mut ids, mut found) = (Vec::new(), Vec::new());
-    for shard in store.shards().unwrap() {
-        let posts = read_posts(&store.posts(&shard)).unwrap();
-        let asked = read_columns(&store.attribute("exact", &shard), &["kept"]).unwrap();
-        let asked = asked.into_iter().next().flatten().unwrap().into_flags().unwrap();
-        let [exact, near] =
-            ["exact", "near"].map(|rule| texts(&store.attribute(rule, &shard), "of"));
-        for (row, post) in posts.iter().enumerate().filter(|(row, _)| asked[*row].is_some()) {
-            finder
-                .push(NearPost {
-                    id: &post.id,
-                    author: &post.author,
-                    created_at_unix_seconds: post.created_at_unix_seconds,
-                    text: &post.text,
-                })
-                .unwrap();
-            ids.push(post.id.clone());
-            let of = |column: &Vec<Option<String>>| column.get(row).cloned().flatten();
-            found.extend(of(&exact).map(|of| (post.id.clone(), of, CopyKind::Exact)));
-            found.extend(of(&near).map(|of| (post.id.clone(), of, CopyKind::Near)));
-        }
-    }
-    let mut expected: Vec<_> = finder
-        .finish()
-        .unwrap()
-        .map(|copied| {
-            let copied = copied.unwrap();
-            (ids[copied.post as usize].clone(), ids[copied.of as usize].clone(), copied.kind)
-        })
-        .collect();
-    expected.sort();
-    found.sort();
-    assert!(expected.iter().any(|(_, _, kind)| *kind == CopyKind::Near));
-    assert!(expected.len() > 100, "{}", expected.len());
-    assert_eq!(found, expected);
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use stoa_corpus::ingest::{IngestOptions, Manifest, Stage, ingest};
-use stoa_corpus::{Conversation, Parted, Reply, SplitBy, Store, apart_by_author};
-use stoa_posts::{Post, Values, read_columns, read_posts};
+use stoa_corpus::{Conversation, Reply, SplitBy, SplitThreads, Store, split_by_author};
+use stoa_posts::{Durability, Post, Values, read_columns, read_posts};
 
 /// Ingests lines with the stages that a border needs.
 fn run(folder: &Path, name: &str, split: SplitBy, shard_posts: usize) -> (Store, Manifest) {
@@ -18,8 +18,8 @@ fn run(folder: &Path, name: &str, split: SplitBy, shard_posts: usize) -> (Store,
     options.stages = vec![Stage::Threads];
     options.split = split;
     options.shard_posts = shard_posts;
-    // Tasks wait for the disk more than they work.
-    options.threads = 8;
+    options.threads = 2;
+    options.durability = Durability::Unsynced;
     let manifest = ingest(&options, &|_, _, _| {}).unwrap();
     (Store::new(&options.out), manifest)
 }
@@ -55,7 +55,7 @@ fn told(store: &Store) -> BTreeMap<String, (String, Vec<String>)> {
 }
 
 /// Threads as a store split by thread tells them, parted in memory.
-fn parted_in_memory(store: &Store) -> Option<Parted> {
+fn split_in_memory(store: &Store) -> Option<SplitThreads> {
     let posts = posts(store);
     let threads = told(store).into_iter().map(|(id, (_, members))| {
         let place = |id: &String| members.iter().position(|member| member == id);
@@ -66,7 +66,7 @@ fn parted_in_memory(store: &Store) -> Option<Parted> {
         });
         Conversation { id, replies: replies.collect(), missing_parents: 0 }
     });
-    apart_by_author(threads.collect())
+    split_by_author(threads.collect())
 }
 
 /// Posts as drawn: how far back the answered one lies, and the author. Some answer a post that is not there.
@@ -106,7 +106,7 @@ proptest! {
         let (by_author, manifest) = run(folder.path(), "by-author", SplitBy::Author, shard_posts);
         let gathered = manifest.gathered.unwrap();
         let documents = told(&by_author);
-        let Some(parted) = parted_in_memory(&by_thread) else {
+        let Some(parted) = split_in_memory(&by_thread) else {
             prop_assert_eq!(gathered.split_by, SplitBy::Thread);
             prop_assert_eq!(documents, told(&by_thread));
             return Ok(());

@@ -6,18 +6,10 @@ use crate::source_folder::folder_with;
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use stoa_corpus::{
-    Conversation, Corpus, CorpusError, Split, apart_by_author, conversations, reply_dialogues,
-    split_of, verdicts,
-};
+use stoa_corpus::ingest::{IngestOptions, ingest};
+use stoa_corpus::{Conversation, Corpus, SplitBy, Store, conversations, split_by_author};
 use stoa_dialogue::Dialogue;
-use stoa_posts::{Language, Origin, Post, ReadOptions, Tombstone, read_all};
-
-/// The posts of lines of JSON.
-fn read(lines: &str) -> Vec<Post> {
-    let folder = folder_with(&[("posts.jsonl", lines)]);
-    read_all(&[folder.path().join("posts.jsonl")], &ReadOptions::default()).unwrap().posts
-}
+use stoa_posts::{Durability, Language, Origin, Post, Split, Tombstone, split_of};
 
 fn post(id: &str, author: &str, text: &str, in_reply_to: Option<&str>) -> Post {
     Post {
@@ -49,8 +41,7 @@ fn replies_follow_what_they_answer_and_missing_parents_keep_siblings_together() 
         post("c", "z", "third", Some("a")),
         post("x2", "z", "orphan two", Some("gone")),
     ];
-    let (threads, dropped) = conversations(posts);
-    assert_eq!(dropped.total(), 0);
+    let threads = conversations(posts);
     assert_eq!(threads.len(), 2);
     assert_eq!(ids(&threads[0]), ["a", "b", "d", "c"]);
     assert_eq!(threads[0].missing_parents, 0);
@@ -58,26 +49,27 @@ fn replies_follow_what_they_answer_and_missing_parents_keep_siblings_together() 
     assert_eq!(ids(&threads[1]), ["x1", "x2"]);
 }
 
-#[test]
-fn a_deleted_post_leaves_its_replies_in_their_thread() {
-    let mut middle = post("b", "y", "to be forgotten", Some("a"));
-    middle.tombstone = Some(Tombstone::default());
-    let posts = vec![post("a", "x", "first", None), middle, post("c", "z", "third", Some("b"))];
-    let (threads, dropped) = conversations(posts);
-    assert_eq!(dropped.by_reason["deleted"], 1);
-    assert_eq!(threads.len(), 1);
-    assert_eq!(ids(&threads[0]), ["a", "c"]);
-    assert_eq!(threads[0].missing_parents, 1);
+/// Ingests lines and reads what came of them, split by thread.
+fn corpus(lines: &str) -> Corpus {
+    let folder = folder_with(&[("posts.jsonl", lines)]);
+    let sources = vec![folder.path().join("posts.jsonl")];
+    let mut options = IngestOptions::new(sources, &folder.path().join("out"));
+    options.split = SplitBy::Thread;
+    options.durability = Durability::Unsynced;
+    ingest(&options, &|_, _, _| {}).unwrap();
+    Corpus::of_store(&Store::new(&options.out)).unwrap()
 }
 
-#[test]
-fn a_notice_of_deletion_reaches_the_post_it_names() {
-    let mut notice = post("a", "", "", None);
-    notice.tombstone = Some(Tombstone { at_unix_seconds: Some(1), ..Tombstone::default() });
-    let posts = vec![post("a", "x", "words to forget", None), notice, post("b", "x", "stay", None)];
-    let (threads, dropped) = conversations(posts);
-    assert_eq!((threads.len(), dropped.total()), (1, 2));
-    assert_eq!(ids(&threads[0]), ["b"]);
+/// Posts as lines of JSON, a second apart.
+fn lines(posts: &[Post]) -> String {
+    let line = |(second, post): (usize, &Post)| {
+        let post = serde_json::json!({
+            "id": post.id, "author": post.author, "text": post.text, "in_reply_to": post.in_reply_to,
+            "created_at": 1_500_000_000 + second, "deleted": post.tombstone.is_some(),
+        });
+        format!("{post}\n")
+    };
+    posts.iter().enumerate().map(line).collect()
 }
 
 /// An identifier whose hash puts its thread on a side.
@@ -86,67 +78,65 @@ fn id_on(side: Split) -> String {
 }
 
 #[test]
-fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
+fn a_deleted_post_leaves_its_replies_in_their_thread() {
     let root = id_on(Split::Train);
-    let posts = vec![
-        post(&root, "ann", "one", None),
-        post("p2", "ann", "two", Some(&root)),
-        post("p3", "bea", "@ann three @carl", Some("p2")),
-        post("p4", "carl", "four", Some("p3")),
-        post("p5", "dora", "five", Some("p3")),
-        post(&id_on(Split::HeldOut), "eve", "elsewhere", None),
+    let mut middle = post("b", "y", "to be forgotten", Some(&root));
+    middle.tombstone = Some(Tombstone::default());
+    let posts = [
+        post(&root, "x", "the first of three posts", None),
+        middle,
+        post("c", "z", "the third of three posts", Some("b")),
+        post(&id_on(Split::HeldOut), "eve", "a thread elsewhere", None),
     ];
-    let (threads, _) = conversations(posts);
-    let dialogues = reply_dialogues(&threads);
-    let told: Vec<Vec<&str>> = dialogues.iter().map(spoken).collect();
-    // Placeholders count authors in reading order: ann, bea, carl, dora.
-    assert_eq!(told, [vec!["one\ntwo", "three @user3"], vec!["three @user3", "five"]]);
+    let corpus = corpus(&lines(&posts));
+    let thread = corpus.documents.iter().find(|document| document.id == root).unwrap();
+    assert_eq!(thread.text, "the first of three posts\nthe third of three posts");
 }
 
 #[test]
-fn handles_become_placeholders_and_addresses_do_not() {
-    let posts = vec![
-        post("a", "Ann", "hi @bea, write to me@home.example or @ANN_x @", None),
+fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
+    let root = id_on(Split::Train);
+    let posts = [
+        post(&root, "ann", "words number one", None),
+        post("p2", "ann", "words number two", Some(&root)),
+        post("p3", "bea", "@ann words number three @carl", Some("p2")),
+        post("p4", "carl", "words number four", Some("p3")),
+        post("p5", "dora", "words number five", Some("p3")),
+        post(&id_on(Split::HeldOut), "eve", "a thread elsewhere", None),
+    ];
+    let corpus = corpus(&lines(&posts));
+    let told: Vec<Vec<&str>> = corpus.dialogues.iter().map(spoken).collect();
+    // Placeholders count authors in reading order: ann, bea, carl, dora.
+    let first = vec!["words number one\nwords number two", "words number three @user3"];
+    assert_eq!(told, [first, vec!["words number three @user3", "words number five"]]);
+}
+
+#[test]
+fn handles_become_placeholders_and_addresses_are_masked() {
+    let posts = [
+        post("a", "Ann", "hi @bea, write to me@example.org or @ANN_x @", None),
         post("b", "bea", "@ann @carl yes @carl", Some("a")),
     ];
-    let corpus = Corpus::from_posts(posts).unwrap();
+    let corpus = corpus(&lines(&posts));
     let text: Vec<&str> = corpus.documents.iter().map(|document| document.text.as_str()).collect();
-    let hello = "hi @user2, write to me@home.example or @user3 @";
+    let hello = "hi @user2, write to [email] or @user3 @";
     // One thread alone is cut before its last post; each part counts the thread's authors first.
     assert_eq!(text, [hello, "yes @user3"]);
 }
 
 #[test]
-fn copies_are_dropped_but_short_courtesies_stay() {
-    let posts = vec![
-        post("a", "x", "The market opens on Sunday at nine.", None),
-        post("b", "y", "the MARKET opens on sunday at nine!", None),
-        post("c", "x", "Thank you!", None),
-        post("d", "y", "Thank you!", None),
-    ];
-    let (threads, dropped) = conversations(posts);
-    assert_eq!(dropped.by_reason["duplicate"], 1);
-    let kept: BTreeSet<&str> = threads.iter().flat_map(ids).collect();
-    assert_eq!(kept, BTreeSet::from(["a", "c", "d"]));
-}
-
-#[test]
-fn two_posts_give_training_and_held_out_text_and_one_does_not() {
-    for count in 2..12 {
+fn two_posts_give_training_and_held_out_text() {
+    for count in [2, 3, 11] {
         for thread in ["", ", \"thread_id\": \"t\""] {
-            let lines: String = (0..count)
-                .map(|n| format!("{{\"id\": {n}, \"text\": \"number {n} says hello\"{thread}}}\n"))
-                .collect();
-            let corpus = Corpus::from_posts(read(&lines)).unwrap();
+            let line =
+                |n| format!("{{\"id\": {n}, \"text\": \"number {n} says hello\"{thread}}}\n");
+            let corpus = corpus(&(0..count).map(line).collect::<String>());
             for split in [Split::Train, Split::HeldOut] {
                 let of_split = corpus.documents.iter().filter(|document| document.split == split);
                 assert!(of_split.map(|document| document.text.len()).sum::<usize>() > 0);
             }
         }
     }
-    let one = read("{\"text\": \"lonely\"}\n{\"text\": \"http://x.example\"}\n");
-    let error = Corpus::from_posts(one).unwrap_err();
-    assert!(matches!(error, CorpusError::TooFewPosts { posts: 1, dropped: 1, .. }), "{error}");
 }
 
 proptest! {
@@ -166,11 +156,9 @@ proptest! {
             .collect();
         let distinct: BTreeSet<&str> = posts.iter().map(|post| post.id.as_str()).collect();
         let distinct = distinct.len();
-        prop_assert_eq!(verdicts(&posts).len(), posts.len());
-        let (threads, dropped) = conversations(posts.clone());
+        let threads = conversations(posts.clone());
         let placed: Vec<&str> = threads.iter().flat_map(ids).collect();
         prop_assert_eq!(placed.len(), distinct);
-        prop_assert_eq!(placed.len() + dropped.total(), posts.len());
         for thread in &threads {
             for (position, reply) in thread.replies.iter().enumerate() {
                 prop_assert!(reply.parent.is_none_or(|parent| parent < position));
@@ -197,8 +185,8 @@ proptest! {
                 post(&format!("p{index}"), &format!("author{author}"), &text, parent.as_deref())
             })
             .collect();
-        let (threads, _) = conversations(posts);
-        let Some(parted) = apart_by_author(threads.clone()) else { return Ok(()) };
+        let threads = conversations(posts);
+        let Some(parted) = split_by_author(threads.clone()) else { return Ok(()) };
         prop_assert!(!parted.held_out.is_empty() && !parted.train.is_empty());
         prop_assert_eq!(parted.held_out.len() + parted.train.len(), threads.len());
         let mut sides: HashMap<&str, BTreeSet<bool>> = HashMap::new();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use stoa_corpus::Store;
 use stoa_corpus::ingest::{IngestOptions, Stage, ingest};
-use stoa_posts::{Values, read_columns};
+use stoa_posts::{Durability, Values, read_columns};
 
 #[test]
 #[ignore = "needs STOA_TEST_DATA"]
@@ -29,6 +29,7 @@ fn copies_do_not_collapse_a_source() {
     let mut options = IngestOptions::new(sources, &folder.path().join("out"));
     options.stages = vec![Stage::Exact, Stage::Near];
     options.threads = 2;
+    options.durability = Durability::Unsynced;
     ingest(&options, &|_, _, _| {}).unwrap();
     let store = Store::new(&options.out);
     let mut copies = HashMap::new();

@@ -11,7 +11,7 @@ use std::path::Path;
 use stoa_corpus::Store;
 use stoa_corpus::ingest::{IngestOptions, Stage, ingest};
 use stoa_posts::identify::identify;
-use stoa_posts::{LanguageSource, Post, read_columns, read_posts};
+use stoa_posts::{Durability, LanguageSource, Post, read_columns, read_posts};
 
 /// What whatlang or whichlang can know; of other languages only `und` is right.
 const KNOWN: &str = "af ar az be bg bn ca cs cy da de el en eo es et fa fi fr gu he hi hr hu hy id it ja \
@@ -47,6 +47,7 @@ fn ingested(file: &str, folder: &Path) -> Vec<(String, Post)> {
     let mut options = IngestOptions::new(vec![folder.join("posts.jsonl")], &folder.join("out"));
     options.stages = vec![Stage::Language, Stage::Threads];
     options.threads = 2;
+    options.durability = Durability::Unsynced;
     ingest(&options, &|_, _, _| {}).unwrap();
     let store = Store::new(&options.out);
     let mut posts = Vec::new();

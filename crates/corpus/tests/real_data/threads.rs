@@ -5,24 +5,33 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use crate::test_data::test_data;
-use stoa_corpus::{Corpus, Split, conversations};
+use std::path::PathBuf;
+use stoa_corpus::ingest::{IngestOptions, Manifest, ingest};
+use stoa_corpus::{Corpus, Store, conversations};
 use stoa_dialogue::Role;
-use stoa_posts::{Consent, Intake, Post, ReadOptions, read_all};
+use stoa_posts::{Consent, Durability, ReadOptions, Split, read_all};
 
-fn intake(file: &str) -> Intake {
-    read_all(&[test_data("posts-and-text").join(file)], &ReadOptions::default()).unwrap()
+fn data(file: &str) -> PathBuf {
+    test_data("posts-and-text").join(file)
 }
 
-fn report(name: &str, intake: &Intake, corpus: &Corpus) {
-    let held_out = corpus.documents.iter().filter(|d| d.split == Split::HeldOut).count();
+/// Ingests a source and reads what came of it.
+fn ingested(source: PathBuf) -> (Manifest, Corpus) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = IngestOptions::new(vec![source], &folder.path().join("out"));
+    options.durability = Durability::Unsynced;
+    options.threads = 2;
+    let manifest = ingest(&options, &|_, _, _| {}).unwrap();
+    let corpus = Corpus::of_store(&Store::new(&options.out)).unwrap();
     println!(
-        "{name}: {} posts, rejected {:?}, dropped {}, {} threads, {held_out} held out, {} dialogues",
-        intake.posts.len(),
-        intake.rejected,
-        corpus.dropped,
-        corpus.conversations,
-        corpus.dialogues.len(),
+        "{}: {} posts, {} rejected, {} kept, {:?}",
+        options.sources[0].display(),
+        manifest.posts,
+        manifest.rejected,
+        manifest.kept,
+        manifest.gathered
     );
+    (manifest, corpus)
 }
 
 fn check(corpus: &Corpus) {
@@ -51,14 +60,14 @@ fn check(corpus: &Corpus) {
 #[test]
 #[ignore = "needs STOA_TEST_DATA"]
 fn rumoureval_threads() {
-    let intake = intake("conversations/rumoureval2017_train_dev_threads.jsonl.gz");
+    let source = data("conversations/rumoureval2017_train_dev_threads.jsonl.gz");
+    let intake = read_all(&[&source], &ReadOptions::default()).unwrap();
     let rejected: usize = intake.rejected.values().sum();
     assert_eq!(intake.posts.len() + rejected, 4519);
     assert!(rejected < 100, "{:?}", intake.rejected);
-    let (threads, _) = conversations(intake.posts.clone());
+    let threads = conversations(intake.posts);
     // All threads keep at least a post; the thread identifier of the file is that of its first post.
     assert_eq!(threads.len(), 297);
-    assert!(threads.iter().map(|thread| thread.missing_parents).sum::<usize>() > 50);
     let depth = |thread: &stoa_corpus::Conversation| {
         let mut depths = Vec::new();
         for reply in &thread.replies {
@@ -67,10 +76,11 @@ fn rumoureval_threads() {
         depths.into_iter().max().unwrap_or(0)
     };
     assert!(threads.iter().map(depth).max().unwrap() >= 10);
-    let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
-    report("rumoureval", &intake, &corpus);
+    let (manifest, corpus) = ingested(source);
     check(&corpus);
     assert!(corpus.dialogues.len() > 1000);
+    let gathered = manifest.gathered.unwrap();
+    assert!(gathered.missing_parents > 50, "{gathered:?}");
     let held_out = corpus.documents.iter().filter(|d| d.split == Split::HeldOut).count();
     assert!((5..40).contains(&held_out), "{held_out}");
 }
@@ -85,10 +95,7 @@ fn small_archives_give_both_splits() {
         "fixtures/twitter-ruby_v1.1.tar.gz",
         "fixtures/egg-mode_v1.1.tar.gz",
     ] {
-        let intake = intake(file);
-        let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
-        report(file, &intake, &corpus);
-        check(&corpus);
+        check(&ingested(data(file)).1);
     }
 }
 
@@ -123,7 +130,7 @@ fn archive_examples_of_the_documentation() {
     // One post of tweets.js and one of community-tweet.js; likes, followers, profile stay closed.
     assert_eq!(intake.posts.len(), 2);
     assert!(intake.posts.iter().all(|post| post.consent == Consent::Unstated));
-    check(&Corpus::from_posts(intake.posts).unwrap());
+    check(&ingested(folder.path().to_path_buf()).1);
     // The open array is an error by itself, and what it holds is kept when that is asked for.
     let open = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let cut = folder.path().join("cut.js");
@@ -142,23 +149,11 @@ fn tables_lines_and_books() {
         ("political/us_congress_2017_h2_raw.jsonl.gz", 4393),
         ("multilingual/umsab_tweets_8_languages.jsonl.gz", 14712),
     ] {
-        let intake = intake(file);
-        let rejected: usize = intake.rejected.values().sum();
-        assert_eq!(intake.posts.len() + rejected, rows, "{file}");
-        let times = intake.posts.iter().filter(|post| post.created_at_unix_seconds.is_some());
-        let authors = |post: &&Post| !post.author.is_empty();
-        println!(
-            "{file}: {} times, {} authors",
-            times.count(),
-            intake.posts.iter().filter(authors).count()
-        );
-        let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
-        report(file, &intake, &corpus);
+        let (manifest, corpus) = ingested(data(file));
+        assert_eq!(manifest.posts + manifest.rejected, rows, "{file}");
         check(&corpus);
     }
-    let intake = intake("text/tinyshakespeare.txt.gz");
-    let corpus = Corpus::from_posts(intake.posts.clone()).unwrap();
-    report("tinyshakespeare", &intake, &corpus);
+    let (_, corpus) = ingested(data("text/tinyshakespeare.txt.gz"));
     check(&corpus);
     let bytes: usize = corpus.documents.iter().map(|document| document.text.len()).sum();
     // The text has 1,115,394 bytes; blank lines and repeated paragraphs go.

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 /// Longest local part and address (RFC 5321, section 4.5.3.1).
-const LONGEST_LOCAL: usize = 64;
-const LONGEST_ADDRESS: usize = 254;
+const MAX_LOCAL: usize = 64;
+const MAX_ADDRESS: usize = 254;
 
 /// E-mail addresses under existing top-level domains. `@name@server` is a handle of the fediverse.
 pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
@@ -14,7 +14,7 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
         let local = text[..at]
             .bytes()
             .rev()
-            .take(LONGEST_LOCAL)
+            .take(MAX_LOCAL)
             .take_while(|&byte| byte.is_ascii_alphanumeric() || b"._%+-".contains(&byte))
             .count();
         let start = at - local;
@@ -30,7 +30,7 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         if let Some(domain) = domain_bytes(&text[at + 1..])
-            && at + 1 + domain - start <= LONGEST_ADDRESS
+            && at + 1 + domain - start <= MAX_ADDRESS
         {
             found.push(start..at + 1 + domain);
         }
@@ -42,7 +42,7 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
 fn domain_bytes(text: &str) -> Option<usize> {
     let run = text
         .bytes()
-        .take(LONGEST_ADDRESS)
+        .take(MAX_ADDRESS)
         .take_while(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
         .count();
     let mut domain = &text[..run];

@@ -15,7 +15,7 @@ const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "https", "
 pub struct Facts {
     /// Its size.
     pub bytes: u64,
-    /// When it was changed, in Unix seconds; 0 when that is not told.
+    /// When it was changed, in Unix seconds; 0 when the server does not say.
     pub changed: u64,
 }
 
@@ -121,21 +121,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_from_paths_and_show_no_secret() {
+    fn addresses_are_recognised_and_show_no_secret() {
         for path in ["posts.jsonl", "-", "C:\\posts", "s3/posts", "file:///posts", "s3:/posts"] {
             assert!(!is_address(Path::new(path)), "{path}");
         }
         assert!(is_prefix(Path::new("s3://square/2017/")));
         assert!(!is_prefix(Path::new("s3://square/2017")));
         assert!(!is_prefix(Path::new("https://example.org/")));
-        for (address, told) in [
+        for (address, expected) in [
             ("https://example.org/a.jsonl?X-Sig=secret#top", "https://example.org/a.jsonl"),
             ("https://ann:secret@example.org/a", "https://example.org/a"),
             ("http://example.org?secret", "http://example.org"),
             ("az://posts@account/a?b.jsonl", "az://posts@account/a?b.jsonl"),
             ("posts@home?.jsonl", "posts@home?.jsonl"),
         ] {
-            assert_eq!(shown(Path::new(address)), Path::new(told));
+            assert_eq!(shown(Path::new(address)), Path::new(expected));
         }
     }
 
@@ -144,9 +144,9 @@ mod tests {
     fn a_build_without_it_says_how_to_build_with_it() {
         let address = Path::new("https://example.org/a.jsonl?secret");
         let error = facts(address).expect_err("is left out");
-        let told = error.to_string();
-        assert!(told.contains("https://example.org/a.jsonl:"), "{told}");
-        assert!(told.contains("--features remote") && !told.contains("secret"), "{told}");
+        let message = error.to_string();
+        assert!(message.contains("https://example.org/a.jsonl:"), "{message}");
+        assert!(message.contains("--features remote") && !message.contains("secret"), "{message}");
         assert!(open(address).is_err() && expanded(&["s3://square/".into()]).is_err());
         assert_eq!(expanded(&["a/".into()]).expect("no address"), [PathBuf::from("a/")]);
     }

@@ -85,7 +85,7 @@ impl Row {
     }
 }
 
-/// The rows of a file. An item that is a `RejectReason` is a row that is none; reading goes on.
+/// The rows of a file. An item that is a `RejectReason` is a row that is none; reading continues.
 pub struct Rows {
     source: Source,
     path: PathBuf,

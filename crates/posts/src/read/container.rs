@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most bytes of the names in a tar that are held in memory, and what a name takes beside its bytes.
 /// (A month of stream grabs has 44,640 members, 6 MB.)
-const MOST_NAME_BYTES: usize = 64 << 20;
+const MAX_NAME_BYTES: usize = 64 << 20;
 const NAME_BYTES: usize = 64;
 
 /// What a stream is read for.
@@ -268,7 +268,7 @@ fn zipped(
 /// Whether a file is a tar, compressed or not: the name of the format stands at byte 257 of the first
 /// block (POSIX ustar).
 fn is_tar(file: &File) -> bool {
-    // A stream damaged this early is reported by whoever reads it as a file.
+    // A stream damaged this early is reported by the code that reads it as a file.
     let Ok((stream, _)) = decode::decoded(Box::new(file)) else { return false };
     let mut block = Vec::new();
     let peeked = stream.take(512).read_to_end(&mut block);
@@ -318,8 +318,8 @@ fn tarred(
             name_bytes += name.as_os_str().len() + NAME_BYTES;
             names.push((index, name.into_owned()));
         }
-        if name_bytes > MOST_NAME_BYTES {
-            let cause = format!("names of more than {MOST_NAME_BYTES} bytes");
+        if name_bytes > MAX_NAME_BYTES {
+            let cause = format!("names of more than {MAX_NAME_BYTES} bytes");
             return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
         }
     }

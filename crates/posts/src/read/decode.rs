@@ -1,4 +1,4 @@
-//! Compressed streams: told by their first bytes, decoded as they are read, bombs refused.
+//! Compressed streams: recognised by their first bytes, decoded as they are read, bombs refused.
 //!
 //! gzip (RFC 1952), bzip2 with several streams, zstd with windows up to 2 GiB (Pushshift dumps need
 //! window log 31). A stream that grows beyond any honest ratio is an error, not a full disk.
@@ -32,7 +32,7 @@ pub(super) struct Bomb {
 /// A stream whose first bytes were looked at.
 pub(super) type Peeked<'a> = Chain<Cursor<Vec<u8>>, Box<dyn Read + 'a>>;
 
-/// Takes up to `count` bytes off a stream, to look at them; reading goes on with them.
+/// Takes up to `count` bytes off a stream, to look at them; reading continues with them.
 ///
 /// A stream that fails this early gives what it had, and fails again when it is read on.
 pub(super) fn peek<'a>(mut stream: Box<dyn Read + 'a>, count: usize) -> (Vec<u8>, Peeked<'a>) {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn each_compression_is_told_by_its_first_bytes() {
+    fn each_compression_is_recognised_by_its_first_bytes() {
         let text = b"many words, many words, many words".as_slice();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(text).expect("packs");

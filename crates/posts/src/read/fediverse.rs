@@ -24,7 +24,7 @@ pub(super) fn mastodon(value: &Value, out: &mut Vec<Found>) {
                 match serde_json::from_str::<Value>(text) {
                     Ok(status) => mastodon(&status, out),
                     Err(error) => {
-                        out.push(Found::Wrong(RejectReason::WrongJson(error.to_string())))
+                        out.push(Found::Rejected(RejectReason::WrongJson(error.to_string())))
                     }
                 }
             }
@@ -48,7 +48,7 @@ fn mastodon_id(id: &str) -> String {
 fn status(value: &Value, out: &mut Vec<Found>) {
     let visibility = value.get("visibility").and_then(Value::as_str).unwrap_or("public");
     if !matches!(visibility, "public" | "unlisted") {
-        return out.push(Found::Wrong(RejectReason::NotPublic));
+        return out.push(Found::Rejected(RejectReason::NotPublic));
     }
     let mut record = Record::default();
     record.set(Part::Id, first(value, &["id"]).map(|id| mastodon_id(&id)));
@@ -178,7 +178,7 @@ fn note(value: &Value, out: &mut Vec<Found>) {
     };
     let stated = value.get("to").is_some() || value.get("cc").is_some();
     if stated && !addressed("to") && !addressed("cc") {
-        return out.push(Found::Wrong(RejectReason::NotPublic));
+        return out.push(Found::Rejected(RejectReason::NotPublic));
     }
     let mut record = Record::default();
     record.set(Part::Id, first(value, &["id"]));

@@ -1,4 +1,4 @@
-//! What is no source of posts, told by its first bytes: pictures, sound, films, programs, archives of
+//! What is no source of posts, recognised by its first bytes: pictures, sound, films, programs, archives of
 //! other kinds, and formats that are read from their end and so not from a stream.
 //!
 //! Words that a text could begin with are not enough: signatures of letters alone are looked at with
@@ -6,7 +6,7 @@
 
 /// What a source is instead of posts, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
+pub(super) struct FileSignature {
     pub(super) kind: &'static str,
     pub(super) remedy: &'static str,
 }
@@ -50,37 +50,38 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
 ];
 
 /// What the first bytes of a source say it is, when that is none of what is read.
-pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
-    let told = |kind, remedy| Some(Foreign { kind, remedy });
+pub(super) fn foreign(head: &[u8]) -> Option<FileSignature> {
+    let found = |kind, remedy| Some(FileSignature { kind, remedy });
     let signed = SIGNATURES.iter().find(|(signature, ..)| head.starts_with(signature));
     if let Some((_, kind, remedy)) = signed {
-        return told(kind, remedy);
+        return found(kind, remedy);
     }
     let at =
         |place: usize, bytes: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(bytes));
     // Words that a text could begin with as well, but not with such bytes after them.
     let nul_by = |bytes: usize| head.iter().take(bytes).any(|&byte| byte == 0);
     if at(0, b"RIFF") && [b"WEBP", b"WAVE", b"AVI "].iter().any(|kind| at(8, *kind)) {
-        return told("a picture, sound or a film (RIFF)", GIVE_POSTS);
+        return found("a picture, sound or a film (RIFF)", GIVE_POSTS);
     }
     if at(4, b"ftyp") && nul_by(4) {
-        return told("a film or picture (MP4, HEIF)", GIVE_POSTS);
+        return found("a film or picture (MP4, HEIF)", GIVE_POSTS);
     }
     if at(0, b"MZ") && nul_by(64) {
-        return told("a program (Windows)", GIVE_POSTS);
+        return found("a program (Windows)", GIVE_POSTS);
     }
     if at(0, b"BM") && nul_by(16) {
-        return told("a bitmap picture", GIVE_POSTS);
+        return found("a bitmap picture", GIVE_POSTS);
     }
     if at(0, b"ID3") && head.get(3).is_some_and(|&version| version < 16) {
-        return told("sound (MP3)", GIVE_POSTS);
+        return found("sound (MP3)", GIVE_POSTS);
     }
     None
 }
 
 /// What bytes are that are no text of any kind: a zero byte stands in no text of UTF-8.
-pub(super) fn binary(head: &[u8]) -> Option<Foreign> {
-    let binary = Foreign { kind: "binary data", remedy: "give a file of posts, or say --format" };
+pub(super) fn binary(head: &[u8]) -> Option<FileSignature> {
+    let binary =
+        FileSignature { kind: "binary data", remedy: "give a file of posts, or say --format" };
     head.contains(&0).then_some(binary)
 }
 
@@ -103,8 +104,8 @@ mod tests {
             (b"BM\x36\0\0\0\0\0", "bitmap"),
             (b"\x7fELF\x02\x01", "ELF"),
         ] {
-            let told = foreign(head).expect("it is told");
-            assert!(told.kind.contains(kind), "{}", told.kind);
+            let found = foreign(head).expect("it is recognised");
+            assert!(found.kind.contains(kind), "{}", found.kind);
         }
     }
 }

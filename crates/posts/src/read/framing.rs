@@ -1,10 +1,10 @@
 //! Which format a source is in, and its records one after the other.
 //!
-//! Formats are told by content, with the file's extension only where content leaves a doubt. Formats:
+//! Formats are detected from the content, with the file's extension only where content leaves a doubt. Formats:
 //! JSON lines, JSON values (an array, objects one after the other, or the JavaScript assignment of an
 //! X archive), tables, plain text by paragraph or by line.
 
-use super::file_signature::{self, Foreign};
+use super::file_signature::{self, FileSignature};
 use super::input::{Framed, Input};
 use super::network::{Shaping, found};
 use super::record::{Found, Part, Record};
@@ -78,7 +78,7 @@ pub(super) enum Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// Tells the format, or takes the one that is told; `None` for a source without anything in it.
+    /// Detects the format, or takes the one that is given; `None` for a source without anything in it.
     pub(super) fn open(
         mut input: Input<'a>,
         options: &ReadOptions,
@@ -87,7 +87,7 @@ impl<'a> Frames<'a> {
         let Some(first) = head.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
             return Ok(None);
         };
-        let not_posts = |Foreign { kind, remedy }| {
+        let not_posts = |FileSignature { kind, remedy }| {
             let path = input.path().to_path_buf();
             PostsError::NotPosts { path, kind, remedy }
         };
@@ -304,7 +304,7 @@ impl Balance {
 /// Paragraphs that follow each other belong together; so many make a thread.
 const PARAGRAPHS_PER_THREAD: u64 = 16;
 /// Where a paragraph that never ends is cut, so that memory stays bounded.
-const LONGEST_PARAGRAPH_BYTES: usize = 1 << 20;
+const MAX_PARAGRAPH_BYTES: usize = 1 << 20;
 
 /// Plain text: a post per paragraph when blank lines part paragraphs, else a post per line.
 pub(super) struct Text<'a> {
@@ -345,7 +345,7 @@ impl<'a> Text<'a> {
                 (Some((_, _, begun)), false) => {
                     begun.push('\n');
                     begun.push_str(&text);
-                    if begun.len() > LONGEST_PARAGRAPH_BYTES {
+                    if begun.len() > MAX_PARAGRAPH_BYTES {
                         break;
                     }
                 }

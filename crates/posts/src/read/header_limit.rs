@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Bytes of headers that a member may have: names are of 4096 bytes at most on any system.
 const HEADER_BYTES: u64 = 1 << 20;
 
-/// What is left of it, shared between a stream and whoever sees the members.
+/// What is left of it, shared between a stream and the code that sees the members.
 #[derive(Clone)]
 pub(super) struct Ration(Rc<Cell<u64>>);
 

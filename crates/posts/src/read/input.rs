@@ -250,7 +250,7 @@ pub(super) fn io_error(
     }
     #[cfg(feature = "remote")]
     if let Some(failed) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Failed>()) {
-        return failed.told();
+        return failed.error();
     }
     let damage = matches!(
         cause.kind(),

@@ -1,8 +1,8 @@
 //! Readers: any usual source of posts to posts and notices, one after the other, in constant memory.
 //!
-//! Containers (`container`), compression (`decode`) and formats (`framing`) are told by content;
+//! Containers (`container`), compression (`decode`) and formats (`framing`) are detected from the content;
 //! what the fields of a network mean stands in a file of its own (`x`, `gnip`, `bluesky`,
-//! `fediverse`, `reddit`). A record that is no post is rejected with its place and reading goes on;
+//! `fediverse`, `reddit`). A record that is no post is rejected with its place and reading continues;
 //! damage to a source ends it.
 
 pub mod address;
@@ -31,14 +31,14 @@ mod x;
 
 use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Post, Tombstone};
-use crate::worker_pool::Crew;
+use crate::worker_pool::WorkerPool;
 pub use columns::{Row, Rows};
 use container::Role;
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
 use network::{Network, Shaping};
 use note_tweets::Notes;
-use parse_ahead::{Ahead, Made, MadeItem, Reading};
+use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
 use record::Part;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
@@ -46,10 +46,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// A format, when it is told instead of found out.
+/// A format, when it is given instead of detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Told by content.
+    /// Detected from the content.
     #[default]
     Auto,
     /// A JSON value a line.
@@ -218,7 +218,7 @@ pub fn scan(
     scan_with(path, options, meter, None, sink)
 }
 
-/// As [`scan`], with a crew that takes records apart beside this thread; the items and their order
+/// As [`scan`], with a pool of threads that parses records ahead; the items and their order
 /// are the same.
 ///
 /// # Errors
@@ -227,7 +227,7 @@ pub fn scan_with(
     path: &Path,
     options: &ReadOptions,
     meter: &AtomicU64,
-    crew: Option<&Crew<'_>>,
+    pool: Option<&WorkerPool<'_>>,
     sink: &mut Sink<'_>,
 ) -> Result<Scanned, PostsError> {
     options.check()?;
@@ -242,7 +242,7 @@ pub fn scan_with(
             network: options.format.network(),
         }),
         options,
-        crew,
+        pool,
         notes: Arc::new(Notes::default()),
         counts: Scanned::default(),
         first_reason: None,
@@ -268,7 +268,7 @@ pub fn scan_with(
 struct Scan<'s, 'c> {
     options: &'s ReadOptions,
     shaping: Arc<Shaping>,
-    crew: Option<&'s Crew<'c>>,
+    pool: Option<&'s WorkerPool<'c>>,
     notes: Arc<Notes>,
     counts: Scanned,
     first_reason: Option<String>,
@@ -299,14 +299,14 @@ impl Scan<'_, '_> {
         let failed = |cause| input::io_error(name, true, 0, cause);
         let (stream, compressed) = decode::decoded(stream).map_err(failed)?;
         if role == Role::Notes {
-            // Nobody else holds the notes before the posts are read.
+            // No other owner holds the notes before the posts are read.
             return Arc::make_mut(&mut self.notes).read(name, stream);
         }
         let source: Arc<str> = Arc::from(name.display().to_string());
         let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
         let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
         let reading = self.reading(role, &source, frames.is_archive());
-        let mut ahead = Ahead::new(self.crew, reading);
+        let mut ahead = Ahead::new(self.pool, reading);
         let ended = loop {
             match frames.next() {
                 Ok(Some(frame)) => {
@@ -324,8 +324,11 @@ impl Scan<'_, '_> {
         match ended {
             Err(error) if self.options.keep_truncated && is_cut(&error) => {
                 let reason = RejectReason::Broken(error.to_string());
-                let batch =
-                    vec![Made { line: 0, byte_offset: 0, items: vec![MadeItem::Wrong(reason)] }];
+                let batch = vec![Parsed {
+                    line: 0,
+                    byte_offset: 0,
+                    items: vec![ParsedItem::Rejected(reason)],
+                }];
                 self.take(&source, batch, ahead.records())
             }
             ended => ended,
@@ -345,7 +348,7 @@ impl Scan<'_, '_> {
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut ahead = Ahead::new(self.crew, self.reading(Role::Posts, &source, false));
+        let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, &source, false));
         let mut refused = false;
         let read = rows::read(path, &mut |value, row| {
             let frame = RawFrame { line: row + 1, byte_offset: 0, content: Ok(Raw::Value(value)) };
@@ -365,25 +368,25 @@ impl Scan<'_, '_> {
     fn take(
         &mut self,
         source: &Arc<str>,
-        batch: Vec<Made>,
+        batch: Vec<Parsed>,
         record: &mut u64,
     ) -> Result<(), PostsError> {
-        for Made { line, byte_offset, items } in batch {
+        for Parsed { line, byte_offset, items } in batch {
             for item in items {
                 let number = *record;
                 self.counts.records += 1;
                 *record += 1;
                 let reason = match item {
-                    MadeItem::Aside => {
+                    ParsedItem::Aside => {
                         self.counts.asides += 1;
                         continue;
                     }
-                    MadeItem::Notice(notice) => {
+                    ParsedItem::Notice(notice) => {
                         self.counts.notices += 1;
                         (self.sink)(Item::Notice(notice))?;
                         continue;
                     }
-                    MadeItem::Post(mut post) => {
+                    ParsedItem::Post(mut post) => {
                         post.origin.record = number;
                         if post.id.is_empty() {
                             post.id = format!("{source}#{number}");
@@ -392,7 +395,7 @@ impl Scan<'_, '_> {
                         (self.sink)(Item::Post(post))?;
                         continue;
                     }
-                    MadeItem::Wrong(reason) => reason,
+                    ParsedItem::Rejected(reason) => reason,
                 };
                 self.counts.rejected += 1;
                 self.first_reason.get_or_insert_with(|| format!("line {line}: {reason}"));

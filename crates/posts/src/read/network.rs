@@ -1,4 +1,4 @@
-//! One JSON value to posts and notices: which network it comes from is told by its fields.
+//! One JSON value to posts and notices: its fields show which network it comes from.
 //!
 //! It never fails: a value is posts, notices, an aside of a stream, or a reason. What the fields of a
 //! network mean stands in the file of that network.
@@ -18,7 +18,7 @@ pub(super) struct Shaping {
     pub(super) map: Vec<(Part, String)>,
     /// Whether posts inside posts (quoted, reposted, referenced) are posts of their own.
     pub(super) embedded: bool,
-    /// The network, when it is told instead of found out.
+    /// The network, when it is given instead of detected.
     pub(super) network: Option<Network>,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn found(value: &Value, shaping: &Shaping) -> Vec<Found> {
     let mut found = Vec::new();
     collect(value, shaping, DEEPEST_HOLDER, &mut found);
     if found.is_empty() {
-        found.push(Found::Wrong(RejectReason::NoText));
+        found.push(Found::Rejected(RejectReason::NoText));
     }
     found
 }
@@ -95,7 +95,7 @@ fn collect(value: &Value, shaping: &Shaping, deeper: usize, out: &mut Vec<Found>
             Network::Reddit => reddit::thing(value, out),
             Network::X => held_or_x(value, shaping, deeper, out),
         },
-        _ => out.push(Found::Wrong(RejectReason::NoText)),
+        _ => out.push(Found::Rejected(RejectReason::NoText)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The long posts of an X archive, which its `tweets.js` holds cut: told together again.
+//! The long posts of an X archive, which its `tweets.js` holds truncated: joined with their texts.
 
 use super::record::{Part, Record};
 use crate::error::PostsError;

@@ -1,4 +1,4 @@
-//! Records taken apart ahead of whoever takes them: in batches, by a crew, handed over in order.
+//! Records parsed ahead of their consumer: in batches, by a pool of threads, delivered in order.
 //!
 //! The thread that reads a source cuts it into frames, which is little work, and collects them; what
 //! a batch holds is a function of the batch alone, so the answer does not depend on who finds it. The
@@ -11,7 +11,7 @@ use super::note_tweets::Notes;
 use super::record::{Found, Part};
 use crate::error::RejectReason;
 use crate::post::{Notice, Origin, Post, Removal};
-use crate::worker_pool::{Answer, Crew};
+use crate::worker_pool::{Answer, WorkerPool};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -34,36 +34,36 @@ pub(super) struct Reading {
 
 /// What a frame holds, but for the number of the records. A post without an identifier has an empty
 /// one.
-pub(super) struct Made {
+pub(super) struct Parsed {
     pub(super) line: u64,
     pub(super) byte_offset: u64,
-    pub(super) items: Vec<MadeItem>,
+    pub(super) items: Vec<ParsedItem>,
 }
 
 /// One thing in a frame.
-pub(super) enum MadeItem {
+pub(super) enum ParsedItem {
     Aside,
     Notice(Notice),
     Post(Box<Post>),
-    Wrong(RejectReason),
+    Rejected(RejectReason),
 }
 
 impl Reading {
-    fn frame(&self, frame: RawFrame) -> Made {
+    fn frame(&self, frame: RawFrame) -> Parsed {
         let frame = frame.shaped(&self.shaping);
         let byte_offset = frame.byte_offset;
         let items = match frame.content {
             Ok(found) => found.into_iter().map(|found| self.item(found, byte_offset)).collect(),
-            Err(reason) => vec![MadeItem::Wrong(reason)],
+            Err(reason) => vec![ParsedItem::Rejected(reason)],
         };
-        Made { line: frame.line, byte_offset, items }
+        Parsed { line: frame.line, byte_offset, items }
     }
 
-    fn item(&self, found: Found, byte_offset: u64) -> MadeItem {
+    fn item(&self, found: Found, byte_offset: u64) -> ParsedItem {
         let mut record = match found {
-            Found::Aside => return MadeItem::Aside,
-            Found::Notice(notice) => return MadeItem::Notice(notice),
-            Found::Wrong(reason) => return MadeItem::Wrong(reason),
+            Found::Aside => return ParsedItem::Aside,
+            Found::Notice(notice) => return ParsedItem::Notice(notice),
+            Found::Rejected(reason) => return ParsedItem::Rejected(reason),
             Found::Post(record) => record,
         };
         self.notes.complete(&mut record);
@@ -80,29 +80,29 @@ impl Reading {
                 if nameless {
                     post.id.clear();
                 }
-                MadeItem::Post(Box::new(post))
+                ParsedItem::Post(Box::new(post))
             }
-            Err(reason) => MadeItem::Wrong(reason),
+            Err(reason) => ParsedItem::Rejected(reason),
         }
     }
 }
 
 /// Batches under way, in the order of the source.
 pub(super) struct Ahead<'a, 'c> {
-    crew: Option<&'a Crew<'c>>,
+    pool: Option<&'a WorkerPool<'c>>,
     reading: Arc<Reading>,
     batch: Vec<RawFrame>,
     batch_bytes: usize,
-    under_way: VecDeque<(usize, Answer<Vec<Made>>)>,
+    under_way: VecDeque<(usize, Answer<Vec<Parsed>>)>,
     under_way_bytes: usize,
     /// Records handed over.
     records: u64,
 }
 
 impl<'a, 'c> Ahead<'a, 'c> {
-    pub(super) fn new(crew: Option<&'a Crew<'c>>, reading: Arc<Reading>) -> Ahead<'a, 'c> {
+    pub(super) fn new(pool: Option<&'a WorkerPool<'c>>, reading: Arc<Reading>) -> Ahead<'a, 'c> {
         Ahead {
-            crew,
+            pool,
             reading,
             batch: Vec::new(),
             batch_bytes: 0,
@@ -117,9 +117,9 @@ impl<'a, 'c> Ahead<'a, 'c> {
         &mut self.records
     }
 
-    /// Takes a frame; perhaps gives an earlier batch, or this frame itself when nobody helps.
-    pub(super) fn push(&mut self, frame: RawFrame) -> Option<Vec<Made>> {
-        if self.crew.is_none() {
+    /// Takes a frame; perhaps gives an earlier batch, or this frame itself without a pool.
+    pub(super) fn push(&mut self, frame: RawFrame) -> Option<Vec<Parsed>> {
+        if self.pool.is_none() {
             return Some(vec![self.reading.frame(frame)]);
         }
         self.batch_bytes += frame.bytes();
@@ -132,26 +132,26 @@ impl<'a, 'c> Ahead<'a, 'c> {
     }
 
     /// The next batch, once the source has ended.
-    pub(super) fn rest(&mut self) -> Option<Vec<Made>> {
+    pub(super) fn rest(&mut self) -> Option<Vec<Parsed>> {
         self.send();
         self.first()
     }
 
     fn send(&mut self) {
-        let Some(crew) = self.crew.filter(|_| !self.batch.is_empty()) else { return };
+        let Some(pool) = self.pool.filter(|_| !self.batch.is_empty()) else { return };
         let batch = std::mem::take(&mut self.batch);
         let bytes = std::mem::take(&mut self.batch_bytes);
         let reading = Arc::clone(&self.reading);
-        let answer = crew.submit(move || {
+        let answer = pool.submit(move || {
             batch.into_iter().map(|frame| reading.frame(frame)).collect::<Vec<_>>()
         });
         self.under_way_bytes += bytes;
         self.under_way.push_back((bytes, answer));
     }
 
-    fn first(&mut self) -> Option<Vec<Made>> {
+    fn first(&mut self) -> Option<Vec<Parsed>> {
         let (bytes, answer) = self.under_way.pop_front()?;
         self.under_way_bytes -= bytes;
-        Some(answer.wait(self.crew?))
+        Some(answer.wait(self.pool?))
     }
 }

@@ -166,7 +166,7 @@ pub(super) enum Found {
     /// Something a source sends beside posts: likes, follows, limits, keep-alives.
     Aside,
     /// No post and no notice.
-    Wrong(RejectReason),
+    Rejected(RejectReason),
 }
 
 /// A record before it is judged: what the source wrote, part by part.

@@ -1,4 +1,4 @@
-//! Remote files as streams: a stretch of bytes at a time, gone on with where a connection broke.
+//! Remote files as streams: a stretch of bytes at a time, resumed where a connection broke.
 //!
 //! Credentials come from the environment alone, under the names that each network's own tools use; where
 //! there are none, requests go unsigned, which is what public data asks for. No machine's metadata
@@ -23,7 +23,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Times a request is made again, and times in a row that a stream is opened again without a byte between.
+/// Times a request is repeated, and times in a row that a stream is opened again without a byte between.
 const TRIES: usize = 3;
 /// Longest that a request is tried.
 const TRY_SECONDS: u64 = 60;
@@ -72,7 +72,7 @@ pub(super) struct Failed {
 
 impl Failed {
     /// The error that a person reads.
-    pub(super) fn told(&self) -> PostsError {
+    pub(super) fn error(&self) -> PostsError {
         let Failed { address, cause, remedy } = self;
         PostsError::Remote { address: address.clone(), cause: cause.clone(), remedy }
     }
@@ -92,7 +92,7 @@ impl Place {
         let address = shown(path);
         let (scheme, rest) =
             parts(path).ok_or_else(|| PostsError::NotFound { path: path.to_path_buf() })?;
-        let failed = |cause: object_store::Error| failed(&address, is_web(scheme), &cause).told();
+        let failed = |cause: object_store::Error| failed(&address, is_web(scheme), &cause).error();
         let (store, key) = store(scheme, rest, path).map_err(failed)?;
         Ok(Place { store, key, address, web: is_web(scheme) })
     }
@@ -211,7 +211,7 @@ fn runtime(address: &Path) -> Result<Runtime, PostsError> {
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, PostsError> {
     let place = Place::of(path)?;
     let runtime = runtime(&place.address)?;
-    let got = runtime.block_on(place.get(0, None)).map_err(|cause| place.failed(&cause).told())?;
+    let got = runtime.block_on(place.get(0, None)).map_err(|cause| place.failed(&cause).error())?;
     let (size, etag) = (got.meta.size, got.meta.e_tag.clone());
     let chunks = chunks(got);
     let chunk = Vec::new();
@@ -224,7 +224,7 @@ pub(super) fn facts(path: &Path) -> Result<Facts, PostsError> {
     let place = Place::of(path)?;
     let got = runtime(&place.address)?
         .block_on(place.get(0, None))
-        .map_err(|cause| place.failed(&cause).told())?;
+        .map_err(|cause| place.failed(&cause).error())?;
     let changed = u64::try_from(got.meta.last_modified.timestamp()).unwrap_or(0);
     Ok(Facts { bytes: got.meta.size, changed })
 }
@@ -236,7 +236,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, PostsError> {
     let listed: Vec<_> = runtime.block_on(place.store.list(Some(&place.key)).collect());
     let mut keys = Vec::with_capacity(listed.len());
     for object in listed {
-        let object = object.map_err(|cause| place.failed(&cause).told())?;
+        let object = object.map_err(|cause| place.failed(&cause).error())?;
         // Consoles make empty objects to show a folder.
         if object.size > 0 && is_of_posts(Path::new(object.location.as_ref())) {
             keys.push(object.location.to_string());
@@ -276,7 +276,7 @@ impl Stream {
     /// Opens the stream again where it broke; an error when that cannot be, or not again.
     fn resume(&mut self, cause: &object_store::Error) -> io::Result<()> {
         self.stalls += 1;
-        // Without a tag nobody knows whether it is still the same file.
+        // Without a tag it is unknown whether it is still the same file.
         let same = self.etag.clone().filter(|_| self.stalls <= TRIES);
         let Some(etag) = same else { return Err(self.broken(cause)) };
         match self.runtime.block_on(self.place.get(self.at, Some(etag))) {

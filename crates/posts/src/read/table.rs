@@ -157,7 +157,7 @@ struct Endless {
     limit_bytes: usize,
 }
 
-/// A reader that fails when one row goes on beyond the limit: a quote that is never closed would
+/// A reader that fails when one row is longer than the limit: a quote that is never closed would
 /// otherwise take the rest of the file into memory.
 struct Bounded<'a> {
     inner: Box<dyn BufRead + 'a>,

@@ -186,7 +186,7 @@ fn is_problem(value: &Value) -> bool {
 pub(super) fn notice(value: &Value, out: &mut Vec<Found>) -> bool {
     let Some(object) = value.as_object() else { return false };
     // Compliance jobs answer with a line for each post or account that is gone; the identifiers of
-    // posts and accounts never coincide, so both are told.
+    // posts and accounts never coincide, so both are reported.
     if object.get("action").and_then(Value::as_str) == Some("delete")
         && object.contains_key("redacted_at")
     {
@@ -213,7 +213,7 @@ pub(super) fn notice(value: &Value, out: &mut Vec<Found>) -> bool {
         }
         return true;
     }
-    // Everything else is an object with one key, sometimes with a time beside it.
+    // Everything else is an object with one key, sometimes with a time as well.
     if object.len() > 2 {
         return false;
     }
@@ -275,7 +275,7 @@ fn event(kind: &str, body: &Value, whole: &Value, out: &mut Vec<Found>) -> bool 
     if !body.is_object() {
         return false;
     }
-    // A direct message or a like that was deleted is nobody's post.
+    // A direct message or a like that was deleted belongs to no author's posts.
     if body.get("direct_message").is_some() || body.get("favorite").is_some() {
         out.push(Found::Aside);
         return true;

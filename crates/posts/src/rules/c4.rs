@@ -8,10 +8,10 @@
 use super::{Judgement, Rule, RulePost, simple};
 use std::collections::HashSet;
 
-const FEWEST_LINE_WORDS: usize = 5;
+const MIN_LINE_WORDS: usize = 5;
 /// The first version of the paper and its published code ask for five, the journal version for
 /// three; five is what users of the code run.
-const FEWEST_SENTENCES: usize = 5;
+const MIN_SENTENCES: usize = 5;
 const LINE_ENDS: [char; 5] = ['.', '!', '?', '"', '”'];
 
 pub(super) fn rules() -> Vec<Box<dyn Rule>> {
@@ -37,7 +37,7 @@ fn terminal_punctuation(post: &RulePost<'_>) -> Judgement {
 }
 
 fn line_words(post: &RulePost<'_>) -> Judgement {
-    let long = |line: &str| line.split_whitespace().nth(FEWEST_LINE_WORDS - 1).is_some();
+    let long = |line: &str| line.split_whitespace().nth(MIN_LINE_WORDS - 1).is_some();
     Judgement::drop_if(!lines(post.text).any(long), "no line has five words")
 }
 
@@ -55,7 +55,7 @@ fn sentences(post: &RulePost<'_>) -> Judgement {
             open = false;
         }
     }
-    Judgement::drop_if(count < FEWEST_SENTENCES, "fewer than five sentences")
+    Judgement::drop_if(count < MIN_SENTENCES, "fewer than five sentences")
 }
 
 fn boilerplate(post: &RulePost<'_>) -> Judgement {

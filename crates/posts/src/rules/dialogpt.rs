@@ -8,9 +8,9 @@ use super::words::{self, Token};
 use super::{Judgement, Rule, RulePost, simple};
 
 /// Longest turn that becomes a target, in words (the extraction's default).
-const MOST_WORDS: usize = 30;
+const MAX_WORDS: usize = 30;
 /// Longest word, in characters.
-const LONGEST_WORD: usize = 30;
+const MAX_WORD: usize = 30;
 /// Capitals in a row that count as yelling.
 const CAPITALS: usize = 5;
 
@@ -52,11 +52,11 @@ fn word_repetition(post: &RulePost<'_>) -> Judgement {
 fn length(post: &RulePost<'_>) -> Judgement {
     match post.text.split_whitespace().count() {
         0 | 1 => Judgement::Drop { reason: "fewer than two words" },
-        words => Judgement::drop_if(words > MOST_WORDS, "more than 30 words"),
+        words => Judgement::drop_if(words > MAX_WORDS, "more than 30 words"),
     }
 }
 
 fn long_word(post: &RulePost<'_>) -> Judgement {
-    let long = |word: &str| word.chars().nth(LONGEST_WORD).is_some();
+    let long = |word: &str| word.chars().nth(MAX_WORD).is_some();
     Judgement::drop_if(post.text.split_whitespace().any(long), "a word of more than 30 letters")
 }

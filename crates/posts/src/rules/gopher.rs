@@ -7,24 +7,24 @@
 use super::{Judgement, Rule, RulePost, simple};
 use std::collections::HashMap;
 
-const FEWEST_WORDS: usize = 50;
-const MOST_WORDS: usize = 100_000;
+const MIN_WORDS: usize = 50;
+const MAX_WORDS: usize = 100_000;
 const MEAN_WORD_CHARACTERS: std::ops::RangeInclusive<f64> = 3.0..=10.0;
-const MOST_SYMBOLS_PER_WORD: f64 = 0.1;
-const MOST_BULLET_LINES: f64 = 0.9;
-const MOST_ELLIPSIS_LINES: f64 = 0.3;
-const FEWEST_ALPHABETIC_WORDS: f64 = 0.8;
+const MAX_SYMBOLS_PER_WORD: f64 = 0.1;
+const MAX_BULLET_LINES: f64 = 0.9;
+const MAX_ELLIPSIS_LINES: f64 = 0.3;
+const MIN_ALPHABETIC_WORDS: f64 = 0.8;
 const STOP_WORDS: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
-const FEWEST_STOP_WORDS: usize = 2;
+const MIN_STOP_WORDS: usize = 2;
 
 /// Table A1: most of the lines (and paragraphs) that may repeat others, and most of the characters
 /// that may stand in them.
-const MOST_REPEATED_LINES: f64 = 0.30;
-const MOST_REPEATED_LINE_CHARACTERS: f64 = 0.20;
+const MAX_REPEATED_LINES: f64 = 0.30;
+const MAX_REPEATED_LINE_CHARACTERS: f64 = 0.20;
 /// Table A1: most of the characters that may stand in the commonest n-gram, by n.
-const MOST_IN_TOP_NGRAM: [(usize, f64); 3] = [(2, 0.20), (3, 0.18), (4, 0.16)];
+const MAX_IN_TOP_NGRAM: [(usize, f64); 3] = [(2, 0.20), (3, 0.18), (4, 0.16)];
 /// Table A1: most of the characters that may stand in n-grams occurring more than once, by n.
-const MOST_IN_REPEATED_NGRAMS: [(usize, f64); 6] =
+const MAX_IN_REPEATED_NGRAMS: [(usize, f64); 6] =
     [(5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)];
 
 pub(super) fn rules() -> Vec<Box<dyn Rule>> {
@@ -46,8 +46,8 @@ fn share(part: usize, whole: usize) -> f64 {
 fn word_count(post: &RulePost<'_>) -> Judgement {
     let words = post.text.split_whitespace().count();
     match words {
-        0..FEWEST_WORDS => Judgement::Drop { reason: "fewer than 50 words" },
-        _ => Judgement::drop_if(words > MOST_WORDS, "more than 100,000 words"),
+        0..MIN_WORDS => Judgement::Drop { reason: "fewer than 50 words" },
+        _ => Judgement::drop_if(words > MAX_WORDS, "more than 100,000 words"),
     }
 }
 
@@ -62,11 +62,11 @@ fn symbols(post: &RulePost<'_>) -> Judgement {
     let words = post.text.split_whitespace().count();
     let hashes = post.text.matches('#').count();
     let ellipses = post.text.matches("...").count() + post.text.matches('…').count();
-    if share(hashes, words) > MOST_SYMBOLS_PER_WORD {
+    if share(hashes, words) > MAX_SYMBOLS_PER_WORD {
         return Judgement::Drop { reason: "more than one hash sign in ten words" };
     }
     Judgement::drop_if(
-        share(ellipses, words) > MOST_SYMBOLS_PER_WORD,
+        share(ellipses, words) > MAX_SYMBOLS_PER_WORD,
         "more than one ellipsis in ten words",
     )
 }
@@ -76,11 +76,11 @@ fn line_marks(post: &RulePost<'_>) -> Judgement {
         post.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let bullets = lines.iter().filter(|line| line.starts_with(['•', '●', '‣', '*', '-'])).count();
     let ellipses = lines.iter().filter(|line| line.ends_with("...") || line.ends_with('…')).count();
-    if share(bullets, lines.len()) > MOST_BULLET_LINES {
+    if share(bullets, lines.len()) > MAX_BULLET_LINES {
         return Judgement::Drop { reason: "more than 90 % bullet lines" };
     }
     Judgement::drop_if(
-        share(ellipses, lines.len()) > MOST_ELLIPSIS_LINES,
+        share(ellipses, lines.len()) > MAX_ELLIPSIS_LINES,
         "more than 30 % of lines end in an ellipsis",
     )
 }
@@ -90,7 +90,7 @@ fn alphabetic(post: &RulePost<'_>) -> Judgement {
     let lettered =
         post.text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count();
     Judgement::drop_if(
-        share(lettered, words) < FEWEST_ALPHABETIC_WORDS,
+        share(lettered, words) < MIN_ALPHABETIC_WORDS,
         "fewer than 80 % of words have a letter",
     )
 }
@@ -102,7 +102,7 @@ fn stop_words(post: &RulePost<'_>) -> Judgement {
             .map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric()))
             .any(|word| word.eq_ignore_ascii_case(stop_word))
     });
-    Judgement::drop_if(found.count() < FEWEST_STOP_WORDS, "fewer than two English stop words")
+    Judgement::drop_if(found.count() < MIN_STOP_WORDS, "fewer than two English stop words")
 }
 
 fn repetition(post: &RulePost<'_>) -> Judgement {
@@ -121,12 +121,12 @@ fn repetition(post: &RulePost<'_>) -> Judgement {
     }
     let lengths: Vec<usize> = words.iter().map(|word| word.chars().count()).collect();
     let all: usize = lengths.iter().sum();
-    for (n, most) in MOST_IN_TOP_NGRAM {
+    for (n, most) in MAX_IN_TOP_NGRAM {
         if share(in_top_ngram(&words, n), all) > most {
             return Judgement::Drop { reason: "one short n-gram fills the text" };
         }
     }
-    for (n, most) in MOST_IN_REPEATED_NGRAMS {
+    for (n, most) in MAX_IN_REPEATED_NGRAMS {
         if share(in_repeated_ngrams(&words, &lengths, n), all) > most {
             return Judgement::Drop { reason: "repeated n-grams" };
         }
@@ -147,8 +147,8 @@ fn repeats<'a>(pieces: impl Iterator<Item = &'a str>) -> bool {
             copied += length;
         }
     }
-    share(copies, count) > MOST_REPEATED_LINES
-        || share(copied, characters) > MOST_REPEATED_LINE_CHARACTERS
+    share(copies, count) > MAX_REPEATED_LINES
+        || share(copied, characters) > MAX_REPEATED_LINE_CHARACTERS
 }
 
 /// Characters in all places of the commonest n-gram that occurs more than once; 0 when none does.

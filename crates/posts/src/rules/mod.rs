@@ -22,7 +22,7 @@ pub use words::bare_text;
 pub struct RulePost<'a> {
     /// The text, normalised or as a rule's publication expects it.
     pub text: &'a str,
-    /// BCP 47 tag of its language; `und` when nobody knows.
+    /// BCP 47 tag of its language; `und` when it is unknown.
     pub language: &'a str,
     /// Author, as a handle or a keyed hash; empty when unknown.
     pub author: &'a str,

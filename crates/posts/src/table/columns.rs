@@ -4,7 +4,7 @@
 //! it needs. Pages are compressed with zstd. No nesting, no Arrow.
 
 use super::guarded;
-use super::whole_file::write_whole;
+use super::whole_file::{Durability, write_whole};
 use crate::error::PostsError;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::reader::ColumnReader;
@@ -98,7 +98,12 @@ const DISTINCT: [&str; 2] = ["id", "text"];
 ///
 /// # Errors
 /// A disk that cannot be written; a required column with a gap.
-pub fn write_columns(path: &Path, table: &str, columns: &[Column]) -> Result<(), PostsError> {
+pub fn write_columns(
+    path: &Path,
+    durability: Durability,
+    table: &str,
+    columns: &[Column],
+) -> Result<(), PostsError> {
     let wrong = |cause: ParquetError| PostsError::WrongParquet {
         path: path.to_path_buf(),
         cause: cause.to_string(),
@@ -126,7 +131,7 @@ pub fn write_columns(path: &Path, table: &str, columns: &[Column]) -> Result<(),
     }
     group.close().map_err(wrong)?;
     let bytes = writer.into_inner().map_err(wrong)?;
-    write_whole(path, &bytes)
+    write_whole(path, durability, &bytes)
 }
 
 fn write_column(writer: &mut ColumnWriter<'_>, column: &Column) -> Result<(), ParquetError> {
@@ -301,7 +306,7 @@ mod tests {
                 values: Values::Flag(vec![Some(true), None, Some(false)]),
             },
         ];
-        write_columns(&path, "t", &columns).expect("writes");
+        write_columns(&path, Durability::Unsynced, "t", &columns).expect("writes");
         let read = read_columns(&path, &["kept", "id", "missing", "at", "n"]).expect("reads");
         assert_eq!(read[0].as_ref(), Some(&columns[3].values));
         assert_eq!(read[1].as_ref(), Some(&columns[0].values));
@@ -309,7 +314,7 @@ mod tests {
         assert_eq!(read[3].as_ref(), Some(&columns[1].values));
         assert_eq!(read[4].as_ref(), Some(&columns[2].values));
         let first = std::fs::read(&path).expect("is there");
-        write_columns(&path, "t", &columns).expect("writes again");
+        write_columns(&path, Durability::Unsynced, "t", &columns).expect("writes again");
         assert_eq!(std::fs::read(&path).expect("is there"), first, "same table, same bytes");
     }
 
@@ -319,7 +324,8 @@ mod tests {
         let path = folder.path().join("t.parquet");
         let values = Values::Text(vec![Some("a".into()), None]);
         let column = Column { name: "id", required: true, values };
-        let error = write_columns(&path, "t", &[column]).expect_err("has a gap");
+        let error =
+            write_columns(&path, Durability::Unsynced, "t", &[column]).expect_err("has a gap");
         assert!(error.to_string().contains("gap"), "{error}");
         std::fs::write(&path, b"PAR1 nothing PAR1").expect("writes");
         assert!(read_columns(&path, &["id"]).is_err());

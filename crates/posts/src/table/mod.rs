@@ -9,4 +9,4 @@ pub use columns::{Column, Values, read_columns, write_columns};
 pub(crate) use parquet_guard::guarded;
 pub use parquet_guard::panics_are_errors;
 pub use posts::{read_posts, write_posts};
-pub use whole_file::{write_whole, write_whole_with};
+pub use whole_file::{Durability, write_whole, write_whole_with};

@@ -1,4 +1,4 @@
-//! The Parquet library on files that nobody vouches for.
+//! The Parquet library on untrusted files.
 //!
 //! On damaged files the library panics in places instead of saying what is wrong (fuzzing found
 //! negative lengths of columns, among others). Such a panic ends the reading of the file, not the
@@ -14,8 +14,8 @@ thread_local! {
     static READING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread will be caught and told as an error of a file, so that a program's
-/// panic hook need not tell it too.
+/// Whether a panic of this thread will be caught and reported as an error of a file, so that a program's
+/// panic hook need not report it too.
 pub fn panics_are_errors() -> bool {
     READING.get()
 }
@@ -45,15 +45,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panics_are_told_as_errors_of_the_file() {
+    fn panics_are_errors_of_the_file() {
         let path = Path::new("a.parquet");
         let error = guarded::<()>(path, || {
             assert!(panics_are_errors());
             panic!("a length of {}", -1)
         });
         assert!(!panics_are_errors());
-        let told = error.expect_err("it failed").to_string();
-        assert!(told.contains("a.parquet") && told.contains("a length of -1"), "{told}");
+        let message = error.expect_err("it failed").to_string();
+        assert!(message.contains("a.parquet") && message.contains("a length of -1"), "{message}");
         assert_eq!(guarded(path, || Ok(3)).expect("it worked"), 3);
     }
 }

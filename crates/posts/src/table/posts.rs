@@ -1,6 +1,7 @@
 //! The Parquet form of [`Post`]: one row a post, the columns that docs/posts.md lists.
 
 use super::columns::{Column, Values, read_columns, write_columns};
+use super::whole_file::Durability;
 use crate::error::PostsError;
 use crate::post::{Consent, Language, LanguageSource, Origin, Post, Removal, Tombstone};
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ const NAMES: [&str; 24] = [
 ///
 /// # Errors
 /// A disk that cannot be written.
-pub fn write_posts(path: &Path, posts: &[Post]) -> Result<(), PostsError> {
+pub fn write_posts(path: &Path, durability: Durability, posts: &[Post]) -> Result<(), PostsError> {
     fn texts<'a>(posts: &'a [Post], get: impl Fn(&'a Post) -> Option<&'a str>) -> Values {
         Values::Text(posts.iter().map(|post| get(post).map(str::to_string)).collect())
     }
@@ -75,7 +76,7 @@ pub fn write_posts(path: &Path, posts: &[Post]) -> Result<(), PostsError> {
         .zip(values)
         .map(|(name, (required, values))| Column { name, required, values })
         .collect();
-    write_columns(path, "post", &columns)
+    write_columns(path, durability, "post", &columns)
 }
 
 /// Reads a shard of posts.
@@ -198,9 +199,9 @@ mod tests {
             origin: Origin { source: Arc::from("f.jsonl"), record: 7, byte_offset: 1 << 40 },
         };
         let posts = vec![full, Post { id: "2".into(), ..Post::default() }];
-        write_posts(&path, &posts).expect("writes");
+        write_posts(&path, Durability::Unsynced, &posts).expect("writes");
         assert_eq!(read_posts(&path).expect("reads"), posts);
-        write_posts(&path, &[]).expect("writes none");
+        write_posts(&path, Durability::Unsynced, &[]).expect("writes none");
         assert_eq!(read_posts(&path).expect("reads none"), []);
     }
 }

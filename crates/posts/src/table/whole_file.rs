@@ -1,17 +1,27 @@
-//! How a file appears whole: written beside its place, synced and renamed.
+//! How a file appears whole: written beside its place, synced where that is asked for, and renamed.
 
 use crate::error::PostsError;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Whether a file that was written must survive a power cut. A process that is killed loses none either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It is synced before it gets its name: some milliseconds a file.
+    #[default]
+    Synced,
+    /// It is not: for what can be regenerated, and for tests.
+    Unsynced,
+}
+
 /// Writes a file, whole or not at all. A writer killed on the way leaves `NAME.partial`, which the
 /// next one overwrites.
 ///
 /// # Errors
 /// With the path: no permission, disk full.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PostsError> {
-    write_whole_with(path, |file| {
+pub fn write_whole(path: &Path, durability: Durability, bytes: &[u8]) -> Result<(), PostsError> {
+    write_whole_with(path, durability, |file| {
         file.write_all(bytes).map_err(|cause| PostsError::Io { path: path.to_path_buf(), cause })
     })
 }
@@ -22,6 +32,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PostsError> {
 /// As [`write_whole`], and what `write` says.
 pub fn write_whole_with<E: From<PostsError>>(
     path: &Path,
+    durability: Durability,
     write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
     let io = |cause| PostsError::Io { path: path.to_path_buf(), cause };
@@ -33,7 +44,9 @@ pub fn write_whole_with<E: From<PostsError>>(
     let partial = PathBuf::from(name);
     let mut file = File::create(&partial).map_err(io)?;
     write(&mut file)?;
-    file.sync_all().map_err(io)?;
+    if durability == Durability::Synced {
+        file.sync_all().map_err(io)?;
+    }
     fs::rename(&partial, path).map_err(io)?;
     Ok(())
 }

@@ -6,8 +6,8 @@ use super::letters::{
 use std::ops::Range;
 
 /// Longest handle and list name.
-const LONGEST_HANDLE: usize = 20;
-const LONGEST_LIST: usize = 25;
+const MAX_HANDLE: usize = 20;
+const MAX_LIST: usize = 25;
 
 /// A person or list that a text names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn mentions(text: &str) -> Vec<Mention<'_>> {
 
 fn handle_bytes(text: &str) -> usize {
     text.bytes()
-        .take(LONGEST_HANDLE)
+        .take(MAX_HANDLE)
         .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
         .count()
 }
@@ -55,7 +55,7 @@ fn list_name(text: &str) -> Option<&str> {
     let name = text.strip_prefix('/')?;
     let bytes = name
         .bytes()
-        .take(LONGEST_LIST)
+        .take(MAX_LIST)
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
         .count();
     name.starts_with(|letter: char| letter.is_ascii_alphabetic()).then(|| &name[..bytes])

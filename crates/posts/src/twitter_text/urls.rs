@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Longest label of a domain name in its ASCII form, and longest name (RFC 1035, section 2.3.4).
-const LONGEST_LABEL: usize = 63;
-const LONGEST_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+const MAX_NAME: usize = 253;
 /// Bytes after a start in which a domain is looked for: more than the longest name in UTF-8.
 const WINDOW_BYTES: usize = 1100;
 /// Longest link.
-const LONGEST_URL: usize = 4096;
+const MAX_URL: usize = 4096;
 /// Longest code of a t.co link.
-const LONGEST_TCO_CODE: usize = 40;
+const MAX_TCO_CODE: usize = 40;
 
 /// Top-level domains in their Unicode form that are not ASCII.
 static UNICODE_TLDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
@@ -101,7 +101,7 @@ fn link_in_run(text: &str, run: Range<usize>, used_to: usize) -> Option<Link> {
 /// Checks a match and keeps the link, or the several links that a run of text without spaces holds.
 fn keep(text: &str, link: Link, found: &mut Vec<Range<usize>>) {
     let Link { start, domain, mut end, protocol } = link;
-    if !is_name(&text[domain.clone()]) || end - start > LONGEST_URL {
+    if !is_name(&text[domain.clone()]) || end - start > MAX_URL {
         return;
     }
     if protocol {
@@ -182,7 +182,7 @@ fn domain_end(text: &str, start: usize) -> Option<usize> {
     })
 }
 
-/// Bytes of the top-level domain that `label` begins with; `text` goes on after the label.
+/// Bytes of the top-level domain that `label` begins with; `text` continues after the label.
 fn tld_bytes(label: &str, text: &str) -> Option<usize> {
     let ascii = label.bytes().take_while(u8::is_ascii_alphanumeric).count();
     let ends = |bytes: usize| {
@@ -228,12 +228,12 @@ fn is_name(domain: &str) -> bool {
                 Err(()) => return false,
             }
         };
-        if bytes > LONGEST_LABEL {
+        if bytes > MAX_LABEL {
             return false;
         }
         length += bytes + 1;
     }
-    length <= LONGEST_NAME + 1
+    length <= MAX_NAME + 1
 }
 
 /// Ranges of the domains of ASCII and accented letters inside a domain.
@@ -372,7 +372,7 @@ fn tco_end(url: &str) -> Option<TcoEnd> {
     if code == 0 {
         return None;
     }
-    if code > LONGEST_TCO_CODE {
+    if code > MAX_TCO_CODE {
         return Some(TcoEnd::TooLong);
     }
     let end = code_start + code;

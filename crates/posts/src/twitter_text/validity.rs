@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest post until 2017, in characters of NFC.
-const LONGEST_FIRST: usize = 140;
+const MAX_FIRST: usize = 140;
 /// Digits of a port.
 const PORT_DIGITS: usize = 5;
 
@@ -22,7 +22,7 @@ pub fn fits_first_posts(text: &str) -> bool {
     let links = urls(&normal);
     let in_links: usize = links.iter().map(|link| normal[link.clone()].chars().count()).sum();
     let length = normal.chars().count() - in_links + links.len() * LINK;
-    (1..=LONGEST_FIRST).contains(&length) && !text.contains(is_invalid)
+    (1..=MAX_FIRST).contains(&length) && !text.contains(is_invalid)
 }
 
 /// Whether a text is an `http` or `https` URL and nothing else.

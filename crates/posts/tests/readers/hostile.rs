@@ -7,7 +7,9 @@
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use stoa_posts::{Format, Item, Post, PostsError, ReadOptions, Scanned, scan, write_posts};
+use stoa_posts::{
+    Durability, Format, Item, Post, PostsError, ReadOptions, Scanned, scan, write_posts,
+};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
@@ -312,7 +314,7 @@ fn damaged_parquet_files_are_errors_and_no_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("posts.parquet");
     let post = |id: u32| Post { id: id.to_string(), text: format!("word {id}"), ..Post::default() };
-    write_posts(&path, &(0..20).map(post).collect::<Vec<_>>()).unwrap();
+    write_posts(&path, Durability::Unsynced, &(0..20).map(post).collect::<Vec<_>>()).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let mut refused = 0;
     for at in (4..whole.len() - 8).step_by(5) {

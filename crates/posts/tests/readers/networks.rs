@@ -286,7 +286,7 @@ fn mapped_columns_and_parquet_rows() {
         created_at_unix_seconds: Some(5_000_000_000),
         ..Post::default()
     };
-    stoa_posts::write_posts(&path, &[row]).unwrap();
+    stoa_posts::write_posts(&path, stoa_posts::Durability::Unsynced, &[row]).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let seen = seen_with("p.parquet", &bytes, &ReadOptions::default());
     assert_eq!((seen.posts[0].id.as_str(), seen.posts[0].text.as_str()), ("9", "In Parquet"));

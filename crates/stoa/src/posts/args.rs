@@ -13,10 +13,10 @@ pub struct IngestArgs {
     /// one that ends in / stands for all objects below it.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
-    /// Directory of the store. A run that was stopped goes on there.
+    /// Directory of the store. A run that was stopped resumes there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Format, when content does not tell it: jsonl, json, csv, tsv, text, parquet, x, gnip, bluesky,
+    /// Format, when it is not detected from the content: jsonl, json, csv, tsv, text, parquet, x, gnip, bluesky,
     /// mastodon, activitypub, reddit.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub format: String,
@@ -61,7 +61,7 @@ pub struct IngestArgs {
     /// Posts in a shard; a shard is what a thread of this program holds in memory.
     #[arg(long, value_name = "N", default_value_t = 1 << 16)]
     pub shard_posts: usize,
-    /// Do one machine's share of the work: `2/8` is the second of eight. All see the same sources and the
+    /// Do one machine's part of the work: `2/8` is the second of eight. All see the same sources and the
     /// same DIR; the store has the bytes that one machine makes.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,

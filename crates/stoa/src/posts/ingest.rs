@@ -10,7 +10,7 @@ use stoa_corpus::SplitBy;
 use stoa_corpus::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
 use stoa_posts::Format;
 
-use super::{IngestArgs, share};
+use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
 use crate::terminal::{Bar, Terminal};
 
@@ -22,20 +22,27 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
     let options = options(args, machine)?;
     let started = Instant::now();
     let bytes: u64 = args.sources.iter().map(|path| size(path)).sum();
-    let share = match &args.shard {
+    let own = match &args.shard {
         None => None,
-        Some(text) => Some(share::parse(text)?),
+        Some(text) => Some(shard::parse(text)?),
     };
-    let manifest = match share {
+    let manifest = match own {
         None => run_ingest(&options, terminal)?,
-        Some(share) => match share::run(args, &options, share, terminal)? {
+        Some(own) => match shard::run(args, &options, own, terminal)? {
             Some(manifest) => manifest,
-            None => return share::told(args, share, started.elapsed().as_secs_f64(), terminal),
+            None => {
+                return shard::report_unfinished(
+                    args,
+                    own,
+                    started.elapsed().as_secs_f64(),
+                    terminal,
+                );
+            }
         },
     };
     let seconds = started.elapsed().as_secs_f64();
     let summary = summary(&manifest, &options.out, bytes, seconds);
-    terminal.result(&summary, || told(&manifest, &options.out, bytes, seconds))
+    terminal.result(&summary, || summary_text(&manifest, &options.out, bytes, seconds))
 }
 
 /// Ingests with a bar for every step.
@@ -156,7 +163,7 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
     })
 }
 
-fn told(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
+fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
     let mut lines = vec![format!(
         "{} records: {} posts, {} notices, {} asides, {} rejected",
         manifest.records, manifest.posts, manifest.notices, manifest.asides, manifest.rejected

@@ -5,14 +5,14 @@ mod audit;
 mod corpus;
 mod forget;
 mod ingest;
+mod inspect;
 mod jobs;
-mod look;
-mod share;
+mod shard;
 
 pub use args::{DiffArgs, ExplainArgs, ForgetArgs, IngestArgs, JobsArgs, SampleArgs, StatsArgs};
 pub use audit::{AuditArgs, audit};
-pub use corpus::corpus;
+pub use corpus::{corpus, square_corpus};
 pub use forget::forget;
 pub use ingest::{ingest, run_ingest, threads};
+pub use inspect::{diff, explain, sample, stats};
 pub use jobs::jobs;
-pub use look::{diff, explain, sample, stats};

@@ -257,7 +257,7 @@ fn a_disk_that_fills_is_an_error_and_loses_nothing() {
     let before = files(directory.path());
     for (line, words) in [
         ("tokens train posts.jsonl --out t.json", &["t.json", "too large"]),
-        ("posts read posts.jsonl --out .", &["documents.jsonl", "too large"]),
+        ("posts read posts.jsonl --out read", &["read/posts.jsonl", "too large"]),
     ] {
         limited(directory.path(), 8, line).refused(words);
         assert!(files(directory.path()) == before, "files changed by {line}");

@@ -1,8 +1,6 @@
 //! `stoa posts audit`: asks rules about posts with their sides, prints verdicts, writes the report.
 
 mod args;
-mod report;
-mod source;
 
 pub use args::AuditArgs;
 
@@ -11,8 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stoa_audit::report;
+use stoa_audit::source::{AuditPost, Columns, LeftOut, Source, SourceOptions};
 use stoa_audit::{
-    Against, Audit, AuditConfig, Judge, Leaning, Observation, RuleAudit, Sample, Samples, Tally,
+    Against, Audit, AuditConfig, AuditError, Judge, Leaning, Observation, RuleAudit, Sample,
+    Samples, Tally,
 };
 use stoa_posts::rules::PROFILES;
 use stoa_report::Language;
@@ -21,7 +22,6 @@ use crate::cli::MachineArgs;
 use crate::files;
 use crate::terminal::Terminal;
 use args::ReportLanguage;
-use source::{Columns, LeftOut, Source};
 
 /// Exit status when a rule leans.
 const LEANS: u8 = 3;
@@ -48,7 +48,7 @@ pub fn audit(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<ExitCode> {
-    let source = Source::open(args)?;
+    let source = Source::open(options(args)?)?;
     let profile = match (&args.rules, source.stored_rules()) {
         (None, Some(_)) => "verdicts of the store",
         (None, None) => "posts",
@@ -59,7 +59,7 @@ pub fn audit(
         _ => Some(judge(profile)?),
     };
     if let Some(judge) = judge.as_mut().filter(|judge| judge.needs_observing()) {
-        source.each(terminal, "observing", |post, _| {
+        each(&source, terminal, "observing", |post, _| {
             judge.observe(&post.rule_post());
             Ok(())
         })?;
@@ -70,15 +70,14 @@ pub fn audit(
     };
     let mut tally = Tally::new(rules.clone(), source.facets());
     let mut samples = Samples::new(args.seed, args.samples);
-    let left_out = source.each(terminal, "judging", |post, levels| {
+    let left_out = each(&source, terminal, "judging", |post, levels| {
         let dropped = match &judge {
             Some(judge) => judge.drops(&post.rule_post()),
             None => post.stored_drops.clone(),
         };
         samples.add(&rules, &dropped, &post.side, &post.text);
         let (side, author) = (post.side.as_str(), post.author.as_deref());
-        tally.add(&Observation { side, author, levels, dropped: &dropped })?;
-        Ok(())
+        tally.add(&Observation { side, author, levels, dropped: &dropped })
     })?;
     if tally.posts() == 0 {
         anyhow::bail!(
@@ -130,6 +129,47 @@ pub fn audit(
     }
     terminal.result(&printed, || table(&found))?;
     Ok(ExitCode::from(status))
+}
+
+/// Where the posts are, of the options.
+fn options(args: &AuditArgs) -> anyhow::Result<SourceOptions> {
+    let condition = |condition: &String| {
+        let parts = condition.split_once('=');
+        let parts = parts.map(|(column, value)| (column.to_owned(), value.to_owned()));
+        parts.with_context(|| format!("--where {condition}: write COLUMN=VALUE"))
+    };
+    Ok(SourceOptions {
+        sources: args.sources.clone(),
+        side: args.side.clone(),
+        sides: args.sides.clone(),
+        reference: args.reference.clone(),
+        author: args.author.clone(),
+        text: args.text.clone(),
+        language: args.language.clone(),
+        topic: args.topic.clone(),
+        by: args.by.clone(),
+        only: args.only.iter().map(condition).collect::<anyhow::Result<_>>()?,
+        has_rules: args.rules.is_some(),
+    })
+}
+
+/// Shows every usable post, with a bar.
+fn each(
+    source: &Source,
+    terminal: &Terminal,
+    what: &str,
+    show: impl FnMut(&AuditPost, &[&str]) -> Result<(), AuditError>,
+) -> anyhow::Result<LeftOut> {
+    let mut bar = None;
+    let mut progress = |done: u64, total: u64| {
+        let bar = bar.get_or_insert_with(|| terminal.bar(what, total, source.unit()));
+        bar.update(done, "");
+    };
+    let left_out = source.each(&mut progress, show)?;
+    if let Some(bar) = bar {
+        bar.finish(&format!("{} rows", left_out.rows));
+    }
+    Ok(left_out)
 }
 
 fn write_report(

@@ -6,15 +6,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde::Serialize;
-use stoa_audit::{Facet, Tally, length_stratum};
-use stoa_corpus::Store;
+use stoa_corpus::{CorpusError, Store};
 use stoa_posts::rules::RulePost;
-use stoa_posts::{Post, ReadOptions, Row, Rows, Values, read_columns, read_posts};
+use stoa_posts::{Post, PostsError, ReadOptions, Row, Rows, Values, read_columns, read_posts};
+use thiserror::Error;
 
-use super::args::AuditArgs;
-use crate::terminal::Terminal;
+use crate::{AuditError, Facet, Tally, length_stratum};
 
 const TEXT: &[&str] = &["full_text", "text", "content", "body", "tweet", "message"];
 const AUTHOR: &[&str] = &[
@@ -36,6 +34,101 @@ const TOGETHER: &str = "verdict";
 /// Rows between two looks at the progress bar.
 const ROWS_BETWEEN: u64 = 4096;
 
+/// Where posts and their sides are, and which columns say what.
+#[derive(Clone, Debug, Default)]
+pub struct SourceOptions {
+    /// Files, or the directory of one store.
+    pub sources: Vec<PathBuf>,
+    /// Column of the side.
+    pub side: String,
+    /// Sides to compare, the reference first; all when empty.
+    pub sides: Vec<String>,
+    /// Side the others are compared with.
+    pub reference: Option<String>,
+    /// Column of the author, instead of the usual names.
+    pub author: Option<String>,
+    /// Column of the text, instead of the usual names.
+    pub text: Option<String>,
+    /// Column of the language, instead of the usual names.
+    pub language: Option<String>,
+    /// Column of the topic.
+    pub topic: Option<String>,
+    /// Further columns to list rates by.
+    pub by: Vec<String>,
+    /// Columns and the values that rows must have there.
+    pub only: Vec<(String, String)>,
+    /// Whether rules are given: a store then needs no verdicts of its own.
+    pub has_rules: bool,
+}
+
+/// Posts that cannot be audited, with the remedy.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// Posts could not be read.
+    #[error(transparent)]
+    Posts(#[from] PostsError),
+    /// A store could not be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The tally refused a post.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Files without a row.
+    #[error("no row could be read; give JSON lines, CSV, TSV or Parquet")]
+    NoRow,
+    /// No column of text.
+    #[error("no column holds the text (columns: {columns}); name it with --text")]
+    NoText {
+        /// The columns there are.
+        columns: String,
+    },
+    /// Several stores.
+    #[error("give one store, or files; several stores are audited one by one")]
+    ManyStores,
+    /// A column that only files have.
+    #[error("{option} names a column of files; a store knows its own")]
+    ColumnOfFiles {
+        /// The option.
+        option: &'static str,
+    },
+    /// A store without posts.
+    #[error("{path}: holds no posts; make them with `stoa posts ingest`")]
+    NoPosts {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A store without verdicts.
+    #[error("{path}: holds no verdicts; name a profile with --rules")]
+    NoVerdicts {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A reference that is no side.
+    #[error("--reference {given}: the sides are {sides}")]
+    NoSuchReference {
+        /// The side asked for.
+        given: String,
+        /// The sides there are.
+        sides: String,
+    },
+    /// An attribute that does not belong to its posts.
+    #[error("{path}: {verdicts} verdicts on {posts} posts; ingest again")]
+    OtherVerdicts {
+        /// The attribute.
+        path: PathBuf,
+        /// Its rows.
+        verdicts: usize,
+        /// Rows of posts.
+        posts: usize,
+    },
+    /// The file that posts of a store were read from.
+    #[error("the column is looked up where the posts were read: {cause}")]
+    LookUp {
+        /// What reading said.
+        cause: PostsError,
+    },
+}
+
 /// Which column is what.
 #[derive(Clone, Debug, Serialize)]
 pub struct Columns {
@@ -52,6 +145,9 @@ pub struct Columns {
 /// Rows that are not in the audit.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LeftOut {
+    /// Rows looked at, the others included.
+    #[serde(skip)]
+    pub rows: u64,
     /// Rows that could not be read.
     rejected: u64,
     /// Rows without a side, or on a side that is not compared.
@@ -63,7 +159,7 @@ pub struct LeftOut {
 }
 
 /// A post as the audit needs it.
-pub struct Labelled {
+pub struct AuditPost {
     /// The side it speaks for.
     pub side: String,
     /// Its text.
@@ -78,7 +174,7 @@ pub struct Labelled {
     declared_bot: bool,
 }
 
-impl Labelled {
+impl AuditPost {
     /// What a rule may know of it.
     pub fn rule_post(&self) -> RulePost<'_> {
         RulePost {
@@ -99,9 +195,7 @@ pub struct Source {
     pub columns: Columns,
     /// Names of the columns there are, as far as one row tells.
     pub known: Vec<String>,
-    sides: Vec<String>,
-    reference: Option<String>,
-    only: Vec<(String, String)>,
+    options: SourceOptions,
 }
 
 enum Posts {
@@ -112,27 +206,28 @@ enum Posts {
 /// A column of a row, wherever it stands.
 type Get<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What is done with each post and its levels of the facets.
-type Show<'a> = &'a mut dyn FnMut(&Labelled, &[&str]) -> anyhow::Result<()>;
+type Show<'a> = &'a mut dyn FnMut(&AuditPost, &[&str]) -> Result<(), AuditError>;
+/// Hears how far it is: units done, units in all.
+type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 impl Source {
     /// Opens files or a store.
     ///
     /// # Errors
-    /// Nothing that can be read; no column of text; conditions that are none.
-    pub fn open(args: &AuditArgs) -> anyhow::Result<Source> {
-        let only = args
-            .only
-            .iter()
-            .map(|condition| {
-                let parts = condition.split_once('=');
-                let parts = parts.map(|(column, value)| (column.to_owned(), value.to_owned()));
-                parts.with_context(|| format!("--where {condition}: write COLUMN=VALUE"))
-            })
-            .collect::<anyhow::Result<_>>()?;
-        let stored = args.sources.iter().any(|path| path.is_dir());
-        let (posts, columns, known) = if stored { open_store(args)? } else { open_files(args)? };
-        let (sides, reference) = (args.sides.clone(), args.reference.clone());
-        Ok(Source { posts, columns, known, sides, reference, only })
+    /// Nothing that can be read; no column of text; columns that a store does not have.
+    pub fn open(options: SourceOptions) -> Result<Source, SourceError> {
+        let stored = options.sources.iter().any(|path| path.is_dir());
+        let opened = if stored { open_store(&options)? } else { open_files(&options)? };
+        let (posts, columns, known) = opened;
+        Ok(Source { posts, columns, known, options })
+    }
+
+    /// What [`Source::each`] counts in its reports of progress.
+    pub fn unit(&self) -> &'static str {
+        match &self.posts {
+            Posts::Files(_) => "bytes",
+            Posts::Store { .. } => "shards",
+        }
     }
 
     /// The rules whose verdicts a store holds.
@@ -158,14 +253,17 @@ impl Source {
     ///
     /// # Errors
     /// A reference that is no side.
-    pub fn order(&self, tally: &Tally) -> anyhow::Result<Vec<String>> {
-        let mut sides = match self.sides.is_empty() {
+    pub fn order(&self, tally: &Tally) -> Result<Vec<String>, SourceError> {
+        let SourceOptions { sides, reference, .. } = &self.options;
+        let mut sides = match sides.is_empty() {
             true => tally.sides().into_iter().map(str::to_owned).collect(),
-            false => self.sides.clone(),
+            false => sides.clone(),
         };
-        if let Some(reference) = &self.reference {
-            let place = sides.iter().position(|side| side == reference).with_context(|| {
-                format!("--reference {reference}: the sides are {}", sides.join(", "))
+        if let Some(reference) = reference {
+            let place = sides.iter().position(|side| side == reference);
+            let place = place.ok_or_else(|| SourceError::NoSuchReference {
+                given: reference.clone(),
+                sides: sides.join(", "),
             })?;
             let reference = sides.remove(place);
             sides.insert(0, reference);
@@ -179,35 +277,31 @@ impl Source {
     /// What reading says, and what `show` says.
     pub fn each(
         &self,
-        terminal: &Terminal,
-        what: &str,
-        mut show: impl FnMut(&Labelled, &[&str]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<LeftOut> {
+        progress: Progress<'_>,
+        mut show: impl FnMut(&AuditPost, &[&str]) -> Result<(), AuditError>,
+    ) -> Result<LeftOut, SourceError> {
         match &self.posts {
-            Posts::Files(paths) => self.each_row(paths, terminal, what, &mut show),
-            Posts::Store { store, rules } => {
-                self.each_stored(store, rules, terminal, what, &mut show)
-            }
+            Posts::Files(paths) => self.each_row(paths, progress, &mut show),
+            Posts::Store { store, rules } => self.each_stored(store, rules, progress, &mut show),
         }
     }
 
     fn each_row(
         &self,
         paths: &[PathBuf],
-        terminal: &Terminal,
-        what: &str,
+        progress: Progress<'_>,
         show: Show<'_>,
-    ) -> anyhow::Result<LeftOut> {
+    ) -> Result<LeftOut, SourceError> {
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |data| data.len());
-        let mut bar = terminal.bar(what, paths.iter().map(size).sum(), "bytes");
+        let total = paths.iter().map(size).sum();
         let mut left_out = LeftOut::default();
-        let (mut before, mut count) = (0, 0_u64);
+        let mut before = 0;
         for path in paths {
             let mut rows = Rows::open(path, &ReadOptions::default())?;
             while let Some(row) = rows.next() {
-                count += 1;
-                if count.is_multiple_of(ROWS_BETWEEN) {
-                    bar.update(before + rows.consumed_bytes(), "");
+                left_out.rows += 1;
+                if left_out.rows.is_multiple_of(ROWS_BETWEEN) {
+                    progress(before + rows.consumed_bytes(), total);
                 }
                 let Ok(row) = row? else {
                     left_out.rejected += 1;
@@ -221,7 +315,7 @@ impl Source {
                     continue;
                 };
                 let of = |column: &Option<String>| column.as_ref().and_then(|name| row.get(name));
-                let post = Labelled {
+                let post = AuditPost {
                     side,
                     text,
                     author: of(&columns.author),
@@ -235,7 +329,6 @@ impl Source {
             }
             before += size(path);
         }
-        bar.finish(&format!("{count} rows"));
         Ok(left_out)
     }
 
@@ -243,24 +336,21 @@ impl Source {
         &self,
         store: &Store,
         rules: &[String],
-        terminal: &Terminal,
-        what: &str,
+        progress: Progress<'_>,
         show: Show<'_>,
-    ) -> anyhow::Result<LeftOut> {
+    ) -> Result<LeftOut, SourceError> {
         let shards = store.shards()?;
-        let mut bar = terminal.bar(what, shards.len() as u64, "shards");
         let mut left_out = LeftOut::default();
         let mut labels = Labels::default();
-        let mut count = 0_u64;
         for (done, shard) in shards.iter().enumerate() {
-            bar.update(done as u64, "");
+            progress(done as u64, shards.len() as u64);
             let posts = read_posts(&store.posts(shard))?;
             let drops = rules
                 .iter()
                 .map(|rule| drops(&store.attribute(rule, shard), posts.len()))
-                .collect::<anyhow::Result<Vec<_>>>()?;
+                .collect::<Result<Vec<_>, _>>()?;
             for (at, stored) in posts.iter().enumerate() {
-                count += 1;
+                left_out.rows += 1;
                 let row = if self.needs_source() { labels.of(stored)? } else { None };
                 let get: Get<'_> = &|column| match STORED.contains(&column) {
                     true => stored_column(stored, column),
@@ -272,7 +362,7 @@ impl Source {
                     continue;
                 }
                 let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-                let post = Labelled {
+                let post = AuditPost {
                     side,
                     text: stored.text.clone(),
                     author: some(&stored.author),
@@ -285,7 +375,6 @@ impl Source {
                 self.show(get, &post, show)?;
             }
         }
-        bar.finish(&format!("{count} posts"));
         Ok(left_out)
     }
 
@@ -293,23 +382,24 @@ impl Source {
     fn needs_source(&self) -> bool {
         let columns = &self.columns;
         let asked = std::iter::once(&columns.side).chain(&columns.topic).chain(&columns.by);
-        let mut asked = asked.chain(self.only.iter().map(|(column, _)| column));
+        let mut asked = asked.chain(self.options.only.iter().map(|(column, _)| column));
         asked.any(|column| !STORED.contains(&column.as_str()))
     }
 
     fn wanted_side(&self, get: Get<'_>, left_out: &mut LeftOut) -> Option<String> {
         let wanted = |(column, value): &(String, String)| get(column).as_ref() == Some(value);
-        if !self.only.iter().all(wanted) {
+        if !self.options.only.iter().all(wanted) {
             left_out.not_wanted += 1;
             return None;
         }
-        let compared = |side: &String| self.sides.is_empty() || self.sides.contains(side);
+        let sides = &self.options.sides;
+        let compared = |side: &String| sides.is_empty() || sides.contains(side);
         let side = get(&self.columns.side).filter(compared);
         left_out.other_side += u64::from(side.is_none());
         side
     }
 
-    fn show(&self, get: Get<'_>, post: &Labelled, show: Show<'_>) -> anyhow::Result<()> {
+    fn show(&self, get: Get<'_>, post: &AuditPost, show: Show<'_>) -> Result<(), AuditError> {
         let of = |column: &String| get(column).unwrap_or_else(|| "(none)".to_owned());
         let mut levels = Vec::new();
         if self.columns.language.is_some() {
@@ -323,9 +413,12 @@ impl Source {
     }
 }
 
-fn open_files(args: &AuditArgs) -> anyhow::Result<(Posts, Columns, Vec<String>)> {
+/// Posts, what their columns mean, and the columns there are.
+type Opened = (Posts, Columns, Vec<String>);
+
+fn open_files(options: &SourceOptions) -> Result<Opened, SourceError> {
     let mut first = None;
-    for path in &args.sources {
+    for path in &options.sources {
         for row in Rows::open(path, &ReadOptions::default())? {
             if let Ok(row) = row? {
                 first = Some(row);
@@ -333,54 +426,54 @@ fn open_files(args: &AuditArgs) -> anyhow::Result<(Posts, Columns, Vec<String>)>
             }
         }
     }
-    let first = first.context("no row could be read; give JSON lines, CSV, TSV or Parquet")?;
+    let first = first.ok_or(SourceError::NoRow)?;
     let usual = |names: &[&str]| {
         let found = names.iter().find(|name| first.get(name).is_some());
         found.map(|name| (*name).to_owned())
     };
-    let text = args.text.clone().or_else(|| usual(TEXT)).with_context(|| {
-        let columns = first.columns().join(", ");
-        format!("no column holds the text (columns: {columns}); name it with --text")
-    })?;
-    let distinct = |column: &String| *column != args.side;
+    let text = options.text.clone().or_else(|| usual(TEXT));
+    let text = text.ok_or_else(|| SourceError::NoText { columns: first.columns().join(", ") })?;
+    let distinct = |column: &String| *column != options.side;
     let columns = Columns {
-        side: args.side.clone(),
+        side: options.side.clone(),
         text,
-        author: args.author.clone().or_else(|| usual(AUTHOR)),
-        language: args.language.clone().or_else(|| usual(LANGUAGE)).filter(distinct),
-        topic: args.topic.clone(),
-        by: args.by.clone(),
+        author: options.author.clone().or_else(|| usual(AUTHOR)),
+        language: options.language.clone().or_else(|| usual(LANGUAGE)).filter(distinct),
+        topic: options.topic.clone(),
+        by: options.by.clone(),
     };
-    Ok((Posts::Files(args.sources.clone()), columns, first.columns()))
+    Ok((Posts::Files(options.sources.clone()), columns, first.columns()))
 }
 
-fn open_store(args: &AuditArgs) -> anyhow::Result<(Posts, Columns, Vec<String>)> {
-    let [root] = &args.sources[..] else {
-        anyhow::bail!("give one store, or files; several stores are audited one by one");
+fn open_store(options: &SourceOptions) -> Result<Opened, SourceError> {
+    let [root] = &options.sources[..] else {
+        return Err(SourceError::ManyStores);
     };
-    for (option, given) in
-        [("--text", &args.text), ("--author", &args.author), ("--language", &args.language)]
-    {
+    for (option, given) in [
+        ("--text", &options.text),
+        ("--author", &options.author),
+        ("--language", &options.language),
+    ] {
         if given.is_some() {
-            anyhow::bail!("{option} names a column of files; a store knows its own");
+            return Err(SourceError::ColumnOfFiles { option });
         }
     }
     let store = Store::new(root);
     if store.shards()?.is_empty() {
-        anyhow::bail!("{} holds no posts; make it with `stoa posts ingest`", root.display());
+        return Err(SourceError::NoPosts { path: root.clone() });
     }
     let mut rules = store.rules()?;
     rules.retain(|rule| rule != TOGETHER);
-    if rules.is_empty() && args.rules.is_none() {
-        anyhow::bail!("{} holds no verdicts; name a profile with --rules", root.display());
+    if rules.is_empty() && !options.has_rules {
+        return Err(SourceError::NoVerdicts { path: root.clone() });
     }
     let columns = Columns {
-        side: args.side.clone(),
+        side: options.side.clone(),
         text: "text".to_owned(),
         author: Some("author".to_owned()),
-        language: (args.side != "language").then(|| "language".to_owned()),
-        topic: args.topic.clone(),
-        by: args.by.clone(),
+        language: (options.side != "language").then(|| "language".to_owned()),
+        topic: options.topic.clone(),
+        by: options.by.clone(),
     };
     let known = STORED.iter().map(|column| (*column).to_owned()).collect();
     Ok((Posts::Store { store, rules }, columns, known))
@@ -402,14 +495,15 @@ fn stored_column(post: &Post, column: &str) -> Option<String> {
 }
 
 /// Whether a stored rule drops each post of a shard. A rule that was not asked drops nothing.
-fn drops(path: &Path, posts: usize) -> anyhow::Result<Vec<bool>> {
+fn drops(path: &Path, posts: usize) -> Result<Vec<bool>, SourceError> {
     if !path.exists() {
         return Ok(vec![false; posts]);
     }
     let kept = read_columns(path, &["kept"])?.pop().flatten().and_then(Values::into_flags);
     let kept = kept.unwrap_or_default();
     if kept.len() != posts {
-        anyhow::bail!("{}: {} verdicts on {posts} posts; ingest again", path.display(), kept.len());
+        let (path, verdicts) = (path.to_path_buf(), kept.len());
+        return Err(SourceError::OtherVerdicts { path, verdicts, posts });
     }
     Ok(kept.into_iter().map(|kept| kept == Some(false)).collect())
 }
@@ -423,15 +517,13 @@ struct Labels {
 }
 
 impl Labels {
-    fn of(&mut self, post: &Post) -> anyhow::Result<Option<&Row>> {
+    fn of(&mut self, post: &Post) -> Result<Option<&Row>, SourceError> {
         let source = &*post.origin.source;
         if self.source != source {
             self.source = source.to_owned();
             self.rows.clear();
-            let rows =
-                Rows::open(Path::new(source), &ReadOptions::default()).with_context(|| {
-                    format!("the column is looked up where the posts were read: {source}")
-                })?;
+            let rows = Rows::open(Path::new(source), &ReadOptions::default())
+                .map_err(|cause| SourceError::LookUp { cause })?;
             for row in rows {
                 if let Ok(row) = row? {
                     self.rows.insert(row.byte_offset(), row);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use stoa_corpus::ingest::{IngestOptions, Manifest, Share, Waiting, ingest_share};
+use stoa_corpus::ingest::{IngestOptions, Manifest, Shard, Waiting, ingest_shard};
 
 use super::IngestArgs;
 use super::ingest::bars;
@@ -21,13 +21,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Anything else.
-pub fn parse(text: &str) -> anyhow::Result<Share> {
+pub fn parse(text: &str) -> anyhow::Result<Shard> {
     let wrong = || format!("--shard {text}: write I/N from 1/N to N/N, such as 2/8");
     let (index, of) = text.split_once('/').with_context(wrong)?;
     let index: usize = index.trim().parse().with_context(wrong)?;
     let of: usize = of.trim().parse().with_context(wrong)?;
     ensure!((1..=of).contains(&index), wrong());
-    Ok(Share { index: index - 1, of })
+    Ok(Shard { index: index - 1, of })
 }
 
 /// Does the share; the manifest is there when the whole is done.
@@ -37,14 +37,14 @@ pub fn parse(text: &str) -> anyhow::Result<Share> {
 pub fn run(
     args: &IngestArgs,
     options: &IngestOptions,
-    share: Share,
+    own: Shard,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<Manifest>> {
     let usual = if args.phase.is_some() { 0 } else { WAIT_SECONDS };
     let limit = Duration::from_secs(args.wait.unwrap_or(usual));
     let progress = bars(terminal);
     let before: Cell<Option<(&'static str, usize, Instant)>> = Cell::new(None);
-    let patience = |waiting: &Waiting| {
+    let wait = |waiting: &Waiting| {
         let since = match before.get() {
             Some((phase, missing, since))
                 if phase == waiting.phase && missing == waiting.missing =>
@@ -70,20 +70,20 @@ pub fn run(
         thread::sleep(LOOK_EVERY.min(limit));
         true
     };
-    Ok(ingest_share(options, share, args.phase.as_deref(), &progress, &patience)?)
+    Ok(ingest_shard(options, own, args.phase.as_deref(), &progress, &wait)?)
 }
 
 /// Says that a share is done and the whole is not.
 ///
 /// # Errors
 /// An output that is closed.
-pub fn told(
+pub fn report_unfinished(
     args: &IngestArgs,
-    share: Share,
+    own: Shard,
     seconds: f64,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let shard = format!("{}/{}", share.index + 1, share.of);
+    let shard = format!("{}/{}", own.index + 1, own.of);
     let phase = args.phase.as_deref().unwrap_or("");
     let summary = json!({
         "directory": args.out, "shard": shard, "phase": phase, "complete": false, "seconds": seconds,

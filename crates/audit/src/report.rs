@@ -1,7 +1,7 @@
-//! The report of `stoa posts audit`: differences with their margin, rates by side and by facet, samples
+//! The report of an audit: differences with their margin, rates by side and by facet, samples
 //! when asked for, in English or French. Pure: an audit in, a page out.
 
-use stoa_audit::{Audit, Estimate, FacetAudit, Leaning, LevelSide, RuleAudit, Sample, Unit};
+use crate::{Against, Audit, Estimate, FacetAudit, Leaning, LevelSide, RuleAudit, Sample, Unit};
 use stoa_report::{
     Content, DotPlot, DotRow, Figure, ForestPlot, ForestRow, Language, Mark, Plot, Report, Section,
     Table,
@@ -229,7 +229,7 @@ fn mark(verdict: Leaning) -> Mark {
     Mark::ALL[rank(verdict)]
 }
 
-type Pick = fn(&stoa_audit::Against) -> Option<&Estimate>;
+type Pick = fn(&Against) -> Option<&Estimate>;
 
 struct Maker<'a> {
     words: &'a Words,
@@ -451,7 +451,7 @@ impl Maker<'_> {
 
 #[cfg(test)]
 mod tests {
-    use stoa_audit::{AuditConfig, Facet, Observation, Tally, audit};
+    use crate::{AuditConfig, Facet, Observation, Tally, audit};
 
     use super::*;
 
