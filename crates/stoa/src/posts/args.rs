@@ -13,7 +13,7 @@ pub struct IngestArgs {
     /// one that ends in / stands for all objects below it.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
-    /// Directory of the store. A run that was stopped goes on there.
+    /// Directory of the store. A run that was stopped resumes there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Format, when content does not tell it: jsonl, json, csv, tsv, text, parquet, x, gnip, bluesky,

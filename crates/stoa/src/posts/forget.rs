@@ -66,7 +66,7 @@ pub fn forget(args: &ForgetArgs, terminal: &Terminal) -> anyhow::Result<()> {
         )];
         for run in &runs {
             lines.push(format!(
-                "{} learned from {} of these documents: make its tokens again and train anew",
+                "{} learned from {} of these documents: recompute its tokens and train again",
                 run.directory.display(),
                 run.documents
             ));

@@ -30,12 +30,14 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
         None => run_ingest(&options, terminal)?,
         Some(share) => match share::run(args, &options, share, terminal)? {
             Some(manifest) => manifest,
-            None => return share::told(args, share, started.elapsed().as_secs_f64(), terminal),
+            None => {
+                return share::summary_text(args, share, started.elapsed().as_secs_f64(), terminal);
+            }
         },
     };
     let seconds = started.elapsed().as_secs_f64();
     let summary = summary(&manifest, &options.out, bytes, seconds);
-    terminal.result(&summary, || told(&manifest, &options.out, bytes, seconds))
+    terminal.result(&summary, || summary_text(&manifest, &options.out, bytes, seconds))
 }
 
 /// Ingests with a bar for every step.
@@ -156,7 +158,7 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
     })
 }
 
-fn told(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
+fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
     let mut lines = vec![format!(
         "{} records: {} posts, {} notices, {} asides, {} rejected",
         manifest.records, manifest.posts, manifest.notices, manifest.asides, manifest.rejected

@@ -71,10 +71,10 @@ pub fn jobs(args: &JobsArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let summary = json!({
         "directory": args.to, "phases": phases.len(), "shards": args.shards, "files": written,
     });
-    terminal.result(&summary, || told(&args.to, &written, phases.len()))
+    terminal.result(&summary, || summary_text(&args.to, &written, phases.len()))
 }
 
-fn told(to: &Path, written: &[PathBuf], phases: usize) -> String {
+fn summary_text(to: &Path, written: &[PathBuf], phases: usize) -> String {
     format!(
         "{} files for {phases} phases; start with {}/slurm/submit.sh or {}/kubernetes/run.sh",
         written.len(),
@@ -147,7 +147,7 @@ fn slurm_submit(phases: &[(&str, usize)]) -> String {
     let mut text = String::from(
         "#!/bin/bash\n\
          # Submits the phases; each waits for all tasks of the one before. Given the name of a phase it\n\
-         # begins there, to go on after a failure.\n\
+         # begins there, to resume after a failure.\n\
          set -euo pipefail\n\
          here=\"$(cd \"$(dirname \"$0\")\" && pwd)\"\n\
          from=\"${1:-}\"\n\
@@ -221,7 +221,7 @@ fn kubernetes_run(files: &[String]) -> String {
     format!(
         "#!/bin/bash\n\
          # Runs the phases; each begins when the Job before is complete. Jobs that are there already are\n\
-         # waited for; delete a failed one and run this again to go on.\n\
+         # waited for; delete a failed one and run this again to resume.\n\
          set -euo pipefail\n\
          cd \"$(dirname \"$0\")\"\n\
          for name in {}; do\n\

@@ -77,7 +77,7 @@ pub fn run(
 ///
 /// # Errors
 /// An output that is closed.
-pub fn told(
+pub fn summary_text(
     args: &IngestArgs,
     share: Share,
     seconds: f64,
