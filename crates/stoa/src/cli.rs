@@ -88,7 +88,7 @@ pub struct UpArgs {
     /// Layers of the model; width and everything else follow from it.
     #[arg(long, value_name = "N")]
     pub depth: Option<usize>,
-    /// Share of the default number of training steps, to try things out (0.1) or go on longer (3).
+    /// Share of the default number of training steps, to try things out (0.1) or train longer (3).
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub effort: f64,
     /// Questions in the examination.
@@ -343,7 +343,7 @@ pub struct BenchTrainArgs {
     /// Steps before them, not counted.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub warmup: usize,
-    /// What is made again in the backward pass instead of kept [default: by size].
+    /// What is recomputed in the backward pass instead of kept [default: by size].
     #[arg(long, value_enum)]
     pub recompute: Option<RecomputeArg>,
     /// What products multiply; the weights themselves are f32 either way.
@@ -429,7 +429,7 @@ pub enum Workload {
     Default,
 }
 
-/// What is made again in the backward pass.
+/// What is recomputed in the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RecomputeArg {
     /// Nothing.

@@ -28,7 +28,7 @@ use crate::cli::{Cli, Command};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    // What a library panics about while it reads a damaged file is told as that file's error.
+    // A panic of a library that reads a damaged file is reported as that file's error.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !stoa_posts::panics_are_errors() {

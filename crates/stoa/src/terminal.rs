@@ -127,7 +127,7 @@ pub fn reader_left(error: &anyhow::Error) -> bool {
     })
 }
 
-/// A line on standard error. Nobody can be told that it cannot be written, and work goes on.
+/// A line on standard error. When it cannot be written there is no place left to say so.
 pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

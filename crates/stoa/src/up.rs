@@ -1,5 +1,5 @@
 //! `stoa up`: the whole path. Each part leaves its files in the run's directory; what is there and
-//! whole is not made again, so a run that was stopped goes on where it was.
+//! whole is kept, so a run that was stopped resumes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     let train_tokens = tokenize(&text, &files, terminal)?;
     let prepared = RunInputs::open(run_file(args, &text, train_tokens, &files))?;
     let Some(trained) = train(&prepared, &*engine, terminal, interrupt.flag())? else {
-        terminal.note(format!("stopped; `stoa up --dir {}` goes on", args.dir.display()));
+        terminal.note(format!("stopped; `stoa up --dir {}` resumes", args.dir.display()));
         return Ok(());
     };
     let examined = examine(&prepared, &text, args, &engine, terminal)?;
@@ -165,7 +165,7 @@ fn gather_text(
     Ok(text)
 }
 
-/// Refuses to go on with a run that was begun with other text: also when files of the same name
+/// Refuses to continue a run that was begun with other text: also when files of the same name
 /// hold something else now. The source is written last, so without it the text was not whole.
 fn same_text(
     source: &TextSource,
@@ -176,7 +176,7 @@ fn same_text(
     let before: TextSource = serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged; remove it", files.source().display()))?;
     let same = |(path, bytes): &(PathBuf, Vec<u8>)| {
-        // A file that is gone is made again.
+        // A file that is gone is written again.
         std::fs::read(path).is_ok_and(|there| there == *bytes) || !path.exists()
     };
     if before == *source && made.iter().all(same) { Ok(()) } else { Err(other_text(files)) }
