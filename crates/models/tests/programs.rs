@@ -182,8 +182,10 @@ fn parts_add_up_to_the_whole_batch() {
         &batch.with(&STEP),
     );
 
-    let program =
-        Forward::language(&config, part, Precision::F32).unwrap().accumulation_program(Recompute::Cheap).unwrap();
+    let program = Forward::language(&config, part, Precision::F32)
+        .unwrap()
+        .accumulation_program(Recompute::Cheap)
+        .unwrap();
     let mut accumulate = ENGINE.compile(&program, &Default::default()).unwrap();
     let program = update_program(&parameters(&config), &optimizer).unwrap();
     let mut update = ENGINE.compile(&program, &Default::default()).unwrap();
@@ -224,8 +226,10 @@ fn products_of_bf16_keep_loss_and_direction() {
     let shape = TrainingShape { batch: 2, time: 8, segmented: true };
     for config in variants() {
         let results = [Precision::F32, Precision::Bf16].map(|precision| {
-            let compute = Compute { recompute: Recompute::Cheap, precision };
-            let program = accumulation_program(&config, shape, compute).unwrap();
+            let program = Forward::language(&config, shape, precision)
+                .unwrap()
+                .accumulation_program(Recompute::Cheap)
+                .unwrap();
             let mut state = fresh_state(&config, &OptimizerConfig::adamw(0.01));
             let mut executable = ENGINE.compile(&program, &Default::default()).unwrap();
             let batch = Batch::new(&config, shape, 4);
