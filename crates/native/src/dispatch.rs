@@ -1,16 +1,10 @@
-//! From a step to its kernel: typed views of memory in, one call out. The only file that knows both
+//! From a step to its kernel: views of memory in, one call out. The only file that knows both
 //! the ops of the graph and the kernels.
 
 use half::{bf16, f16};
-use stoa_graph::{
-    AdamWSpec, AttentionSpec, DType, Element, MuonSpec, Op, Program, RopeSpec, TensorType,
-    Workspace,
-};
+use stoa_graph::{AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace};
 
-use crate::gemm::{
-    Arithmetic, BlockMatrix, FEW_ROWS, MatMut, MatRef, Operand, Precision, gemm, gemm_fused,
-    gemm_skinny,
-};
+use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
@@ -19,122 +13,7 @@ use crate::kernels::fused::{Input, OnTiles, Output};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
 use crate::pool::{AlignedBuffer, Pool};
 use crate::step::{Kernel, Step, Then};
-
-/// A value's elements in memory.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    start: *mut u8,
-    ty: &'a TensorType,
-}
-
-impl<'a> View<'a> {
-    /// The value of type `ty` at `start`.
-    pub fn new(start: *mut u8, ty: &'a TensorType) -> Self {
-        View { start, ty }
-    }
-
-    /// Address of the first byte.
-    pub fn start(&self) -> *mut u8 {
-        self.start
-    }
-
-    /// Size in bytes.
-    pub fn size_bytes(&self) -> usize {
-        self.ty.size_bytes()
-    }
-
-    fn elements<T: Element>(&self) -> &'a [T] {
-        assert_eq!(self.ty.dtype, T::DTYPE, "the shape rules fix the types of every op");
-        let n = self.ty.elements();
-        if n == 0 {
-            return &[];
-        }
-        // SAFETY: the plan gave the value this many aligned elements of this type, initialised by
-        // the step that made it (or zeroed), and nothing writes them while a step reads them.
-        unsafe { std::slice::from_raw_parts(self.start.cast::<T>(), n) }
-    }
-
-    fn elements_mut<T: Element>(&self) -> &'a mut [T] {
-        assert_eq!(self.ty.dtype, T::DTYPE, "the shape rules fix the types of every op");
-        let n = self.ty.elements();
-        if n == 0 {
-            return &mut [];
-        }
-        // SAFETY: as in `elements`; an output is written by one step at a time, and an input that
-        // shares its place is read through this slice only (`Dispatch::beside`).
-        unsafe { std::slice::from_raw_parts_mut(self.start.cast::<T>(), n) }
-    }
-
-    /// Elements as `i32`.
-    pub fn i32(&self) -> &'a [i32] {
-        self.elements()
-    }
-
-    fn f32(&self) -> &'a [f32] {
-        self.elements()
-    }
-
-    fn f32_mut(&self) -> &'a mut [f32] {
-        self.elements_mut()
-    }
-
-    fn scalar(&self) -> f32 {
-        self.f32()[0]
-    }
-
-    fn shape(&self) -> &'a [usize] {
-        &self.ty.shape
-    }
-
-    /// The bytes of the elements or blocks.
-    fn bytes(&self) -> &'a [u8] {
-        let n = self.size_bytes();
-        if n == 0 {
-            return &[];
-        }
-        // SAFETY: as in `elements`; bytes have no alignment.
-        unsafe { std::slice::from_raw_parts(self.start, n) }
-    }
-
-    /// Real numbers in the type they are stored in.
-    fn stored(&self) -> Stored<'a> {
-        match self.ty.dtype {
-            DType::F32 => Stored::F32(self.elements()),
-            DType::F16 => Stored::F16(self.elements()),
-            DType::BF16 => Stored::BF16(self.elements()),
-            DType::Q8_0 | DType::Q4_0 => Stored::Blocks(self.ty.dtype, self.bytes()),
-            DType::I32 | DType::U32 => unreachable!("the shape rules fix the types of every op"),
-        }
-    }
-
-    /// As a product's operand, transposed when asked.
-    fn operand(&self, transposed: bool) -> Operand<'a> {
-        let (rows, cols) = (self.shape()[0], self.shape()[1]);
-        let operand: Operand<'a> = match self.stored() {
-            Stored::F32(w) => MatRef::new(w, rows, cols).into(),
-            Stored::F16(w) => MatRef::new(w, rows, cols).into(),
-            Stored::BF16(w) => MatRef::new(w, rows, cols).into(),
-            Stored::Blocks(dtype, w) => BlockMatrix::new(dtype, w, rows, cols).into(),
-        };
-        if transposed { operand.t() } else { operand }
-    }
-
-    fn matrix(&self) -> MatRef<'a> {
-        MatRef::new(self.f32(), self.shape()[0], self.shape()[1])
-    }
-
-    fn matrix_mut(&self) -> MatMut<'a> {
-        MatMut::new(self.f32_mut(), self.shape()[0], self.shape()[1])
-    }
-}
-
-/// Elements of a weight, a table or a cache.
-enum Stored<'a> {
-    F32(&'a [f32]),
-    F16(&'a [f16]),
-    BF16(&'a [bf16]),
-    Blocks(DType, &'a [u8]),
-}
+use crate::view::{Stored, View};
 
 /// Tables that outlive a step: they depend on constants and positions, not on the model.
 #[derive(Default)]
@@ -226,7 +105,7 @@ impl Dispatch<'_> {
         let input = |i: usize| ins[i].f32();
         let output = |o: usize| outs[o].f32_mut();
         // An operand that lies where output 0 will is read through the output.
-        let operand = |i: usize| beside(&ins[i], &outs[0]);
+        let operand = |i: usize| unless_in_place(&ins[i], &outs[0]);
         match op {
             Op::Fill { value, .. } => fill(pool, *value, &outs[0]),
             Op::Reshape { .. } => copy(&ins[0], &outs[0]),
@@ -247,7 +126,7 @@ impl Dispatch<'_> {
             }),
             // `gate` or `dy` may lie in `dgate`, `up` in `dup`.
             Op::GatedBackward(f) => with_curve!(*f, c => {
-                let given = [operand(0), beside(&ins[1], &outs[1]), operand(2)];
+                let given = [operand(0), unless_in_place(&ins[1], &outs[1]), operand(2)];
                 let outputs = [output(0), output(1)];
                 pointwise::apply(pool, isa, GateBackward(c), given, [0, 1, 0], outputs);
             }),
@@ -468,23 +347,23 @@ impl Dispatch<'_> {
             axes: spec.axes,
             inverse: spec.inverse,
         };
-        let x = beside(&ins[0], &outs[0]);
+        let x = unless_in_place(&ins[0], &outs[0]);
         rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
     }
 }
 
 fn same_place(a: &View<'_>, b: &View<'_>) -> bool {
-    a.start == b.start
+    a.start() == b.start()
 }
 
 /// The elements of an operand, or `None` when the output takes its place.
-fn beside<'a>(input: &View<'a>, output: &View<'_>) -> Option<&'a [f32]> {
+fn unless_in_place<'a>(input: &View<'a>, output: &View<'_>) -> Option<&'a [f32]> {
     (!same_place(input, output)).then(|| input.f32())
 }
 
 fn copy(from: &View<'_>, to: &View<'_>) {
     // SAFETY: values of one type in two places of the plan.
-    unsafe { std::ptr::copy(from.start, to.start, from.size_bytes()) };
+    unsafe { std::ptr::copy(from.start(), to.start(), from.size_bytes()) };
 }
 
 fn fill(pool: &Pool, value: f32, to: &View<'_>) {
@@ -535,7 +414,7 @@ fn ranges(spec: &AttentionSpec, ins: &[View<'_>], segments: Option<usize>) -> Ve
 }
 
 /// p, m and v are updated where they lie: outputs that took another place start as copies.
-fn moved<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
+fn updated_in_place<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
     if !same_place(from, to) {
         copy(from, to);
     }
@@ -543,7 +422,11 @@ fn moved<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
 }
 
 fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
-    let (p, m, v) = (moved(&ins[0], &outs[0]), moved(&ins[2], &outs[1]), moved(&ins[3], &outs[2]));
+    let (p, m, v) = (
+        updated_in_place(&ins[0], &outs[0]),
+        updated_in_place(&ins[2], &outs[1]),
+        updated_in_place(&ins[3], &outs[2]),
+    );
     let constants = optimizer::AdamW {
         beta1: spec.beta1,
         beta2: spec.beta2,
@@ -564,7 +447,7 @@ fn muon(
     outs: &[View<'_>],
     scratch: &mut AlignedBuffer,
 ) {
-    let (p, buffer) = (moved(&ins[0], &outs[0]), moved(&ins[2], &outs[1]));
+    let (p, buffer) = (updated_in_place(&ins[0], &outs[0]), updated_in_place(&ins[2], &outs[1]));
     let coefficients: Vec<_> =
         (0..spec.iterations).map(|step| spec.orthogonalizer.coefficients(step)).collect();
     let constants = optimizer::Muon {

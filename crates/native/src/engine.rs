@@ -12,7 +12,7 @@ use stoa_graph::{
 };
 
 use crate::account::{Live, Memory, StateBlock};
-use crate::dispatch::{Dispatch, View};
+use crate::dispatch::Dispatch;
 use crate::gemm::{Arithmetic, FEW_ROWS, Precision};
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
@@ -21,6 +21,7 @@ use crate::peak::fma_peak_gflops;
 use crate::plan::{Place, Plan};
 use crate::pool::Pool;
 use crate::step::{self, Kernel, Step};
+use crate::view::View;
 
 /// Devices of this engine: the processor with all its threads.
 const DEVICES: usize = 1;

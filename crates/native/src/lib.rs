@@ -20,6 +20,7 @@ mod plan;
 pub mod pool;
 mod step;
 mod support;
+mod view;
 
 pub use engine::{NativeEngine, NativeOptions};
 pub use memory::return_large_blocks;
