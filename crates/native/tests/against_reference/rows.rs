@@ -90,7 +90,7 @@ fn rotations_by_positions_beyond_any_table() {
 /// Fewer pairs than a chunk has room for: the rest is copied, or stays where it is.
 #[test]
 fn rotations_of_parts_of_heads() {
-    for (head_dim, pairs, axes) in [(8, 1, 1), (10, 3, 2), (64, 17, 1), (5, 2, 1)] {
+    for (head_dim, pairs, axes) in [(8, 1, 1), (14, 3, 2), (64, 17, 1), (5, 2, 1)] {
         let frequencies = (0..pairs).map(|i| 0.7 / (1.0 + i as f64)).collect();
         let spec = RopeSpec { head_dim, frequencies, axes, inverse: false };
         let mut draws = Draws::new(head_dim as u64);
