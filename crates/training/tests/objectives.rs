@@ -24,10 +24,10 @@ const ENGINE: ReferenceEngine = ReferenceEngine::new(Rounding::Declared);
 const SEED: u64 = 5;
 const STEPS: u64 = 20;
 
-/// Settings of a stage: the optimizer, when to evaluate and save.
-fn stage(extra: &str) -> Stage {
+/// Settings of a stage: the optimizer and its rate, when to evaluate and save.
+fn stage(rate: f32, extra: &str) -> Stage {
     let text = format!(
-        "[model]\ndepth = 1\n[pretrain]\noptimizer = \"adamw\"\nlearning_rate_scale = 10.0\n\
+        "[model]\ndepth = 1\n[pretrain]\noptimizer = \"adamw\"\nlearning_rate_scale = {rate:?}\n\
          checkpoint_every = 3\nkeep_checkpoints = 100\nevaluate_every = 5\n\
          schedule = {{ warmup_steps = 2, decay_fraction = 0.5 }}\n{extra}"
     );
@@ -432,7 +432,7 @@ fn names(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Vec<String> {
 #[test]
 fn adapters_alone_are_trained_and_saved() {
     for (parts, extra) in [(1, ""), (2, "accumulation = 2\n")] {
-        let (listener, files) = killed_and_resumed(&Adapters { parts }, &stage(extra));
+        let (listener, files) = killed_and_resumed(&Adapters { parts }, &stage(300.0, extra));
         let adapters = ["query.a", "query.b", "value.a", "value.b"];
         assert_eq!(names(&files, "model.safetensors"), adapters);
         let moments = adapters.map(|name| [format!("{name}.adamw_m"), format!("{name}.adamw_v")]);
@@ -440,14 +440,16 @@ fn adapters_alone_are_trained_and_saved() {
         assert_eq!(files["adapter_config.json"], b"{\"r\": 2}");
         let state = String::from_utf8(files["state.json"].clone()).unwrap();
         assert!(state.contains("\"stage\": \"adapters\""), "{state}");
-        let (first, last) = (listener.losses[0], *listener.losses.last().unwrap());
+        // Batches of a dozen tokens: means of five steps, to see past their noise.
+        let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+        let (first, last) = (mean(&listener.losses[..5]), mean(&listener.losses[15..]));
         assert!(last < 0.9 * first, "{:?}", listener.losses);
     }
 }
 
 #[test]
 fn pictures_are_trained_without_order_on_squared_errors() {
-    let (listener, files) = killed_and_resumed(&Pictures, &stage(""));
+    let (listener, files) = killed_and_resumed(&Pictures, &stage(10.0, ""));
     assert_eq!(names(&files, "model.safetensors").len(), Pictures.trained().len());
     let (first, last) = (listener.scores[0], *listener.scores.last().unwrap());
     assert!(last < 0.5 * first, "{:?}", listener.scores);
