@@ -10,6 +10,7 @@ mod exam;
 mod files;
 mod interrupt;
 mod model;
+mod peak_memory;
 mod plan;
 mod posts;
 mod posts_command;

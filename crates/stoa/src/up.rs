@@ -35,6 +35,7 @@ struct Summary {
     train_tokens_per_second: f64,
     parameters: usize,
     seconds: f64,
+    peak_rss_bytes: u64,
     report: String,
 }
 
@@ -383,6 +384,7 @@ fn summary(
         train_tokens_per_second: trained.tokens_per_second,
         parameters: stoa_models::parameter_count(&prepared.run.model),
         seconds: started.elapsed().as_secs_f64(),
+        peak_rss_bytes: crate::peak_memory::peak_rss_bytes(),
         report: RunFiles::new(&args.dir).report().display().to_string(),
     })
 }

@@ -11,10 +11,11 @@ use stoa_models::{
     upload, with_matrix_dtype,
 };
 
+use super::median;
 use super::workload::drawn;
-use super::{median, peak_rss_bytes};
 use crate::cli::{BenchDecodeArgs, MachineArgs, WeightType, Workload};
 use crate::engine;
+use crate::peak_memory::peak_rss_bytes;
 use crate::terminal::Terminal;
 
 #[derive(Serialize)]

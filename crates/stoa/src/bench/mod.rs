@@ -35,12 +35,3 @@ fn median(values: &[f64]) -> f64 {
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
 }
-
-/// Highest resident memory of this process so far, in bytes; 0 where the system does not say.
-fn peak_rss_bytes() -> u64 {
-    // Linux: VmHWM of proc(5), in kB.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"));
-    let number = line.and_then(|l| l.split_whitespace().nth(1)).and_then(|n| n.parse::<u64>().ok());
-    number.unwrap_or(0) * 1024
-}

@@ -7,9 +7,10 @@ use serde::Serialize;
 use stoa_graph::{CompileOptions, Tensor};
 use stoa_models::Compute;
 
-use super::{median, peak_rss_bytes};
+use super::median;
 use crate::cli::{BenchTrainArgs, MachineArgs, Workload};
 use crate::engine;
+use crate::peak_memory::peak_rss_bytes;
 use crate::terminal::Terminal;
 
 #[derive(Serialize)]

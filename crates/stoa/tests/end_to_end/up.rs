@@ -14,7 +14,13 @@ fn the_last_line_is_the_contract() {
     assert_eq!(said.out.lines().count(), 1, "nothing but the result on standard output");
     let result = said.json();
     assert!(result["exam"].is_null(), "posts have no known truth: {result}");
-    for key in ["bits_per_byte", "bits_per_byte_untrained", "train_tokens_per_second", "seconds"] {
+    for key in [
+        "bits_per_byte",
+        "bits_per_byte_untrained",
+        "train_tokens_per_second",
+        "seconds",
+        "peak_rss_bytes",
+    ] {
         let number = result[key].as_f64().unwrap_or_else(|| panic!("{key} in {result}"));
         assert!(number > 0.0, "{key} in {result}");
     }
