@@ -28,6 +28,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "format", check: format, slow: false },
     Step { name: "tidy", check: tidy::run, slow: false },
+    Step { name: "fuzz lock", check: fuzz_lock, slow: false },
     Step { name: "clippy", check: clippy, slow: false },
     Step { name: "documentation", check: documentation, slow: false },
     Step { name: "tests", check: tests, slow: true },
@@ -57,6 +58,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn format(root: &Path) -> anyhow::Result<()> {
     workspace::check(workspace::cargo(root).args(["fmt", "--all", "--check"]))
+}
+
+/// The fuzz targets are a workspace of their own, whose lock file a change of a room's dependencies
+/// leaves behind.
+fn fuzz_lock(root: &Path) -> anyhow::Result<()> {
+    let mut metadata = workspace::cargo(root);
+    metadata.args(["metadata", "--locked", "--format-version", "1"]);
+    metadata.args(["--manifest-path", "fuzz/Cargo.toml"]).stdout(std::process::Stdio::null());
+    workspace::check(&mut metadata)
+        .context("update it: cargo update -w --manifest-path fuzz/Cargo.toml")
 }
 
 fn clippy(root: &Path) -> anyhow::Result<()> {
