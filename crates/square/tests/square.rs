@@ -160,7 +160,7 @@ fn every_verdict_agrees_with_the_truth() {
             let (truth, post) = (&square.truth[index], &square.posts[index]);
             let original = |index: usize| square.truth[index].duplicate_of.unwrap_or(index);
             let of = fate.of.as_deref().map(|id| by_id[id]);
-            // The square says some sentences twice of its own accord: equal words are equal words.
+            // The square itself repeats some sentences: equal words are equal words.
             let by_chance =
                 of.is_some_and(|of| normal_form(&square.posts[of].text) == normal_form(&post.text));
             let agrees = match fate.rule.as_str() {

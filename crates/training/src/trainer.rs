@@ -257,7 +257,7 @@ impl<'a> Trainer<'a> {
             }
             let (before, start) = (self.state.tokens, clock.seconds());
             let (loss, grad_norm, lr_factor, verdict) = self.one_step()?;
-            let step_seconds = (clock.seconds() - start).max(f64::MIN_POSITIVE);
+            let step_seconds = (clock.seconds() - start).max(MIN_SECONDS);
             let step_tokens = self.state.tokens - before;
             (tokens, seconds) = (tokens + step_tokens, seconds + step_seconds);
             let flops_per_second = self.flops_per_step as f64 / step_seconds;
@@ -454,6 +454,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 }
+
+/// A clock may stand still over a step: a nanosecond keeps its rate finite, since JSON has no
+/// infinity and a line without the rate would not be read back.
+const MIN_SECONDS: f64 = 1e-9;
 
 fn is_multiple(done: u64, every: u64) -> bool {
     every > 0 && done.is_multiple_of(every)

@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-/// A clock that goes on by a second each time it is read.
+/// A clock that advances by a second each time it is read.
 #[derive(Default)]
 struct Ticking(Cell<f64>);
 

@@ -414,6 +414,11 @@ fn killed_and_resumed(
     let whole = tempfile::tempdir().unwrap();
     let listener = train(objective, stage, whole.path(), None);
     let expected = last(whole.path());
+    let curve = |directory: &Path| {
+        let metrics = read_metrics(directory).unwrap();
+        metrics.iter().filter(|metric| matches!(metric, Metric::Step(_))).count() as u64
+    };
+    assert_eq!(curve(whole.path()), STEPS, "also where the clock stands still");
     for kills in [vec![1], vec![4], vec![9, 2], vec![19]] {
         let broken = tempfile::tempdir().unwrap();
         for &kill in &kills {
@@ -421,6 +426,7 @@ fn killed_and_resumed(
         }
         train(objective, stage, broken.path(), None);
         assert!(last(broken.path()) == expected, "after {kills:?}");
+        assert_eq!(curve(broken.path()), STEPS, "after {kills:?}");
     }
     (listener, expected)
 }

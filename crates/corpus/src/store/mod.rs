@@ -1,6 +1,6 @@
 //! What an ingest leaves on disk: where files are, the author key, sorted and spilled records.
 //!
-//! Every file is written beside its place, synced and renamed. What is written and why is the
+//! Every file is written under another name, synced and renamed. What is written and why is the
 //! business of `ingest`; this room knows only forms.
 
 mod author_key;

@@ -125,7 +125,7 @@ fn all_programs_and_buffers_keep_to_one_limit() {
     let mut state = Buffers::new();
     state.insert("x", engine.upload(&Tensor::zeros(&TensorType::f32([256, 256]))).unwrap());
     let _ = executables[1].run(&mut state, &[]).unwrap();
-    // The limit counts what is there already.
+    // The limit counts buffers and plans that are live already.
     let more = Tensor::zeros(&TensorType::f32([128, 128]));
     let refused = engine.upload(&more).err().unwrap();
     assert!(matches!(refused, EngineError::MemoryLimit { what: "a buffer", .. }), "{refused}");

@@ -1,4 +1,4 @@
-//! How a file appears whole: written beside its place, synced where that is asked for, and renamed.
+//! How a file appears whole: written under another name, synced where that is asked for, renamed.
 
 use crate::error::PostsError;
 use std::fs::{self, File};

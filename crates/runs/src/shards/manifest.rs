@@ -162,7 +162,7 @@ pub(super) fn is_whole(job: &Job<'_>, source: &Source, origin: &Origin) -> Resul
     Ok(part.files.iter().all(is_same) && Entry::of(&source.path(job.store))? == part.source)
 }
 
-/// A part's record; `None` when there is none or it is damaged, in which case it is made again.
+/// A part's record; `None` when there is none or it is damaged, in which case its file of the store is encoded again.
 fn read_part(path: &Path) -> Result<Option<Part>, RunsError> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
