@@ -15,7 +15,7 @@ pub enum CorpusError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: std::io::Error,
     },
     /// JSON that does not parse as a whole file.
@@ -27,7 +27,7 @@ pub enum CorpusError {
         line: u64,
         /// Offset of the value that does not parse.
         byte_offset: u64,
-        /// What the parser said.
+        /// The message of the parser.
         cause: String,
     },
     /// A rule that a store does not have.

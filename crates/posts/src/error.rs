@@ -20,7 +20,7 @@ pub enum PostsError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: std::io::Error,
     },
     /// Nothing in it.
@@ -41,7 +41,7 @@ pub enum PostsError {
         decoded_bytes: u64,
         /// Posts read before the damage.
         posts: u64,
-        /// What the decoder said.
+        /// The error of the decoder.
         cause: String,
     },
     /// A stream that unpacks to more than any honest data does.
@@ -66,7 +66,7 @@ pub enum PostsError {
         line: u64,
         /// Offset of the value that does not parse.
         byte_offset: u64,
-        /// What the parser said.
+        /// The message of the parser.
         cause: String,
     },
     /// A mapping that names no part of a post.
@@ -160,7 +160,7 @@ pub enum PostsError {
     WrongParquet {
         /// The file.
         path: PathBuf,
-        /// What the library said.
+        /// The message of the library.
         cause: String,
     },
     /// A remote file that could not be read.
@@ -168,7 +168,7 @@ pub enum PostsError {
     Remote {
         /// Its address, without what is secret in it.
         address: PathBuf,
-        /// What the network or its server said.
+        /// The message of the network or its server.
         cause: String,
         /// What to do.
         remedy: &'static str,

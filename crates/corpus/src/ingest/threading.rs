@@ -9,7 +9,6 @@
 //! and puts each answer both where the link belongs and, as the next question, where it now points.
 
 use super::options::Stage;
-use super::phases::PHASES;
 use super::removals::{bucket_of, key_of};
 use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES};
@@ -18,6 +17,8 @@ use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes, put
 use std::path::PathBuf;
 use stoa_posts::{Post, write_whole};
 
+/// Rounds that have a phase of their own; longer chains are followed in the phase `chains`.
+pub(super) const PHASE_ROUNDS: usize = 6;
 /// Rounds after which a chain must be a loop: 2^24 replies.
 pub(super) const MAX_ROUNDS: usize = 24;
 
@@ -166,15 +167,10 @@ pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<
     out.write(&work.of_bucket(&name, bucket), work.durability)
 }
 
-/// Rounds that have a phase of their own.
-fn rounds_in_phases() -> usize {
-    PHASES.iter().filter(|(name, _)| name.starts_with("threads-")).count()
-}
-
-/// Follows longer chains to their end, alone; says which round was the last.
+/// Follows longer chains to their end in one process; writes which round was the last.
 pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     let there = |round: &usize| files(ingest, *round).first().is_some_and(|file| file.exists());
-    let mut last = (0..=rounds_in_phases()).rev().find(there).unwrap_or(0);
+    let mut last = (0..=PHASE_ROUNDS).rev().find(there).unwrap_or(0);
     while is_open(ingest, last)? {
         last += 1;
         for bucket in 0..BUCKETS {
@@ -187,7 +183,7 @@ pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     Ok(write_whole(&work.folder("chains"), work.durability, last.to_string().as_bytes())?)
 }
 
-/// Tells the shards the threads of the posts of a bucket.
+/// Writes the threads of the posts of a bucket, by shard.
 pub(super) fn thread_ids(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let path = work.folder("chains");

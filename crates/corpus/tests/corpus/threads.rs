@@ -105,10 +105,10 @@ fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
         post(&id_on(Split::HeldOut), "eve", "a thread elsewhere", None),
     ];
     let corpus = corpus(&lines(&posts));
-    let told: Vec<Vec<&str>> = corpus.dialogues.iter().map(spoken).collect();
+    let spoken_lines: Vec<Vec<&str>> = corpus.dialogues.iter().map(spoken).collect();
     // Placeholders count authors in reading order: ann, bea, carl, dora.
     let first = vec!["words number one\nwords number two", "words number three @user3"];
-    assert_eq!(told, [first, vec!["words number three @user3", "words number five"]]);
+    assert_eq!(spoken_lines, [first, vec!["words number three @user3", "words number five"]]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Most bytes of the names in a tar that are held in memory, and what a name takes beside its bytes.
+/// Most bytes of the names in a tar that are held in memory, and what a name takes in addition to its bytes.
 /// (A month of stream grabs has 44,640 members, 6 MB.)
 const MAX_NAME_BYTES: usize = 64 << 20;
 const NAME_BYTES: usize = 64;
@@ -77,8 +77,8 @@ fn plan(path: &Path, names: Vec<(usize, PathBuf)>) -> Result<Vec<(Role, usize)>,
         .into_iter()
         .filter_map(|(index, name)| Some((promise(&name)?, index, name)))
         .collect();
-    let beside = [Promise::XNotes, Promise::XDeleted];
-    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !beside.contains(kind)).min();
+    let secondary = [Promise::XNotes, Promise::XDeleted];
+    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !secondary.contains(kind)).min();
     let deleted = found.iter().any(|(kind, ..)| *kind == Promise::XDeleted);
     if best.is_none() && !deleted {
         return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
