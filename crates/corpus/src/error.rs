@@ -59,7 +59,7 @@ pub enum CorpusError {
     },
     /// A directory that holds something else.
     #[error(
-        "{path}: holds an ingest of other sources or options; give another --out, or remove it"
+        "{path}: holds an ingest with other sources or options; give another --out, or remove it"
     )]
     OtherIngest {
         /// The directory.
@@ -76,7 +76,7 @@ pub enum CorpusError {
         state: PathBuf,
     },
     /// A directory in which another process ingests.
-    #[error("{path}: another process is at work there; wait for it, or give another --out")]
+    #[error("{path}: another process works in this directory; wait for it, or give another --out")]
     Busy {
         /// The directory.
         path: PathBuf,

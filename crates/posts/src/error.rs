@@ -156,7 +156,7 @@ pub enum PostsError {
         limit_bytes: u64,
     },
     /// A Parquet file that cannot be read or written.
-    #[error("{path}: not a sound Parquet file of posts: {cause}; make it again or remove it")]
+    #[error("{path}: not a valid Parquet file of posts: {cause}; recreate it or remove it")]
     WrongParquet {
         /// The file.
         path: PathBuf,
@@ -175,7 +175,7 @@ pub enum PostsError {
     },
     /// A remote file, in a build that reads none.
     #[error(
-        "{address}: this build reads no addresses; make one with `cargo build --release --features \
+        "{address}: this build reads no addresses; build one that does with `cargo build --release --features \
          remote`, or fetch the file first"
     )]
     RemoteLeftOut {
