@@ -4,8 +4,8 @@
 use half::{bf16, f16};
 use stoa_graph::{AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace};
 
+use crate::context::Context;
 use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
-use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
 use crate::kernels::curves::{Gate, GateBackward, TimesSlope, Value, with_curve};
@@ -55,28 +55,33 @@ pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
 
 /// What a kernel call needs beside its operands.
 pub(crate) struct Dispatch<'a> {
-    pub pool: &'a Pool,
-    pub isa: Isa,
+    pub context: Context<'a>,
     /// Of the step's products.
     pub precision: Precision,
     pub caches: &'a mut Caches,
 }
 
 /// The product of few rows, with `beta` times what stands in `out`.
-fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
+fn skinny(context: Context<'_>, ins: &[View<'_>], beta: f32, out: &View<'_>) {
     let (x, y) = (ins[0].matrix(), out.matrix_mut());
     let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
     match ins[1].stored() {
-        Stored::F32(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::F16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::BF16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
+        Stored::F32(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
+        Stored::F16(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
+        Stored::BF16(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
         Stored::Blocks(..) => unreachable!("quantised weights are packed"),
     }
 }
 
 impl Dispatch<'_> {
     fn arithmetic(&self) -> Arithmetic {
-        Arithmetic { isa: self.isa, precision: self.precision }
+        Arithmetic { isa: self.context.isa, precision: self.precision }
     }
 
     /// Whether a product is one of few rows of f32 with a matrix that is read as it is stored: that
@@ -101,7 +106,7 @@ impl Dispatch<'_> {
     }
 
     fn op(mut self, op: &Op, ins: &[View<'_>], outs: &[View<'_>]) {
-        let (pool, isa, precision) = (self.pool, self.isa, self.precision);
+        let (context, pool) = (self.context, self.context.pool);
         let input = |i: usize| ins[i].f32();
         let output = |o: usize| outs[o].f32_mut();
         // An operand that lies where output 0 will is read through the output.
@@ -109,26 +114,26 @@ impl Dispatch<'_> {
         match op {
             Op::Fill { value, .. } => fill(pool, *value, &outs[0]),
             Op::Reshape { .. } => copy(&ins[0], &outs[0]),
-            Op::Cast { .. } => cast(pool, isa, &ins[0], &outs[0]),
-            Op::Add => pointwise::add(pool, isa, operand(0), operand(1), output(0)),
-            Op::Mul => pointwise::mul(pool, isa, operand(0), operand(1), output(0)),
-            Op::Scale { by } => pointwise::scale(pool, isa, *by, operand(0), output(0)),
+            Op::Cast { .. } => cast(context, &ins[0], &outs[0]),
+            Op::Add => pointwise::add(context, operand(0), operand(1), output(0)),
+            Op::Mul => pointwise::mul(context, operand(0), operand(1), output(0)),
+            Op::Scale { by } => pointwise::scale(context, *by, operand(0), output(0)),
             Op::Activation(f) => with_curve!(*f, c => {
-                pointwise::apply(pool, isa, Value(c), [operand(0)], [0], [output(0)]);
+                pointwise::apply(context, Value(c), [operand(0)], [0], [output(0)]);
             }),
             Op::ActivationBackward(f) => with_curve!(*f, c => {
                 let given = [operand(0), operand(1)];
-                pointwise::apply(pool, isa, TimesSlope(c), given, [0, 0], [output(0)]);
+                pointwise::apply(context, TimesSlope(c), given, [0, 0], [output(0)]);
             }),
             Op::Gated(f) => with_curve!(*f, c => {
                 let given = [operand(0), operand(1)];
-                pointwise::apply(pool, isa, Gate(c), given, [0, 0], [output(0)]);
+                pointwise::apply(context, Gate(c), given, [0, 0], [output(0)]);
             }),
             // `gate` or `dy` may lie in `dgate`, `up` in `dup`.
             Op::GatedBackward(f) => with_curve!(*f, c => {
                 let given = [operand(0), unless_in_place(&ins[1], &outs[1]), operand(2)];
                 let outputs = [output(0), output(1)];
-                pointwise::apply(pool, isa, GateBackward(c), given, [0, 1, 0], outputs);
+                pointwise::apply(context, GateBackward(c), given, [0, 1, 0], outputs);
             }),
             Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
                 if *accumulate && !same_place(&ins[2], &outs[0]) {
@@ -136,23 +141,15 @@ impl Dispatch<'_> {
                 }
                 let beta = if *accumulate { 1.0 } else { 0.0 };
                 if self.is_skinny((*transpose_a, *transpose_b), ins) {
-                    skinny(pool, isa, ins, beta, &outs[0]);
+                    skinny(context, ins, beta, &outs[0]);
                 } else {
                     let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
-                    gemm(
-                        pool,
-                        Arithmetic { isa, precision },
-                        1.0,
-                        a,
-                        b,
-                        beta,
-                        outs[0].matrix_mut(),
-                    );
+                    gemm(pool, self.arithmetic(), 1.0, a, b, beta, outs[0].matrix_mut());
                 }
             }
             Op::RmsNorm { group, eps, weighted } => {
                 let w = weighted.then(|| input(1));
-                norm::rms_norm(pool, isa, *group, *eps, input(0), w, output(0));
+                norm::rms_norm(context, *group, *eps, input(0), w, output(0));
             }
             Op::RmsNormBackward { group, eps, weighted, accumulate } => {
                 let w = weighted.then(|| input(2));
@@ -165,8 +162,7 @@ impl Dispatch<'_> {
                 }
                 let (x, dy) = (input(0), input(1));
                 norm::rms_norm_backward(
-                    pool,
-                    isa,
+                    context,
                     *group,
                     *eps,
                     x,
@@ -182,21 +178,21 @@ impl Dispatch<'_> {
                 let ranges = ranges(spec, ins, segmented.then_some(3));
                 let heads = heads(spec, &ins[0]);
                 let (q, k, v) = (input(0), input(1), input(2));
-                attention::attention(pool, isa, heads, &ranges, q, k, v, output(0), output(1));
+                attention::attention(context, heads, &ranges, q, k, v, output(0), output(1));
             }
             Op::AttentionBackward { spec, segmented } => {
                 let ranges = ranges(spec, ins, segmented.then_some(6));
                 let heads = heads(spec, &ins[0]);
                 let given = [0, 1, 2, 3, 4, 5].map(input);
                 let grads = (output(0), output(1), output(2));
-                attention::attention_backward(pool, isa, heads, &ranges, given, grads);
+                attention::attention_backward(context, heads, &ranges, given, grads);
             }
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
                 match ins[0].stored() {
-                    Stored::F32(table) => gather::gather(pool, isa, table, d, ids, y),
-                    Stored::F16(table) => gather::gather(pool, isa, table, d, ids, y),
-                    Stored::BF16(table) => gather::gather(pool, isa, table, d, ids, y),
+                    Stored::F32(table) => gather::gather(context, table, d, ids, y),
+                    Stored::F16(table) => gather::gather(context, table, d, ids, y),
+                    Stored::BF16(table) => gather::gather(context, table, d, ids, y),
                     Stored::Blocks(dtype, table) => {
                         gather::gather_blocks(pool, dtype, table, d, ids, y);
                     }
@@ -213,8 +209,8 @@ impl Dispatch<'_> {
             Op::CrossEntropy { softcap } => {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
                 let (targets, weights) = (ins[2].i32(), input(3));
+                let (arithmetic, x) = (self.arithmetic(), ins[0].operand(false));
                 let (nll, scratch) = (output(1), &mut self.caches.logits);
-                let (arithmetic, x) = (Arithmetic { isa, precision }, ins[0].operand(false));
                 output(0)[0] =
                     loss::cross_entropy(pool, arithmetic, head, x, targets, weights, nll, scratch);
             }
@@ -227,7 +223,7 @@ impl Dispatch<'_> {
                 let (dx, dw, nll) = (output(0), output(1), output(3));
                 output(2)[0] = loss::cross_entropy_backward(
                     pool,
-                    Arithmetic { isa, precision },
+                    self.arithmetic(),
                     head,
                     ins[0].operand(false),
                     targets,
@@ -241,14 +237,13 @@ impl Dispatch<'_> {
                 );
             }
             Op::MeanSquaredError => {
-                output(0)[0] = loss::mean_squared_error(pool, isa, input(0), input(1), input(2));
+                output(0)[0] = loss::mean_squared_error(context, input(0), input(1), input(2));
             }
             Op::MeanSquaredErrorBackward => {
                 let (prediction, target, weights) = (input(0), input(1), input(2));
                 let dloss = ins[3].scalar();
                 loss::mean_squared_error_backward(
-                    pool,
-                    isa,
+                    context,
                     prediction,
                     target,
                     weights,
@@ -258,20 +253,20 @@ impl Dispatch<'_> {
             }
             Op::GlobalNorm => {
                 let tensors: Vec<&[f32]> = ins.iter().map(View::f32).collect();
-                output(0)[0] = optimizer::global_norm(pool, isa, &tensors);
+                output(0)[0] = optimizer::global_norm(context, &tensors);
             }
             Op::ClipFactor { max_norm } => {
                 output(0)[0] = optimizer::clip_factor(ins[0].scalar(), ins[1].scalar(), *max_norm);
             }
-            Op::AdamW(spec) => adamw(pool, isa, spec, ins, outs),
-            Op::Muon(spec) => muon(pool, isa, spec, ins, outs, &mut self.caches.muon),
+            Op::AdamW(spec) => adamw(context, spec, ins, outs),
+            Op::Muon(spec) => muon(context, spec, ins, outs, &mut self.caches.muon),
             Op::KvAppend => {
                 if !same_place(&ins[0], &outs[0]) {
                     copy(&ins[0], &outs[0]);
                 }
                 kv_append(ins, &outs[0]);
             }
-            Op::CachedAttention(spec) => cached_attention(pool, isa, spec, ins, &outs[0]),
+            Op::CachedAttention(spec) => cached_attention(context, spec, ins, &outs[0]),
         }
     }
 
@@ -314,14 +309,14 @@ impl Dispatch<'_> {
         inputs: [View<'_>; I],
         outputs: [View<'_>; O],
     ) {
-        let (pool, isa) = (self.pool, self.isa);
+        let context = self.context;
         let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
         if self.is_skinny(transposed, ins) {
-            skinny(pool, isa, ins, 0.0, &product);
+            skinny(context, ins, 0.0, &product);
             let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
             let given =
                 inputs.each_ref().map(|input| output_at(input).is_none().then(|| input.f32()));
-            return pointwise::apply(pool, isa, f, given, place, outputs.map(|o| o.f32_mut()));
+            return pointwise::apply(context, f, given, place, outputs.map(|o| o.f32_mut()));
         }
         let (m, n) = (product.shape()[0], product.shape()[1]);
         let inputs = inputs.each_ref().map(|input| match output_at(input) {
@@ -335,7 +330,7 @@ impl Dispatch<'_> {
         });
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
         let (arithmetic, c) = (self.arithmetic(), product.matrix_mut());
-        gemm_fused(pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
+        gemm_fused(context.pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {
@@ -348,7 +343,7 @@ impl Dispatch<'_> {
             inverse: spec.inverse,
         };
         let x = unless_in_place(&ins[0], &outs[0]);
-        rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
+        rope::rope(self.context, table, turn, positions, x, outs[0].f32_mut());
     }
 }
 
@@ -377,19 +372,19 @@ fn fill(pool: &Pool, value: f32, to: &View<'_>) {
     }
 }
 
-fn cast(pool: &Pool, isa: Isa, from: &View<'_>, to: &View<'_>) {
-    fn into<B: pointwise::Float>(pool: &Pool, isa: Isa, from: &View<'_>, y: &mut [B]) {
+fn cast(context: Context<'_>, from: &View<'_>, to: &View<'_>) {
+    fn into<B: pointwise::Float>(context: Context<'_>, from: &View<'_>, y: &mut [B]) {
         match from.stored() {
-            Stored::F32(x) => pointwise::cast(pool, isa, x, y),
-            Stored::F16(x) => pointwise::cast(pool, isa, x, y),
-            Stored::BF16(x) => pointwise::cast(pool, isa, x, y),
-            Stored::Blocks(dtype, x) => pointwise::cast_blocks(pool, dtype, x, y),
+            Stored::F32(x) => pointwise::cast(context, x, y),
+            Stored::F16(x) => pointwise::cast(context, x, y),
+            Stored::BF16(x) => pointwise::cast(context, x, y),
+            Stored::Blocks(dtype, x) => pointwise::cast_blocks(context.pool, dtype, x, y),
         }
     }
     match to.ty.dtype {
-        DType::F32 => into::<f32>(pool, isa, from, to.elements_mut()),
-        DType::F16 => into::<f16>(pool, isa, from, to.elements_mut()),
-        DType::BF16 => into::<bf16>(pool, isa, from, to.elements_mut()),
+        DType::F32 => into::<f32>(context, from, to.elements_mut()),
+        DType::F16 => into::<f16>(context, from, to.elements_mut()),
+        DType::BF16 => into::<bf16>(context, from, to.elements_mut()),
         DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
             unreachable!("the shape rule casts to floats")
         }
@@ -421,7 +416,7 @@ fn updated_in_place<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
     to.f32_mut()
 }
 
-fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
+fn adamw(context: Context<'_>, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
     let (p, m, v) = (
         updated_in_place(&ins[0], &outs[0]),
         updated_in_place(&ins[2], &outs[1]),
@@ -436,12 +431,11 @@ fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View
         step: ins[5].scalar(),
         factor: ins[6].scalar(),
     };
-    optimizer::adamw(pool, isa, constants, p, ins[1].f32(), m, v);
+    optimizer::adamw(context, constants, p, ins[1].f32(), m, v);
 }
 
 fn muon(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     spec: &MuonSpec,
     ins: &[View<'_>],
     outs: &[View<'_>],
@@ -462,7 +456,7 @@ fn muon(
     let shape = (ins[0].shape()[0], ins[0].shape()[1]);
     let g = ins[1].f32();
     let floats = optimizer::muon_scratch(shape.0, shape.1);
-    optimizer::muon(pool, isa, constants, shape, p, g, buffer, scratch.slice(floats));
+    optimizer::muon(context, constants, shape, p, g, buffer, scratch.slice(floats));
 }
 
 fn paging(cache: &View<'_>) -> Paging {
@@ -496,7 +490,7 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
     }
 }
 
-fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
+fn cached_attention(context: Context<'_>, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
     let heads = CachedHeads {
         heads: spec.heads,
         paging: paging(&ins[1]),
@@ -506,13 +500,13 @@ fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>
     let (q, places, out) = (ins[0].f32(), places(&ins[3..]), out.f32_mut());
     match (ins[1].stored(), ins[2].stored()) {
         (Stored::F32(keys), Stored::F32(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         (Stored::F16(keys), Stored::F16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         (Stored::BF16(keys), Stored::BF16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         _ => unreachable!("the shape rule gives both caches one float type"),
     }

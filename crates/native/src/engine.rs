@@ -12,6 +12,7 @@ use stoa_graph::{
 };
 
 use crate::account::{Live, Memory, StateBlock};
+use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::gemm::{Arithmetic, FEW_ROWS, Precision};
 use crate::indices::{IndexCheck, index_checks};
@@ -350,6 +351,7 @@ impl Executable for NativeExecutable {
             check.check(|input| self.view(&bound, self.program.inputs()[input].value).i32())?;
         }
         self.own_updates(state, &mut bound.inputs)?;
+        let context = Context::new(&self.pool, self.isa);
         let mut profile = self.profile.take();
         for (at, step) in self.plan.steps.iter().enumerate() {
             let started = profile.is_some().then(Instant::now);
@@ -357,12 +359,8 @@ impl Executable for NativeExecutable {
                 values.iter().map(|&v| self.view(&bound, v)).collect()
             };
             let (ins, outs) = (views(&step.inputs), views(&step.outputs));
-            let (pool, precision) = (&self.pool, step.precision);
-            Dispatch { pool, isa: self.isa, precision, caches: &mut workspace.caches }.run(
-                &step.kernel,
-                &ins,
-                &outs,
-            );
+            let (precision, caches) = (step.precision, &mut workspace.caches);
+            Dispatch { context, precision, caches }.run(&step.kernel, &ins, &outs);
             if let (Some(times), Some(started)) = (&mut profile, started) {
                 times[at] += started.elapsed();
             }

@@ -6,11 +6,11 @@ use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, padded};
 use super::{Heads, Rows};
+use crate::context::Context;
 use crate::gemm::Element;
-use crate::isa::{Isa, Kernel, Simd};
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::{LOG2E, exp2};
-use crate::pool::Pool;
 
 /// softmax(scale·q·kᵀ + mask)·v per head: q and `out` are [batch·time, heads·head_dim], k and v
 /// [batch·time, kv_heads·head_dim], `ranges` one per row, `lse` [batch·time, heads] the logarithm
@@ -21,8 +21,7 @@ use crate::pool::Pool;
 /// # Panics
 /// If a slice does not have its shape.
 pub fn attention(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     heads: Heads,
     ranges: &[KeyRange],
     q: &[f32],
@@ -37,12 +36,12 @@ pub fn attention(
     let tiles = heads.time.div_ceil(QUERIES);
     let (out, lse) = (Disjoint::new(out), Disjoint::new(lse));
     // Late tiles see most keys of a causal mask: they go first, so that threads end together.
-    pool.run(heads.batch * heads.heads * tiles, &|task, worker| {
+    context.pool.run(heads.batch * heads.heads * tiles, &|task, worker| {
         let (tile, at) =
             (tiles - 1 - task / (heads.batch * heads.heads), task % (heads.batch * heads.heads));
         let (sequence, head) = (at / heads.heads, at % heads.heads);
-        pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
-            isa.dispatch(QueryTile {
+        context.pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
+            context.isa.dispatch(QueryTile {
                 heads,
                 ranges,
                 q,
