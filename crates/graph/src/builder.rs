@@ -177,18 +177,22 @@ impl Builder {
 
     /// [`Builder::linear`] with its result in a type of its own, such as f32 for operands of bf16.
     pub fn linear_in(&mut self, x: ValueId, w: ValueId, result: DType) -> Result<ValueId> {
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false, result };
+        let op = Op::MatMul { transpose_a: false, transpose_b: true, result };
         self.one(op, &[x, w])
     }
 
-    /// x·wᵀ + residual.
-    pub fn linear_residual(&mut self, x: ValueId, w: ValueId, c: ValueId) -> Result<ValueId> {
-        let result = self.ty(c).dtype;
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: true, result };
-        self.one(op, &[x, w, c])
+    /// residual + x·wᵀ, in the type of the residual.
+    pub fn linear_residual(
+        &mut self,
+        x: ValueId,
+        w: ValueId,
+        residual: ValueId,
+    ) -> Result<ValueId> {
+        let product = self.linear_in(x, w, self.ty(residual).dtype)?;
+        self.add(residual, product)
     }
 
-    /// See [`Op::MatMul`], without c; the result has the type of a.
+    /// See [`Op::MatMul`]; the result has the type of a.
     pub fn matmul(
         &mut self,
         a: ValueId,
@@ -197,7 +201,7 @@ impl Builder {
         transpose_b: bool,
     ) -> Result<ValueId> {
         let result = self.ty(a).dtype;
-        self.one(Op::MatMul { transpose_a, transpose_b, accumulate: false, result }, &[a, b])
+        self.one(Op::MatMul { transpose_a, transpose_b, result }, &[a, b])
     }
 
     /// RMSNorm over the last dimension. See [`Op::RmsNorm`].

@@ -179,8 +179,8 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
-    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
+    /// a, b → op(a)·op(b), where op transposes when the flag says so.
+    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); the
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
     /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
     /// round b to the type of a before it multiplies.
@@ -190,8 +190,6 @@ pub enum Op {
         transpose_a: bool,
         /// b is given as [n, k].
         transpose_b: bool,
-        /// A third input c is added.
-        accumulate: bool,
         /// Type of the result.
         result: crate::DType,
     },
@@ -207,7 +205,7 @@ pub enum Op {
         /// A weight is given.
         weighted: bool,
     },
-    /// x, dy[, w][, c] → dx [+ c][, dw \[group\]].
+    /// x, dy[, w] → dx[, dw \[group\]].
     RmsNormBackward {
         /// As in the forward op.
         group: usize,
@@ -215,8 +213,6 @@ pub enum Op {
         eps: f32,
         /// A weight is given and its gradient returned.
         weighted: bool,
-        /// A last input c, of the type of x, is added to dx.
-        accumulate: bool,
     },
     /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
     Rope(RopeSpec),
@@ -249,13 +245,10 @@ pub enum Op {
     /// table float or quantised [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
-    /// ids i32 \[n\], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
-    /// of n.
+    /// ids i32 \[n\], dy f32 [n, d] → [rows, d]: dy summed by id, in order of n.
     GatherBackward {
         /// Rows of the table.
         rows: usize,
-        /// A third input c is added.
-        accumulate: bool,
     },
     /// x float [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
     /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
@@ -266,14 +259,12 @@ pub enum Op {
         /// Bound of the logits, as in [`Nonlinearity::SoftCap`].
         softcap: Option<f32>,
     },
-    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll, all f32.
+    /// x, w, targets, weights, dloss scalar → dx, dw, loss, nll, all f32.
     /// The last two are the forward's results, so that a program with both needs this one only. Where
     /// x and w are both bf16, the gradient of the logits is rounded to bf16 for its two products.
     CrossEntropyBackward {
         /// As in the forward op.
         softcap: Option<f32>,
-        /// A last input c is added to dw.
-        accumulate: bool,
     },
     /// prediction float [n, d], target alike, weights f32 \[n\] → loss scalar:
     /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².

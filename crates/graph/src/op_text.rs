@@ -48,17 +48,11 @@ impl Op {
         match self {
             Op::Fill { value, .. } => value.to_string(),
             Op::Scale { by } => format!("by {by}"),
-            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
-                let (a, b) = (*transpose_a, *transpose_b);
-                flags(&[("transpose_a", a), ("transpose_b", b), ("accumulate", *accumulate)])
-                    .join(", ")
+            Op::MatMul { transpose_a, transpose_b, result: _ } => {
+                flags(&[("transpose_a", *transpose_a), ("transpose_b", *transpose_b)]).join(", ")
             }
-            Op::RmsNorm { group, eps, weighted } => {
+            Op::RmsNorm { group, eps, weighted } | Op::RmsNormBackward { group, eps, weighted } => {
                 let flags = flags(&[("weighted", *weighted)]);
-                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
-            }
-            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
-                let flags = flags(&[("weighted", *weighted), ("accumulate", *accumulate)]);
                 [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
             }
             Op::Rope(spec) => {
@@ -80,16 +74,9 @@ impl Op {
             Op::Activation(f) | Op::ActivationBackward(f) | Op::Gated(f) | Op::GatedBackward(f) => {
                 format!("{f:?}")
             }
-            Op::GatherBackward { rows, accumulate } => {
-                let flags = flags(&[("accumulate", *accumulate)]);
-                [vec![format!("rows {rows}")], flags].concat().join(", ")
-            }
-            Op::CrossEntropy { softcap } => {
+            Op::GatherBackward { rows } => format!("rows {rows}"),
+            Op::CrossEntropy { softcap } | Op::CrossEntropyBackward { softcap } => {
                 softcap.map(|c| format!("softcap {c}")).unwrap_or_default()
-            }
-            Op::CrossEntropyBackward { softcap, accumulate } => {
-                let cap = softcap.map(|cap| format!("softcap {cap}")).into_iter().collect();
-                [cap, flags(&[("accumulate", *accumulate)])].concat().join(", ")
             }
             Op::ClipFactor { max_norm } => format!("max_norm {max_norm}"),
             Op::AdamW(spec) => format!("{spec:?}"),

@@ -116,7 +116,7 @@ fn casts_round_to_nearest_even_and_overflow_to_infinity() {
 #[test]
 fn matmul_spreads_along_rows_and_columns_and_skips_no_zero() {
     let result = DType::F32;
-    let op = Op::MatMul { transpose_a: false, transpose_b: false, accumulate: false, result };
+    let op = Op::MatMul { transpose_a: false, transpose_b: false, result };
     let a = Array::new([2, 2], [0.0, 1.0, NAN, 1.0]);
     let b = Array::new([2, 3], [INF, 1.0, 0.0, 1.0, 1.0, 1.0]);
     let y = &results(op, &[a, b], &[]).unwrap()[0];
@@ -134,7 +134,7 @@ fn norms_keep_it_in_the_group() {
     let op = Op::RmsNorm { group: 2, eps: 0.0, weighted: false };
     let zeros = results(op, &[Array::zeros(&[1, 2])], &[]).unwrap();
     same(&zeros[0].data, &[NAN, NAN]);
-    let op = Op::RmsNormBackward { group: 2, eps: 1.0, weighted: true, accumulate: false };
+    let op = Op::RmsNormBackward { group: 2, eps: 1.0, weighted: true };
     let x = Array::new([2, 2], [1.0, 2.0, 0.0, 0.0]);
     let dy = Array::new([2, 2], [NAN, 1.0, 1.0, 1.0]);
     let found = results(op, &[x, dy, Array::new([2], [1.0, 1.0])], &[]).unwrap();
@@ -207,13 +207,13 @@ fn tables_copy_bits_and_refuse_wrong_ids() {
         let error = results(Op::Gather, &[table.clone(), ids(&[1.0, id])], &dtypes).unwrap_err();
         let message = format!("gather: index {id} at position 1 is outside 0..2");
         assert_eq!(error.to_string(), message);
-        let op = Op::GatherBackward { rows: 2, accumulate: false };
+        let op = Op::GatherBackward { rows: 2 };
         let dtypes = [DType::I32, DType::F32];
         let error = results(op, &[ids(&[0.0, id]), table.clone()], &dtypes).unwrap_err();
         let message = format!("gather_backward: index {id} at position 1 is outside 0..2");
         assert_eq!(error.to_string(), message);
     }
-    let op = Op::GatherBackward { rows: 3, accumulate: false };
+    let op = Op::GatherBackward { rows: 3 };
     let inputs = [ids(&[2.0, 2.0]), table];
     let y = results(op, &inputs, &[DType::I32, DType::F32]).unwrap();
     same(&y[0].data, &[0.0, 0.0, 0.0, 0.0, NAN, INF]);
@@ -234,7 +234,7 @@ const ENTROPY_TYPES: [DType; 3] = [DType::F32, DType::F32, DType::I32];
 #[test]
 fn an_ignored_row_is_not_read() {
     let op = Op::CrossEntropy { softcap: None };
-    let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+    let back = Op::CrossEntropyBackward { softcap: None };
     let clean = entropy_inputs([0.0, -1.0, 2.0]);
     let mut bad = clean.clone();
     bad[0].data[1] = NAN;
@@ -261,7 +261,7 @@ fn a_read_row_spreads_to_the_loss() {
         assert!(found[0].data[0].is_nan(), "{poison}");
         assert!(found[1].data[0].is_finite() && found[1].data[2].is_nan(), "{poison}");
         let inputs = [&inputs[..], &[Array::scalar(1.0)]].concat();
-        let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+        let back = Op::CrossEntropyBackward { softcap: None };
         let found = results(back, &inputs, &ENTROPY_TYPES).unwrap();
         assert!(found[0].data[0].is_finite() && found[0].data[2].is_nan(), "dx, {poison}");
         assert!(found[1].data.iter().all(|x| x.is_nan()), "dw, {poison}");
@@ -276,7 +276,7 @@ fn wrong_targets_are_refused() {
         let error = results(op, &inputs, &ENTROPY_TYPES).unwrap_err().to_string();
         let message = format!("cross_entropy: index {target} at position 1 is outside 0..3");
         assert_eq!(error, message);
-        let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+        let back = Op::CrossEntropyBackward { softcap: None };
         let inputs = [&inputs[..], &[Array::scalar(1.0)]].concat();
         let error = results(back, &inputs, &ENTROPY_TYPES).unwrap_err();
         assert!(matches!(error, GraphError::Index { position: 1, limit: 3, .. }));

@@ -41,10 +41,7 @@ impl Caches {
 /// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
 pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
     let shape = |i: usize| &program.ty(step.inputs[i]).shape;
-    let workspace = match &step.kernel {
-        Kernel::Op(op) => op.facts().workspace,
-        Kernel::ProductThen { .. } => Workspace::Nothing,
-    };
+    let workspace = step.op().map_or(Workspace::Nothing, |op| op.facts().workspace);
     let floats = match workspace {
         Workspace::Logits => loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0]),
         Workspace::Matrices => optimizer::muon_scratch(shape(0)[0], shape(0)[1]),
@@ -98,14 +95,19 @@ impl Dispatch<'_> {
     /// Runs one step.
     pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
         match kernel {
-            Kernel::Op(op) => self.op(op, ins, outs),
+            Kernel::Op(op) => self.op(op, ins, None, outs),
+            Kernel::Adding(op) => {
+                let (addend, ins) = ins.split_last().expect("an addition has an addend");
+                self.op(op, ins, Some(addend), outs);
+            }
             Kernel::ProductThen { transpose_a, transpose_b, then } => {
                 self.product_then((*transpose_a, *transpose_b), *then, ins, outs);
             }
         }
     }
 
-    fn op(mut self, op: &Op, ins: &[View<'_>], outs: &[View<'_>]) {
+    /// Runs one op, whose sum is added to `addend` where there is one.
+    fn op(mut self, op: &Op, ins: &[View<'_>], addend: Option<&View<'_>>, outs: &[View<'_>]) {
         let (context, pool) = (self.context, self.context.pool);
         let input = |i: usize| ins[i].f32();
         let output = |o: usize| outs[o].f32_mut();
@@ -135,11 +137,8 @@ impl Dispatch<'_> {
                 let outputs = [output(0), output(1)];
                 pointwise::apply(context, GateBackward(c), given, [0, 1, 0], outputs);
             }),
-            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
-                if *accumulate && !same_place(&ins[2], &outs[0]) {
-                    output(0).copy_from_slice(input(2));
-                }
-                let beta = if *accumulate { 1.0 } else { 0.0 };
+            Op::MatMul { transpose_a, transpose_b, result: _ } => {
+                let beta = if starts_at(addend, &outs[0]) { 1.0 } else { 0.0 };
                 if self.is_skinny((*transpose_a, *transpose_b), ins) {
                     skinny(context, ins, beta, &outs[0]);
                 } else {
@@ -151,27 +150,12 @@ impl Dispatch<'_> {
                 let w = weighted.then(|| input(1));
                 norm::rms_norm(context, *group, *eps, input(0), w, output(0));
             }
-            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
+            Op::RmsNormBackward { group, eps, weighted } => {
                 let w = weighted.then(|| input(2));
                 let dw = weighted.then(|| output(1));
-                if *accumulate {
-                    let c = &ins[ins.len() - 1];
-                    if !same_place(c, &outs[0]) {
-                        output(0).copy_from_slice(c.f32());
-                    }
-                }
+                let adds = starts_at(addend, &outs[0]);
                 let (x, dy) = (input(0), input(1));
-                norm::rms_norm_backward(
-                    context,
-                    *group,
-                    *eps,
-                    x,
-                    dy,
-                    w,
-                    *accumulate,
-                    output(0),
-                    dw,
-                );
+                norm::rms_norm_backward(context, *group, *eps, x, dy, w, adds, output(0), dw);
             }
             Op::Rope(spec) => self.rope(spec, ins, outs),
             Op::Attention { spec, segmented } => {
@@ -198,11 +182,9 @@ impl Dispatch<'_> {
                     }
                 }
             }
-            Op::GatherBackward { accumulate, .. } => {
-                match accumulate {
-                    true if same_place(&ins[2], &outs[0]) => {}
-                    true => output(0).copy_from_slice(input(2)),
-                    false => pointwise::fill(pool, 0.0, output(0)),
+            Op::GatherBackward { .. } => {
+                if !starts_at(addend, &outs[0]) {
+                    pointwise::fill(pool, 0.0, output(0));
                 }
                 gather::gather_backward(pool, ins[0].i32(), ins[1].ty.last(), input(1), output(0));
             }
@@ -214,11 +196,9 @@ impl Dispatch<'_> {
                 output(0)[0] =
                     loss::cross_entropy(pool, arithmetic, head, x, targets, weights, nll, scratch);
             }
-            Op::CrossEntropyBackward { softcap, accumulate } => {
+            Op::CrossEntropyBackward { softcap } => {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
-                if *accumulate && !same_place(&ins[5], &outs[1]) {
-                    output(1).copy_from_slice(input(5));
-                }
+                let adds = starts_at(addend, &outs[1]);
                 let (targets, weights, dloss) = (ins[2].i32(), input(3), ins[4].scalar());
                 let (dx, dw, nll) = (output(0), output(1), output(3));
                 output(2)[0] = loss::cross_entropy_backward(
@@ -229,7 +209,7 @@ impl Dispatch<'_> {
                     targets,
                     weights,
                     dloss,
-                    *accumulate,
+                    adds,
                     dx,
                     dw,
                     nll,
@@ -354,6 +334,14 @@ fn same_place(a: &View<'_>, b: &View<'_>) -> bool {
 /// The elements of an operand, or `None` when the output takes its place.
 fn unless_in_place<'a>(input: &View<'a>, output: &View<'_>) -> Option<&'a [f32]> {
     (!same_place(input, output)).then(|| input.f32())
+}
+
+/// Puts what a sum is added to in the place of the sum; whether there is something.
+fn starts_at(addend: Option<&View<'_>>, sum: &View<'_>) -> bool {
+    if let Some(addend) = addend.filter(|addend| !same_place(addend, sum)) {
+        copy(addend, sum);
+    }
+    addend.is_some()
 }
 
 fn copy(from: &View<'_>, to: &View<'_>) {

@@ -101,7 +101,7 @@ fn without_views(program: &Program) -> Vec<Step> {
 fn is_view(kernel: &Kernel) -> bool {
     match kernel {
         Kernel::Op(op) => op.facts().elements == Elements::Viewed,
-        Kernel::ProductThen { .. } => false,
+        Kernel::Adding(_) | Kernel::ProductThen { .. } => false,
     }
 }
 
@@ -152,7 +152,7 @@ impl<'a> Layout<'a> {
     fn place_outputs(&mut self, at: usize, step: &Step) {
         let mut taken: Vec<usize> = Vec::new();
         for (o, &value) in step.outputs.iter().enumerate() {
-            let candidates = step.in_place(o).iter().map(|&i| step.inputs[i]);
+            let candidates = step.in_place(o).into_iter().map(|i| step.inputs[i]);
             let reused = candidates
                 .filter_map(|input| self.of[input.index()])
                 .find(|s| !taken.contains(s) && self.may_take(*s, value, at, step, o));
@@ -363,6 +363,8 @@ mod tests {
                 let cast = Kernel::Op(Op::Cast { dtype: DType::BF16 });
                 let kept = plan.steps.iter().filter(|step| step.kernel == cast).count();
                 assert_eq!(kept, 0, "products round what they read");
+                let adds = plan.steps.iter().filter(|step| step.kernel == Kernel::Op(Op::Add));
+                assert_eq!(adds.count(), 0, "products, norms and losses add to what is there");
             }
         }
     }

@@ -2,19 +2,13 @@
 
 use super::Array;
 
-/// op(a)·op(b) [+ c].
-pub(super) fn matmul(
-    a: &Array,
-    b: &Array,
-    c: Option<&Array>,
-    transpose_a: bool,
-    transpose_b: bool,
-) -> Array {
+/// op(a)·op(b).
+pub(super) fn matmul(a: &Array, b: &Array, transpose_a: bool, transpose_b: bool) -> Array {
     let (m, k) = if transpose_a { (a.shape[1], a.shape[0]) } else { (a.shape[0], a.shape[1]) };
     let n = if transpose_b { b.shape[0] } else { b.shape[1] };
     let a_at = |i: usize, p: usize| a.data[if transpose_a { p * m + i } else { i * k + p }];
     let b_at = |p: usize, j: usize| b.data[if transpose_b { j * k + p } else { p * n + j }];
-    let mut out = c.cloned().unwrap_or_else(|| Array::zeros(&[m, n]));
+    let mut out = Array::zeros(&[m, n]);
     for i in 0..m {
         for j in 0..n {
             out.data[i * n + j] += (0..k).map(|p| a_at(i, p) * b_at(p, j)).sum::<f64>();

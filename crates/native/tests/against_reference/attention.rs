@@ -54,7 +54,8 @@ fn check(spec: &AttentionSpec, time: usize, segmented: bool, all_sources: bool) 
     let given = qkv(spec, time, segmented);
     let backward = backward_inputs(spec, &given);
     let check = if all_sources { check_op } else { check_large };
-    check(&Op::Attention { spec: spec.clone(), segmented }, &given, FORWARD);
+    let op = Op::Attention { spec: spec.clone(), segmented };
+    check(&op, &given, FORWARD);
     let op = Op::AttentionBackward { spec: spec.clone(), segmented };
     check(&op, &backward, BACKWARD);
 }

@@ -10,24 +10,25 @@ use stoa_graph::{
 
 use crate::draws::Draws;
 use crate::harness::{
-    Given, ULP, check_any_nonfinite, check_large, check_op, each_isa, f32s, i32s, run_on, typed,
+    Case, Given, ULP, check_any_nonfinite, check_large, check_op, each_isa, f32s, i32s, run_on,
+    typed,
 };
 
 const POISONS: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
 /// Checks the op with each poison at several places of each float input.
-fn check(op: &Op, given: &[Given], tolerance: f64) {
-    check_by(check_large, op, given, tolerance);
+fn check(case: impl Into<Case>, given: &[Given], tolerance: f64) {
+    check_by(check_large, case.into(), given, tolerance);
 }
 
-fn check_by(check_one: fn(&Op, &[Given], f64), op: &Op, given: &[Given], tolerance: f64) {
+fn check_by(check_one: fn(Case, &[Given], f64), case: Case, given: &[Given], tolerance: f64) {
     for i in (0..given.len()).filter(|&i| given[i].dtype.is_float()) {
         let n = given[i].array.data.len();
         for at in [0, n / 2, n - 1] {
             for poison in POISONS {
                 let mut given = given.to_vec();
                 given[i].array.data[at] = poison;
-                check_one(op, &given, tolerance);
+                check_one(case.clone(), &given, tolerance);
             }
         }
     }
@@ -82,13 +83,13 @@ fn products_skip_no_zero() {
             let a = if ta { [k, m] } else { [m, k] };
             let b = if tb { [n, k] } else { [k, n] };
             for accumulate in [false, true] {
-                let result = DType::F32;
-                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, accumulate, result };
+                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, result: DType::F32 };
+                let case = if accumulate { Case::adding(op, 0) } else { Case::from(&op) };
                 let shapes: [&[usize]; 3] = [&a, &b, &[m, n]];
                 let mut given = tensors(&shapes[..2 + usize::from(accumulate)]);
-                check(&op, &given, 64.0 * ULP);
+                check(case.clone(), &given, 64.0 * ULP);
                 given[0].array.data.fill(0.0);
-                check(&op, &given, 64.0 * ULP);
+                check(case, &given, 64.0 * ULP);
             }
         }
     }
@@ -100,7 +101,7 @@ fn rows() {
         let x: [&[usize]; 3] = [&[rows, d], &[group], &[]];
         check(&Op::RmsNorm { group, eps: 0.1, weighted: true }, &tensors(&x[..2]), 16.0 * ULP);
         let x: [&[usize]; 3] = [&[rows, d], &[rows, d], &[group]];
-        let op = Op::RmsNormBackward { group, eps: 0.1, weighted: true, accumulate: false };
+        let op = Op::RmsNormBackward { group, eps: 0.1, weighted: true };
         check(&op, &tensors(&x), 64.0 * ULP);
     }
     let positions = i32s(Draws::new(2).integers(&[3, 1], 0..9));
@@ -111,7 +112,7 @@ fn rows() {
     let given = [tensors(&[&[4, 19]]), vec![ids.clone()]].concat();
     check(&Op::Gather, &given, 0.0);
     let given = [vec![ids], tensors(&[&[5, 19], &[4, 19]])].concat();
-    check(&Op::GatherBackward { rows: 4, accumulate: true }, &given, 8.0 * ULP);
+    check(Case::adding(Op::GatherBackward { rows: 4 }, 0), &given, 8.0 * ULP);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn losses() {
         given.extend(tensors(&[&[5]]));
         check_entropy(&Op::CrossEntropy { softcap }, &given);
         given.push(f32s(Array::scalar(1.0)));
-        check_entropy(&Op::CrossEntropyBackward { softcap, accumulate: false }, &given);
+        check_entropy(&Op::CrossEntropyBackward { softcap }, &given);
     }
     let given = tensors(&[&[3, 19], &[3, 19], &[3]]);
     check(&Op::MeanSquaredError, &given, 32.0 * ULP);
@@ -132,7 +133,7 @@ fn losses() {
 
 /// As [`check`], and with everything in an ignored row.
 fn check_entropy(op: &Op, given: &[Given]) {
-    check_by(check_any_nonfinite, op, given, 64.0 * ULP);
+    check_by(check_any_nonfinite, op.into(), given, 64.0 * ULP);
     for poison in POISONS {
         let mut given = given.to_vec();
         given[0].array.data[7..14].fill(poison);
@@ -151,7 +152,7 @@ fn optimizers() {
     given[3].array.data.iter_mut().for_each(|x| *x = x.abs() + 0.25);
     for factor in [1.0, 0.0] {
         let given = [given.clone(), scalars(&[0.1, 2.0, factor])].concat();
-        check_by(check_any_nonfinite, &Op::AdamW(adamw), &given, 64.0 * ULP);
+        check_by(check_any_nonfinite, (&Op::AdamW(adamw)).into(), &given, 64.0 * ULP);
     }
     let muon = MuonSpec {
         nesterov: true,
