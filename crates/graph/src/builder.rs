@@ -177,8 +177,21 @@ impl Builder {
 
     /// [`Builder::linear`] with its result in a type of its own, such as f32 for operands of bf16.
     pub fn linear_in(&mut self, x: ValueId, w: ValueId, result: DType) -> Result<ValueId> {
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, result };
-        self.one(op, &[x, w])
+        self.linear_biased(x, w, None, result)
+    }
+
+    /// [`Builder::linear_in`], plus a bias f32 \[out\] where there is one.
+    pub fn linear_biased(
+        &mut self,
+        x: ValueId,
+        w: ValueId,
+        bias: Option<ValueId>,
+        result: DType,
+    ) -> Result<ValueId> {
+        let (transpose_a, transpose_b) = (false, true);
+        let op = Op::MatMul { transpose_a, transpose_b, bias: bias.is_some(), result };
+        let inputs: Vec<ValueId> = [Some(x), Some(w), bias].into_iter().flatten().collect();
+        self.one(op, &inputs)
     }
 
     /// residual + x·wᵀ, in the type of the residual.
@@ -192,7 +205,7 @@ impl Builder {
         self.add(residual, product)
     }
 
-    /// See [`Op::MatMul`]; the result has the type of a.
+    /// See [`Op::MatMul`], without a bias; the result has the type of a.
     pub fn matmul(
         &mut self,
         a: ValueId,
@@ -201,7 +214,7 @@ impl Builder {
         transpose_b: bool,
     ) -> Result<ValueId> {
         let result = self.ty(a).dtype;
-        self.one(Op::MatMul { transpose_a, transpose_b, result }, &[a, b])
+        self.one(Op::MatMul { transpose_a, transpose_b, bias: false, result }, &[a, b])
     }
 
     /// RMSNorm over the last dimension. See [`Op::RmsNorm`].

@@ -253,7 +253,10 @@ impl Pass<'_> {
                 self.contribute(inputs[0], dx)
             }
             Op::Activation(f) => self.unary(inputs[0], dy, Op::ActivationBackward(*f)),
-            Op::MatMul { transpose_a, transpose_b, result: _ } => {
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+                if *bias {
+                    self.bias(inputs[2], dy)?;
+                }
                 self.matmul(inputs, dy, *transpose_a, *transpose_b)
             }
             Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
@@ -327,9 +330,25 @@ impl Pass<'_> {
         self.contribute(x, dx)
     }
 
+    /// Gradient of a bias added to each row: dy summed over its rows, which is 1·dy.
+    fn bias(&mut self, bias: ValueId, dy: ValueId) -> Result<()> {
+        if !self.wants(bias) {
+            return Ok(());
+        }
+        let [rows, n] = self.builder.ty(dy).shape[..] else { return Ok(()) };
+        let ones = self.builder.fill(TensorType::f32([1, rows]), 1.0)?;
+        let sum = self.builder.matmul(ones, dy, false, false)?;
+        let sum = self.builder.reshape(sum, [n])?;
+        self.contribute(bias, sum)
+    }
+
     fn matmul(&mut self, inputs: &[ValueId], dy: ValueId, ta: bool, tb: bool) -> Result<()> {
-        let product =
-            |transpose_a, transpose_b, result| Op::MatMul { transpose_a, transpose_b, result };
+        let product = |transpose_a, transpose_b, result| Op::MatMul {
+            transpose_a,
+            transpose_b,
+            bias: false,
+            result,
+        };
         let (a, b) = (inputs[0], inputs[1]);
         let (a_dtype, b_dtype) = (self.gradient_dtype(a), self.gradient_dtype(b));
         // Of a product of bf16, both products of the backward pass are of bf16 too.

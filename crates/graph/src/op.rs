@@ -179,7 +179,8 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// a, b → op(a)·op(b), where op transposes when the flag says so.
+    /// a, b[, bias f32 \[n\]] → op(a)·op(b) [+ bias on each row], where op transposes when the flag
+    /// says so.
     /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); the
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
     /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
@@ -190,6 +191,8 @@ pub enum Op {
         transpose_a: bool,
         /// b is given as [n, k].
         transpose_b: bool,
+        /// A bias is given.
+        bias: bool,
         /// Type of the result.
         result: crate::DType,
     },

@@ -48,8 +48,9 @@ impl Op {
         match self {
             Op::Fill { value, .. } => value.to_string(),
             Op::Scale { by } => format!("by {by}"),
-            Op::MatMul { transpose_a, transpose_b, result: _ } => {
-                flags(&[("transpose_a", *transpose_a), ("transpose_b", *transpose_b)]).join(", ")
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+                let (a, b) = (*transpose_a, *transpose_b);
+                flags(&[("transpose_a", a), ("transpose_b", b), ("bias", *bias)]).join(", ")
             }
             Op::RmsNorm { group, eps, weighted } | Op::RmsNormBackward { group, eps, weighted } => {
                 let flags = flags(&[("weighted", *weighted)]);

@@ -238,6 +238,39 @@ fn matmul_in_all_layouts() {
                 let y = b.matmul(x[0], x[1], ta, tb).unwrap();
                 b.mul(y, x[2]).unwrap()
             });
+            let inputs = Inputs::new(3).wrt(&a).wrt(&c).wrt(&[n]);
+            check(&format!("{what} bias"), &inputs, |b, x| {
+                let result = DType::F32;
+                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, bias: true, result };
+                let y = b.add_node(op, x).unwrap()[0];
+                b.mul(y, y).unwrap()
+            });
+        }
+    }
+}
+
+/// A bias used twice, and one under a product of bf16: its gradient is f32.
+#[test]
+fn biases_of_linear_layers() {
+    let inputs = Inputs::new(31).wrt(&[5, 3]).wrt(&[7, 3]).wrt(&[7]).wrt(&[7, 7]);
+    check("two layers with one bias", &inputs, |b, x| {
+        let h = b.linear_biased(x[0], x[1], Some(x[2]), DType::F32).unwrap();
+        let h = b.activation(h, Nonlinearity::Silu).unwrap();
+        b.linear_biased(h, x[3], Some(x[2]), DType::F32).unwrap()
+    });
+    let narrow = |b: &mut Builder, x: &[ValueId]| {
+        let [h, w] = [x[0], x[1]].map(|v| b.cast(v, DType::BF16).unwrap());
+        b.linear_biased(h, w, Some(x[2]), DType::BF16).unwrap()
+    };
+    let inputs = Inputs::new(32).wrt(&[5, 3]).wrt(&[7, 3]).wrt(&[7]);
+    for policy in POLICIES {
+        let found = differentiate(&inputs, policy, |b, x| {
+            let y = narrow(b, x);
+            b.cast(y, DType::F32).unwrap()
+        });
+        found.check("bias of a product of bf16");
+        for output in found.backward.outputs() {
+            assert_eq!(found.backward.ty(output.value()).dtype, DType::F32);
         }
     }
 }
@@ -297,7 +330,7 @@ fn activations_in_bf16_under_f32_masters() {
             let gated = b.gated(normed, h, Nonlinearity::Silu).unwrap();
             // Both factors are activations, and the result is f32.
             let result = DType::F32;
-            let op = Op::MatMul { transpose_a: true, transpose_b: false, result };
+            let op = Op::MatMul { transpose_a: true, transpose_b: false, bias: false, result };
             let square = b.add_node(op, &[gated, h]).unwrap()[0];
             let (loss, _) = b.cross_entropy(gated, x[5], x[3], x[4], None).unwrap();
             let error = weighed(b, square);

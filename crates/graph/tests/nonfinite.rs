@@ -116,7 +116,7 @@ fn casts_round_to_nearest_even_and_overflow_to_infinity() {
 #[test]
 fn matmul_spreads_along_rows_and_columns_and_skips_no_zero() {
     let result = DType::F32;
-    let op = Op::MatMul { transpose_a: false, transpose_b: false, result };
+    let op = Op::MatMul { transpose_a: false, transpose_b: false, bias: false, result };
     let a = Array::new([2, 2], [0.0, 1.0, NAN, 1.0]);
     let b = Array::new([2, 3], [INF, 1.0, 0.0, 1.0, 1.0, 1.0]);
     let y = &results(op, &[a, b], &[]).unwrap()[0];

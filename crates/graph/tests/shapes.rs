@@ -173,7 +173,7 @@ fn pointwise_ops() {
 }
 
 fn matmul(transpose_a: bool, transpose_b: bool) -> Op {
-    Op::MatMul { transpose_a, transpose_b, result: DType::F32 }
+    Op::MatMul { transpose_a, transpose_b, bias: false, result: DType::F32 }
 }
 
 #[test]
@@ -199,6 +199,13 @@ fn matmul_in_all_layouts() {
         "matmul: inner dimensions differ, 3 and 7 (a transposed, b transposed): \
          f32[3, 5] against f32[5, 7]",
     );
+    let biased =
+        Op::MatMul { transpose_a: false, transpose_b: true, bias: true, result: DType::BF16 };
+    accepts(biased.clone(), "bf16[3, 32]; q8_0[7, 32]; f32[7]", "bf16[3, 7]");
+    for bias in ["f32[3]", "f32[1, 7]", "bf16[7]"] {
+        let message = format!("matmul: input `bias` must be f32[7], is {bias}");
+        refuses(biased.clone(), &format!("f32[3, 5]; f32[7, 5]; {bias}"), &message);
+    }
     refuses(
         matmul(false, false),
         "i32[3, 5]; f32[5, 7]",
@@ -608,7 +615,7 @@ fn tensors_hold_what_their_shape_says() {
 
 #[test]
 fn activations_of_any_float_type_are_alike() {
-    let matmul = |result| Op::MatMul { transpose_a: false, transpose_b: true, result };
+    let matmul = |result| Op::MatMul { transpose_a: false, transpose_b: true, bias: false, result };
     accepts(matmul(DType::BF16), "bf16[3, 32]; f32[5, 32]", "bf16[3, 5]");
     accepts(matmul(DType::F32), "bf16[3, 32]; q8_0[5, 32]", "f32[3, 5]");
     let message = "matmul: gives a float type, not i32";

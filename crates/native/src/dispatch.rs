@@ -137,14 +137,10 @@ impl Dispatch<'_> {
                 let outputs = [output(0), output(1)];
                 pointwise::apply(context, GateBackward(c), given, [0, 1, 0], outputs);
             }),
-            Op::MatMul { transpose_a, transpose_b, result: _ } => {
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
                 let beta = if starts_at(addend, &outs[0]) { 1.0 } else { 0.0 };
-                if self.is_skinny((*transpose_a, *transpose_b), ins) {
-                    skinny(context, ins, beta, &outs[0]);
-                } else {
-                    let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
-                    gemm(pool, self.arithmetic(), 1.0, a, b, beta, outs[0].matrix_mut());
-                }
+                let bias = bias.then(|| input(2));
+                self.product((*transpose_a, *transpose_b), ins, bias, beta, &outs[0]);
             }
             Op::RmsNorm { group, eps, weighted } => {
                 let w = weighted.then(|| input(1));
@@ -248,6 +244,35 @@ impl Dispatch<'_> {
             }
             Op::CachedAttention(spec) => cached_attention(context, spec, ins, &outs[0]),
         }
+    }
+
+    /// `out` = op(ins\[0\])·op(ins\[1\]) [+ bias on each row] + beta·`out`.
+    fn product(
+        &self,
+        transposed: (bool, bool),
+        ins: &[View<'_>],
+        bias: Option<&[f32]>,
+        beta: f32,
+        out: &View<'_>,
+    ) {
+        let context = self.context;
+        if self.is_skinny(transposed, ins) {
+            skinny(context, ins, beta, out);
+            if let Some(bias) = bias.filter(|bias| !bias.is_empty()) {
+                let rows = out.f32_mut().chunks_exact_mut(bias.len());
+                rows.for_each(|row| pointwise::add(context, None, Some(bias), row));
+            }
+            return;
+        }
+        let (arithmetic, c) = (self.arithmetic(), out.matrix_mut());
+        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
+        let Some(bias) = bias else {
+            return gemm(context.pool, arithmetic, 1.0, a, b, beta, c);
+        };
+        let bias = MatRef::strided(bias, c.rows(), c.cols(), 0, 1);
+        let inputs = [Input::Product, Input::Matrix(bias)];
+        let finish = OnTiles { f: pointwise::Add {}, inputs, outputs: [Output::Product] };
+        gemm_fused(context.pool, arithmetic, 1.0, a, b, beta, c, &finish);
     }
 
     /// A product and the function that ends it: `ins` are a, b and the function's other inputs.

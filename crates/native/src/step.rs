@@ -209,7 +209,8 @@ fn precision(program: &Program, node: &Node) -> Precision {
 /// for it. Of the last step only: what a function makes of a product would live from there on.
 fn with_last(steps: &[Step], next: &Step, readers: &[usize]) -> Option<(usize, Step)> {
     let last = steps.last()?;
-    let Kernel::Op(Op::MatMul { transpose_a, transpose_b, result: _ }) = last.kernel else {
+    let Kernel::Op(Op::MatMul { transpose_a, transpose_b, bias: false, result: _ }) = last.kernel
+    else {
         return None;
     };
     let Kernel::Op(op) = &next.kernel else { return None };
@@ -293,7 +294,7 @@ mod tests {
     }
 
     fn product() -> Op {
-        Op::MatMul { transpose_a: false, transpose_b: true, result: DType::F32 }
+        Op::MatMul { transpose_a: false, transpose_b: true, bias: false, result: DType::F32 }
     }
 
     #[test]

@@ -16,3 +16,12 @@ pub(super) fn matmul(a: &Array, b: &Array, transpose_a: bool, transpose_b: bool)
     }
     out
 }
+
+/// x + bias on each row.
+pub(super) fn add_to_rows(x: &Array, bias: &Array) -> Array {
+    let mut out = x.clone();
+    for i in 0..x.shape[0] {
+        out.row_mut(i).iter_mut().zip(&bias.data).for_each(|(x, bias)| *x += bias);
+    }
+    out
+}

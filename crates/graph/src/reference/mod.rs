@@ -99,8 +99,9 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::Add => vec![elementwise::map2(x[0], x[1], |a, b| a + b)],
         Op::Mul => vec![elementwise::map2(x[0], x[1], |a, b| a * b)],
         Op::Scale { by } => vec![elementwise::map(x[0], |x| f64::from(*by) * x)],
-        Op::MatMul { transpose_a, transpose_b, result: _ } => {
-            vec![matmul::matmul(x[0], x[1], *transpose_a, *transpose_b)]
+        Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+            let product = matmul::matmul(x[0], x[1], *transpose_a, *transpose_b);
+            vec![if *bias { matmul::add_to_rows(&product, x[2]) } else { product }]
         }
         Op::RmsNorm { group, eps, weighted } => {
             vec![norm::rms_norm(x[0], last(*weighted), *group, f64::from(*eps))]

@@ -5,8 +5,8 @@ use super::rule::Rule;
 use crate::{DType, TensorType};
 
 impl Rule<'_> {
-    pub fn matmul(&self, ta: bool, tb: bool, result: DType) -> Result<Vec<TensorType>> {
-        self.arity(2)?;
+    pub fn matmul(&self, ta: bool, tb: bool, bias: bool, result: DType) -> Result<Vec<TensorType>> {
+        self.arity(2 + usize::from(bias))?;
         self.float(0, "a")?;
         self.weight(1, "b")?;
         self.rank(0, "a", 2)?;
@@ -21,6 +21,9 @@ impl Rule<'_> {
             if tb { " transposed" } else { "" }
         );
         self.require(ka == kb, &what, a, b)?;
+        if bias {
+            self.is(2, "bias", DType::F32, &[n])?;
+        }
         Ok(vec![TensorType::new(result, [m, n])])
     }
 

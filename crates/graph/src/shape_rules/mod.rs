@@ -39,8 +39,8 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Op::Activation(f) => rule.nonlinear(*f, 1),
         Op::ActivationBackward(f) | Op::Gated(f) => rule.nonlinear(*f, 2),
         Op::GatedBackward(f) => rule.gated_backward(*f),
-        Op::MatMul { transpose_a, transpose_b, result } => {
-            rule.matmul(*transpose_a, *transpose_b, *result)
+        Op::MatMul { transpose_a, transpose_b, bias, result } => {
+            rule.matmul(*transpose_a, *transpose_b, *bias, *result)
         }
         Op::RmsNorm { group, weighted, .. } => rule.norm(*group, *weighted),
         Op::RmsNormBackward { group, weighted, .. } => rule.norm_backward(*group, *weighted),

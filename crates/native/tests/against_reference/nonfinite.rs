@@ -83,7 +83,12 @@ fn products_skip_no_zero() {
             let a = if ta { [k, m] } else { [m, k] };
             let b = if tb { [n, k] } else { [k, n] };
             for accumulate in [false, true] {
-                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, result: DType::F32 };
+                let op = Op::MatMul {
+                    transpose_a: ta,
+                    transpose_b: tb,
+                    bias: false,
+                    result: DType::F32,
+                };
                 let case = if accumulate { Case::adding(op, 0) } else { Case::from(&op) };
                 let shapes: [&[usize]; 3] = [&a, &b, &[m, n]];
                 let mut given = tensors(&shapes[..2 + usize::from(accumulate)]);
