@@ -2,8 +2,8 @@
 
 use crate::shape_rules::output_types;
 use crate::{
-    AdamWSpec, AttentionSpec, DType, GraphError, Input, InputKind, MuonSpec, Node, Nonlinearity,
-    Op, Output, Program, RopeSpec, TensorType, ValueId,
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, GraphError, Input, InputKind, MuonSpec,
+    Node, Nonlinearity, Op, Output, Program, RopeSpec, TensorType, ValueId,
 };
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -327,7 +327,7 @@ impl Builder {
         q: ValueId,
         caches: (ValueId, ValueId),
         places: Places,
-        spec: AttentionSpec,
+        spec: CachedAttentionSpec,
     ) -> Result<ValueId> {
         let Places { table, sequences, positions } = places;
         self.one(Op::CachedAttention(spec), &[q, caches.0, caches.1, table, sequences, positions])

@@ -32,7 +32,7 @@ pub enum Nonlinearity {
     },
 }
 
-/// Shape and mask of an attention: softmax(scale·q·kᵀ + mask)·v per head.
+/// Attention over whole sequences: softmax(capped(scale·q·kᵀ) + mask)·v per head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionSpec {
     /// Sequences in the batch; rows of q are [batch, time].
@@ -50,6 +50,26 @@ pub struct AttentionSpec {
     pub window: Option<usize>,
     /// Factor on q·k before softmax; usually head_dim^−½.
     pub scale: f32,
+    /// Bound of the scores before the mask, as in [`Nonlinearity::SoftCap`]; `None` for none.
+    pub score_cap: Option<f32>,
+}
+
+/// Attention over paged caches: each query sees the past of its sequence. The other numbers are those
+/// of [`AttentionSpec`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedAttentionSpec {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Features of one head.
+    pub head_dim: usize,
+    /// Sliding window: a query at position p sees keys at positions > p − window.
+    pub window: Option<usize>,
+    /// Factor on q·k before softmax.
+    pub scale: f32,
+    /// Bound of the scores before the mask; `None` for none.
+    pub score_cap: Option<f32>,
 }
 
 /// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
@@ -304,6 +324,6 @@ pub enum Op {
     /// [m, k], sequences i32 \[n\], positions i32 \[n\] → out (as q): query i attends to
     /// positions 0..=positions_i of its sequence (within the window), which lie as in
     /// [`Op::KvAppend`], and reads no other, whatever stands there. Sequence −1 gives 0; what lies
-    /// outside is an error of the run as there. `spec.batch` is not used; `spec.causal` must hold.
-    CachedAttention(AttentionSpec),
+    /// outside is an error of the run as there.
+    CachedAttention(CachedAttentionSpec),
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{AttentionSpec, Op};
+use crate::{AttentionSpec, CachedAttentionSpec, Op};
 
 impl Op {
     /// Name in programs, errors and profiles.
@@ -71,7 +71,7 @@ impl Op {
                 let flags = flags(&[("segmented", *segmented)]);
                 [vec![attention(spec)], flags].concat().join(", ")
             }
-            Op::CachedAttention(spec) => attention(spec),
+            Op::CachedAttention(spec) => cached_attention(spec),
             Op::Activation(f) | Op::ActivationBackward(f) | Op::Gated(f) | Op::GatedBackward(f) => {
                 format!("{f:?}")
             }
@@ -96,10 +96,22 @@ impl Op {
 }
 
 fn attention(spec: &AttentionSpec) -> String {
-    let AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale } = spec;
+    let AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale, score_cap } = spec;
     let mask = if *causal { "causal" } else { "both ways" };
+    let scores = scores(*window, *scale, *score_cap);
+    format!("batch {batch}, heads {heads}/{kv_heads} of {head_dim}, {mask}{scores}")
+}
+
+fn cached_attention(spec: &CachedAttentionSpec) -> String {
+    let CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap } = spec;
+    format!("heads {heads}/{kv_heads} of {head_dim}{}", scores(*window, *scale, *score_cap))
+}
+
+/// How the scores of an attention come about.
+fn scores(window: Option<usize>, scale: f32, score_cap: Option<f32>) -> String {
     let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
-    format!("batch {batch}, heads {heads}/{kv_heads} of {head_dim}, {mask}{window}, scale {scale}")
+    let cap = score_cap.map(|cap| format!(", score_cap {cap}")).unwrap_or_default();
+    format!("{window}, scale {scale}{cap}")
 }
 
 impl fmt::Display for Op {

@@ -417,7 +417,9 @@ fn attention_with_all_masks_and_groups() {
         for (heads, kv_heads, head_dim) in [(1, 1, 1), (3, 3, 3), (4, 2, 2), (5, 1, 3)] {
             for causal in [true, false] {
                 for window in [None, Some(1), Some(3), Some(100)] {
-                    for segmented in [false, true] {
+                    for (segmented, score_cap) in
+                        [(false, None), (true, None), (false, Some(0.6)), (true, Some(0.6))]
+                    {
                         let spec = AttentionSpec {
                             batch,
                             heads,
@@ -426,6 +428,7 @@ fn attention_with_all_masks_and_groups() {
                             causal,
                             window,
                             scale: 0.8,
+                            score_cap,
                         };
                         check_attention(&spec, time, segmented);
                     }
@@ -461,6 +464,7 @@ fn attention_of_one_value_as_query_key_and_value() {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     };
     let inputs = Inputs::new(13).wrt(&[5, 6]);
     check("attention(x, x, x)", &inputs, |b, x| {
@@ -531,6 +535,7 @@ fn llama(b: &mut Builder, x: &[ValueId]) -> ValueId {
         causal: true,
         window: Some(4),
         scale: 0.7,
+        score_cap: None,
     };
     let h = b.gather(table, ids).unwrap();
     let y = b.rms_norm(h, Some(n1), 1e-5).unwrap();

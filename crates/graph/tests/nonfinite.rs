@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use draws::Draws;
 use stoa_graph::reference::{Array, Rounding, run_rounded};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Builder, DType, GraphError, MuonSpec, Nonlinearity, Op,
-    Orthogonalizer, RopeSpec, TensorType,
+    AdamWSpec, AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, MuonSpec,
+    Nonlinearity, Op, Orthogonalizer, RopeSpec, TensorType,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -161,6 +161,7 @@ fn spec(batch: usize) -> AttentionSpec {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     }
 }
 
@@ -390,16 +391,18 @@ fn caches_read_what_is_attended_to_and_no_more() {
     assert_eq!(cache.data.iter().filter(|x| x.is_finite()).count(), 4);
     let q = draws.array(&[3, 4]);
     let types = [&[DType::F32], &i32s[..]].concat();
-    let attend = |sequences: &[f64], positions: &[f64], spec: AttentionSpec| {
+    let AttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap, .. } = spec(1);
+    let spec = CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap };
+    let attend = |sequences: &[f64], positions: &[f64]| {
         let (sequences, positions) = (ints(sequences), ints(positions));
         let cache = || cache.clone();
         let inputs = [q.clone(), cache(), cache(), table.clone(), sequences, positions];
-        results(Op::CachedAttention(spec), &inputs, &types)
+        results(Op::CachedAttention(spec.clone()), &inputs, &types)
     };
-    let found = attend(&[0.0, -1.0, 0.0], &[0.0, 99.0, 1.0], spec(1)).unwrap();
+    let found = attend(&[0.0, -1.0, 0.0], &[0.0, 99.0, 1.0]).unwrap();
     assert!(found[0].data.iter().all(|x| x.is_finite()));
     same(found[0].row_of(1), &[0.0; 4]);
-    let found = attend(&[0.0, 0.0, 1.0], &[1.0, 2.0, 0.0], spec(1)).unwrap();
+    let found = attend(&[0.0, 0.0, 1.0], &[1.0, 2.0, 0.0]).unwrap();
     assert!(found[0].row_of(0).iter().all(|x| x.is_finite()));
     assert!(found[0].data[4..].iter().all(|x| x.is_nan()));
     for (sequence, position, message) in [
@@ -409,7 +412,7 @@ fn caches_read_what_is_attended_to_and_no_more() {
         (0.0, -1.0, "cached_attention: index -1 at position 1 is outside 0..4"),
     ] {
         let (sequences, positions) = ([0.0, sequence, 0.0], [0.0, position, 0.0]);
-        let error = attend(&sequences, &positions, spec(1)).unwrap_err();
+        let error = attend(&sequences, &positions).unwrap_err();
         assert_eq!(error.to_string(), message);
         let places = [table.clone(), ints(&sequences), ints(&positions)];
         let inputs = [&[cache.clone(), new.clone()], &places[..]].concat();

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Bound, Builder, DType, Elements, GraphError, MuonSpec, Nonlinearity,
-    Op, Orthogonalizer, RopeSpec, Tensor, TensorType, output_types,
+    AdamWSpec, AttentionSpec, Bound, Builder, CachedAttentionSpec, DType, Elements, GraphError,
+    MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec, Tensor, TensorType, output_types,
 };
 
 fn ty(text: &str) -> TensorType {
@@ -293,7 +293,13 @@ fn spec() -> AttentionSpec {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     }
+}
+
+fn cached_spec() -> CachedAttentionSpec {
+    let AttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap, .. } = spec();
+    CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap }
 }
 
 #[test]
@@ -310,6 +316,8 @@ fn attention() {
     refuses(op(AttentionSpec { head_dim: 0, ..spec() }, false), qkv, heads);
     let window = "attention: a window must hold at least one key";
     refuses(op(AttentionSpec { window: Some(0), ..spec() }, false), qkv, window);
+    let cap = "attention: score_cap must be positive, is -1";
+    refuses(op(AttentionSpec { score_cap: Some(-1.0), ..spec() }, false), qkv, cap);
     for batch in [0, 3] {
         let message =
             format!("attention: batch {batch} does not divide the rows of q, f32[10, 12]");
@@ -543,12 +551,13 @@ fn caches() {
     ] {
         refuses(Op::KvAppend, inputs, message);
     }
-    let attend = |causal| Op::CachedAttention(AttentionSpec { causal, ..spec() });
+    let attend = || Op::CachedAttention(cached_spec());
     let tail = "i32[3, 4]; i32[5]; i32[5]";
     let inputs = format!("f32[5, 12]; bf16[2, 2, 9, 3]; bf16[2, 2, 9, 3]; {tail}");
-    accepts(attend(true), &inputs, "f32[5, 12]");
-    let message = "cached_attention: attends to the past: the spec must be causal";
-    refuses(attend(false), &inputs, message);
+    accepts(attend(), &inputs, "f32[5, 12]");
+    let capped = CachedAttentionSpec { score_cap: Some(0.0), ..cached_spec() };
+    let message = "cached_attention: score_cap must be positive, is 0";
+    refuses(Op::CachedAttention(capped), &inputs, message);
     for (inputs, message) in [
         (
             "f32[5, 12]; f32[2, 6, 9, 2]; f32[2, 6, 9, 2]",
@@ -572,12 +581,12 @@ fn caches() {
             "cached_attention: input `keys` must be 4-dimensional, is f32[18, 6]",
         ),
     ] {
-        refuses(attend(true), &format!("{inputs}; {tail}"), message);
+        refuses(attend(), &format!("{inputs}; {tail}"), message);
     }
     let message = "cached_attention: input `sequences` must be i32[5], is i32[2]";
     let keys = "f32[2, 2, 9, 3]";
     let inputs = format!("f32[5, 12]; {keys}; {keys}; i32[3, 4]; i32[2]; i32[5]");
-    refuses(attend(true), &inputs, message);
+    refuses(attend(), &inputs, message);
 }
 
 #[test]
@@ -628,6 +637,7 @@ fn activations_of_any_float_type_are_alike() {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     };
     let attention = Op::Attention { spec: spec.clone(), segmented: false };
     let given = "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]";
@@ -639,7 +649,7 @@ fn activations_of_any_float_type_are_alike() {
     accepts(backward, &given, "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]");
     let keys = "f16[2, 2, 9, 3]";
     let cache = format!("{keys}; {keys}; i32[3, 4]; i32[5]; i32[5]");
-    accepts(Op::CachedAttention(spec), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
+    accepts(Op::CachedAttention(cached_spec()), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
     let append = format!("{keys}; bf16[5, 6]; i32[3, 4]; i32[5]; i32[5]");
     accepts(Op::KvAppend, &append, keys);
     let entropy = "bf16[5, 3]; f32[7, 3]; i32[5]; f32[5]";

@@ -269,6 +269,7 @@ impl Block {
             causal: true,
             window: self.window,
             scale: 0.1,
+            score_cap: None,
         };
         let h = b.gather(table, ids).unwrap();
         let y = b.rms_norm(h, None, 1e-5).unwrap();

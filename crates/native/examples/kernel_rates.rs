@@ -104,7 +104,7 @@ impl Bench {
                 continue;
             }
             let scale = (head_dim as f32).powf(-0.5);
-            let h = Heads { batch, time, heads, kv_heads, head_dim, scale };
+            let h = Heads { batch, time, heads, kv_heads, head_dim, scale, score_cap: None };
             let rows = batch * time;
             let fill =
                 |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect() };

@@ -2,7 +2,10 @@
 //! the ops of the graph and the kernels.
 
 use half::{bf16, f16};
-use stoa_graph::{AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace};
+use stoa_graph::{
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, MuonSpec, Op, Program, RopeSpec,
+    Workspace,
+};
 
 use crate::context::Context;
 use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
@@ -412,6 +415,7 @@ fn heads(spec: &AttentionSpec, q: &View<'_>) -> Heads {
         kv_heads: spec.kv_heads,
         head_dim: spec.head_dim,
         scale: spec.scale,
+        score_cap: spec.score_cap,
     }
 }
 
@@ -503,11 +507,17 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
     }
 }
 
-fn cached_attention(context: Context<'_>, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
+fn cached_attention(
+    context: Context<'_>,
+    spec: &CachedAttentionSpec,
+    ins: &[View<'_>],
+    out: &View<'_>,
+) {
     let heads = CachedHeads {
         heads: spec.heads,
         paging: paging(&ins[1]),
         scale: spec.scale,
+        score_cap: spec.score_cap,
         window: spec.window,
     };
     let (q, places, out) = (ins[0].f32(), places(&ins[3..]), out.f32_mut());

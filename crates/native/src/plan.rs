@@ -329,6 +329,7 @@ mod tests {
                 causal: true,
                 window: None,
                 scale: 0.5,
+                score_cap: None,
             };
             let (a, _) = b.attention(q, k, v, None, spec).unwrap();
             let a = operand(&mut b, a);

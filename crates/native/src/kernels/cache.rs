@@ -86,6 +86,8 @@ pub struct CachedHeads {
     pub paging: Paging,
     /// Factor on q·k before softmax.
     pub scale: f32,
+    /// Bound of the scores, `cap·tanh(score/cap)`.
+    pub score_cap: Option<f32>,
     /// A query at position p sees entries at positions > p − window.
     pub window: Option<usize>,
 }
@@ -292,7 +294,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
             let (first, end) = range(self.first + row / group);
             (first as u32, end as u32)
         });
-        let mut running = Running::new(rows, d, self.scratch);
+        let mut running = Running::new(rows, d, self.scratch).capped(heads.score_cap);
         let mut ignored = [0.0; QUERIES];
         let lse = ignored.as_mut_ptr();
         // SAFETY: queries and entries lie inside their tensors, as `cached_attention` checked; the

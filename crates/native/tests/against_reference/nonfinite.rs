@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, run};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Builder, DType, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec,
-    TensorType,
+    AdamWSpec, AttentionSpec, Builder, CachedAttentionSpec, DType, MuonSpec, Nonlinearity, Op,
+    Orthogonalizer, RopeSpec, TensorType,
 };
 
 use crate::draws::Draws;
@@ -189,14 +189,13 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         let mut cache = draws.array(&[2, 1, 40, 8], 1.0);
         // Sequence 0 is filled up to position 17, sequence 1 not at all.
         cache.data[18 * 8..].fill(f64::NAN);
-        let spec = AttentionSpec {
-            batch: 1,
+        let spec = CachedAttentionSpec {
             heads: 2,
             kv_heads: 1,
             head_dim: 8,
-            causal: true,
             window: None,
             scale: 0.3,
+            score_cap: None,
         };
         let q = f32s(draws.array(&[4, 16], 1.0));
         let table = i32s(Array::new([2, 1], [0.0, 1.0]));
@@ -212,7 +211,7 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         let caches = [typed(dtype, old.clone()), typed(dtype, old)];
         let given = [&given[..1], &caches, &places[..2]].concat();
         let positions = i32s(Array::new([4], [17.0, 20.0, 0.0, 39.0]));
-        let spec = AttentionSpec { window: Some(6), ..spec };
+        let spec = CachedAttentionSpec { window: Some(6), ..spec };
         check_large(&Op::CachedAttention(spec), &[&given[..], &[positions]].concat(), 48.0 * ULP);
     }
 }
@@ -227,6 +226,7 @@ fn attention_keeps_it_in_the_sequence() {
         causal: true,
         window: None,
         scale: 0.3,
+        score_cap: None,
     };
     let time = 35;
     let clean = tensors(&[&[3 * time, 16], &[3 * time, 8], &[3 * time, 8]]);

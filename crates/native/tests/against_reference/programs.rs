@@ -73,6 +73,7 @@ impl Transformer {
             causal: true,
             window: Some(7),
             scale: 0.4,
+            score_cap: None,
         };
         let mut h = b.gather(table, ids).unwrap();
         for layer in 0..2 {
@@ -403,6 +404,7 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
                     causal: draws.below(2) == 0,
                     window: [None, Some(3)][draws.below(2)],
                     scale: 0.5,
+                    score_cap: None,
                 };
                 let w = recent(&mut draws);
                 b.attention(u, v, w, None, spec).unwrap().0
@@ -522,6 +524,7 @@ fn ops_between_reshapes() {
         causal: true,
         window: None,
         scale: 0.5,
+        score_cap: None,
     };
     let (y, _) = b.attention(y, y, y, None, spec).unwrap();
     let y = b.reshape(y, [25, 25]).unwrap();

@@ -107,7 +107,7 @@ fn cases() -> Vec<Case> {
             (true, Some(0), false),
         ] {
             let scale = (head_dim as f32).powf(-0.5);
-            let heads = Heads { batch, time, heads, kv_heads, head_dim, scale };
+            let heads = Heads { batch, time, heads, kv_heads, head_dim, scale, score_cap: None };
             let mut ids = vec![0; batch * time];
             for i in 1..ids.len() {
                 ids[i] = ids[i - 1] + i32::from(numbers.below(17) == 0);
@@ -180,7 +180,15 @@ fn backward_is_the_gradient() {
 
 #[test]
 fn a_query_that_sees_nothing_is_silent() {
-    let heads = Heads { batch: 1, time: 20, heads: 1, kv_heads: 1, head_dim: 8, scale: 1.0 };
+    let heads = Heads {
+        batch: 1,
+        time: 20,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 8,
+        scale: 1.0,
+        score_cap: None,
+    };
     let mut ranges = key_ranges(Mask { causal: true, window: None }, 1, 20, None);
     ranges[0] = (0, 0);
     ranges[7] = (7, 7);
@@ -209,7 +217,15 @@ fn a_query_that_sees_nothing_is_silent() {
 
 #[test]
 fn nan_reaches_the_query_it_enters() {
-    let heads = Heads { batch: 2, time: 9, heads: 2, kv_heads: 1, head_dim: 8, scale: 1.0 };
+    let heads = Heads {
+        batch: 2,
+        time: 9,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        scale: 1.0,
+        score_cap: None,
+    };
     let ranges = key_ranges(Mask { causal: true, window: None }, 2, 9, None);
     let mut q = Numbers(4).vec(2 * 9 * 16);
     let k = Numbers(5).vec(2 * 9 * 8);

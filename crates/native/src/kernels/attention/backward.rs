@@ -345,6 +345,9 @@ impl<'a> Blocks<'a> {
             tile::scores(s, &window, keys, d, left(self.value_rows), dout, dscores);
             for group in 0..visible.groups() {
                 let seen = window.keys[group];
+                if let Some(cap) = self.heads.score_cap {
+                    tile::cap(s, group, seen, cap * LOG2E, scores);
+                }
                 if !window.whole[group] && seen.0 < seen.1 {
                     visible.mask(s, group, start, seen, f32::NEG_INFINITY, scores);
                 }
@@ -360,19 +363,32 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Scores and dout·v of a group → probabilities and the gradient of q·k.
+    /// Scores and dout·v of a group → probabilities and the gradient of q·k. A capped score
+    /// c = cap·t has the slope (1 − t)(1 + t).
     #[inline(always)]
     fn differentiate<S: Simd>(&mut self, s: S, group: usize, keys: (usize, usize)) {
         let lane = group * S::LANES;
         let (lse, mean) = (s.load(&self.lse[lane..]), s.load(&self.mean[lane..]));
         let scale = s.splat(self.heads.scale);
+        let cap = self.heads.score_cap.map(|cap| s.splat(cap * LOG2E));
+        let one = s.splat(1.0);
         for key in keys.0..keys.1 {
             let score = &mut self.scores[key * QUERIES + lane..];
             let dscore = &mut self.dscores[key * QUERIES + lane..];
-            let p = exp2(s, s.sub(s.load(score), lse));
+            let value = s.load(score);
+            let p = exp2(s, s.sub(value, lse));
             let dp = s.sub(s.load(dscore), mean);
             s.store(p, score);
-            s.store(s.mul(s.mul(p, dp), scale), dscore);
+            let gradient = s.mul(s.mul(p, dp), scale);
+            let gradient = match cap {
+                None => gradient,
+                // What the mask hides is −∞, and its slope 0 as at the end of the curve.
+                Some(cap) => {
+                    let t = s.max(s.neg(one), s.div(value, cap));
+                    s.mul(gradient, s.mul(s.sub(one, t), s.add(one, t)))
+                }
+            };
+            s.store(gradient, dscore);
         }
     }
 

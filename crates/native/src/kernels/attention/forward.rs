@@ -91,7 +91,7 @@ impl Kernel for QueryTile<'_> {
         let kv_at = self.sequence * time * kv_row + self.heads.kv_head(self.head) * head_dim;
         let (k, v) = (&self.k[kv_at..], &self.v[kv_at..]);
         let visible = Visibility::new::<S>(count, |i| self.ranges[row + i]);
-        let mut running = Running::new(count, head_dim, self.scratch);
+        let mut running = Running::new(count, head_dim, self.scratch).capped(self.heads.score_cap);
         // SAFETY: query i < count and key < time lie inside q, k and v, whose shapes were checked;
         // each (row, head) of out and lse belongs to this task alone.
         unsafe {
@@ -118,6 +118,8 @@ impl Kernel for QueryTile<'_> {
 pub(in crate::kernels) struct Running<'a> {
     count: usize,
     head_dim: usize,
+    /// Bound of the scores, in units of log2.
+    cap: Option<f32>,
     /// Largest score so far, in units of log2.
     max: [f32; QUERIES],
     /// Sum of 2^(score − max) so far.
@@ -145,7 +147,13 @@ impl<'a> Running<'a> {
         let values = &mut rest[..KEYS * padded(head_dim)];
         out[..count * padded(head_dim)].fill(0.0);
         let (max, sum) = ([f32::NEG_INFINITY; QUERIES], [0.0; QUERIES]);
-        Running { count, head_dim, max, sum, queries, scores, out, keys, values }
+        Running { count, head_dim, cap: None, max, sum, queries, scores, out, keys, values }
+    }
+
+    /// With scores bounded by `cap·tanh(score/cap)`.
+    #[inline(always)]
+    pub fn capped(self, cap: Option<f32>) -> Self {
+        Running { cap: cap.map(|cap| cap * LOG2E), ..self }
     }
 
     /// Takes the queries; `row(i)` is the address of query i.
@@ -189,6 +197,9 @@ impl<'a> Running<'a> {
             for group in 0..visible.groups() {
                 let keys = window.keys[group];
                 if keys.0 < keys.1 {
+                    if let Some(cap) = self.cap {
+                        tile::cap(s, group, keys, cap, scores);
+                    }
                     if !window.whole[group] {
                         visible.mask(s, group, start, keys, f32::NEG_INFINITY, scores);
                     }
