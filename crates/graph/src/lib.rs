@@ -36,7 +36,7 @@ pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalize
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
 pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
-pub use tensor::{Element, Tensor};
+pub use tensor::{Element, SharedBytes, Tensor};
 pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.
