@@ -39,7 +39,7 @@ pub use op::{
 pub use program::{Input, InputKind, Node, Output, Program, ValueId};
 pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
-pub use tensor::{Element, Tensor};
+pub use tensor::{Element, SharedBytes, Tensor};
 pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.
