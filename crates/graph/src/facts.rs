@@ -241,7 +241,7 @@ impl Op {
             Op::ActivationBackward(_) => Facts::kept().in_place(&[&[1, 0]]),
             Op::GatedBackward(_) => Facts::kept().in_place(&[&[0, 2], &[1]]),
             Op::MatMul { .. } => Facts::kept().recomputed(Projection).weights(&[1]),
-            Op::RmsNorm { .. } => Facts::kept().recomputed(RowWise),
+            Op::RmsNorm { .. } | Op::LayerNorm { .. } => Facts::kept().recomputed(RowWise),
             Op::Rope(_) => Facts::kept()
                 .recomputed(Rotation)
                 .in_place(&[&[0]])
@@ -265,6 +265,7 @@ impl Op {
                 .with(Workspace::Logits)
                 .reading([integer(2, 1, 0).or_none()]),
             Op::RmsNormBackward { .. }
+            | Op::LayerNormBackward { .. }
             | Op::MeanSquaredError
             | Op::MeanSquaredErrorBackward
             | Op::GlobalNorm
@@ -297,6 +298,8 @@ impl Op {
             }
             Op::RmsNorm { .. } => 4 * n,
             Op::RmsNormBackward { .. } => 9 * n,
+            Op::LayerNorm { .. } => 7 * n,
+            Op::LayerNormBackward { .. } => 13 * n,
             Op::Rope(_) => 3 * n,
             Op::Attention { spec, .. } => {
                 attention_pairs(spec, inputs[0].shape[0]) * 4 * spec.head_dim as u128

@@ -85,6 +85,26 @@ pub enum Op {
         /// A weight is given and its gradient returned.
         weighted: bool,
     },
+    /// x [.., features], scale \[group\][, bias \[group\]] → (x − mean)/sqrt(variance + eps)·scale
+    /// [+ bias], mean and variance those of each consecutive `group` features (layer normalisation,
+    /// arXiv 1607.06450 eq. 4). NaN or an infinity makes its group NaN.
+    LayerNorm {
+        /// Features normalised together; divides the last dimension.
+        group: usize,
+        /// Added to the variance.
+        eps: f32,
+        /// A bias is given.
+        biased: bool,
+    },
+    /// x, dy, scale → dx, dscale \[group\][, dbias \[group\]].
+    LayerNormBackward {
+        /// As in the forward op.
+        group: usize,
+        /// As in the forward op.
+        eps: f32,
+        /// The gradient of a bias is returned.
+        biased: bool,
+    },
     /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
     Rope(RopeSpec),
     /// q [batch·time, heads·head_dim], k, v [batch·time, kv_heads·head_dim][, segments i32
@@ -189,6 +209,8 @@ impl Op {
             Op::MatMul { .. } => "matmul",
             Op::RmsNorm { .. } => "rms_norm",
             Op::RmsNormBackward { .. } => "rms_norm_backward",
+            Op::LayerNorm { .. } => "layer_norm",
+            Op::LayerNormBackward { .. } => "layer_norm_backward",
             Op::Rope(_) => "rope",
             Op::Attention { .. } => "attention",
             Op::AttentionBackward { .. } => "attention_backward",
@@ -226,6 +248,10 @@ impl Op {
             }
             Op::RmsNorm { group, eps, weighted } | Op::RmsNormBackward { group, eps, weighted } => {
                 let flags = flags(&[("weighted", *weighted)]);
+                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
+            }
+            Op::LayerNorm { group, eps, biased } | Op::LayerNormBackward { group, eps, biased } => {
+                let flags = flags(&[("biased", *biased)]);
                 [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
             }
             Op::Rope(spec) => {

@@ -59,7 +59,9 @@ pub(crate) fn support(op: &Op) -> Support {
         Op::MatMul { .. } => Support::of(F32Results).adding(0),
         Op::CrossEntropy { .. } => Support::of(F32Results),
         Op::CrossEntropyBackward { .. } => Support::of(F32Results).adding(1),
-        Op::RmsNormBackward { .. } | Op::GatherBackward { .. } => Support::of(F32).adding(0),
+        Op::RmsNormBackward { .. } | Op::LayerNormBackward { .. } | Op::GatherBackward { .. } => {
+            Support::of(F32).adding(0)
+        }
         // Logits, which no backward pass reads before they are capped.
         Op::Activation(Nonlinearity::SoftCap { .. }) => Support::of(F32),
         Op::Activation(f) => Support::of(F32).ending([Some(Then::Activation(*f)), None, None]),
@@ -77,6 +79,7 @@ pub(crate) fn support(op: &Op) -> Support {
         | Op::Mul
         | Op::Scale { .. }
         | Op::RmsNorm { .. }
+        | Op::LayerNorm { .. }
         | Op::Rope(_)
         | Op::Attention { .. }
         | Op::AttentionBackward { .. }

@@ -47,6 +47,12 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
             let gradients = usize::from(*weighted);
             rule.norm_backward(*group, &["w"][..gradients], gradients)
         }
+        Op::LayerNorm { group, biased, .. } => {
+            rule.norm(*group, &["scale", "bias"][..1 + usize::from(*biased)])
+        }
+        Op::LayerNormBackward { group, biased, .. } => {
+            rule.norm_backward(*group, &["scale"], 1 + usize::from(*biased))
+        }
         Op::Rope(spec) => rule.rope(spec),
         Op::Attention { spec, segmented } => rule.attention(spec, *segmented),
         Op::AttentionBackward { spec, segmented } => rule.attention_backward(spec, *segmented),

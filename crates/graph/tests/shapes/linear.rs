@@ -83,3 +83,24 @@ fn norms() {
         "rms_norm_backward: inputs 0 and 1 must have one type: f32[2, 6] against f32[2, 3]",
     );
 }
+
+#[test]
+fn layer_norms() {
+    let norm = |group, biased| Op::LayerNorm { group, eps: 1e-5, biased };
+    let back = |biased| Op::LayerNormBackward { group: 3, eps: 1e-5, biased };
+    accepts(norm(6, false), "f32[2, 6]; f32[6]", "f32[2, 6]");
+    accepts(norm(3, true), "bf16[2, 2, 6]; f32[3]; f32[3]", "bf16[2, 2, 6]");
+    accepts(back(false), "f32[2, 6]; f32[2, 6]; f32[3]", "f32[2, 6]; f32[3]");
+    accepts(back(true), "bf16[2, 6]; bf16[2, 6]; f32[3]", "bf16[2, 6]; f32[3]; f32[3]");
+    let message = "layer_norm: group 4 does not divide the last dimension of f32[2, 6]";
+    refuses(norm(4, false), "f32[2, 6]; f32[4]", message);
+    let message = "layer_norm: input `scale` must be f32[3], is f32[6]";
+    refuses(norm(3, false), "f32[2, 6]; f32[6]", message);
+    let message = "layer_norm: input `bias` must be f32[3], is f16[3]";
+    refuses(norm(3, true), "f32[2, 6]; f32[3]; f16[3]", message);
+    refuses(
+        back(false),
+        "f32[2, 6]; f32[2, 3]; f32[3]",
+        "layer_norm_backward: inputs 0 and 1 must have one type: f32[2, 6] against f32[2, 3]",
+    );
+}
