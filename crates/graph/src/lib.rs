@@ -39,7 +39,7 @@ pub use shape_rules::output_types;
 pub use specs::{
     AdamWSpec, AttentionSpec, CachedAttentionSpec, MuonSpec, Nonlinearity, Orthogonalizer, RopeSpec,
 };
-pub use tensor::{Element, Tensor};
+pub use tensor::{Element, SharedBytes, Tensor};
 pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.
