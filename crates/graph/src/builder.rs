@@ -235,6 +235,19 @@ impl Builder {
         self.one(Op::RmsNorm { group, eps, weighted: w.is_some() }, &inputs)
     }
 
+    /// Layer normalisation over the last dimension. See [`Op::LayerNorm`].
+    pub fn layer_norm(
+        &mut self,
+        x: ValueId,
+        scale: ValueId,
+        bias: Option<ValueId>,
+        eps: f32,
+    ) -> Result<ValueId> {
+        let op = Op::LayerNorm { group: self.ty(x).last(), eps, biased: bias.is_some() };
+        let inputs: Vec<ValueId> = [Some(x), Some(scale), bias].into_iter().flatten().collect();
+        self.one(op, &inputs)
+    }
+
     /// See [`Op::Rope`].
     pub fn rope(&mut self, x: ValueId, positions: ValueId, spec: RopeSpec) -> Result<ValueId> {
         self.one(Op::Rope(spec), &[x, positions])

@@ -260,6 +260,12 @@ impl Pass<'_> {
                 self.matmul(inputs, dy, *transpose_a, *transpose_b)
             }
             Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
+            Op::LayerNorm { group, eps, biased } => {
+                let op = Op::LayerNormBackward { group: *group, eps: *eps, biased: *biased };
+                let given = [self.kept_or_recomputed(inputs[0])?, dy, inputs[1]];
+                let gradients = self.builder.add_node(op, &given)?;
+                inputs.iter().zip(gradients).try_for_each(|(&v, d)| self.contribute(v, d))
+            }
             Op::Rope(spec) => {
                 let spec = RopeSpec { inverse: !spec.inverse, ..spec.clone() };
                 let dx = self.builder.rope(dy, inputs[1], spec)?;
@@ -297,6 +303,7 @@ impl Pass<'_> {
                 Ok(())
             }
             Op::RmsNormBackward { .. }
+            | Op::LayerNormBackward { .. }
             | Op::AttentionBackward { .. }
             | Op::ActivationBackward(_)
             | Op::GatedBackward(_)

@@ -220,6 +220,24 @@ fn tables_copy_bits_and_refuse_wrong_ids() {
     same(&y[0].data, &[0.0, 0.0, 0.0, 0.0, NAN, INF]);
 }
 
+#[test]
+fn a_layer_norm_with_something_that_is_not_finite_is_nan() {
+    let op = Op::LayerNorm { group: 2, eps: 3.0, biased: true };
+    let (ones, zeros) = (Array::new([2], [1.0, 1.0]), Array::zeros(&[2]));
+    for poison in [NAN, INF, -INF] {
+        let x = Array::new([2, 2], [poison, 1.0, 3.0, 1.0]);
+        let y = results(op.clone(), &[x, ones.clone(), zeros.clone()], &[]).unwrap();
+        // A variance of 1, and the eps: a root of 4.
+        same(&y[0].data, &[NAN, NAN, 0.5, -0.5]);
+    }
+    // Without spread the result is the bias; without spread and eps it is 0·∞.
+    let flat = Array::new([1, 2], [3.0, 3.0]);
+    let given = [flat, ones.clone(), ones];
+    same(&results(op, &given, &[]).unwrap()[0].data, &[1.0, 1.0]);
+    let op = Op::LayerNorm { group: 2, eps: 0.0, biased: true };
+    same(&results(op, &given, &[]).unwrap()[0].data, &[NAN, NAN]);
+}
+
 /// x, w, targets, weights of three rows and three classes.
 fn entropy_inputs(targets: [f64; 3]) -> [Array; 4] {
     [

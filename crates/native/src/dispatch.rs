@@ -156,6 +156,16 @@ impl Dispatch<'_> {
                 let (x, dy) = (input(0), input(1));
                 norm::rms_norm_backward(context, *group, *eps, x, dy, w, adds, output(0), dw);
             }
+            Op::LayerNorm { group, eps, biased } => {
+                let (x, scale, bias) = (input(0), input(1), biased.then(|| input(2)));
+                norm::layer_norm(context, *group, *eps, x, scale, bias, output(0));
+            }
+            Op::LayerNormBackward { group, eps, biased } => {
+                let adds = starts_at(addend, &outs[0]);
+                let given = [input(0), input(1), input(2)];
+                let vectors = (output(1), biased.then(|| output(2)));
+                norm::layer_norm_backward(context, *group, *eps, given, adds, output(0), vectors);
+            }
             Op::Rope(spec) => self.rope(spec, ins, outs),
             Op::Attention { spec, segmented } => {
                 let ranges = ranges(spec, ins, segmented.then_some(3));

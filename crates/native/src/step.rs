@@ -1,10 +1,11 @@
 //! A program as the engine runs it: one step per kernel call. Most steps are one node. Some fuse a
-//! product with the pointwise op that follows it, as the table [`Then::of`] says, and some an op with
-//! the addition that alone reads its result, as [`sum_of`] says. Decides no memory.
+//! product with the pointwise op that follows it, and some an op with the addition that alone reads its
+//! result; which ops can is in `support`. Decides no memory.
 
 use stoa_graph::{DType, Node, Nonlinearity, Op, Output, Program, ValueId};
 
 use crate::gemm::Precision;
+use crate::support::support;
 
 /// What a step computes.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,7 @@ pub(crate) enum Kernel {
     /// outputs are the product where it is kept, then those of the function.
     ProductThen { transpose_a: bool, transpose_b: bool, then: Then },
     /// The inputs of an op, and last c → the results of the op, with c added to the one that
-    /// [`sum_of`] names.
+    /// its kernel can add to.
     Adding(Op),
 }
 
@@ -33,43 +34,6 @@ pub(crate) enum Then {
 }
 
 impl Then {
-    /// The function of a product that `op` is, whose input at `product_at` the product is, where
-    /// there is a kernel for both.
-    fn of(op: &Op, product_at: usize) -> Option<Then> {
-        match op {
-            // Logits, which no backward pass reads before they are capped.
-            Op::Activation(Nonlinearity::SoftCap { .. }) => None,
-            Op::Activation(f) => Some(Then::Activation(*f)),
-            Op::ActivationBackward(f) => (product_at == 1).then_some(Then::ActivationBackward(*f)),
-            Op::Gated(f) => Some(Then::Gated { f: *f, product_is_gate: product_at == 0 }),
-            Op::GatedBackward(f) => (product_at == 2).then_some(Then::GatedBackward(*f)),
-            Op::Fill { .. }
-            | Op::Reshape { .. }
-            | Op::Cast { .. }
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::MatMul { .. }
-            | Op::RmsNorm { .. }
-            | Op::RmsNormBackward { .. }
-            | Op::Rope(_)
-            | Op::Attention { .. }
-            | Op::AttentionBackward { .. }
-            | Op::Gather
-            | Op::GatherBackward { .. }
-            | Op::CrossEntropy { .. }
-            | Op::CrossEntropyBackward { .. }
-            | Op::MeanSquaredError
-            | Op::MeanSquaredErrorBackward
-            | Op::GlobalNorm
-            | Op::ClipFactor { .. }
-            | Op::AdamW(_)
-            | Op::Muon(_)
-            | Op::KvAppend
-            | Op::CachedAttention(_) => None,
-        }
-    }
-
     /// Whether the product is an output too: the backward pass reads what a nonlinearity was given,
     /// and never the gradient that it turns into another.
     fn keeps_product(self) -> bool {
@@ -87,38 +51,6 @@ impl Then {
             Then::Gated { .. } => "gated",
             Then::GatedBackward(_) => "gated_backward",
         }
-    }
-}
-
-/// The result of an op that its kernel can add to what stands in its place, if any.
-fn sum_of(op: &Op) -> Option<usize> {
-    match op {
-        Op::MatMul { .. } | Op::RmsNormBackward { .. } | Op::GatherBackward { .. } => Some(0),
-        Op::CrossEntropyBackward { .. } => Some(1),
-        Op::Fill { .. }
-        | Op::Reshape { .. }
-        | Op::Cast { .. }
-        | Op::Add
-        | Op::Mul
-        | Op::Scale { .. }
-        | Op::RmsNorm { .. }
-        | Op::Rope(_)
-        | Op::Attention { .. }
-        | Op::AttentionBackward { .. }
-        | Op::Activation(_)
-        | Op::ActivationBackward(_)
-        | Op::Gated(_)
-        | Op::GatedBackward(_)
-        | Op::Gather
-        | Op::CrossEntropy { .. }
-        | Op::MeanSquaredError
-        | Op::MeanSquaredErrorBackward
-        | Op::GlobalNorm
-        | Op::ClipFactor { .. }
-        | Op::AdamW(_)
-        | Op::Muon(_)
-        | Op::KvAppend
-        | Op::CachedAttention(_) => None,
     }
 }
 
@@ -140,7 +72,7 @@ impl Step {
     pub fn in_place(&self, output: usize) -> Vec<usize> {
         match &self.kernel {
             Kernel::Op(op) => op.facts().in_place_of(output).to_vec(),
-            Kernel::Adding(op) if sum_of(op) == Some(output) => vec![self.inputs.len() - 1],
+            Kernel::Adding(op) if support(op).sum == Some(output) => vec![self.inputs.len() - 1],
             Kernel::Adding(op) => op.facts().in_place_of(output).to_vec(),
             // A product writes its sums before its epilogue reads the other inputs, so these may
             // only give way to an output that is not the product.
@@ -216,7 +148,7 @@ fn with_last(steps: &[Step], next: &Step, readers: &[usize]) -> Option<(usize, S
     let Kernel::Op(op) = &next.kernel else { return None };
     let product = last.outputs[0];
     let at = next.inputs.iter().position(|&v| v == product)?;
-    let then = Then::of(op, at)?;
+    let then = support(op).ends_product(at)?;
     let others = [&next.inputs[..at], &next.inputs[at + 1..]].concat();
     let kept = then.keeps_product();
     if others.contains(&product) || !kept && readers[product.index()] > 1 {
@@ -250,7 +182,7 @@ fn into_maker(
     let place = made(term).filter(|_| made(term) > made(other))?;
     let step = &steps[place];
     let Kernel::Op(op) = &step.kernel else { return None };
-    let sum = sum_of(op)?;
+    let sum = support(op).sum?;
     if step.outputs[sum] != term || readers[term.index()] > 1 {
         return None;
     }

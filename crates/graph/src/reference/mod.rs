@@ -109,6 +109,14 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::RmsNormBackward { group, eps, weighted } => {
             norm::rms_norm_backward(x[0], x[1], last(*weighted), *group, f64::from(*eps))
         }
+        Op::LayerNorm { group, eps, biased } => {
+            vec![norm::layer_norm(x[0], x[1], biased.then(|| x[2]), *group, f64::from(*eps))]
+        }
+        Op::LayerNormBackward { group, eps, biased } => {
+            let mut results = norm::layer_norm_backward(x[0], x[1], x[2], *group, f64::from(*eps));
+            results.truncate(2 + usize::from(*biased));
+            results
+        }
         Op::Rope(spec) => vec![rope::rope(x[0], x[1], spec)],
         Op::Attention { spec, segmented } => {
             attention::attention(x[0], x[1], x[2], last(*segmented), spec)

@@ -27,27 +27,35 @@ impl Rule<'_> {
         Ok(vec![TensorType::new(result, [m, n])])
     }
 
-    pub fn norm(&self, group: usize, weighted: bool) -> Result<Vec<TensorType>> {
-        self.arity(1 + usize::from(weighted))?;
-        self.normalised(group, weighted.then_some(1))?;
+    /// A norm over each `group` features, with these vectors of as many after x.
+    pub fn norm(&self, group: usize, vectors: &[&'static str]) -> Result<Vec<TensorType>> {
+        self.arity(1 + vectors.len())?;
+        self.normalised(group, 1, vectors)?;
         Ok(vec![self.inputs[0].clone()])
     }
 
-    pub fn norm_backward(&self, group: usize, weighted: bool) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(weighted))?;
-        self.normalised(group, weighted.then_some(2))?;
+    /// Its gradient: these vectors after x and dy; dx, then the gradients of so many vectors.
+    pub fn norm_backward(
+        &self,
+        group: usize,
+        vectors: &[&'static str],
+        gradients: usize,
+    ) -> Result<Vec<TensorType>> {
+        self.arity(2 + vectors.len())?;
+        self.normalised(group, 2, vectors)?;
         self.same(0, 1)?;
         let mut outputs = vec![self.inputs[0].clone()];
-        outputs.extend(weighted.then(|| self.inputs[2].clone()));
+        outputs.extend(vec![TensorType::f32([group]); gradients]);
         Ok(outputs)
     }
 
-    fn normalised(&self, group: usize, weight: Option<usize>) -> Result<()> {
+    fn normalised(&self, group: usize, first: usize, vectors: &[&'static str]) -> Result<()> {
         self.float(0, "x")?;
         let last = self.inputs[0].last();
         self.attribute(group > 0 && last.is_multiple_of(group), || {
             format!("group {group} does not divide the last dimension of {}", self.inputs[0])
         })?;
-        weight.map_or(Ok(()), |i| self.is(i, "w", DType::F32, &[group]))
+        let mut vectors = vectors.iter().enumerate();
+        vectors.try_for_each(|(i, name)| self.is(first + i, name, DType::F32, &[group]))
     }
 }

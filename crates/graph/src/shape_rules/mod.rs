@@ -42,8 +42,17 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Op::MatMul { transpose_a, transpose_b, bias, result } => {
             rule.matmul(*transpose_a, *transpose_b, *bias, *result)
         }
-        Op::RmsNorm { group, weighted, .. } => rule.norm(*group, *weighted),
-        Op::RmsNormBackward { group, weighted, .. } => rule.norm_backward(*group, *weighted),
+        Op::RmsNorm { group, weighted, .. } => rule.norm(*group, &["w"][..usize::from(*weighted)]),
+        Op::RmsNormBackward { group, weighted, .. } => {
+            let gradients = usize::from(*weighted);
+            rule.norm_backward(*group, &["w"][..gradients], gradients)
+        }
+        Op::LayerNorm { group, biased, .. } => {
+            rule.norm(*group, &["scale", "bias"][..1 + usize::from(*biased)])
+        }
+        Op::LayerNormBackward { group, biased, .. } => {
+            rule.norm_backward(*group, &["scale"], 1 + usize::from(*biased))
+        }
         Op::Rope(spec) => rule.rope(spec),
         Op::Attention { spec, segmented } => rule.attention(spec, *segmented),
         Op::AttentionBackward { spec, segmented } => rule.attention_backward(spec, *segmented),

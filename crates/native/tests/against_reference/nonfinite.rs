@@ -109,6 +109,10 @@ fn rows() {
         let op = Op::RmsNormBackward { group, eps: 0.1, weighted: true };
         check(&op, &tensors(&x), 64.0 * ULP);
     }
+    let x: [&[usize]; 3] = [&[3, 20], &[5], &[5]];
+    check(&Op::LayerNorm { group: 5, eps: 0.1, biased: true }, &tensors(&x), 64.0 * ULP);
+    let x: [&[usize]; 3] = [&[3, 20], &[3, 20], &[5]];
+    check(&Op::LayerNormBackward { group: 5, eps: 0.1, biased: true }, &tensors(&x), 64.0 * ULP);
     let positions = i32s(Draws::new(2).integers(&[3, 1], 0..9));
     let spec = RopeSpec::geometric(10, 100.0, 1);
     let given = [tensors(&[&[3, 20]]), vec![positions]].concat();

@@ -57,6 +57,34 @@ fn norm_gradients_in_groups() {
 }
 
 #[test]
+fn layer_norms_in_groups() {
+    for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
+        for (biased, offset) in [(false, 0.0), (true, 0.0), (true, 30.0)] {
+            let mut draws = Draws::new((rows * d + group) as u64);
+            // A mean far from 0: the variance is that of what is left of it.
+            let mut x = draws.array(&[rows, d], 2.0);
+            x.data.iter_mut().for_each(|x| *x += offset);
+            let (x, dy) = (f32s(x), f32s(draws.array(&[rows, d], 1.0)));
+            let vector = |draws: &mut Draws| f32s(draws.array(&[group], 2.0));
+            let mut given = vec![x.clone(), vector(&mut draws)];
+            given.extend(biased.then(|| vector(&mut draws)));
+            // A mean, a mean of squares, a root, two products. Each element carries a rounding of its
+            // size, which 1/sqrt(variance + eps) raises up to 10 times.
+            let op = Op::LayerNorm { group, eps: 0.01, biased };
+            check_op(&op, &given, (16.0 + 20.0 * offset) * ULP);
+            let op = Op::LayerNormBackward { group, eps: 0.01, biased };
+            let given = [x, dy, vector(&mut draws)];
+            // As for RMSNorm: sums over a group, and over all rows; up to 10 twice.
+            let tolerance = (200.0 + rows as f64 + 200.0 * offset) * ULP;
+            check_op(&op, &given, tolerance);
+            let c = f32s(draws.array(&[rows, d], 1.0));
+            let given = [&given[..], &[c]].concat();
+            check_op(Case::adding(op, 0), &given, tolerance);
+        }
+    }
+}
+
+#[test]
 fn rotations_by_one_and_more_axes() {
     for (axes, head_dim, heads) in
         [(1, 2, 1), (1, 6, 3), (1, 64, 2), (2, 4, 3), (2, 36, 1), (3, 6, 5)]
