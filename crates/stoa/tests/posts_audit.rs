@@ -37,7 +37,7 @@ fn write_posts(path: &Path) {
             }
         }
     }
-    // A side nobody compares, and a line that is no post.
+    // A side that is not compared, and a line that is no post.
     lines.push_str("{\"author\":\"x\",\"camp\":\"west\",\"text\":\"hello\"}\nnot json\n");
     std::fs::write(path, lines).unwrap();
 }

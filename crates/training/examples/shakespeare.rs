@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     for seed in 1..=seeds {
         let directory = out.join(format!("seed-{seed}"));
-        // Everything in it is made anew below.
+        // Everything in it is rewritten below.
         if directory.exists() {
             fs::remove_dir_all(&directory)?;
         }

@@ -88,7 +88,7 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the file of a run for a stage that goes on from `step`: what the stage wrote beyond it
+    /// Opens the file of a run for a stage that resumes from `step`: what the stage wrote beyond it
     /// is left out, what other stages wrote stays.
     ///
     /// # Errors

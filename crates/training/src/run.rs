@@ -106,7 +106,7 @@ pub enum OptimizerKind {
     AdamW,
 }
 
-/// Which forward values are made again in the backward pass.
+/// Which forward values are recomputed in the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecomputeKind {

@@ -91,7 +91,7 @@ pub struct Trainer<'a> {
     last_evaluation: Option<(u64, Evaluation)>,
     /// What MFU is a share of: the best sample so far, or what this run reached if that is more.
     peak_flops: Option<f64>,
-    /// Held while the run goes on, so that no second process trains in the same directory.
+    /// Held while the run lasts, so that no second process trains in the same directory.
     _lock: File,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
         let (found, rejected) =
             checkpoints.newest(setup.objective.stage(), Contents::Everything)?;
         for error in rejected {
-            progress.warning(&format!("{error}; going on from step {}", found.state.step));
+            progress.warning(&format!("{error}; resuming from step {}", found.state.step));
         }
         let (saved, now) = (&found.state.identity, setup.objective.identity()?);
         for (what, saved, now) in [
@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
     /// run was killed before its first checkpoint.
     ///
     /// # Errors
-    /// As those; a stage whose checkpoints are all damaged is not started anew by itself.
+    /// As those; a stage whose checkpoints are all damaged is not restarted by itself.
     pub fn resume_or_start(setup: Setup<'a>, progress: &mut dyn Progress) -> Result<Self> {
         match Self::resume(setup, progress) {
             Err(TrainingError::NoCheckpoint { rejected, .. }) if rejected.is_empty() => {

@@ -312,7 +312,7 @@ fn a_damaged_checkpoint_is_named_and_passed_over() {
             assert_eq!(weights.is_ok(), name == "optimizer.safetensors", "{damage}: {name}");
             let listener = world.train(directory.path(), None);
             assert!(listener.warnings[0].contains(name), "{:?}", listener.warnings);
-            assert!(listener.warnings[0].contains("going on from step 3"));
+            assert!(listener.warnings[0].contains("resuming from step 3"));
             assert!(final_bytes(directory.path(), 12) == final_bytes(whole.path(), 12));
         }
     }

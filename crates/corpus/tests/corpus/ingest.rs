@@ -425,7 +425,7 @@ fn a_killed_ingest_goes_on_to_the_same_bytes() {
     assert!(child(u64::MAX).wait().unwrap().success());
     let whole = tree(&out);
     std::fs::remove_dir_all(&out).unwrap();
-    // Ended after every so many steps, each time going on from what the last one left.
+    // Ended after every so many steps, each time resuming from the files of the last one.
     let mut ended = 0;
     for end_at in (0..).step_by(23) {
         if child(end_at).wait().unwrap().success() {

@@ -33,9 +33,9 @@ pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
     Some(Section {
         title: w.say("Layouts that no other beats", "Dispositions qu'aucune autre ne bat"),
         text: w.say(
-            format!("{seen} layouts looked at, {kept} kept. Refused: {}.", reasons.join("; ")),
+            format!("{seen} layouts examined, {kept} kept. Refused: {}.", reasons.join("; ")),
             format!(
-                "{seen} dispositions vues, {kept} gardées. Refusées : {}.",
+                "{seen} répartitions examinées, {kept} retenues. Refusées : {}.",
                 reasons.join(" ; ")
             ),
         ),

@@ -96,7 +96,7 @@ fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
             "MFU",
             w.percent(plan.best.mfu),
             if plan.precision.is_narrow() {
-                w.say("of the bf16 peak", "de la crête bf16")
+                w.say("of the bf16 peak", "du pic bf16")
             } else {
                 w.say("of the arithmetic used", "du calcul employé")
             },
@@ -152,8 +152,8 @@ fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
     Some(Section {
         title: w.say("What else the same means would give", "Ce que donneraient les mêmes moyens"),
         text: w.say(
-            "Losses compare sizes; they promise nothing about any data.",
-            "Les pertes comparent des tailles ; elles ne promettent rien d'aucunes données.",
+            "These losses compare sizes; they do not predict the loss on your data.",
+            "Ces pertes comparent des tailles ; elles ne prédisent pas la perte sur vos données.",
         ),
         content: Content::Table(Table { header, rows }),
     })
@@ -179,8 +179,8 @@ fn failures(plan: &Plan, w: Words) -> Section {
         joined: true,
     };
     let (restart, drop) = (
-        w.say("restart with spares", "redémarrer avec réserve"),
-        w.say("drop replicas", "laisser tomber des répliques"),
+        w.say("restart with spares", "redémarrer avec des machines de réserve"),
+        w.say("drop replicas", "continuer sans les répliques en panne"),
     );
     let rows =
         r.curve.iter().map(|c| vec![c.0.to_string(), w.percent(c.1), w.percent(c.2)]).collect();
@@ -247,7 +247,7 @@ fn money(plan: &Plan, w: Words) -> Section {
         ),
         content: Content::Plots(vec![
             Plot::Stack(StackBar {
-                title: w.say("Owner's cost at middle prices", "Coût en propre aux prix moyens"),
+                title: w.say("Cost of an owned cluster at middle prices", "Coût d'un cluster acheté, aux prix moyens"),
                 whole: total,
                 parts,
                 table: Table::default(),

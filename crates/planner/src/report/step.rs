@@ -35,8 +35,8 @@ pub(super) fn step(plan: &Plan, w: Words) -> Section {
     Section {
         title: w.say("A step", "Un pas"),
         text: w.say(
-            format!("{took}. Twice as fast would save: {}.", worth.join(", ")),
-            format!("{took}. Deux fois plus rapide épargnerait : {}.", worth.join(", ")),
+            format!("{took}. Saved if twice as fast: {}.", worth.join(", ")),
+            format!("{took}. Gain si deux fois plus rapide : {}.", worth.join(", ")),
         ),
         content: Content::Plots(plots),
     }

@@ -96,7 +96,7 @@ impl Words {
             }
         }
         let sharding = match layout.sharding {
-            Sharding::None => "rien de réparti",
+            Sharding::None => "sans répartition",
             Sharding::Optimizer => "optimiseur réparti",
             Sharding::Gradients => "optimiseur et gradients répartis",
             Sharding::Full => "tout réparti",
@@ -144,7 +144,7 @@ const TERMS: &[(&str, &str)] = &[
     ("exchange", "échange"),
     ("idle", "attente d'un autre étage"),
     ("arithmetic", "calcul"),
-    ("memory bandwidth", "débit de la mémoire"),
+    ("memory bandwidth", "bande passante mémoire"),
     ("fast link", "lien rapide"),
     ("network", "réseau"),
     ("servers and network", "serveurs et réseau"),
@@ -152,13 +152,13 @@ const TERMS: &[(&str, &str)] = &[
     ("upkeep", "entretien"),
     ("electricity", "électricité"),
     ("accelerator price", "prix de l'accélérateur"),
-    ("server over accelerators", "serveur sur accélérateurs"),
-    ("cluster network", "réseau du parc"),
+    ("server over accelerators", "prix serveur / accélérateurs"),
+    ("cluster network", "réseau du cluster"),
     ("site, dollars a watt", "site, dollars par watt"),
     ("electricity price", "prix de l'électricité"),
-    ("site power over machine power", "puissance du site sur machines"),
-    ("server power over accelerators", "puissance serveur sur accél."),
-    ("years of use", "années d'usage"),
+    ("site power over machine power", "puissance site / machines"),
+    ("server power over accelerators", "puissance serveur / accélérateurs"),
+    ("years of use", "années d'utilisation"),
     ("duration of the run", "durée de l'entraînement"),
     ("does not fit in memory", "ne tiennent pas en mémoire"),
     (

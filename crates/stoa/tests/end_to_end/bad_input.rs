@@ -111,7 +111,7 @@ fn options_that_make_no_sense_are_named() {
         run(directory.path(), &format!("{line} {option}")).refused(words);
         let after = files(directory.path());
         assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "{option}");
-        // A run begun is not a run lost: put right, it goes on.
+        // A run that failed is not lost: once corrected, it resumes.
         let _ = fs::remove_dir_all(directory.path().join("new"));
     }
 }
@@ -218,10 +218,10 @@ fn training_passes_over_a_damaged_checkpoint_and_says_so() {
     flip_a_byte(&whole.path().join("out/checkpoints/000006/model.safetensors"));
     assert!(weights(whole.path()) != expected);
     let said = run(whole.path(), "train pretrain --config run.toml --resume").succeeded();
-    for word in ["warning", "000006/model.safetensors", "SHA-256", "going on from step 4"] {
+    for word in ["warning", "000006/model.safetensors", "SHA-256", "resuming from step 4"] {
         assert!(said.err.contains(word), "{word} in {}", said.err);
     }
-    assert!(weights(whole.path()) == expected, "made again, the same");
+    assert!(weights(whole.path()) == expected, "recomputed, the same");
     // None whole: nothing is done, each is named.
     for step in ["000002", "000004", "000006"] {
         flip_a_byte(&whole.path().join("out/checkpoints").join(step).join("state.json"));
@@ -263,7 +263,7 @@ fn a_disk_that_fills_is_an_error_and_loses_nothing() {
         assert!(files(directory.path()) == before, "files changed by {line}");
     }
 
-    // A checkpoint that does not fit: the ones before it stay, and with room the run goes on to
+    // A checkpoint that does not fit: the ones before it stay, and with room the run continues to
     // the same end.
     let whole = prepared(SHORT);
     run(whole.path(), "train pretrain --config run.toml").succeeded();

@@ -1,4 +1,4 @@
-//! Training that is killed at any moment, or asked to stop, and goes on: the end is the same, byte
+//! Training that is killed at any moment, or asked to stop, and resumes: the end is the same, byte
 //! for byte. What is killed here is the real process; kills between any two steps are tested in
 //! `crates/training/tests/resume.rs`.
 
@@ -142,7 +142,7 @@ fn ctrl_c_stops_an_answer_and_not_the_conversation() {
     assert!((0..20).any(ctrl_c_in_an_answer), "no answer was stopped");
 }
 
-/// Asks, presses Ctrl-C once the answer has begun, and goes on talking. Whether Ctrl-C met it before
+/// Asks, presses Ctrl-C once the answer has begun, and continues talking. Whether Ctrl-C met it before
 /// its end. One press a conversation: a second one at the prompt ends the program, and on a busy
 /// machine two presses can arrive at the same prompt.
 fn ctrl_c_in_an_answer(seed: usize) -> bool {
