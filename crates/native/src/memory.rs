@@ -56,7 +56,7 @@ pub(crate) struct Block {
 
 // SAFETY: the block owns its bytes, which are plain data.
 unsafe impl Send for Block {}
-// SAFETY: shared access only reads the pointer; whoever writes through it holds the block mutably.
+// SAFETY: shared access only reads the pointer; a caller that writes through it holds the block mutably.
 unsafe impl Sync for Block {}
 
 impl Block {

@@ -161,7 +161,7 @@ impl RunInputs {
         !self.dialogues.is_empty()
     }
 
-    /// The tokenizer, anew: assistants own theirs.
+    /// A copy of the tokenizer: assistants own theirs.
     ///
     /// # Errors
     /// When its file is gone.

@@ -79,7 +79,7 @@ fn ingested() -> tempfile::TempDir {
 }
 
 /// Documents and dialogues, one after the other.
-fn told(folder: &Path) -> String {
+fn documents_text(folder: &Path) -> String {
     let mut text = String::new();
     for kind in ["documents", "dialogues"] {
         // There may be no dialogues: a thread that is held out has none.
@@ -129,7 +129,7 @@ fn the_last_line_of_an_ingest_counts_stages_and_rejects() {
     assert_eq!(rejects.len(), 2);
     assert_eq!((&rejects[0]["source"], &rejects[0]["line"]), (&"posts.jsonl".into(), &11.into()));
     assert!(rejects[0]["byte_offset"].as_u64().unwrap() > 500);
-    // Some stages, told by name; standard input.
+    // Some stages, by name; standard input.
     let some = run_with(
         folder.path(),
         "posts ingest - --out some --stages rules,exact --format jsonl --json",
@@ -138,7 +138,7 @@ fn the_last_line_of_an_ingest_counts_stages_and_rejects() {
     let some = some.json();
     assert!(some["gathered"].is_null());
     assert!(some["stages"].as_array().unwrap().iter().all(|stage| stage["stage"] != "near"));
-    // Without --json the same is told to people.
+    // Without --json the same is printed as text.
     let words = run(folder.path(), "posts ingest posts.jsonl --out words");
     for part in ["12 records: 9 posts", "2 rejected", "rejected 1: no text", "posts kept of 9"] {
         assert!(words.out.contains(part), "`{part}` is missing: {}", words.out);
@@ -175,7 +175,7 @@ fn explain_shows_the_path_through_the_rules() {
     for part in ["5 in shard 00000-00000, row 4", "record 4", "dropped: copy of 1", "not asked"] {
         assert!(words.contains(part), "`{part}` is missing: {words}");
     }
-    run(folder.path(), "posts explain nobody --dir out").refused(&["nobody", "posts sample"]);
+    run(folder.path(), "posts explain unknown --dir out").refused(&["unknown", "posts sample"]);
     run(folder.path(), "posts explain 5 --dir nowhere").refused(&["nowhere", "ingest"]);
 }
 
@@ -240,14 +240,14 @@ fn diff_says_what_other_rules_change() {
 #[test]
 fn forget_takes_words_out_and_names_the_runs_that_saw_them() {
     let folder = ingested();
-    assert!(told(folder.path()).contains("it opens at ten"));
+    assert!(documents_text(folder.path()).contains("it opens at ten"));
     // A run whose corpus is the store.
     let run_folder = folder.path().join("runs/mine");
     std::fs::create_dir_all(run_folder.join("tokens")).unwrap();
     std::fs::create_dir_all(run_folder.join("corpus")).unwrap();
     std::fs::write(run_folder.join("run.toml"), "").unwrap();
     std::fs::write(run_folder.join("tokens/shard-0"), "").unwrap();
-    let documents = told(folder.path());
+    let documents = documents_text(folder.path());
     let document = documents.lines().find(|line| line.contains("it opens at ten")).unwrap();
     std::fs::write(run_folder.join("corpus/documents.jsonl"), format!("{document}\n")).unwrap();
     let forgotten = run(folder.path(), "posts forget --dir out --id 2 --json").json();
@@ -256,7 +256,7 @@ fn forget_takes_words_out_and_names_the_runs_that_saw_them() {
     assert_eq!(forgotten["runs"][0]["documents"], 1);
     let shards = forgotten["runs"][0]["token_shards"].as_array().unwrap();
     assert!(shards[0].as_str().unwrap().ends_with("shard-0"));
-    let text = told(folder.path());
+    let text = documents_text(folder.path());
     assert!(!text.contains("it opens at ten") && text.contains("ten then"), "{text}");
     assert!(text.contains("[email]") && !text.contains("ann@example.org"), "{text}");
     let explained = run(folder.path(), "posts explain 2 --dir out --json").json();
@@ -266,8 +266,8 @@ fn forget_takes_words_out_and_names_the_runs_that_saw_them() {
     // By author, as people write them; the repost of their words goes too.
     let forgotten = run(folder.path(), "posts forget --dir out --author @Ann --json").json();
     assert_eq!(forgotten["posts"], 3);
-    let nobody = run(folder.path(), "posts forget --dir out --id nobody --json").json();
-    assert_eq!((&nobody["posts"], &nobody["files"]), (&0.into(), &Value::Array(Vec::new())));
+    let unknown = run(folder.path(), "posts forget --dir out --id unknown --json").json();
+    assert_eq!((&unknown["posts"], &unknown["files"]), (&0.into(), &Value::Array(Vec::new())));
     run(folder.path(), "posts forget --dir nowhere --id 1").refused(&["nowhere", "author"]);
     run(folder.path(), "posts forget --dir out").refused(&["--id"]);
 }

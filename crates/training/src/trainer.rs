@@ -1,4 +1,4 @@
-//! The training loop: step, evaluate, save, and go on from what was saved. A stage that was killed
+//! The training loop: step, evaluate, save, and resume. A stage that was killed
 //! at any moment and resumed ends in the same bits as one that was not: the data of a step depend
 //! on its number only, everything else that changes is in the checkpoint.
 
@@ -125,7 +125,7 @@ impl<'a> Trainer<'a> {
         Self::new(setup, checkpoints, state, weights, zeros, None)
     }
 
-    /// Goes on from the newest whole checkpoint of the stage. Damaged ones are passed over with a
+    /// Resumes from the newest whole checkpoint of the stage. Damaged ones are passed over with a
     /// warning.
     ///
     /// # Errors

@@ -200,7 +200,7 @@ proptest! {
     }
 
     /// After parting by author, no author and no thread is on both sides, replies still follow what they
-    /// answer, whoever began a thread is in it, and what is set aside could not stay.
+    /// answer, the author who began a thread is in it, and what is set aside could not stay.
     #[test]
     fn authors_are_on_one_side(answers in prop::collection::vec((0..600_usize, 0..400_u32), 1500..2500)) {
         let posts: Vec<Post> = answers

@@ -1,7 +1,7 @@
 //! The commands that the pages show are run as they stand.
 //!
 //! In `docs/*.md`, blocks marked `console run` are run by `sh`, page by page, in one empty directory
-//! a page, with the program on the path. Lines that begin with `$ ` are commands (`> ` goes on with
+//! a page, with the program on the path. Lines that begin with `$ ` are commands (`> ` continues
 //! the one before), the others what it prints on standard output: `…` stands for anything in a
 //! line, a line of its own for any lines. A command without shown output only has to succeed; one
 //! that shows `error: ` has to fail.

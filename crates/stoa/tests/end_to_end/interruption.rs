@@ -121,7 +121,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         let said = Said::from(child.wait_with_output().unwrap()).succeeded();
         assert!(said.err.contains("saving; once more to leave at once"), "{said:?}");
         assert!(said.out.contains("stopped and saved; continue with --resume"), "{said:?}");
-        // It was saved where it was told to stop, not at the last regular checkpoint.
+        // It was saved where it was asked to stop, not at the last regular checkpoint.
         let steps = end(stopped.path()).0;
         let last = steps.iter().rev().find(|m| m["kind"] == "step").unwrap()["step"].clone();
         let newest = files(&stopped.path().join("out/checkpoints")).into_keys().max().unwrap();

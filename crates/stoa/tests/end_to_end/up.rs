@@ -27,7 +27,7 @@ fn the_last_line_is_the_contract() {
     let bits = |key: &str| result[key].as_f64().unwrap();
     assert!(bits("bits_per_byte") < bits("bits_per_byte_untrained"), "{result}");
     assert!(result["parameters"].as_u64().unwrap() > 10_000);
-    // Progress is told, on the other stream, and without the codes of a terminal.
+    // Progress is printed on the other stream, and without the codes of a terminal.
     for word in ["posts ", "tokenizer ", "pretrain ", "chat tuning "] {
         assert!(said.err.contains(word), "{word} in {}", said.err);
     }

@@ -5,7 +5,7 @@ use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::dot;
 
-/// Elements summed in f32 before the sum goes on in f64: at most 2^14/16 additions per lane keep
+/// Elements summed in f32 before the sum continues in f64: at most 2^14/16 additions per lane keep
 /// the relative error of a block below 1e-5.
 const BLOCK: usize = 1 << 14;
 
