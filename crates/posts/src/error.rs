@@ -163,25 +163,9 @@ pub enum PostsError {
         /// The message of the library.
         cause: String,
     },
-    /// A remote file that could not be read.
-    #[error("{address}: {cause}; {remedy}")]
-    Remote {
-        /// Its address, without what is secret in it.
-        address: PathBuf,
-        /// The message of the network or its server.
-        cause: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// A remote file, in a build that reads none.
-    #[error(
-        "{address}: this build reads no addresses; build one that does with `cargo build --release --features \
-         remote`, or fetch the file first"
-    )]
-    RemoteLeftOut {
-        /// Its address.
-        address: PathBuf,
-    },
+    /// A remote file that could not be read, or not in this build.
+    #[error(transparent)]
+    Remote(#[from] stoa_remote::RemoteError),
     /// A remote file of a kind that is read from its end.
     #[error(
         "{address}: a zip or Parquet file, which is read from its end, and an address only from its \

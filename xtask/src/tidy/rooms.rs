@@ -28,11 +28,11 @@ struct Room {
 }
 
 const ROOMS: &[Room] = &[
-    Room { package: "stoa-posts", may_know: &[], may_test_with: &[] },
+    Room { package: "stoa-posts", may_know: &["stoa-remote"], may_test_with: &[] },
     // Of dialogues the types only.
     Room {
         package: "stoa-corpus",
-        may_know: &["stoa-posts", "stoa-dialogue"],
+        may_know: &["stoa-posts", "stoa-dialogue", "stoa-remote"],
         may_test_with: &["stoa-square"],
     },
     Room {
@@ -55,6 +55,7 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.
     Room { package: "stoa-planner", may_know: &["stoa-graph", "stoa-report"], may_test_with: &[] },
+    Room { package: "stoa-remote", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-report", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-native", may_know: &["stoa-graph"], may_test_with: &[] },
     Room { package: "stoa-models", may_know: &["stoa-graph"], may_test_with: &["stoa-native"] },

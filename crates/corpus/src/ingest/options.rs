@@ -5,8 +5,8 @@ use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use stoa_posts::address::{self, Facts};
 use stoa_posts::{Durability, PostsError, ReadOptions};
+use stoa_remote::Facts;
 
 /// A stage that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -204,9 +204,9 @@ fn source_file(path: &Path) -> Result<SourceFile, CorpusError> {
     if path == Path::new("-") {
         return Ok(SourceFile { path, bytes: 0, changed: 0 });
     }
-    if address::is_address(&path) {
-        let Facts { bytes, changed } = address::facts(&path)?;
-        return Ok(SourceFile { path: address::shown(&path), bytes, changed });
+    if stoa_remote::is_address(&path) {
+        let Facts { bytes, changed } = stoa_remote::facts(&path).map_err(PostsError::from)?;
+        return Ok(SourceFile { path: stoa_remote::shown(&path), bytes, changed });
     }
     let metadata = std::fs::metadata(&path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::NotFound => PostsError::NotFound { path: path.clone() }.into(),

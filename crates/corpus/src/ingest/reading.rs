@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_posts::worker_pool::{Answer, WorkerPool};
 use stoa_posts::{
-    About, Durability, Item, Notice, Post, PostsError, Rejected, Scanned, address, scan_with,
-    write_posts, write_whole,
+    About, Durability, Item, Notice, Post, PostsError, Rejected, Scanned, scan_with, write_posts,
+    write_whole,
 };
 
 /// What reading a source gave; its file says that the source is done.
@@ -137,7 +137,7 @@ pub(super) fn load(options: &IngestOptions, work: &Work) -> Result<Readings, Cor
         None => {}
     }
     if sum(|counts| counts.posts + counts.notices) == 0 {
-        let path = options.sources.first().map(|path| address::shown(path)).unwrap_or_default();
+        let path = options.sources.first().map(|path| stoa_remote::shown(path)).unwrap_or_default();
         let kind = || counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
         let first = counts.iter().find_map(|counts| counts.unusable.clone()).or_else(kind);
         let error = match first {

@@ -109,11 +109,11 @@ pub(super) fn visit(
         let stdin = Box::new(std::io::stdin().lock());
         return single(path, Box::new(Metered { inner: stdin, meter }), visit);
     }
-    if address::is_prefix(path) {
+    if stoa_remote::is_prefix(path) {
         let objects = address::expanded(&[path.to_path_buf()])?;
         return objects.iter().try_for_each(|object| self::visit(object, options, meter, visit));
     }
-    if address::is_address(path) {
+    if stoa_remote::is_address(path) {
         return remote(path, meter, visit);
     }
     let io = |cause: std::io::Error| match cause.kind() {
@@ -382,8 +382,8 @@ fn single(
 
 /// A remote file, read once from its start to its end.
 fn remote(path: &Path, meter: &AtomicU64, visit: &mut Visit<'_>) -> Result<(), PostsError> {
-    let shown = address::shown(path);
-    let stream = Metered { inner: address::open(path)?, meter };
+    let shown = stoa_remote::shown(path);
+    let stream = Metered { inner: stoa_remote::open(path)?, meter };
     let (head, stream) = decode::peek(Box::new(stream), 4);
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PAR1") {
         return Err(PostsError::RemoteFromItsEnd { address: shown });
@@ -392,7 +392,6 @@ fn remote(path: &Path, meter: &AtomicU64, visit: &mut Visit<'_>) -> Result<(), P
 }
 
 /// Whether a name promises posts.
-#[cfg(feature = "remote")]
 pub(super) fn is_of_posts(path: &Path) -> bool {
     promise(path).is_some() || is_archive(path)
 }

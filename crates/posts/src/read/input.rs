@@ -4,11 +4,10 @@
 //! skipped, not collected), and checks UTF-8. What the records mean is the business of other files.
 
 use super::decode::{self, Bomb};
-#[cfg(feature = "remote")]
-use super::remote::Failed;
 use crate::error::{PostsError, RejectReason};
 use std::io::{BufRead, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use stoa_remote::RemoteError;
 
 /// How much is looked at to tell the format.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -248,9 +247,8 @@ pub(super) fn io_error(
     if let Some(bomb) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Bomb>()) {
         return PostsError::Bomb { path: path.to_path_buf(), decoded_bytes, ratio: bomb.ratio };
     }
-    #[cfg(feature = "remote")]
-    if let Some(failed) = cause.get_ref().and_then(|inner| inner.downcast_ref::<Failed>()) {
-        return failed.error();
+    if let Some(failed) = cause.get_ref().and_then(|inner| inner.downcast_ref::<RemoteError>()) {
+        return failed.clone().into();
     }
     let damage = matches!(
         cause.kind(),

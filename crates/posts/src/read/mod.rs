@@ -22,8 +22,6 @@ mod note_tweets;
 mod parse_ahead;
 mod record;
 mod reddit;
-#[cfg(feature = "remote")]
-mod remote;
 mod rows;
 mod table;
 mod timestamp;

@@ -6,9 +6,7 @@
 //! it broke, if the file is still the same one; what cannot be had is an error with the address and the
 //! remedy. Nothing is written to a store and nothing is cached.
 
-use super::address::{Facts, is_web, parts, shown};
-use super::container::is_of_posts;
-use crate::error::PostsError;
+use crate::{Facts, RemoteError, is_web, parts, shown};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use object_store::aws::AmazonS3Builder;
@@ -61,23 +59,6 @@ fn any_is_set(names: &[&str]) -> bool {
     names.iter().any(|name| std::env::var_os(name).is_some())
 }
 
-/// What a remote file could not be read for; travels inside an I/O error through decoders.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub(super) struct Failed {
-    pub(super) address: PathBuf,
-    pub(super) cause: String,
-    pub(super) remedy: &'static str,
-}
-
-impl Failed {
-    /// The error that a person reads.
-    pub(super) fn error(&self) -> PostsError {
-        let Failed { address, cause, remedy } = self;
-        PostsError::Remote { address: address.clone(), cause: cause.clone(), remedy }
-    }
-}
-
 /// An object or web file, ready to be asked for.
 #[derive(Clone)]
 struct Place {
@@ -88,16 +69,16 @@ struct Place {
 }
 
 impl Place {
-    fn of(path: &Path) -> Result<Place, PostsError> {
+    fn of(path: &Path) -> Result<Place, RemoteError> {
         let address = shown(path);
         let (scheme, rest) =
-            parts(path).ok_or_else(|| PostsError::NotFound { path: path.to_path_buf() })?;
-        let failed = |cause: object_store::Error| failed(&address, is_web(scheme), &cause).error();
+            parts(path).ok_or_else(|| RemoteError::NoAddress { path: path.to_path_buf() })?;
+        let failed = |cause: object_store::Error| failed(&address, is_web(scheme), &cause);
         let (store, key) = store(scheme, rest, path).map_err(failed)?;
         Ok(Place { store, key, address, web: is_web(scheme) })
     }
 
-    fn failed(&self, cause: &object_store::Error) -> Failed {
+    fn failed(&self, cause: &object_store::Error) -> RemoteError {
         failed(&self.address, self.web, cause)
     }
 
@@ -167,7 +148,7 @@ fn store(
 }
 
 /// The message of a store, with the remedy; queries, which may hold signatures, are taken out.
-fn failed(address: &Path, web: bool, cause: &object_store::Error) -> Failed {
+fn failed(address: &Path, web: bool, cause: &object_store::Error) -> RemoteError {
     use object_store::Error;
     let remedy = match cause {
         Error::NotFound { .. } => "check the address",
@@ -185,7 +166,8 @@ fn failed(address: &Path, web: bool, cause: &object_store::Error) -> Failed {
              the file first"
         }
     };
-    Failed { address: address.to_path_buf(), cause: without_queries(&cause.to_string()), remedy }
+    let cause = without_queries(&cause.to_string());
+    RemoteError::Failed { address: address.to_path_buf(), cause, remedy }
 }
 
 /// A text whose web addresses have lost their queries.
@@ -202,16 +184,20 @@ fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-fn runtime(address: &Path) -> Result<Runtime, PostsError> {
+fn runtime(address: &Path) -> Result<Runtime, RemoteError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|cause| PostsError::Io { path: address.to_path_buf(), cause })
+    built.map_err(|cause| RemoteError::Failed {
+        address: address.to_path_buf(),
+        cause: format!("the client does not start: {cause}"),
+        remedy: "run the same command again, or fetch the file first",
+    })
 }
 
 /// Opens a remote file.
-pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, PostsError> {
+pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, RemoteError> {
     let place = Place::of(path)?;
     let runtime = runtime(&place.address)?;
-    let got = runtime.block_on(place.get(0, None)).map_err(|cause| place.failed(&cause).error())?;
+    let got = runtime.block_on(place.get(0, None)).map_err(|cause| place.failed(&cause))?;
     let (size, etag) = (got.meta.size, got.meta.e_tag.clone());
     let chunks = chunks(got);
     let chunk = Vec::new();
@@ -220,25 +206,28 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, PostsError> {
 
 /// Size and time of a remote file. It is asked for as for reading, since a signed link allows nothing else,
 /// and let go.
-pub(super) fn facts(path: &Path) -> Result<Facts, PostsError> {
+pub(super) fn facts(path: &Path) -> Result<Facts, RemoteError> {
     let place = Place::of(path)?;
     let got = runtime(&place.address)?
         .block_on(place.get(0, None))
-        .map_err(|cause| place.failed(&cause).error())?;
+        .map_err(|cause| place.failed(&cause))?;
     let changed = u64::try_from(got.meta.last_modified.timestamp()).unwrap_or(0);
     Ok(Facts { bytes: got.meta.size, changed })
 }
 
-/// The objects below a prefix that hold posts by their names, in order of key.
-pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, PostsError> {
+/// The objects below a prefix that are not empty and whose keys `wanted` takes, in order of key.
+pub(super) fn list(
+    path: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+) -> Result<Vec<PathBuf>, RemoteError> {
     let place = Place::of(path)?;
     let runtime = runtime(&place.address)?;
     let listed: Vec<_> = runtime.block_on(place.store.list(Some(&place.key)).collect());
     let mut keys = Vec::with_capacity(listed.len());
     for object in listed {
-        let object = object.map_err(|cause| place.failed(&cause).error())?;
+        let object = object.map_err(|cause| place.failed(&cause))?;
         // Consoles make empty objects to show a folder.
-        if object.size > 0 && is_of_posts(Path::new(object.location.as_ref())) {
+        if object.size > 0 && wanted(Path::new(object.location.as_ref())) {
             keys.push(object.location.to_string());
         }
     }
@@ -290,8 +279,9 @@ impl Stream {
 
     fn broken(&self, cause: &object_store::Error) -> io::Error {
         let mut failed = self.place.failed(cause);
-        failed.cause =
-            format!("broke off after {} of {} bytes: {}", self.at, self.size, failed.cause);
+        if let RemoteError::Failed { cause, .. } = &mut failed {
+            *cause = format!("broke off after {} of {} bytes: {cause}", self.at, self.size);
+        }
         io::Error::other(failed)
     }
 }
