@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use stoa_graph::{AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace};
 
-use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
+use crate::gemm::{Arithmetic, MatMut, MatRef, Precision, gemm, gemm_fused};
 use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
@@ -62,32 +62,9 @@ pub(crate) struct Dispatch<'a> {
     pub caches: &'a mut Caches,
 }
 
-/// The product of few rows, with `beta` times what stands in `out`.
-fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
-    let (x, y) = (ins[0].matrix(), out.matrix_mut());
-    let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
-    match ins[1].stored() {
-        Stored::F32(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::F16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::BF16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::Blocks(..) => unreachable!("quantised weights are packed"),
-    }
-}
-
 impl Dispatch<'_> {
     fn arithmetic(&self) -> Arithmetic {
         Arithmetic { isa: self.isa, precision: self.precision }
-    }
-
-    /// Whether a product is one of few rows of f32 with a matrix that is read as it is stored: that
-    /// of decoding. By sizes and types alone, so that a row comes out the same whatever other rows
-    /// are among the few.
-    fn is_skinny(&self, transposed: (bool, bool), ins: &[View<'_>]) -> bool {
-        transposed == (false, true)
-            && ins[0].shape()[0] <= FEW_ROWS
-            && !ins[1].ty.dtype.is_quantised()
-            && ins[0].ty.dtype == DType::F32
-            && self.precision == Precision::F32
     }
 
     /// Runs one step.
@@ -135,20 +112,8 @@ impl Dispatch<'_> {
                     output(0).copy_from_slice(input(2));
                 }
                 let beta = if *accumulate { 1.0 } else { 0.0 };
-                if self.is_skinny((*transpose_a, *transpose_b), ins) {
-                    skinny(pool, isa, ins, beta, &outs[0]);
-                } else {
-                    let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
-                    gemm(
-                        pool,
-                        Arithmetic { isa, precision },
-                        1.0,
-                        a,
-                        b,
-                        beta,
-                        outs[0].matrix_mut(),
-                    );
-                }
+                let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
+                gemm(pool, Arithmetic { isa, precision }, 1.0, a, b, beta, outs[0].matrix_mut());
             }
             Op::RmsNorm { group, eps, weighted } => {
                 let w = weighted.then(|| input(1));
@@ -193,6 +158,9 @@ impl Dispatch<'_> {
             }
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
+                if let Some(table) = ins[0].panels() {
+                    return gather::gather_panels(pool, table, ids, y);
+                }
                 match ins[0].stored() {
                     Stored::F32(table) => gather::gather(pool, isa, table, d, ids, y),
                     Stored::F16(table) => gather::gather(pool, isa, table, d, ids, y),
@@ -314,15 +282,7 @@ impl Dispatch<'_> {
         inputs: [View<'_>; I],
         outputs: [View<'_>; O],
     ) {
-        let (pool, isa) = (self.pool, self.isa);
         let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
-        if self.is_skinny(transposed, ins) {
-            skinny(pool, isa, ins, 0.0, &product);
-            let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
-            let given =
-                inputs.each_ref().map(|input| output_at(input).is_none().then(|| input.f32()));
-            return pointwise::apply(pool, isa, f, given, place, outputs.map(|o| o.f32_mut()));
-        }
         let (m, n) = (product.shape()[0], product.shape()[1]);
         let inputs = inputs.each_ref().map(|input| match output_at(input) {
             _ if same_place(input, &product) => Input::Product,
@@ -335,7 +295,7 @@ impl Dispatch<'_> {
         });
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
         let (arithmetic, c) = (self.arithmetic(), product.matrix_mut());
-        gemm_fused(pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
+        gemm_fused(self.pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {

@@ -21,6 +21,7 @@ pub mod pool;
 mod step;
 mod support;
 mod view;
+mod weights;
 
 pub use engine::{NativeEngine, NativeOptions};
 pub use memory::return_large_blocks;

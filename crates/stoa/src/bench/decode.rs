@@ -65,10 +65,9 @@ pub fn run(
         caches: DType::F16,
     };
     // First, so that a model over the memory limit is refused before it is made.
-    let mut prefill =
-        engine.compile(&decoding_program(&config, &spec(CHUNK))?, &CompileOptions::default())?;
-    let mut decode =
-        engine.compile(&decoding_program(&config, &spec(1))?, &CompileOptions::default())?;
+    let options = CompileOptions { pack_weights: true, ..CompileOptions::default() };
+    let mut prefill = engine.compile(&decoding_program(&config, &spec(CHUNK))?, &options)?;
+    let mut decode = engine.compile(&decoding_program(&config, &spec(1))?, &options)?;
     let mut state = Buffers::new();
     let drawn = parameters(&config).into_iter().map(|p| anyhow::Ok((p.name.clone(), drawn(&p)?)));
     let weights = with_matrix_dtype(&config, &drawn.collect::<anyhow::Result<_>>()?, dtype);
