@@ -42,6 +42,11 @@ const CHECKS: &[Deep] = &[
         commands: &["bench decode --size L --against llama-cpp"],
     },
     Deep {
+        name: "load",
+        about: "memory of loading 1.5 billion weights (3 GB of disk)",
+        commands: &["bench load"],
+    },
+    Deep {
         name: "tokens",
         about: "ids and speed of the tokenizer beside tokenizers and tiktoken",
         commands: &["bench tokens"],

@@ -1,9 +1,9 @@
 //! What is true of an op whatever runs it: which inputs it may overwrite, which inputs are indices
-//! and how far they reach, what recomputing its results costs, what it reads and writes. One
-//! exhaustive answer per op, so that a new op answers every question before the house compiles.
-//! Shape rules, gradients, FLOPs and the reference have a file each.
+//! and how far they reach, what recomputing its results costs, what it reads and writes, and its
+//! floating-point operations. One exhaustive answer per op, so that a new op answers every question
+//! before the house compiles. Shape rules, gradients and the reference have a file each.
 
-use crate::{Op, TensorType};
+use crate::{AttentionSpec, Nonlinearity, Op, TensorType};
 
 /// Facts of an op.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,14 +240,8 @@ impl Op {
             }
             Op::ActivationBackward(_) => Facts::kept().in_place(&[&[1, 0]]),
             Op::GatedBackward(_) => Facts::kept().in_place(&[&[0, 2], &[1]]),
-            Op::MatMul { accumulate: false, .. } => {
-                Facts::kept().recomputed(Projection).weights(&[1])
-            }
-            Op::MatMul { accumulate: true, .. } => Facts::kept().in_place(&[&[2]]).weights(&[1]),
-            Op::RmsNorm { .. } => Facts::kept().recomputed(RowWise),
-            Op::RmsNormBackward { accumulate: false, .. } => Facts::kept(),
-            Op::RmsNormBackward { weighted: true, .. } => Facts::kept().in_place(&[&[3]]),
-            Op::RmsNormBackward { weighted: false, .. } => Facts::kept().in_place(&[&[2]]),
+            Op::MatMul { .. } => Facts::kept().recomputed(Projection).weights(&[1]),
+            Op::RmsNorm { .. } | Op::LayerNorm { .. } => Facts::kept().recomputed(RowWise),
             Op::Rope(_) => Facts::kept()
                 .recomputed(Rotation)
                 .in_place(&[&[0]])
@@ -261,25 +255,18 @@ impl Op {
             Op::Gather => {
                 Facts::kept().weights(&[0]).moving(Traffic::RowsRead).reading([integer(1, 0, 0)])
             }
-            Op::GatherBackward { rows, accumulate } => {
+            Op::GatherBackward { rows } => {
                 let bound = Bound::Rows(*rows);
                 let ids = IntegerInput { input: 0, bound, optional: false, unless: None };
-                let in_place: &[&[usize]] = if *accumulate { &[&[2]] } else { &[] };
-                Facts::kept().in_place(in_place).reading([ids])
+                Facts::kept().reading([ids])
             }
-            Op::CrossEntropy { .. } => Facts::kept()
+            Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => Facts::kept()
                 .weights(&[1])
                 .with(Workspace::Logits)
                 .reading([integer(2, 1, 0).or_none()]),
-            Op::CrossEntropyBackward { accumulate, .. } => {
-                let in_place: &[&[usize]] = if *accumulate { &[&[], &[5]] } else { &[] };
-                Facts::kept()
-                    .in_place(in_place)
-                    .weights(&[1])
-                    .with(Workspace::Logits)
-                    .reading([integer(2, 1, 0).or_none()])
-            }
-            Op::MeanSquaredError
+            Op::RmsNormBackward { .. }
+            | Op::LayerNormBackward { .. }
+            | Op::MeanSquaredError
             | Op::MeanSquaredErrorBackward
             | Op::GlobalNorm
             | Op::ClipFactor { .. } => Facts::kept(),
@@ -293,4 +280,80 @@ impl Op {
             Op::CachedAttention(_) => Facts::kept().caches(&[1, 2]).reading(places(3, 1)),
         }
     }
+
+    /// Floating-point operations on inputs and results of these types; a multiply-add counts 2, exp and
+    /// the like 1. Counted in u128: products of three addressable sizes can pass 64 bits.
+    pub(crate) fn flops(&self, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
+        let n = outputs.first().map_or(0, |t| t.elements() as u128);
+        match self {
+            Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } | Op::Gather | Op::KvAppend => 0,
+            Op::Add | Op::Mul | Op::Scale { .. } => n,
+            Op::Activation(f) => nonlinear_flops(*f).0 * n,
+            Op::ActivationBackward(f) => nonlinear_flops(*f).1 * n,
+            Op::Gated(f) => (2 + nonlinear_flops(*f).0) * n,
+            Op::GatedBackward(f) => (5 + nonlinear_flops(*f).0 + nonlinear_flops(*f).1) * n,
+            Op::MatMul { transpose_a, bias, .. } => {
+                let k = inputs[0].shape[if *transpose_a { 0 } else { 1 }] as u128;
+                2 * n * k + if *bias { n } else { 0 }
+            }
+            Op::RmsNorm { .. } => 4 * n,
+            Op::RmsNormBackward { .. } => 9 * n,
+            Op::LayerNorm { .. } => 7 * n,
+            Op::LayerNormBackward { .. } => 13 * n,
+            Op::Rope(_) => 3 * n,
+            Op::Attention { spec, .. } => {
+                attention_pairs(spec, inputs[0].shape[0]) * 4 * spec.head_dim as u128
+            }
+            // Five products of the size of q·kᵀ against the forward's two.
+            Op::AttentionBackward { spec, .. } => {
+                attention_pairs(spec, inputs[0].shape[0]) * 10 * spec.head_dim as u128
+            }
+            Op::CachedAttention(spec) => {
+                let longest = inputs[3].shape[1].saturating_mul(inputs[1].shape[2]);
+                let keys = longest.min(spec.window.unwrap_or(usize::MAX));
+                4 * inputs[0].elements() as u128 * keys as u128
+            }
+            Op::GatherBackward { .. } => inputs[1].elements() as u128,
+            Op::CrossEntropy { .. } => head_products(inputs, 1),
+            Op::CrossEntropyBackward { .. } => head_products(inputs, 3),
+            Op::MeanSquaredError => 3 * inputs[0].elements() as u128,
+            Op::MeanSquaredErrorBackward => 3 * n,
+            Op::GlobalNorm => inputs.iter().map(|t| 2 * t.elements() as u128).sum(),
+            Op::ClipFactor { .. } => 2,
+            Op::AdamW(_) => 14 * n,
+            Op::Muon(spec) => {
+                let (rows, cols) = (inputs[0].shape[0], inputs[0].shape[1]);
+                let (small, large) = (rows.min(cols) as u128, rows.max(cols) as u128);
+                // X·Xᵀ, its square, and the product with X, in each iteration.
+                let iteration = 2 * (2 * small * small * large + small * small * small);
+                (spec.iterations as u128).saturating_mul(iteration).saturating_add(8 * n)
+            }
+        }
+    }
+}
+
+/// Of a nonlinearity, and of its slope times a gradient.
+fn nonlinear_flops(f: Nonlinearity) -> (u128, u128) {
+    match f {
+        Nonlinearity::ReluSquared | Nonlinearity::Silu => (2, 3),
+        Nonlinearity::Gelu => (8, 14),
+        Nonlinearity::SoftCap { .. } => (3, 5),
+    }
+}
+
+/// Query-key pairs of all heads that the mask allows (segments are data and not counted).
+fn attention_pairs(spec: &AttentionSpec, tokens: usize) -> u128 {
+    let time = (tokens / spec.batch) as u128;
+    let window = spec.window.map_or(time, |window| (window as u128).min(time));
+    // 1 + 2 + … up to the window, then a full window for each later query.
+    let causal = window * (window + 1) / 2 + (time - window) * window;
+    // Both sides of the diagonal.
+    let per_head = if spec.causal { causal } else { 2 * causal - time };
+    spec.batch as u128 * spec.heads as u128 * per_head
+}
+
+fn head_products(inputs: &[&TensorType], products: u128) -> u128 {
+    let [tokens, features] = [0, 1].map(|i| inputs[0].shape[i] as u128);
+    let vocab = inputs[1].shape[0] as u128;
+    products * 2 * tokens * features * vocab + 4 * tokens * vocab
 }

@@ -14,12 +14,12 @@ mod error;
 mod facts;
 mod gradient;
 mod op;
-mod op_text;
 mod program;
 mod quantised;
 pub mod reference;
 mod schedule;
 mod shape_rules;
+mod specs;
 mod tensor;
 mod types;
 
@@ -32,11 +32,14 @@ pub use engine::{
 pub use error::GraphError;
 pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, Workspace};
 pub use gradient::{Gradients, Recompute, gradients};
-pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec};
+pub use op::Op;
 pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
 pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
-pub use tensor::{Element, Tensor};
+pub use specs::{
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, MuonSpec, Nonlinearity, Orthogonalizer, RopeSpec,
+};
+pub use tensor::{Element, SharedBytes, Tensor};
 pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.

@@ -1,7 +1,7 @@
 //! The closed set of tensor operations. Each variant's doc is its definition: inputs in order,
-//! outputs in order, formula. All tensors are row-major and contiguous; `tokens` stands for the
-//! flattened [batch, time] axes. Shape rules are in `shape_rules`, gradients in `gradient`, costs
-//! in `cost`, the executable definition in `reference`. No op reads anything but its inputs.
+//! outputs in order, formula; its text in programs follows. All tensors are row-major and contiguous; `tokens` stands for the
+//! flattened [batch, time] axes. Other facts, FLOPs among them, are in
+//! `facts`, shape rules in `shape_rules`, gradients in `gradient`, the executable definition in `reference`. No op reads anything but its inputs.
 //! Activations are of any float type, all those of an op alike unless its definition says more;
 //! inside an op arithmetic is f32 at least, and results are rounded once.
 //!
@@ -11,144 +11,12 @@
 //! adds the terms of a formula in another order may give NaN for infinity or the reverse; never a
 //! finite number for either.
 
-use std::sync::Arc;
+use std::fmt;
 
-use crate::TensorType;
-
-/// Pointwise nonlinearity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Nonlinearity {
-    /// max(0, x)²: ReLU² (Primer, arXiv 2109.08668 §4.2). NaN stays NaN.
-    ReluSquared,
-    /// x·sigmoid(x): SiLU, also called swish (arXiv 1710.05941). −∞ gives −∞·0, which is NaN.
-    Silu,
-    /// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GELU in its usual approximation (arXiv 1606.08415
-    /// §2). −∞ gives −∞·0, which is NaN.
-    Gelu,
-    /// cap·tanh(x/cap): x bounded smoothly. ±∞ gives ±cap.
-    SoftCap {
-        /// Bound of the result; positive.
-        cap: f32,
-    },
-}
-
-/// Shape and mask of an attention: softmax(scale·q·kᵀ + mask)·v per head.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionSpec {
-    /// Sequences in the batch; rows of q are [batch, time].
-    pub batch: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; divides `heads` (grouped-query attention, arXiv 2305.13245 §2.2).
-    pub kv_heads: usize,
-    /// Features of one head.
-    pub head_dim: usize,
-    /// Whether a query sees only keys at its own and earlier times.
-    pub causal: bool,
-    /// Sliding window: a query at time t sees keys at times > t − window (and, when not causal,
-    /// < t + window).
-    pub window: Option<usize>,
-    /// Factor on q·k before softmax; usually head_dim^−½.
-    pub scale: f32,
-}
-
-/// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
-/// with one axis and n frequencies, feature i < n of a head is paired with i + n, and the pair is
-/// rotated by position·frequencies\[i\]; features from 2·n on stay as they are. With `axes` > 1 the
-/// head is cut into that many equal chunks, and chunk a is treated so with position column a.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RopeSpec {
-    /// Features of one head; divisible by `axes`.
-    pub head_dim: usize,
-    /// Radians per position of each pair of a chunk; at most half as many as a chunk has features.
-    pub frequencies: Arc<[f64]>,
-    /// Position columns: 1 for text, 2 for pictures.
-    pub axes: usize,
-    /// Rotate backwards: the transpose, used as gradient.
-    pub inverse: bool,
-}
-
-impl RopeSpec {
-    /// The frequencies of the paper for whole chunks: theta^(−2i/chunk).
-    pub fn geometric(head_dim: usize, theta: f32, axes: usize) -> Self {
-        let half = head_dim / axes.max(1) / 2;
-        let frequency = |i: usize| f64::from(theta).powf(-(i as f64) / half as f64);
-        let frequencies = (0..half).map(frequency).collect();
-        RopeSpec { head_dim, frequencies, axes, inverse: false }
-    }
-
-    /// Features of a chunk.
-    pub fn chunk(&self) -> usize {
-        self.head_dim / self.axes
-    }
-}
-
-/// Constants of AdamW (arXiv 1711.05101, algorithm 2).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWSpec {
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// Added to the root of the second moment.
-    pub eps: f32,
-    /// Decoupled weight decay, multiplied by the learning rate and `lr_scale`.
-    pub weight_decay: f32,
-    /// Factor of this parameter group on the learning rate.
-    pub lr_scale: f32,
-}
-
-/// Polynomial used to orthogonalise a Muon update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Orthogonalizer {
-    /// The quintic Newton–Schulz iteration with coefficients (3.4445, −4.7750, 2.0315).
-    NewtonSchulz,
-    /// Polar Express (arXiv 2505.16932, algorithm 1), coefficients for five steps.
-    PolarExpress,
-}
-
-impl Orthogonalizer {
-    /// Coefficients (a, b, c) of step `step`: X ← aX + b(XXᵀ)X + c(XXᵀ)²X. The last ones repeat.
-    pub fn coefficients(self, step: usize) -> (f32, f32, f32) {
-        // arXiv 2505.16932, algorithm 1 run offline for 5 steps: lower bound 1e-3, safety 2e-2 but
-        // on the last step, cushion 2e-2.
-        const POLAR_EXPRESS: [(f32, f32, f32); 5] = [
-            (8.156_554, -22.483_294, 15.878_77),
-            (4.042_93, -2.808_917_5, 0.500_017_8),
-            (3.891_667_8, -2.772_484_2, 0.506_064_8),
-            (3.285_753_6, -2.368_129_5, 0.464_490_24),
-            (2.346_541_3, -1.709_782_8, 0.423_235_5),
-        ];
-        match self {
-            // kellerjordan.github.io/posts/muon: tuned for slope at zero, not for convergence.
-            Orthogonalizer::NewtonSchulz => (3.4445, -4.7750, 2.0315),
-            Orthogonalizer::PolarExpress => POLAR_EXPRESS[step.min(POLAR_EXPRESS.len() - 1)],
-        }
-    }
-
-    /// The matrix is first divided by `factor·‖X‖_F + eps`, so that its spectral norm is below 1.
-    pub const fn normalisation(self) -> (f32, f32) {
-        match self {
-            Orthogonalizer::NewtonSchulz => (1.0, 1e-7),
-            Orthogonalizer::PolarExpress => (1.02, 1e-6),
-        }
-    }
-}
-
-/// Constants of Muon: momentum, orthogonalised by a polynomial iteration.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MuonSpec {
-    /// Nesterov momentum instead of heavy ball.
-    pub nesterov: bool,
-    /// The iteration.
-    pub orthogonalizer: Orthogonalizer,
-    /// Its steps.
-    pub iterations: usize,
-    /// Decoupled weight decay, multiplied by the learning rate and `lr_scale`.
-    pub weight_decay: f32,
-    /// Factor of this parameter group on the learning rate.
-    pub lr_scale: f32,
-}
+use crate::{
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, MuonSpec, Nonlinearity, RopeSpec,
+    TensorType,
+};
 
 /// One tensor operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +36,7 @@ pub enum Op {
     /// x (float or quantised) → x in a float type, rounded to nearest even; beyond its range ±∞.
     Cast {
         /// New element type.
-        dtype: crate::DType,
+        dtype: DType,
     },
     /// a, b (same type) → a + b.
     Add,
@@ -179,8 +47,9 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
-    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
+    /// a, b[, bias f32 \[n\]] → op(a)·op(b) [+ bias on each row], where op transposes when the flag
+    /// says so.
+    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); the
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
     /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
     /// round b to the type of a before it multiplies.
@@ -190,10 +59,10 @@ pub enum Op {
         transpose_a: bool,
         /// b is given as [n, k].
         transpose_b: bool,
-        /// A third input c is added.
-        accumulate: bool,
+        /// A bias is given.
+        bias: bool,
         /// Type of the result.
-        result: crate::DType,
+        result: DType,
     },
     /// x [.., features][, w \[group\]] → x / sqrt(mean(x²) + eps) [· w], the mean over each
     /// consecutive `group` features (RMSNorm, arXiv 1910.07467 eq. 4). `group` is the feature count
@@ -207,7 +76,7 @@ pub enum Op {
         /// A weight is given.
         weighted: bool,
     },
-    /// x, dy[, w][, c] → dx [+ c][, dw \[group\]].
+    /// x, dy[, w] → dx[, dw \[group\]].
     RmsNormBackward {
         /// As in the forward op.
         group: usize,
@@ -215,8 +84,26 @@ pub enum Op {
         eps: f32,
         /// A weight is given and its gradient returned.
         weighted: bool,
-        /// A last input c, of the type of x, is added to dx.
-        accumulate: bool,
+    },
+    /// x [.., features], scale \[group\][, bias \[group\]] → (x − mean)/sqrt(variance + eps)·scale
+    /// [+ bias], mean and variance those of each consecutive `group` features (layer normalisation,
+    /// arXiv 1607.06450 eq. 4). NaN or an infinity makes its group NaN.
+    LayerNorm {
+        /// Features normalised together; divides the last dimension.
+        group: usize,
+        /// Added to the variance.
+        eps: f32,
+        /// A bias is given.
+        biased: bool,
+    },
+    /// x, dy, scale → dx, dscale \[group\][, dbias \[group\]].
+    LayerNormBackward {
+        /// As in the forward op.
+        group: usize,
+        /// As in the forward op.
+        eps: f32,
+        /// The gradient of a bias is returned.
+        biased: bool,
     },
     /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
     Rope(RopeSpec),
@@ -249,13 +136,10 @@ pub enum Op {
     /// table float or quantised [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
-    /// ids i32 \[n\], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
-    /// of n.
+    /// ids i32 \[n\], dy f32 [n, d] → [rows, d]: dy summed by id, in order of n.
     GatherBackward {
         /// Rows of the table.
         rows: usize,
-        /// A third input c is added.
-        accumulate: bool,
     },
     /// x float [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
     /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
@@ -266,14 +150,12 @@ pub enum Op {
         /// Bound of the logits, as in [`Nonlinearity::SoftCap`].
         softcap: Option<f32>,
     },
-    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll, all f32.
+    /// x, w, targets, weights, dloss scalar → dx, dw, loss, nll, all f32.
     /// The last two are the forward's results, so that a program with both needs this one only. Where
     /// x and w are both bf16, the gradient of the logits is rounded to bf16 for its two products.
     CrossEntropyBackward {
         /// As in the forward op.
         softcap: Option<f32>,
-        /// A last input c is added to dw.
-        accumulate: bool,
     },
     /// prediction float [n, d], target alike, weights f32 \[n\] → loss scalar:
     /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².
@@ -310,6 +192,114 @@ pub enum Op {
     /// [m, k], sequences i32 \[n\], positions i32 \[n\] → out (as q): query i attends to
     /// positions 0..=positions_i of its sequence (within the window), which lie as in
     /// [`Op::KvAppend`], and reads no other, whatever stands there. Sequence −1 gives 0; what lies
-    /// outside is an error of the run as there. `spec.batch` is not used; `spec.causal` must hold.
-    CachedAttention(AttentionSpec),
+    /// outside is an error of the run as there.
+    CachedAttention(CachedAttentionSpec),
+}
+
+impl Op {
+    /// Name in programs, errors and profiles.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Op::Fill { .. } => "fill",
+            Op::Reshape { .. } => "reshape",
+            Op::Cast { .. } => "cast",
+            Op::Add => "add",
+            Op::Mul => "mul",
+            Op::Scale { .. } => "scale",
+            Op::MatMul { .. } => "matmul",
+            Op::RmsNorm { .. } => "rms_norm",
+            Op::RmsNormBackward { .. } => "rms_norm_backward",
+            Op::LayerNorm { .. } => "layer_norm",
+            Op::LayerNormBackward { .. } => "layer_norm_backward",
+            Op::Rope(_) => "rope",
+            Op::Attention { .. } => "attention",
+            Op::AttentionBackward { .. } => "attention_backward",
+            Op::Activation(_) => "activation",
+            Op::ActivationBackward(_) => "activation_backward",
+            Op::Gated(_) => "gated",
+            Op::GatedBackward(_) => "gated_backward",
+            Op::Gather => "gather",
+            Op::GatherBackward { .. } => "gather_backward",
+            Op::CrossEntropy { .. } => "cross_entropy",
+            Op::CrossEntropyBackward { .. } => "cross_entropy_backward",
+            Op::MeanSquaredError => "mean_squared_error",
+            Op::MeanSquaredErrorBackward => "mean_squared_error_backward",
+            Op::GlobalNorm => "global_norm",
+            Op::ClipFactor { .. } => "clip_factor",
+            Op::AdamW(_) => "adamw",
+            Op::Muon(_) => "muon",
+            Op::KvAppend => "kv_append",
+            Op::CachedAttention(_) => "cached_attention",
+        }
+    }
+
+    /// Attributes as a program prints them, `transpose_b, result f32`; empty for an op that has
+    /// none, or whose types say it all.
+    fn attributes(&self) -> String {
+        let flags = |flags: &[(&str, bool)]| -> Vec<String> {
+            flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()).collect()
+        };
+        match self {
+            Op::Fill { value, .. } => value.to_string(),
+            Op::Scale { by } => format!("by {by}"),
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+                let (a, b) = (*transpose_a, *transpose_b);
+                flags(&[("transpose_a", a), ("transpose_b", b), ("bias", *bias)]).join(", ")
+            }
+            Op::RmsNorm { group, eps, weighted } | Op::RmsNormBackward { group, eps, weighted } => {
+                let flags = flags(&[("weighted", *weighted)]);
+                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
+            }
+            Op::LayerNorm { group, eps, biased } | Op::LayerNormBackward { group, eps, biased } => {
+                let flags = flags(&[("biased", *biased)]);
+                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
+            }
+            Op::Rope(spec) => {
+                let pairs = spec.frequencies.len();
+                let range = match &*spec.frequencies {
+                    [] => String::new(),
+                    [first, .., last] => format!(" {first} to {last}"),
+                    [only] => format!(" {only}"),
+                };
+                let start =
+                    format!("head_dim {}, axes {}, {pairs} pairs{range}", spec.head_dim, spec.axes);
+                [vec![start], flags(&[("inverse", spec.inverse)])].concat().join(", ")
+            }
+            Op::Attention { spec, segmented } | Op::AttentionBackward { spec, segmented } => {
+                let flags = flags(&[("segmented", *segmented)]);
+                [vec![spec.to_string()], flags].concat().join(", ")
+            }
+            Op::CachedAttention(spec) => spec.to_string(),
+            Op::Activation(f) | Op::ActivationBackward(f) | Op::Gated(f) | Op::GatedBackward(f) => {
+                format!("{f:?}")
+            }
+            Op::GatherBackward { rows } => format!("rows {rows}"),
+            Op::CrossEntropy { softcap } | Op::CrossEntropyBackward { softcap } => {
+                softcap.map(|c| format!("softcap {c}")).unwrap_or_default()
+            }
+            Op::ClipFactor { max_norm } => format!("max_norm {max_norm}"),
+            Op::AdamW(spec) => format!("{spec:?}"),
+            Op::Muon(spec) => format!("{spec:?}"),
+            Op::Reshape { .. }
+            | Op::Cast { .. }
+            | Op::Add
+            | Op::Mul
+            | Op::Gather
+            | Op::MeanSquaredError
+            | Op::MeanSquaredErrorBackward
+            | Op::GlobalNorm
+            | Op::KvAppend => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    /// `matmul{transpose_b}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self.attributes().as_str() {
+            "" => Ok(()),
+            attributes => write!(f, "{{{attributes}}}"),
+        }
+    }
 }

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use stoa_graph::{AttentionSpec, Builder, DType, GraphError, Nonlinearity, TensorType, ValueId};
+use stoa_graph::{
+    AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, Nonlinearity, TensorType,
+    ValueId,
+};
 
 use crate::parameters::{
     DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, INPUT_NORM, KEY, KEY_NORM, MLP_NORM, OUTPUT, QUERY,
@@ -187,6 +190,19 @@ pub(crate) fn attention_spec(config: &LanguageConfig, layer: usize, batch: usize
         causal: true,
         window: config.window(layer),
         scale: score_scale(config),
+        score_cap: None,
+    }
+}
+
+/// Attention of a layer over caches.
+pub(crate) fn cached_attention_spec(config: &LanguageConfig, layer: usize) -> CachedAttentionSpec {
+    CachedAttentionSpec {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        window: config.window(layer),
+        scale: score_scale(config),
+        score_cap: None,
     }
 }
 

@@ -1,7 +1,10 @@
-//! Which element types the kernels of an op run on. What an op means on others is the graph's
-//! business; a program that needs them is refused when it is compiled.
+//! What the kernels of this engine can do with each op: which element types they run on, what they can
+//! add to, which ops they apply to the tiles of a product. A program that needs other types is refused
+//! when it is compiled; fusions are made in `step`.
 
-use stoa_graph::{DType, EngineError, Node, Op, Program, TensorType};
+use stoa_graph::{DType, EngineError, Node, Nonlinearity, Op, Program, TensorType};
+
+use crate::step::Then;
 
 /// Activations an op has kernels for. Inputs that are read as they are stored may have any type the
 /// shape rule allows.
@@ -16,36 +19,78 @@ enum Activations {
     F32Results,
 }
 
-fn activations(op: &Op) -> Activations {
+/// What the kernels of this engine can do with an op.
+pub(crate) struct Support {
+    activations: Activations,
+    /// The result that the kernel can add to what stands in its place.
+    pub sum: Option<usize>,
+    /// The function that a product can end with which is this op, by the input that the product is.
+    ends: [Option<Then>; 3],
+}
+
+impl Support {
+    const fn of(activations: Activations) -> Self {
+        Support { activations, sum: None, ends: [None; 3] }
+    }
+
+    const fn adding(self, sum: usize) -> Self {
+        Support { sum: Some(sum), ..self }
+    }
+
+    const fn ending(self, ends: [Option<Then>; 3]) -> Self {
+        Support { ends, ..self }
+    }
+
+    /// The function that ends a product which is input `at` of the op, where there is a kernel for
+    /// both.
+    pub fn ends_product(&self, at: usize) -> Option<Then> {
+        self.ends.get(at).copied().flatten()
+    }
+}
+
+/// What this engine can do with an op.
+pub(crate) fn support(op: &Op) -> Support {
+    use Activations::{Any, F32, F32Inputs, F32Results};
     match op {
-        Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } => Activations::Any,
+        Op::Fill { .. } | Op::Reshape { .. } | Op::Cast { .. } => Support::of(Any),
         // The result is the cache.
-        Op::KvAppend => Activations::F32Inputs,
+        Op::KvAppend => Support::of(F32Inputs),
         // Operands of products.
-        Op::MatMul { .. } | Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => {
-            Activations::F32Results
+        Op::MatMul { .. } => Support::of(F32Results).adding(0),
+        Op::CrossEntropy { .. } => Support::of(F32Results),
+        Op::CrossEntropyBackward { .. } => Support::of(F32Results).adding(1),
+        Op::RmsNormBackward { .. } | Op::LayerNormBackward { .. } | Op::GatherBackward { .. } => {
+            Support::of(F32).adding(0)
+        }
+        // Logits, which no backward pass reads before they are capped.
+        Op::Activation(Nonlinearity::SoftCap { .. }) => Support::of(F32),
+        Op::Activation(f) => Support::of(F32).ending([Some(Then::Activation(*f)), None, None]),
+        Op::ActivationBackward(f) => {
+            Support::of(F32).ending([None, Some(Then::ActivationBackward(*f)), None])
+        }
+        Op::Gated(f) => {
+            let gated = |product_is_gate| Some(Then::Gated { f: *f, product_is_gate });
+            Support::of(F32).ending([gated(true), gated(false), None])
+        }
+        Op::GatedBackward(f) => {
+            Support::of(F32).ending([None, None, Some(Then::GatedBackward(*f))])
         }
         Op::Add
         | Op::Mul
         | Op::Scale { .. }
         | Op::RmsNorm { .. }
-        | Op::RmsNormBackward { .. }
+        | Op::LayerNorm { .. }
         | Op::Rope(_)
         | Op::Attention { .. }
         | Op::AttentionBackward { .. }
-        | Op::Activation(_)
-        | Op::ActivationBackward(_)
-        | Op::Gated(_)
-        | Op::GatedBackward(_)
         | Op::Gather
-        | Op::GatherBackward { .. }
         | Op::MeanSquaredError
         | Op::MeanSquaredErrorBackward
         | Op::GlobalNorm
         | Op::ClipFactor { .. }
         | Op::AdamW(_)
         | Op::Muon(_)
-        | Op::CachedAttention(_) => Activations::F32,
+        | Op::CachedAttention(_) => Support::of(F32),
     }
 }
 
@@ -58,7 +103,7 @@ pub(crate) fn check(program: &Program) -> Result<(), EngineError> {
 }
 
 fn check_node(program: &Program, node: &Node) -> Result<(), EngineError> {
-    let (of_inputs, of_outputs) = match activations(&node.op) {
+    let (of_inputs, of_outputs) = match support(&node.op).activations {
         Activations::Any => (false, false),
         Activations::F32 => (true, true),
         Activations::F32Inputs => (true, false),

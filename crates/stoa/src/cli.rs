@@ -371,6 +371,9 @@ pub struct BenchDecodeArgs {
     /// As in `bench train`, with the SwiGLU of Llama.
     #[arg(long, value_enum, default_value = "L", ignore_case = true)]
     pub size: Workload,
+    /// A model directory in the Hugging Face layout instead of random weights.
+    #[arg(long, value_name = "DIR", conflicts_with = "size")]
+    pub model: Option<PathBuf>,
     /// Type weights are stored in.
     #[arg(long, value_enum, default_value = "f16")]
     pub weights: WeightType,

@@ -179,7 +179,7 @@ pub fn run(
     let template = ChatTemplate::read(&directory)?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
     let engine = engine::open(machine)?;
-    let mut assistant = model::examinee(engine, &config, &weights, tokenizer, template)?;
+    let mut assistant = model::examinee(engine, &config, weights, tokenizer, template)?;
     let answers = ask(&mut assistant, &questions, "exam", terminal)?;
     let exam = Exam::new(&questions, answers, None);
     terminal.result(&exam, || text_of(&exam))

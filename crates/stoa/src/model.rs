@@ -76,7 +76,7 @@ pub fn assistant(
 pub fn examinee(
     engine: Arc<dyn Engine>,
     config: &LanguageConfig,
-    weights: &Weights,
+    weights: Weights,
     tokenizer: Tokenizer,
     template: ChatTemplate,
 ) -> anyhow::Result<Assistant> {

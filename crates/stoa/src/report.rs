@@ -35,7 +35,7 @@ pub fn samples(
     let tokenizer = prepared.tokenizer()?;
     let config = &prepared.run.model;
     let (engine, template) = (Arc::clone(engine), prepared.template().clone());
-    let mut assistant = model::examinee(engine, config, &found.weights, tokenizer, template)?;
+    let mut assistant = model::examinee(engine, config, found.weights, tokenizer, template)?;
     let settings = Settings { max_tokens: SAMPLE_TOKENS, ..Settings::default() };
     let mut answered = Vec::with_capacity(prompts.len());
     for prompt in prompts {

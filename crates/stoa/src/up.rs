@@ -347,17 +347,17 @@ fn examine(
     let Some(square) = &text.square else { return Ok(None) };
     let questions = exam::questions(square, &text.corpus, args.seed, args.questions);
     let config = &prepared.run.model;
-    let ask = |weights: &stoa_models::Weights, what: &str| {
+    let ask = |weights: stoa_models::Weights, what: &str| {
         let tokenizer = prepared.tokenizer()?;
         let template = prepared.template().clone();
         let mut assistant =
             model::examinee(Arc::clone(engine), config, weights, tokenizer, template)?;
         exam::ask(&mut assistant, &questions, what, terminal)
     };
-    let untrained = ask(&initialize(config, prepared.run.seed), "untrained")?;
+    let untrained = ask(initialize(config, prepared.run.seed), "untrained")?;
     let untrained_right = untrained.iter().filter(|a| a.right).count();
     let (found, _) = Checkpoints::of_run(prepared.directory()).newest(CHAT, Contents::Weights)?;
-    let answers = ask(&found.weights, "exam")?;
+    let answers = ask(found.weights, "exam")?;
     let exam = Exam::new(&questions, answers, Some(untrained_right));
     let files = RunFiles::new(prepared.directory());
     files::write(&files.exam(), &serde_json::to_vec_pretty(&exam)?)?;

@@ -243,6 +243,12 @@ impl TokensError {
     }
 }
 
+impl From<stoa_maps::MapError> for TokensError {
+    fn from(error: stoa_maps::MapError) -> Self {
+        Self::Io { action: error.action, path: error.path, source: error.source }
+    }
+}
+
 impl From<stoa_durable::FileError> for TokensError {
     fn from(error: stoa_durable::FileError) -> Self {
         Self::Io { action: error.action, path: error.path, source: error.source }

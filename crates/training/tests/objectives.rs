@@ -197,7 +197,16 @@ impl Objective for Adapters {
 
 fn attention(batch: usize, causal: bool) -> AttentionSpec {
     let (heads, head_dim) = (2, 4);
-    AttentionSpec { batch, heads, kv_heads: heads, head_dim, causal, window: None, scale: 0.5 }
+    AttentionSpec {
+        batch,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        causal,
+        window: None,
+        scale: 0.5,
+        score_cap: None,
+    }
 }
 
 /// Pictures of 4 × 4 patches, repaired from noisy ones by two blocks in which every patch sees

@@ -3,6 +3,7 @@
 //! Progress and a table for people go to stderr; the last line of stdout is one JSON object.
 
 mod decode;
+mod load;
 mod machine;
 mod paired;
 mod peak_memory;
@@ -34,6 +35,8 @@ enum Bench {
     Ops(Forwarded),
     /// Prompt and answer speed on one conversation.
     Decode(decode::DecodeArgs),
+    /// Memory of loading a model of 1.5 billion weights; fails above 1.1 of their size.
+    Load(load::LoadArgs),
 }
 
 /// A bench that the binary has itself: built in release, then given these options as they are.
@@ -51,6 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Bench::Tokens(args) => tokens::run(args)?,
         Bench::Posts(args) => posts::run(args)?,
         Bench::Decode(args) => decode::run(args)?,
+        Bench::Load(args) => load::run(args)?,
         Bench::Ops(args) => return forward("ops", args),
     };
     println!("{result}");

@@ -48,6 +48,7 @@ const ROOMS: &[Room] = &[
     // Special tokens of a template are those of a tokenizer.
     Room { package: "stoa-dialogue", may_know: &["stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-durable", may_know: &[], may_test_with: &[] },
+    Room { package: "stoa-maps", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-random", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-runs", may_know: &["stoa-dialogue", "stoa-tokens"], may_test_with: &[] },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
@@ -70,8 +71,8 @@ const ROOMS: &[Room] = &[
     },
 ];
 
-/// What every room may know: writing files and drawing numbers, each in one place.
-const FOUNDATIONS: &[&str] = &["stoa-durable", "stoa-random"];
+/// What every room may know: writing files, mapping them and drawing numbers, each in one place.
+const FOUNDATIONS: &[&str] = &["stoa-durable", "stoa-maps", "stoa-random"];
 
 /// Packages that may know every other: the binary wires the house, xtask inspects it.
 const KNOW_EVERYONE: &[&str] = &["stoa", "xtask"];

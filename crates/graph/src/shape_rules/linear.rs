@@ -5,14 +5,8 @@ use super::rule::Rule;
 use crate::{DType, TensorType};
 
 impl Rule<'_> {
-    pub fn matmul(
-        &self,
-        ta: bool,
-        tb: bool,
-        accumulate: bool,
-        result: DType,
-    ) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(accumulate))?;
+    pub fn matmul(&self, ta: bool, tb: bool, bias: bool, result: DType) -> Result<Vec<TensorType>> {
+        self.arity(2 + usize::from(bias))?;
         self.float(0, "a")?;
         self.weight(1, "b")?;
         self.rank(0, "a", 2)?;
@@ -27,43 +21,41 @@ impl Rule<'_> {
             if tb { " transposed" } else { "" }
         );
         self.require(ka == kb, &what, a, b)?;
-        let ty = TensorType::new(result, [m, n]);
-        if accumulate {
-            let c = self.inputs[2];
-            self.require(*c == ty, "c must have the type of the product", c, &ty)?;
+        if bias {
+            self.is(2, "bias", DType::F32, &[n])?;
         }
-        Ok(vec![ty])
+        Ok(vec![TensorType::new(result, [m, n])])
     }
 
-    pub fn norm(&self, group: usize, weighted: bool) -> Result<Vec<TensorType>> {
-        self.arity(1 + usize::from(weighted))?;
-        self.normalised(group, weighted.then_some(1))?;
+    /// A norm over each `group` features, with these vectors of as many after x.
+    pub fn norm(&self, group: usize, vectors: &[&'static str]) -> Result<Vec<TensorType>> {
+        self.arity(1 + vectors.len())?;
+        self.normalised(group, 1, vectors)?;
         Ok(vec![self.inputs[0].clone()])
     }
 
+    /// Its gradient: these vectors after x and dy; dx, then the gradients of so many vectors.
     pub fn norm_backward(
         &self,
         group: usize,
-        weighted: bool,
-        accumulate: bool,
+        vectors: &[&'static str],
+        gradients: usize,
     ) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(weighted) + usize::from(accumulate))?;
-        self.normalised(group, weighted.then_some(2))?;
+        self.arity(2 + vectors.len())?;
+        self.normalised(group, 2, vectors)?;
         self.same(0, 1)?;
-        if accumulate {
-            self.same(0, self.inputs.len() - 1)?;
-        }
         let mut outputs = vec![self.inputs[0].clone()];
-        outputs.extend(weighted.then(|| self.inputs[2].clone()));
+        outputs.extend(vec![TensorType::f32([group]); gradients]);
         Ok(outputs)
     }
 
-    fn normalised(&self, group: usize, weight: Option<usize>) -> Result<()> {
+    fn normalised(&self, group: usize, first: usize, vectors: &[&'static str]) -> Result<()> {
         self.float(0, "x")?;
         let last = self.inputs[0].last();
         self.attribute(group > 0 && last.is_multiple_of(group), || {
             format!("group {group} does not divide the last dimension of {}", self.inputs[0])
         })?;
-        weight.map_or(Ok(()), |i| self.is(i, "w", DType::F32, &[group]))
+        let mut vectors = vectors.iter().enumerate();
+        vectors.try_for_each(|(i, name)| self.is(first + i, name, DType::F32, &[group]))
     }
 }

@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::attention::{KEYS, QUERIES, Running, Visibility, scratch_floats};
 use super::convert::Float;
 use super::disjoint::Disjoint;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 mod single;
 
@@ -81,6 +81,8 @@ pub struct CachedHeads {
     pub paging: Paging,
     /// Factor on q·k before softmax.
     pub scale: f32,
+    /// Bound of the scores, `cap·tanh(score/cap)`.
+    pub score_cap: Option<f32>,
     /// A query at position p sees entries at positions > p − window.
     pub window: Option<usize>,
 }
@@ -132,8 +134,7 @@ pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places:
 /// # Panics
 /// If a slice does not have its shape or a place lies outside the cache.
 pub fn cached_attention<T: Float>(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     heads: CachedHeads,
     q: &[f32],
     (keys, values): (&[T], &[T]),
@@ -151,14 +152,14 @@ pub fn cached_attention<T: Float>(
     let cached = Cached { heads, q, keys, values, places, out: &out };
     let floats = single::scratch_floats(heads.group(), heads.head_dim())
         .max(scratch_floats(heads.head_dim()));
-    pool.run(runs.len() * kv_heads, &|task, worker| {
+    context.pool.run(runs.len() * kv_heads, &|task, worker| {
         let (first, count) = runs[task / kv_heads];
         let kv_head = task % kv_heads;
-        pool.with_scratch(worker, floats, |scratch| {
-            isa.dispatch(Tile { cached, kv_head, first, count, scratch });
+        context.pool.with_scratch(worker, floats, |scratch| {
+            context.isa.dispatch(Tile { cached, kv_head, first, count, scratch });
         });
     });
-    attend_singly(pool, isa, cached, &singles);
+    attend_singly(context, cached, &singles);
 }
 
 /// What every task reads, and the output they share.
@@ -273,7 +274,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
             let (first, end) = range(self.first + row / group);
             (first as u32, end as u32)
         });
-        let mut running = Running::new(rows, d, self.scratch);
+        let mut running = Running::new(rows, d, self.scratch).capped(heads.score_cap);
         let mut ignored = [0.0; QUERIES];
         let lse = ignored.as_mut_ptr();
         // SAFETY: queries and entries lie inside their tensors, as `cached_attention` checked; the
@@ -298,15 +299,15 @@ impl<T: Float> Kernel for Tile<'_, T> {
 
 /// Queries on their own: a task per query and key head, or more where that is too few for all threads;
 /// heads do not mix, so that this changes no bit.
-fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles: &[usize]) {
+fn attend_singly<T: Float>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
     let heads = cached.heads;
     let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);
-    let wanted = pool.threads().div_ceil((singles.len() * kv_heads).max(1));
+    let wanted = context.pool.threads().div_ceil((singles.len() * kv_heads).max(1));
     // Heads of a task, and tasks of a group.
     let count = group.div_ceil(wanted).max(1);
     let parts = group.div_ceil(count);
     let floats = single::scratch_floats(count, d);
-    pool.run(singles.len() * kv_heads * parts, &|task, worker| {
+    context.pool.run(singles.len() * kv_heads * parts, &|task, worker| {
         let (query, part) = (singles[task / (kv_heads * parts)], task % (kv_heads * parts));
         let start = part / parts * group + part % parts * count;
         let end = (part / parts * group + group).min(start + count);
@@ -316,8 +317,8 @@ fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles
             unsafe { cached.out.part(at, (end - start) * d) }.fill(0.0);
             return;
         }
-        pool.with_scratch(worker, floats, |scratch| {
-            isa.dispatch(Single { cached, query, heads: start..end, scratch });
+        context.pool.with_scratch(worker, floats, |scratch| {
+            context.isa.dispatch(Single { cached, query, heads: start..end, scratch });
         });
     });
 }

@@ -1,9 +1,10 @@
-//! RMSNorm (arXiv 1910.07467 eq. 4) and its gradient, over the whole row or per head.
+//! RMSNorm (arXiv 1910.07467 eq. 4), layer normalisation (arXiv 1607.06450 eq. 4) and their gradients,
+//! over the whole row or per head.
 
 use super::disjoint::Disjoint;
 use super::math::dot;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 /// Elements a task works on: enough to repay handing it out, few enough to stay in cache.
 const TASK: usize = 1 << 14;
@@ -15,8 +16,7 @@ const MAX_PARTIALS: usize = 64;
 /// # Panics
 /// If `group` does not divide x, or y or w has another length.
 pub fn rms_norm(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     group: usize,
     eps: f32,
     x: &[f32],
@@ -27,12 +27,12 @@ pub fn rms_norm(
     let groups = x.len() / group;
     let per_task = (TASK / group).max(1);
     let y = Disjoint::new(y);
-    pool.run(groups.div_ceil(per_task), &|task, _| {
+    context.pool.run(groups.div_ceil(per_task), &|task, _| {
         let start = task * per_task * group;
         let x = &x[start..(start + per_task * group).min(groups * group)];
         // SAFETY: each task has its own rows.
         let y = unsafe { y.part(start, x.len()) };
-        isa.dispatch(Forward { group, eps, x, w, y });
+        context.isa.dispatch(Forward { group, eps, x, w, y });
     });
 }
 
@@ -85,8 +85,7 @@ impl Kernel for Forward<'_> {
 /// # Panics
 /// If `group` does not divide x, or another slice does not have its length.
 pub fn rms_norm_backward(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     group: usize,
     eps: f32,
     x: &[f32],
@@ -104,15 +103,15 @@ pub fn rms_norm_backward(
     let tasks = groups.div_ceil(per_task);
     let dx = Disjoint::new(dx);
     let width = if w.is_some() { group } else { 0 };
-    pool.with_joint_scratch(tasks * width, |partials| {
+    context.pool.with_joint_scratch(tasks * width, |partials| {
         let shared = Disjoint::new(partials);
-        pool.run(tasks, &|task, _| {
+        context.pool.run(tasks, &|task, _| {
             let start = task * per_task * group;
             let len = (per_task * group).min(x.len() - start);
             // SAFETY: each task has its own rows and its own partial sum.
             let (dx, dw) = unsafe { (dx.part(start, len), shared.part(task * width, width)) };
             let (x, dy) = (&x[start..start + len], &dy[start..start + len]);
-            isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
+            context.isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
         });
         if let Some(dw) = dw {
             assert_eq!(dw.len(), group, "rms_norm_backward: dw has the shape of w");
@@ -183,4 +182,187 @@ fn triple<S: Simd>(s: S, a: &[f32], b: &[f32], c: &[f32]) -> f32 {
         sums[i % 2] = s.mul_add(ab, s.load_partial(c), sums[i % 2]);
     }
     s.reduce_add(s.add(sums[0], sums[1]))
+}
+
+/// y = (x − mean) / sqrt(variance + eps) · scale [+ bias], mean and variance those of each consecutive
+/// `group` elements.
+///
+/// # Panics
+/// If `group` does not divide x, or y, the scale or the bias has another length.
+pub fn layer_norm(
+    context: Context<'_>,
+    group: usize,
+    eps: f32,
+    x: &[f32],
+    scale: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    check(group, x, y, Some(scale));
+    assert!(bias.is_none_or(|bias| bias.len() == group), "layer_norm: a bias per feature");
+    let groups = x.len() / group;
+    let per_task = (TASK / group).max(1);
+    let y = Disjoint::new(y);
+    context.pool.run(groups.div_ceil(per_task), &|task, _| {
+        let start = task * per_task * group;
+        let x = &x[start..(start + per_task * group).min(groups * group)];
+        // SAFETY: each task has its own rows.
+        let y = unsafe { y.part(start, x.len()) };
+        context.isa.dispatch(LayerNorm { group, eps, x, scale, bias, y });
+    });
+}
+
+/// x − mean for at most one vector of x; 0 beyond its end.
+#[inline(always)]
+fn centred<S: Simd>(s: S, x: &[f32], mean: f32) -> S::F32 {
+    const MAX_LANES: usize = 16;
+    let means = [mean; MAX_LANES];
+    s.sub(s.load_partial(x), s.load_partial(&means[..x.len()]))
+}
+
+/// Mean, and 1 / sqrt(variance + eps), the variance taken of centred elements.
+#[inline(always)]
+fn moments<S: Simd>(s: S, x: &[f32], eps: f32) -> (f32, f32) {
+    let n = x.len() as f32;
+    let mut sums = [s.zero(); 2];
+    for (i, x) in x.chunks(S::LANES).enumerate() {
+        sums[i % 2] = s.add(sums[i % 2], s.load_partial(x));
+    }
+    let mean = s.reduce_add(s.add(sums[0], sums[1])) / n;
+    let mut squares = [s.zero(); 2];
+    for (i, x) in x.chunks(S::LANES).enumerate() {
+        let centred = centred(s, x, mean);
+        squares[i % 2] = s.mul_add(centred, centred, squares[i % 2]);
+    }
+    let variance = s.reduce_add(s.add(squares[0], squares[1])) / n;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+struct LayerNorm<'a> {
+    group: usize,
+    eps: f32,
+    x: &'a [f32],
+    scale: &'a [f32],
+    bias: Option<&'a [f32]>,
+    y: &'a mut [f32],
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.group;
+        for (x, y) in self.x.chunks_exact(n).zip(self.y.chunks_exact_mut(n)) {
+            let (mean, r) = moments(s, x, self.eps);
+            for i in (0..n).step_by(S::LANES) {
+                let end = (i + S::LANES).min(n);
+                let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
+                let scaled = s.mul(standard, s.load_partial(&self.scale[i..end]));
+                let value = match self.bias {
+                    None => scaled,
+                    Some(bias) => s.add(scaled, s.load_partial(&bias[i..end])),
+                };
+                s.store_partial(value, &mut y[i..end]);
+            }
+        }
+    }
+}
+
+/// With x̂ = (x − mean)·r and g = dy·scale: dx = r·(g − mean(g) − x̂·mean(g·x̂)), added to what `dx`
+/// holds when `accumulate`; dscale = Σ dy·x̂ and dbias = Σ dy over all groups.
+///
+/// # Panics
+/// If `group` does not divide x, or another slice does not have its length.
+pub fn layer_norm_backward(
+    context: Context<'_>,
+    group: usize,
+    eps: f32,
+    [x, dy, scale]: [&[f32]; 3],
+    accumulate: bool,
+    dx: &mut [f32],
+    (dscale, dbias): (&mut [f32], Option<&mut [f32]>),
+) {
+    check(group, x, dx, Some(scale));
+    assert_eq!(x.len(), dy.len(), "layer_norm_backward: dy has the shape of x");
+    let groups = x.len() / group;
+    let per_task = (TASK / group).max(groups.div_ceil(MAX_PARTIALS)).max(1);
+    let tasks = groups.div_ceil(per_task);
+    let dx = Disjoint::new(dx);
+    context.pool.with_joint_scratch(tasks * 2 * group, |partials| {
+        let shared = Disjoint::new(partials);
+        context.pool.run(tasks, &|task, _| {
+            let start = task * per_task * group;
+            let len = (per_task * group).min(x.len() - start);
+            // SAFETY: each task has its own rows and its own partial sums.
+            let (dx, sums) =
+                unsafe { (dx.part(start, len), shared.part(task * 2 * group, 2 * group)) };
+            let (dscale, dbias) = sums.split_at_mut(group);
+            let (x, dy) = (&x[start..start + len], &dy[start..start + len]);
+            let kernel =
+                LayerNormBackward { group, eps, x, dy, scale, accumulate, dx, dscale, dbias };
+            context.isa.dispatch(kernel);
+        });
+        let sum = |part: usize, to: &mut [f32]| {
+            to.fill(0.0);
+            for partial in partials.chunks_exact(2 * group) {
+                let partial = &partial[part * group..];
+                to.iter_mut().zip(partial).for_each(|(sum, p)| *sum += p);
+            }
+        };
+        sum(0, dscale);
+        if let Some(dbias) = dbias {
+            sum(1, dbias);
+        }
+    });
+}
+
+struct LayerNormBackward<'a> {
+    group: usize,
+    eps: f32,
+    x: &'a [f32],
+    dy: &'a [f32],
+    scale: &'a [f32],
+    accumulate: bool,
+    dx: &'a mut [f32],
+    dscale: &'a mut [f32],
+    dbias: &'a mut [f32],
+}
+
+impl Kernel for LayerNormBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.group;
+        self.dscale.fill(0.0);
+        self.dbias.fill(0.0);
+        for (row, dx) in self.dx.chunks_exact_mut(n).enumerate() {
+            let (x, dy) = (&self.x[row * n..(row + 1) * n], &self.dy[row * n..(row + 1) * n]);
+            let (mean, r) = moments(s, x, self.eps);
+            let (mut sum, mut along) = (s.zero(), s.zero());
+            for i in (0..n).step_by(S::LANES) {
+                let end = (i + S::LANES).min(n);
+                let dy = s.load_partial(&dy[i..end]);
+                let g = s.mul(dy, s.load_partial(&self.scale[i..end]));
+                let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
+                sum = s.add(sum, g);
+                along = s.mul_add(g, standard, along);
+                let (dscale, dbias) = (&mut self.dscale[i..end], &mut self.dbias[i..end]);
+                s.store_partial(s.mul_add(dy, standard, s.load_partial(dscale)), dscale);
+                s.store_partial(s.add(s.load_partial(dbias), dy), dbias);
+            }
+            let sum = s.splat(s.reduce_add(sum) / n as f32);
+            let along = s.splat(s.reduce_add(along) / n as f32);
+            for i in (0..n).step_by(S::LANES) {
+                let end = (i + S::LANES).min(n);
+                let dy = s.load_partial(&dy[i..end]);
+                let g = s.mul(dy, s.load_partial(&self.scale[i..end]));
+                let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
+                let inner = s.neg_mul_add(standard, along, s.sub(g, sum));
+                let gradient = s.mul(s.splat(r), inner);
+                let to = &mut dx[i..end];
+                let before = if self.accumulate { s.load_partial(to) } else { s.zero() };
+                s.store_partial(s.add(before, gradient), to);
+            }
+        }
+    }
 }

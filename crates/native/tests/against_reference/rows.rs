@@ -4,7 +4,7 @@ use stoa_graph::reference::Array;
 use stoa_graph::{DType, Op, RopeSpec};
 
 use crate::draws::Draws;
-use crate::harness::{Given, ULP, check_large, check_op, f32s, i32s, typed};
+use crate::harness::{Case, Given, ULP, check_large, check_op, f32s, i32s, typed};
 
 /// Rows, features, and features normalised together.
 const SHAPES: [(usize, usize, usize); 9] = [
@@ -48,9 +48,38 @@ fn norm_gradients_in_groups() {
                 vec![f32s(draws.array(&[rows, d], 2.0)), f32s(draws.array(&[rows, d], 1.0))];
             given.extend(weighted.then(|| f32s(draws.array(&[group], 2.0))));
             given.extend(accumulate.then(|| f32s(draws.array(&[rows, d], 1.0))));
-            let op = Op::RmsNormBackward { group, eps: 0.01, weighted, accumulate };
+            let op = Op::RmsNormBackward { group, eps: 0.01, weighted };
+            let case = if accumulate { Case::adding(op, 0) } else { Case::from(&op) };
             // Sums over a group, and for dw over all rows; 1/rms up to 10.
-            check_op(&op, &given, (160.0 + rows as f64) * ULP);
+            check_op(case, &given, (160.0 + rows as f64) * ULP);
+        }
+    }
+}
+
+#[test]
+fn layer_norms_in_groups() {
+    for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
+        for (biased, offset) in [(false, 0.0), (true, 0.0), (true, 30.0)] {
+            let mut draws = Draws::new((rows * d + group) as u64);
+            // A mean far from 0: the variance is that of what is left of it.
+            let mut x = draws.array(&[rows, d], 2.0);
+            x.data.iter_mut().for_each(|x| *x += offset);
+            let (x, dy) = (f32s(x), f32s(draws.array(&[rows, d], 1.0)));
+            let vector = |draws: &mut Draws| f32s(draws.array(&[group], 2.0));
+            let mut given = vec![x.clone(), vector(&mut draws)];
+            given.extend(biased.then(|| vector(&mut draws)));
+            // A mean, a mean of squares, a root, two products. Each element carries a rounding of its
+            // size, which 1/sqrt(variance + eps) raises up to 10 times.
+            let op = Op::LayerNorm { group, eps: 0.01, biased };
+            check_op(&op, &given, (16.0 + 20.0 * offset) * ULP);
+            let op = Op::LayerNormBackward { group, eps: 0.01, biased };
+            let given = [x, dy, vector(&mut draws)];
+            // As for RMSNorm: sums over a group, and over all rows; up to 10 twice.
+            let tolerance = (200.0 + rows as f64 + 200.0 * offset) * ULP;
+            check_op(&op, &given, tolerance);
+            let c = f32s(draws.array(&[rows, d], 1.0));
+            let given = [&given[..], &[c]].concat();
+            check_op(Case::adding(op, 0), &given, tolerance);
         }
     }
 }
@@ -116,9 +145,10 @@ fn tables_of_every_float_type() {
         for accumulate in [false, true] {
             let mut given = vec![i32s(ids.clone()), f32s(draws.array(&[n, d], 1.0))];
             given.extend(accumulate.then(|| f32s(draws.array(&[rows, d], 1.0))));
-            let op = Op::GatherBackward { rows, accumulate };
+            let op = Op::GatherBackward { rows };
+            let case = if accumulate { Case::adding(op, 0) } else { Case::from(&op) };
             // Up to n terms in one row.
-            check_op(&op, &given, (1.0 + n as f64) * ULP);
+            check_op(case, &given, (1.0 + n as f64) * ULP);
         }
     }
 }
@@ -141,7 +171,7 @@ fn tables_of_blocks_and_what_they_cast_to() {
 #[test]
 fn ids_that_are_all_the_same() {
     let mut draws = Draws::new(9);
-    let op = Op::GatherBackward { rows: 3, accumulate: false };
+    let op = Op::GatherBackward { rows: 3 };
     let given = [i32s(draws.integers(&[1001], 1..2)), f32s(draws.array(&[1001, 19], 1.0))];
     check_large(&op, &given, 1001.0 * ULP);
 }

@@ -9,6 +9,7 @@ use super::super::attention::{KEYS, padded};
 use super::Cached;
 use crate::isa::{Kernel, Simd};
 use crate::kernels::convert::Float;
+use crate::kernels::curves::{Curve, SoftCap};
 use crate::kernels::math::{LOG2E, exp2};
 
 /// Lanes of the widest vector.
@@ -64,6 +65,7 @@ impl<T: Float> Kernel for Single<'_, T> {
                 piece.for_each(|(i, row)| *row = at + i * d);
             }
             running.score(s, cached.keys, rows);
+            running.bound(s, heads.score_cap, rows.len());
             for head in 0..group {
                 running.soften(s, head, rows.len());
                 running.weigh(s, head, cached.values, rows);
@@ -105,7 +107,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The scores of keys that begin at `rows`; those of lanes beyond the last are −∞.
+    /// The scores of keys that begin at `rows`.
     #[inline(always)]
     fn score<S: Simd, T: Float>(&mut self, s: S, keys: &[T], rows: &[usize]) {
         let d = self.head_dim;
@@ -135,8 +137,22 @@ impl<'a> Group<'a> {
                 self.add_scores(s, first, f, &[s.load(&column)]);
             }
         }
-        for head in 0..group {
-            self.scores[head * KEYS..][rows.len()..filled].fill(f32::NEG_INFINITY);
+    }
+
+    /// Bounds the scores by cap·tanh(score/cap), if they are; those of lanes beyond the last key are
+    /// then −∞.
+    #[inline(always)]
+    fn bound<S: Simd>(&mut self, s: S, cap: Option<f32>, keys: usize) {
+        let filled = keys.next_multiple_of(S::LANES);
+        for head in 0..self.max.len() {
+            let scores = &mut self.scores[head * KEYS..][..filled];
+            if let Some(cap) = cap {
+                let curve = SoftCap { cap: cap * LOG2E };
+                for x in scores.chunks_exact_mut(S::LANES) {
+                    s.store(curve.value_and_slope(s, s.load(x)).0, x);
+                }
+            }
+            scores[keys..].fill(f32::NEG_INFINITY);
         }
     }
 
