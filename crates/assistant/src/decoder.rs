@@ -1,10 +1,10 @@
-//! Runs the model over rows of tokens with a paged KV cache. Programs have fixed sizes: one for each
-//! pair of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
-//! padding that touches no page.
+//! Runs the model over rows of tokens with a paged KV cache. Programs have fixed sizes: one for
+//! each pair of powers of two (rows read, logits returned) is compiled when first needed; unused
+//! rows are padding that touches no page.
 //!
-//! Rows do not mix, and engines give a row the same bits alone and among others: keys, values and logits
-//! of a token depend on the tokens before it alone, however they were read. `tests/decoding.rs` checks
-//! it bit for bit.
+//! Rows do not mix, and engines give a row the same bits alone and among others: keys, values and
+//! logits of a token depend on the tokens before it alone, however they were read.
+//! `tests/decoding.rs` checks it bit for bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,8 +129,8 @@ impl Decoder {
         self.state
     }
 
-    /// Reads spans of different sequences, at most [`DecoderSizes::rows`] tokens together, and returns
-    /// the logits wanted, in order: f32 `[wanted or more, vocab]`.
+    /// Reads spans of different sequences, at most [`DecoderSizes::rows`] tokens together, and
+    /// returns the logits wanted, in order: f32 `[wanted or more, vocab]`.
     pub fn run(&mut self, spans: &[Span<'_>]) -> Result<Tensor, AssistantError> {
         let (mut tokens, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut table, mut wanted) = (Vec::new(), Vec::new());

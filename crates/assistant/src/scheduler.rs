@@ -1,9 +1,9 @@
 //! Answers many requests at once, from any number of callers: a step draws the next token of every
 //! answer in the making and reads prompts of as many requests as one run has room for; a request is
 //! admitted as soon as there are pages for it (Orca, OSDI '22, §3; pages: vLLM, arXiv 2309.06180;
-//! prompts in chunks, in the runs that draw: Sarathi, arXiv 2308.16369 §4). What one request gets does not
-//! depend on the others: a row has the same bits in any company (see `decoder`), and each sequence draws
-//! from its own random stream. Pages for the longest answer are set apart when a
+//! prompts in chunks, in the runs that draw: Sarathi, arXiv 2308.16369 §4). What one request gets
+//! does not depend on the others: a row has the same bits in any company (see `decoder`), and each
+//! sequence draws from its own random stream. Pages for the longest answer are set apart when a
 //! request is admitted, so that no answer has to give way to another. Has no threads and no clock.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -242,8 +242,8 @@ impl Scheduler {
         work
     }
 
-    /// One run over what draws and over prompts, in the order they came; those read to their end draw a
-    /// token.
+    /// One run over what draws and over prompts, in the order they came; those read to their end
+    /// draw a token.
     fn read(&mut self, mut work: Work, reading: Vec<Sequence>, step: &mut Step<'_>) {
         let mut room = self.decoder.sizes().rows - work.len();
         for sequence in reading {
@@ -263,8 +263,8 @@ impl Scheduler {
         }
     }
 
-    /// One run of the model. When it fails, each sequence runs alone, which gives the same bits, and
-    /// those that fail alone end.
+    /// One run of the model. When it fails, each sequence runs alone, which gives the same bits,
+    /// and those that fail alone end.
     fn run(&mut self, work: Work, step: &mut Step<'_>) {
         let spans: Vec<_> = work.iter().map(|(sequence, at)| sequence.span(at.clone())).collect();
         let logits = match spans.iter().all(|span| span.tokens.is_empty()) {

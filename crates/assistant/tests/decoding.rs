@@ -148,8 +148,8 @@ fn greedy_tokens_are_those_of_the_full_forward_pass() {
     }
 }
 
-/// Prompts read at once, in chunks of any length and token by token, with padding and next to others:
-/// the same logits after each token, bit for bit.
+/// Prompts read at once, in chunks of any length and token by token, with padding and next to
+/// others: the same logits after each token, bit for bit.
 #[test]
 fn logits_are_the_same_in_any_chunks() {
     const TIME: usize = 75;

@@ -99,8 +99,8 @@ fn harmless(seed: u64, length: usize) -> Vec<TokenId> {
     prompt(seed, length).into_iter().map(|id| TokenId(id.0 % POISON.0)).collect()
 }
 
-/// Requests of a few families that begin alike; every seventh fails in the middle of its prompt, and
-/// every ninth is only scored.
+/// Requests of a few families that begin alike; every seventh fails in the middle of its prompt,
+/// and every ninth is only scored.
 fn request(i: u64) -> Request {
     let length = |name, most| 1 + Stream::new(i, name).bits(0) % most;
     let mut tokens = harmless(i % 4, length("shared", 70) as usize);
@@ -144,8 +144,8 @@ fn ten_thousand_steps_leak_no_page_and_change_no_answer() {
     let mut requests: Vec<Request> = (0..KINDS).map(request).collect();
     let mut expected: Vec<Option<Completion>> = requests.iter().map(alone).collect();
     assert!(expected.iter().filter(|answer| answer.is_none()).count() > 5);
-    // Conversations that continue after an answer that fills a page, by that, and how long their first
-    // prompts are.
+    // Conversations that continue after an answer that fills a page, by that, and how long their
+    // first prompts are.
     let mut continued = BTreeMap::new();
     let mut first_prompts = vec![usize::MAX; requests.len()];
     for i in 0..KINDS as usize {

@@ -1,7 +1,7 @@
-//! Prints what products of few and of many rows with weights in panels cost, beside the same product
-//! with weights in rows: `cargo run --release -p stoa-native --example panel_rates -- [--isa avx2]
-//! [--rows 1,8,128]`. Weights of several layers take turns, so that they come from memory; each
-//! pair is measured in turns and the middle of the ratios is given.
+//! Prints what products of few and of many rows with weights in panels cost, beside the same
+//! product with weights in rows: `cargo run --release -p stoa-native --example panel_rates --
+//! [--isa avx2] [--rows 1,8,128]`. Weights of several layers take turns, so that they come from
+//! memory; each pair is measured in turns and the middle of the ratios is given.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -90,7 +90,8 @@ fn main() {
                 let best = pairs.iter().map(|pair| pair.1).fold(f64::INFINITY, f64::min);
                 let (bytes, flops) = ((n * k * size) as f64, (2 * m * n * k) as f64);
                 println!(
-                    "{isa} {dtype} {name:7} m {m:4}: {:6.1} GB/s {:7.1} GFLOP/s, panels/rows {ratio:5.2}",
+                    "{isa} {dtype} {name:7} m {m:4}: {:6.1} GB/s {:7.1} GFLOP/s, \
+                     panels/rows {ratio:5.2}",
                     bytes / best / 1e9,
                     flops / best / 1e9,
                 );

@@ -1,17 +1,18 @@
 //! Matrix products: C = alpha · A · B + beta · C summed in f32, with what follows them fused in.
 //!
-//! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on finished
-//! tiles. Operands may be stored as f16, bf16 or quantised blocks, and rounded to bf16 to be
-//! multiplied ([`Arithmetic`]). The packed, blocked scheme is that of Goto and BLIS; each file names its
-//! source. Weights can be kept in panels ([`PanelMatrix`]), which few rows, as in decoding, read in place.
+//! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on
+//! finished tiles. Operands may be stored as f16, bf16 or quantised blocks, and rounded to bf16 to
+//! be multiplied ([`Arithmetic`]). The packed, blocked scheme is that of Goto and BLIS; each file
+//! names its source. Weights can be kept in panels ([`PanelMatrix`]), which few rows, as in
+//! decoding, read in place.
 //!
-//! Numerics: every output is a sum over k in an order that depends on the sizes and the
-//! instruction set only, so it is bitwise the same for any number of threads; for factors that beta is 0
-//! or 1 it depends on k alone, so a row of A gives the same bits alone and among any others. NaN and infinities in
-//! A and B propagate as in the plain sum; with `beta == 0` C is overwritten whatever it held, and
-//! with `alpha == 0` the product is still formed (0 · NaN is NaN). The error of an element is below
-//! about `k · ε · Σ|a||b|`, with a and b as they are multiplied. Products of bf16 take numbers below
-//! the least normal f32 for zero.
+//! Numerics: every output is a sum over k in an order that depends on the sizes and the instruction
+//! set only, so it is bitwise the same for any number of threads; where beta is 0 or 1
+//! it depends on k alone, so a row of A gives the same bits alone and among any others. NaN and
+//! infinities in A and B propagate as in the plain sum; with `beta == 0` C is overwritten whatever
+//! it held, and with `alpha == 0` the product is still formed (0 · NaN is NaN). The error of an
+//! element is below about `k · ε · Σ|a||b|`, with a and b as they are multiplied. Products of bf16
+//! take numbers below the least normal f32 for zero.
 
 mod blocking;
 mod blocks;

@@ -1,5 +1,5 @@
-//! Which states of a program are kept in panels, and bringing them into that order and back. The order
-//! itself is in `gemm::panels`.
+//! Which states of a program are kept in panels, and bringing them into that order and back. The
+//! order itself is in `gemm::panels`.
 
 use stoa_graph::{CompileOptions, DType, InputKind, Node, Op, Program, TensorType, ValueId};
 
@@ -7,8 +7,8 @@ use crate::account::StateBlock;
 use crate::gemm::{to_panels, to_rows};
 use crate::pool::Pool;
 
-/// By input, whether the program reads it in panels: a matrix that is multiplied in f32 as x · Wᵀ, and
-/// otherwise only gathered from.
+/// By input, whether the program reads it in panels: a matrix that is multiplied in f32 as x · Wᵀ,
+/// and otherwise only gathered from.
 pub(crate) fn packable(program: &Program, options: &CompileOptions) -> Vec<bool> {
     let is_output = |value| program.outputs().iter().any(|output| output.value() == value);
     let inputs = program.inputs().iter().map(|input| {

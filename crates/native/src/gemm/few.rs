@@ -1,9 +1,10 @@
 //! A few rows times weights in panels: the product of decoding, bound by reading the weights once.
 //!
-//! The order of sums is that of the blocked product, so that a row has the same bits alone and among
-//! many: one accumulator a column over each span of k, from zero and k ascending, and the spans added to
-//! C in order. A panel is one run through memory, in its own format; the next lines are asked for
-//! ahead. With more rows `blocking`, which unpacks weights once for all of them, is faster.
+//! The order of sums is that of the blocked product, so that a row has the same bits alone and
+//! among many: one accumulator a column over each span of k, from zero and k ascending, and the
+//! spans added to C in order. A panel is one run through memory, in its own format; the next lines
+//! are asked for ahead. With more rows `blocking`, which unpacks weights once for all of them, is
+//! faster.
 
 use std::marker::PhantomData;
 
@@ -21,7 +22,8 @@ use crate::pool::Pool;
 
 /// Rows of x up to which reading panels in place beats unpacking them.
 const MOST_ROWS: usize = 12;
-/// Bytes ahead that are asked for: across the border of a page, where the hardware's prefetcher stops.
+/// Bytes ahead that are asked for: across the border of a page, where the hardware's prefetcher
+/// stops.
 const AHEAD: usize = 4096;
 /// Bytes of weights per task: long enough to be worth claiming, short enough to share evenly.
 const TASK_BYTES: usize = 64 << 10;
@@ -138,8 +140,8 @@ impl<F: Format> Few<'_, F> {
     fn vectors<S: Simd, const VECTORS: usize>(&self, s: S) {
         let rows = self.columns.x.rows;
         let mut row = 0;
-        // As many together as the smallest register file holds sums for; the panel comes from a cache for
-        // those that follow.
+        // As many together as the smallest register file holds sums for; the panel comes from a
+        // cache for those that follow.
         while row < rows {
             row += match rows - row {
                 1 => self.rows::<S, VECTORS, 1>(s, row),

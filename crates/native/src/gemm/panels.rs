@@ -1,10 +1,12 @@
-//! Weights W `[n, k]` in the order that products x · Wᵀ read them: panels of as many rows of W, columns
-//! of the product, as a tile is wide, `[n / width][k][width]`. A strip of B is then a piece of a panel,
-//! and few rows of x read a panel as one run through memory, each column in a lane of its own.
+//! Weights W `[n, k]` in the order that products x · Wᵀ read them: panels of as many rows of W,
+//! columns of the product, as a tile is wide, `[n / width][k][width]`. A strip of B is then a piece
+//! of a panel, and few rows of x read a panel as one run through memory, each column in a lane of
+//! its own.
 //!
 //! A panel takes the bytes of the rows that it holds, so that a matrix changes its order in place;
-//! rows beyond the last whole panel stay as they are. Quantised blocks of a panel lie side by side: the scales of
-//! `width` blocks, then their weights `[32][width]`, of Q4_0 in pairs that are neighbours along k.
+//! rows beyond the last whole panel stay as they are. Quantised blocks of a panel lie side by side:
+//! the scales of `width` blocks, then their weights `[32][width]`, of Q4_0 in pairs that are
+//! neighbours along k.
 
 use std::marker::PhantomData;
 
@@ -267,7 +269,8 @@ fn halves<T: bytemuck::Pod>(bytes: &[u8]) -> &[T] {
     bytemuck::cast_slice(bytes)
 }
 
-/// A piece of a panel as a strip. Made by [`PanelMatrix::pack`] alone, whose caller vouches for `to`.
+/// A piece of a panel as a strip. Made by [`PanelMatrix::pack`] alone, whose caller vouches for
+/// `to`.
 struct Unpack<F> {
     panel: *const u8,
     width: usize,

@@ -1,9 +1,9 @@
 //! Attention over paged caches of keys and values: decoding and prefill in chunks.
 //!
 //! Neighbouring queries of one sequence (a prefill) go through the tiles of `attention`; a query on
-//! its own (decoding) reads each key once. Both do the same arithmetic in the same order, over tiles of
-//! keys that begin at multiples of their size, counted in positions of the sequence: which way a query goes,
-//! with which others, where pages lie and how long they are changes no bit.
+//! its own (decoding) reads each key once. Both do the same arithmetic in the same order, over
+//! tiles of keys that begin at multiples of their size, counted in positions of the sequence: which
+//! way a query goes, with which others, where pages lie and how long they are changes no bit.
 
 use std::ops::Range;
 
@@ -128,8 +128,8 @@ pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places:
     }
 }
 
-/// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within the
-/// window, and reads no others. A query that lies nowhere gives 0.
+/// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within
+/// the window, and reads no others. A query that lies nowhere gives 0.
 ///
 /// # Panics
 /// If a slice does not have its shape or a place lies outside the cache.
@@ -199,8 +199,8 @@ impl<T> Clone for Cached<'_, T> {
 }
 impl<T> Copy for Cached<'_, T> {}
 
-/// Splits queries into runs of neighbours at consecutive positions of one sequence that fill tiles (first
-/// query, count), and single queries. Only speed depends on it.
+/// Splits queries into runs of neighbours at consecutive positions of one sequence that fill tiles
+/// (first query, count), and single queries. Only speed depends on it.
 fn runs(heads: CachedHeads, places: Places<'_>) -> (Vec<(usize, usize)>, Vec<usize>) {
     /// Rows below which computing a whole vector of queries costs more than reading keys singly.
     const MIN_ROWS: usize = 8;
@@ -297,8 +297,8 @@ impl<T: Float> Kernel for Tile<'_, T> {
     }
 }
 
-/// Queries on their own: a task per query and key head, or more where that is too few for all threads;
-/// heads do not mix, so that this changes no bit.
+/// Queries on their own: a task per query and key head, or more where that is too few for all
+/// threads; heads do not mix, so that this changes no bit.
 fn attend_singly<T: Float>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
     let heads = cached.heads;
     let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);

@@ -1,4 +1,5 @@
-//! Weights that programs keep in panels: the same bits as in rows, whoever reads them.
+//! Weights that programs keep in panels: the same bits as in rows, for every program that reads
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ const VOCAB: usize = 101;
 const WIDTH: usize = 64;
 const INNER: usize = 544;
 
-/// A tied embedding, a product with an activation, one with a residual, and one that is only gathered.
+/// A tied embedding, a product with an activation, one with a residual, and one that is only
+/// gathered.
 fn program(dtype: DType, tokens: usize) -> Program {
     let mut b = Builder::new();
     let mut weight =

@@ -1,7 +1,8 @@
-//! One query and some of the heads that share a key head, which read each key and value once. The arithmetic is that of a tile of
-//! queries, operation for operation: scores summed over the features in order, a running maximum over
-//! tiles of keys at multiples of [`KEYS`], and sums over the keys of a tile in order. So a query has the
-//! same bits alone and in a tile. Scores lie in lanes by key here, by query there.
+//! One query and some of the heads that share a key head, which read each key and value once. The
+//! arithmetic is that of a tile of queries, operation for operation: scores summed over the
+//! features in order, a running maximum over tiles of keys at multiples of [`KEYS`], and sums over
+//! the keys of a tile in order. So a query has the same bits alone and in a tile. Scores lie in
+//! lanes by key here, by query there.
 
 use std::ops::Range;
 
@@ -139,8 +140,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Bounds the scores by cap·tanh(score/cap), if they are; those of lanes beyond the last key are
-    /// then −∞.
+    /// Bounds the scores by cap·tanh(score/cap), if they are; those of lanes beyond the last key
+    /// are then −∞.
     #[inline(always)]
     fn bound<S: Simd>(&mut self, s: S, cap: Option<f32>, keys: usize) {
         let filled = keys.next_multiple_of(S::LANES);
