@@ -1,15 +1,10 @@
-//! Runs the model over rows of tokens with a paged KV cache. Programs have fixed sizes: one for each
-//! pair of powers of two (rows read, logits returned) is compiled when first needed; unused rows are
-//! padding that touches no page.
+//! Runs the model over rows of tokens with a paged KV cache. Programs have fixed sizes: one for
+//! each pair of powers of two (rows read, logits returned) is compiled when first needed; unused
+//! rows are padding that touches no page.
 //!
-//! An engine may compute few rows by another kernel than many, and neighbouring queries of one
-//! sequence by another than single ones; each rounds in its own way. So that an answer depends on
-//! its request alone and not on its company:
-//! - prompts are always read by programs of many rows, drawn tokens by programs of few;
-//! - a prompt is read page by page from its beginning, never less than a page at once unless it
-//!   ends there, and a page is a multiple of what the engine attends to together.
-//!
-//! What the engine does by rows, it says in its facts. `tests/decoding.rs` checks it bit for bit.
+//! Rows do not mix, and engines give a row the same bits alone and among others: keys, values and
+//! logits of a token depend on the tokens before it alone, however they were read.
+//! `tests/decoding.rs` checks it bit for bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +14,7 @@ use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program, k
 
 use crate::{AssistantError, TokenId};
 
-/// Tokens of a page, unless the engine attends to more together.
+/// Tokens of a page.
 pub const PAGE_TOKENS: usize = 32;
 
 /// Some tokens of a sequence, to be read.
@@ -42,25 +37,14 @@ pub(crate) enum Logits {
     All,
 }
 
-/// Which kind of program reads the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Many rows, whatever their number: prompts.
-    Prefill,
-    /// At most [`Decoder::few_rows`]: the token just drawn of each sequence.
-    Decode,
-}
-
 /// Sizes of the cache and of the largest program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecoderSizes {
     /// Pages of the cache.
     pub pages: usize,
-    /// Tokens of a page.
-    pub page_tokens: usize,
     /// Tokens of the longest sequence.
     pub context: usize,
-    /// Most tokens read in one run; a power of two, no less than a page.
+    /// Most tokens read in one run; a power of two.
     pub rows: usize,
     /// Element type of the matrices.
     pub weights: DType,
@@ -71,7 +55,7 @@ pub(crate) struct DecoderSizes {
 impl DecoderSizes {
     /// Pages of the longest sequence.
     pub fn columns(&self) -> usize {
-        self.context.div_ceil(self.page_tokens)
+        self.context.div_ceil(PAGE_TOKENS)
     }
 
     /// The program that reads `tokens` tokens and returns the logits of `rows`.
@@ -80,7 +64,7 @@ impl DecoderSizes {
             tokens,
             rows,
             pages: self.pages,
-            page: self.page_tokens,
+            page: PAGE_TOKENS,
             columns: self.columns(),
             weights: self.weights,
             caches: self.caches,
@@ -94,9 +78,7 @@ pub(crate) struct Decoder {
     config: LanguageConfig,
     sizes: DecoderSizes,
     state: Buffers,
-    /// See [`EngineFacts::few_rows`](stoa_graph::EngineFacts::few_rows).
-    few_rows: Option<usize>,
-    /// Where weights and caches lie.
+    /// Where weights and caches lie; weights are packed.
     options: CompileOptions,
     /// By rows read and logits returned.
     programs: BTreeMap<(usize, usize), Box<dyn Executable>>,
@@ -118,12 +100,11 @@ impl Decoder {
             placement.0.insert(name, device);
         }
         let mut decoder = Decoder {
-            few_rows: engine.facts().few_rows,
             engine,
             config,
             sizes,
             state,
-            options: CompileOptions { placement },
+            options: CompileOptions { placement, pack_weights: true },
             programs: BTreeMap::new(),
         };
         // The smallest and the largest program show at once whether the model fits.
@@ -148,17 +129,9 @@ impl Decoder {
         self.state
     }
 
-    /// Most rows that are drawn at once, and most last logits of prompts: a power of two, so that
-    /// padding does not make few rows many.
-    pub fn few_rows(&self) -> usize {
-        let few = self.few_rows.map_or(self.sizes.rows, |few| few.min(self.sizes.rows));
-        1 << few.max(1).ilog2()
-    }
-
-    /// Reads spans of different sequences, at most [`DecoderSizes::rows`] or
-    /// [`Decoder::few_rows`] tokens together, and returns the logits wanted, in order: f32
-    /// `[wanted or more, vocab]`.
-    pub fn run(&mut self, phase: Phase, spans: &[Span<'_>]) -> Result<Tensor, AssistantError> {
+    /// Reads spans of different sequences, at most [`DecoderSizes::rows`] tokens together, and
+    /// returns the logits wanted, in order: f32 `[wanted or more, vocab]`.
+    pub fn run(&mut self, spans: &[Span<'_>]) -> Result<Tensor, AssistantError> {
         let (mut tokens, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut table, mut wanted) = (Vec::new(), Vec::new());
         let columns = self.sizes.columns();
@@ -177,9 +150,7 @@ impl Decoder {
                 Logits::All => wanted.extend(first..end),
             }
         }
-        let many = self.few_rows.map_or(1, |few| (few + 1).next_power_of_two());
-        let least = if phase == Phase::Prefill { many } else { 1 };
-        let rows = tokens.len().next_power_of_two().max(least);
+        let rows = tokens.len().next_power_of_two();
         let returned = wanted.len().next_power_of_two();
         tokens.resize(rows, 0);
         sequences.resize(rows, -1);

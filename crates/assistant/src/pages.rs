@@ -1,8 +1,8 @@
-//! The pages of the KV cache: which sequences hold them, and which keep the beginning of a prompt
-//! that may come again. A page is found by the hash of its tokens and of what comes before them.
-//! Whole pages of prompts only: they hold what reading the prompt again would write (see `decoder`),
-//! and they are never written again, so that sequences share them without a copy. Holds ids, not
-//! keys and values.
+//! The pages of the KV cache: which sequences hold them, and which keep the beginning of a
+//! conversation that may come again. A page is found by the hash of its tokens and of what comes
+//! before them, be they of a prompt or of an answer. Whole pages only: they hold what reading the
+//! tokens again would write (see `decoder`), and they are never written again, so that sequences
+//! share them without a copy. Holds ids, not keys and values.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,7 +37,7 @@ pub struct PageCounts {
     pub total: usize,
     /// Held by requests.
     pub held: usize,
-    /// Held by none, kept for prompts that begin alike; given up when pages are wanted.
+    /// Held by none, kept for prompts that begin so; given up when pages are wanted.
     pub kept: usize,
 }
 
@@ -117,11 +117,11 @@ impl PagePool {
         })
     }
 
-    /// Notes that the first `read` tokens of a prompt are in its pages: the whole ones can be shared
-    /// from now on.
-    pub fn publish(&mut self, lease: &mut Lease, prompt: &[TokenId], read: usize) {
-        let prompt = &prompt[..read.min(prompt.len())];
-        for tokens in prompt.chunks_exact(self.page_tokens).skip(lease.known) {
+    /// Notes that the first `read` tokens of a sequence are in its pages: the whole ones can be
+    /// shared from now on.
+    pub fn publish(&mut self, lease: &mut Lease, tokens: &[TokenId], read: usize) {
+        let tokens = &tokens[..read.min(tokens.len())];
+        for tokens in tokens.chunks_exact(self.page_tokens).skip(lease.known) {
             let key: Key = (lease.content, tokens.into());
             let content = match self.known.get(&key) {
                 // Another sequence read the same at the same time; its page stays the known one.

@@ -1,8 +1,8 @@
 //! Answers many requests at once, from any number of callers: a step draws the next token of every
 //! answer in the making and reads prompts of as many requests as one run has room for; a request is
 //! admitted as soon as there are pages for it (Orca, OSDI '22, §3; pages: vLLM, arXiv 2309.06180;
-//! prompts in chunks: Sarathi, arXiv 2308.16369 §4). What one request gets does not depend on the
-//! others: rows do not mix, `decoder` keeps their numbers apart from their company, and each
+//! prompts in chunks, in the runs that draw: Sarathi, arXiv 2308.16369 §4). What one request gets
+//! does not depend on the others: a row has the same bits in any company (see `decoder`), and each
 //! sequence draws from its own random stream. Pages for the longest answer are set apart when a
 //! request is admitted, so that no answer has to give way to another. Has no threads and no clock.
 
@@ -16,7 +16,7 @@ use stoa_models::{LanguageConfig, parameters};
 use stoa_tokens::Tokenizer;
 
 use crate::completion::{Completion, Event, FinishReason, Request};
-use crate::decoder::{Decoder, DecoderSizes, Logits, PAGE_TOKENS, Phase};
+use crate::decoder::{Decoder, DecoderSizes, Logits, PAGE_TOKENS};
 use crate::pages::{PageCounts, PagePool};
 use crate::sequence::Sequence;
 use crate::{AssistantError, TokenId};
@@ -59,7 +59,7 @@ pub struct SchedulerOptions {
     pub pages: Option<usize>,
     /// Tokens of a conversation; `None` for as many as the model is meant for.
     pub context: Option<usize>,
-    /// Most tokens of prompts read in one run; a power of two, at least 32.
+    /// Most tokens read in one run; a power of two, at least 32.
     pub rows: usize,
     /// Element type of the cache.
     pub caches: DType,
@@ -108,10 +108,10 @@ impl Scheduler {
                 vocab_size: config.vocab,
             });
         }
-        let sizes = sizes(&*engine, &config, &state, options)?;
+        let sizes = sizes(&config, &state, options)?;
         Ok(Scheduler {
             decoder: Decoder::new(engine, config, state, sizes)?,
-            pages: PagePool::new(sizes.pages, sizes.page_tokens),
+            pages: PagePool::new(sizes.pages, PAGE_TOKENS),
             tokenizer,
             end_tokens,
             submitted: 0,
@@ -188,8 +188,8 @@ impl Scheduler {
         let mut step = Step { now, updates: Vec::new() };
         self.end_cancelled(&mut step);
         let (reading, drawing) = self.active.drain(..).partition(Sequence::reads_prompt);
-        self.draw(drawing, &mut step);
-        self.read(reading, &mut step);
+        let drawing = self.draw(drawing, &mut step);
+        self.read(drawing, reading, &mut step);
         self.active.sort_by_key(|sequence| sequence.id);
         self.admit(&mut step);
         step.updates
@@ -227,62 +227,50 @@ impl Scheduler {
         }
     }
 
-    /// A token for every answer in the making.
-    fn draw(&mut self, drawing: Vec<Sequence>, step: &mut Step<'_>) {
-        let mut drawing = drawing.into_iter().peekable();
-        while drawing.peek().is_some() {
-            let group = drawing.by_ref().take(self.decoder.few_rows());
-            let work = group.map(|sequence| {
-                let drawn = sequence.drawn();
-                (sequence, drawn)
-            });
-            let work = work.collect();
-            self.run(Phase::Decode, work, step);
+    /// A token for every answer in the making. Returns those that the next run has room for beside
+    /// prompts.
+    fn draw(&mut self, drawing: Vec<Sequence>, step: &mut Step<'_>) -> Work {
+        let mut work = Work::new();
+        for sequence in drawing {
+            let drawn = sequence.drawn();
+            work.push((sequence, drawn));
+            // A run without room for a page of a prompt is full.
+            if work.len() + PAGE_TOKENS > self.decoder.sizes().rows {
+                self.run(std::mem::take(&mut work), step);
+            }
         }
+        work
     }
 
-    /// One run over prompts, in the order they came; those read to their end draw a token. Prompts
-    /// that are scored return many logits, which are another kernel's: each has its own run.
-    fn read(&mut self, reading: Vec<Sequence>, step: &mut Step<'_>) {
-        let page = self.decoder.sizes().page_tokens;
-        let (mut work, mut rows, mut wanted) = (Work::new(), 0, 0);
+    /// One run over what draws and over prompts, in the order they came; those read to their end
+    /// draw a token.
+    fn read(&mut self, mut work: Work, reading: Vec<Sequence>, step: &mut Step<'_>) {
+        let mut room = self.decoder.sizes().rows - work.len();
         for sequence in reading {
             let Range { start, end } = sequence.unread();
-            if sequence.scores() {
-                self.run(Phase::Prefill, vec![(sequence, start..end.min(start + page))], step);
-                continue;
-            }
-            let mut to = start;
-            while to < end {
-                let next = end.min(to + page);
-                let full = rows + next - start > self.decoder.sizes().rows;
-                // Logits of more than a few rows would be another kernel's.
-                if full || (next == end && wanted == self.decoder.few_rows()) {
-                    break;
-                }
-                wanted += usize::from(next == end);
-                to = next;
-            }
-            rows += to - start;
-            if to == start {
+            // Scored prompts return a row of logits for each token: a page of them at a time.
+            let most = if sequence.scores() { room.min(PAGE_TOKENS) } else { room };
+            let to = end.min(start + most);
+            room -= to - start;
+            if start < end && to == start {
                 self.active.push(sequence);
             } else {
                 work.push((sequence, start..to));
             }
         }
         if !work.is_empty() {
-            self.run(Phase::Prefill, work, step);
+            self.run(work, step);
         }
     }
 
-    /// One run of the model. When it fails, each sequence runs alone, which gives the same bits, and
-    /// those that fail alone end.
-    fn run(&mut self, phase: Phase, work: Work, step: &mut Step<'_>) {
+    /// One run of the model. When it fails, each sequence runs alone, which gives the same bits,
+    /// and those that fail alone end.
+    fn run(&mut self, work: Work, step: &mut Step<'_>) {
         let spans: Vec<_> = work.iter().map(|(sequence, at)| sequence.span(at.clone())).collect();
         let logits = match spans.iter().all(|span| span.tokens.is_empty()) {
             // A scored prompt of one token has nothing to read.
             true => Ok(None),
-            false => self.decoder.run(phase, &spans).map(Some),
+            false => self.decoder.run(&spans).map(Some),
         };
         drop(spans);
         match logits {
@@ -290,10 +278,10 @@ impl Scheduler {
                 let logits = logits.as_mut().map_or(&mut [][..], |logits| {
                     logits.elements_mut::<f32>().expect("decoding programs return f32 logits")
                 });
-                self.take_logits(phase, work, logits, step);
+                self.take_logits(work, logits, step);
             }
             Err(_) if work.len() > 1 => {
-                work.into_iter().for_each(|one| self.run(phase, vec![one], step));
+                work.into_iter().for_each(|one| self.run(vec![one], step));
             }
             Err(error) => {
                 if let Some((sequence, _)) = work.into_iter().next() {
@@ -304,17 +292,18 @@ impl Scheduler {
     }
 
     /// Hands the logits of a run to its sequences. Those that continue are active again.
-    fn take_logits(&mut self, phase: Phase, work: Work, logits: &mut [f32], step: &mut Step<'_>) {
+    fn take_logits(&mut self, work: Work, logits: &mut [f32], step: &mut Step<'_>) {
         let (vocab_size, context) = (self.config().vocab, self.context());
         let mut rows = logits.chunks_exact_mut(vocab_size);
         for (mut sequence, at) in work {
             let wants_last = sequence.span(at.clone()).logits == Logits::Last;
+            let read_prompt = sequence.reads_prompt();
             sequence.read(at.end);
-            if phase == Phase::Prefill {
-                if let Some(mut lease) = sequence.lease.take() {
-                    self.pages.publish(&mut lease, sequence.prompt(), at.end);
-                    sequence.lease = Some(lease);
-                }
+            if let Some(mut lease) = sequence.lease.take() {
+                self.pages.publish(&mut lease, sequence.tokens(), at.end);
+                sequence.lease = Some(lease);
+            }
+            if read_prompt {
                 step.updates.push((sequence.id, Update::Event(sequence.progress())));
             }
             let mut events = Vec::new();
@@ -387,7 +376,6 @@ impl Scheduler {
 
 /// The sizes that the options ask for.
 fn sizes(
-    engine: &dyn Engine,
     config: &LanguageConfig,
     state: &Buffers,
     options: SchedulerOptions,
@@ -396,19 +384,18 @@ fn sizes(
         let expected = expected.to_owned();
         if holds { Ok(()) } else { Err(AssistantError::Option { name, value, expected }) }
     };
-    let page_tokens = engine.facts().query_block.next_power_of_two().max(PAGE_TOKENS);
     let rows = options.rows;
-    let rows_fit = rows.is_power_of_two() && (page_tokens..=MAX_ROWS).contains(&rows);
-    check("rows", rows, rows_fit, &format!("a power of two from {page_tokens} to {MAX_ROWS}"))?;
+    let rows_fit = rows.is_power_of_two() && (PAGE_TOKENS..=MAX_ROWS).contains(&rows);
+    check("rows", rows, rows_fit, &format!("a power of two from {PAGE_TOKENS} to {MAX_ROWS}"))?;
     let context = options.context.unwrap_or(config.max_time);
     let context_fits = (2..=config.max_time).contains(&context);
     let expected = format!("from 2 to the {} that the model is meant for", config.max_time);
     check("context", context, context_fits, &expected)?;
-    let columns = context.div_ceil(page_tokens);
+    let columns = context.div_ceil(PAGE_TOKENS);
     let pages = options.pages.unwrap_or(4 * columns);
     let expected = format!("at least the {columns} of one conversation of {context} tokens");
     check("pages", pages, pages >= columns, &expected)?;
     let embedding = &parameters(config)[0].name;
     let weights = state.get(embedding)?.ty.dtype;
-    Ok(DecoderSizes { pages, page_tokens, context, rows, weights, caches: options.caches })
+    Ok(DecoderSizes { pages, context, rows, weights, caches: options.caches })
 }

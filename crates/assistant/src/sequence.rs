@@ -71,6 +71,11 @@ impl Sequence {
         &self.tokens[..self.prompt_tokens]
     }
 
+    /// Prompt and answer.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
     /// Tokens that it may come to, if the context holds as many.
     pub fn longest(&self) -> usize {
         self.prompt_tokens.saturating_add(self.settings.max_tokens)

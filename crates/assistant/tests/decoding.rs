@@ -19,8 +19,9 @@ use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
 use stoa_graph::{Buffers, CompileOptions, DType, DeviceId, Engine, Placement, Tensor};
 use stoa_models::{
     DecodingSpec, LanguageConfig, TrainingShape, cache_types, decoding_program, evaluation_program,
-    parameters, upload,
+    parameters, upload, with_matrix_dtype,
 };
+use stoa_native::isa::Isa;
 use stoa_native::{NativeEngine, NativeOptions};
 use tiny::{
     VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, sized,
@@ -147,6 +148,69 @@ fn greedy_tokens_are_those_of_the_full_forward_pass() {
     }
 }
 
+/// Prompts read at once, in chunks of any length and token by token, with padding and next to
+/// others: the same logits after each token, bit for bit.
+#[test]
+fn logits_are_the_same_in_any_chunks() {
+    const TIME: usize = 75;
+    const COLUMNS: usize = 3;
+    let tokens = as_i32(&prompt(1, TIME));
+    for (config, dtype) in
+        [(plain(), DType::F32), (grouped(), DType::F16), (squared(), DType::BF16)]
+    {
+        let weights = || with_matrix_dtype(&config, tiny::weights(&config, 5), dtype);
+        for isa in Isa::available() {
+            let native = NativeOptions { isa: Some(isa), ..NativeOptions::default() };
+            let engine = NativeEngine::new(native).unwrap();
+            let logits = |chunk: usize, padding: usize| -> Vec<f32> {
+                let spec = DecodingSpec {
+                    tokens: chunk + padding,
+                    rows: chunk,
+                    pages: COLUMNS,
+                    page: PAGE_TOKENS,
+                    columns: COLUMNS,
+                    weights: dtype,
+                    caches: DType::F32,
+                };
+                let program = decoding_program(&config, &spec).unwrap();
+                let options = CompileOptions { pack_weights: true, ..CompileOptions::default() };
+                let mut program = engine.compile(&program, &options).unwrap();
+                let mut state = Buffers::new();
+                upload(&engine, weights(), &mut state).unwrap();
+                for (name, ty) in cache_types(&config, &spec) {
+                    state.insert(name, engine.upload(&Tensor::zeros(&ty)).unwrap());
+                }
+                let mut logits = Vec::new();
+                for start in (0..TIME).step_by(chunk) {
+                    let read = chunk.min(TIME - start);
+                    let row = |i: usize, last: i32| if i < read { last } else { 0 };
+                    let n = chunk + padding;
+                    let vector = |of: &dyn Fn(usize) -> i32| {
+                        Tensor::i32([n], (0..n).map(of).collect::<Vec<_>>()).unwrap()
+                    };
+                    let pages = (0..n).flat_map(|_| [2, 0, 1]).collect();
+                    let data = [
+                        ("tokens", vector(&|i| if i < read { tokens[start + i] } else { 7 })),
+                        ("sequences", vector(&|i| if i < read { 0 } else { -1 })),
+                        ("positions", vector(&|i| row(i, (start + i) as i32))),
+                        ("table", Tensor::i32([n, COLUMNS], pages).unwrap()),
+                        ("rows", Tensor::i32([chunk], (0..chunk as i32).collect()).unwrap()),
+                    ];
+                    let data: Vec<(&str, &Tensor)> = data.iter().map(|(n, t)| (*n, t)).collect();
+                    let outputs = program.run(&mut state, &data).unwrap().outputs().unwrap();
+                    logits.extend(&outputs["logits"].as_f32().unwrap()[..read * VOCAB]);
+                }
+                logits
+            };
+            let whole = logits(TIME, 0);
+            assert!(whole.iter().all(|x| x.is_finite()));
+            for (chunk, padding) in [(1, 0), (1, 1), (2, 3), (7, 0), (31, 1), (32, 40)] {
+                assert!(logits(chunk, padding) == whole, "{isa}, {dtype}, chunks of {chunk}");
+            }
+        }
+    }
+}
+
 /// What must be equal bit for bit; the clock is left out.
 fn comparable(mut completion: Completion) -> Completion {
     completion.timings = Timings::default();
@@ -209,17 +273,18 @@ fn two_devices_and_deferred_results_change_no_answer() {
 
 #[test]
 fn a_conversation_is_read_only_from_where_it_goes_on() {
-    let settings = sampled(4, 6);
+    let settings = sampled(4, 30);
     let first = prompt(1, 40);
     let mut kept = assistant(native(2), grouped(), AssistantOptions::default());
     let answer = kept.generate(&first, &settings, &mut ignore_events).unwrap();
     assert_eq!(answer.timings.reused_tokens, 0);
     let second = [&first[..], &answer.tokens, &prompt(2, 7)].concat();
+    let settings = sampled(4, 6);
     // Another conversation in between takes other pages.
     kept.generate(&prompt(8, 15), &settings, &mut ignore_events).unwrap();
     let warm = kept.generate(&second, &settings, &mut ignore_events).unwrap();
-    // The whole pages of the first prompt.
-    assert_eq!(warm.timings.reused_tokens, PAGE_TOKENS);
+    // A page of the first prompt, and one that its answer filled.
+    assert_eq!(warm.timings.reused_tokens, 2 * PAGE_TOKENS);
     let cold = assistant(native(2), grouped(), AssistantOptions::default())
         .generate(&second, &settings, &mut ignore_events)
         .unwrap();
@@ -228,7 +293,7 @@ fn a_conversation_is_read_only_from_where_it_goes_on() {
     // Scoring in between takes pages of its own.
     let scores = kept.score(&second).unwrap();
     let again = kept.generate(&second, &settings, &mut ignore_events).unwrap();
-    assert_eq!(scores.len(), 52);
+    assert_eq!(scores.len(), 76);
     assert_eq!(again.tokens, kept.generate(&second, &settings, &mut ignore_events).unwrap().tokens);
 }
 

@@ -99,8 +99,8 @@ fn harmless(seed: u64, length: usize) -> Vec<TokenId> {
     prompt(seed, length).into_iter().map(|id| TokenId(id.0 % POISON.0)).collect()
 }
 
-/// Requests of a few families that begin alike; every seventh fails in the middle of its prompt, and
-/// every ninth is only scored.
+/// Requests of a few families that begin alike; every seventh fails in the middle of its prompt,
+/// and every ninth is only scored.
 fn request(i: u64) -> Request {
     let length = |name, most| 1 + Stream::new(i, name).bits(0) % most;
     let mut tokens = harmless(i % 4, length("shared", 70) as usize);
@@ -140,22 +140,41 @@ fn ten_thousand_steps_leak_no_page_and_change_no_answer() {
     const KINDS: u64 = 60;
     const STEPS: u64 = 10_000;
     // Each alone, in a cache that has seen nothing.
-    let alone: Vec<Option<Completion>> =
-        (0..KINDS).map(|i| answer(&mut scheduler(3), request(i)).ok().map(comparable)).collect();
-    assert!(alone.iter().filter(|answer| answer.is_none()).count() > 5);
+    let alone = |request: &Request| answer(&mut scheduler(3), request.clone()).ok().map(comparable);
+    let mut requests: Vec<Request> = (0..KINDS).map(request).collect();
+    let mut expected: Vec<Option<Completion>> = requests.iter().map(alone).collect();
+    assert!(expected.iter().filter(|answer| answer.is_none()).count() > 5);
+    // Conversations that continue after an answer that fills a page, by that, and how long their
+    // first prompts are.
+    let mut continued = BTreeMap::new();
+    let mut first_prompts = vec![usize::MAX; requests.len()];
+    for i in 0..KINDS as usize {
+        let answer = expected[i].as_ref().map_or(&[][..], |completion| &completion.tokens);
+        let before = &requests[i].prompt;
+        let prompt = [&before[..], answer, &harmless(200 + i as u64, 3)].concat();
+        // Tokens of whole pages that the model has read.
+        let whole = (before.len() + answer.len()).saturating_sub(1) / PAGE_TOKENS * PAGE_TOKENS;
+        if whole > before.len() && prompt.len() <= tiny_model().max_time {
+            first_prompts.push(before.len());
+            continued.insert(i, requests.len());
+            requests.push(Request { prompt, settings: requests[i].settings.clone() });
+        }
+    }
+    expected.extend(requests[KINDS as usize..].iter().map(alone));
 
     const PAGES: usize = 9;
     let mut scheduler = scheduler(PAGES);
-    let mut open: BTreeMap<RequestId, u64> = BTreeMap::new();
+    let mut open: BTreeMap<RequestId, usize> = BTreeMap::new();
     let (mut answered, mut failed, mut cancelled, mut reused, mut full) = (0, 0, 0, 0, 0);
+    let (mut reused_answers, mut next) = (0, None);
     let mut step = 0;
     while step < STEPS || !scheduler.is_idle() {
         let draw = |name: &str| Stream::new(1, name).bits(step);
         // Calm spells, in which everything ends, between busy ones.
         let busy = step < STEPS && step / 100 % 4 != 3;
         if busy && draw("submit") % 2 == 0 {
-            let kind = draw("kind") % KINDS;
-            open.insert(scheduler.submit(request(kind), never()).unwrap(), kind);
+            let kind = next.take().unwrap_or_else(|| draw("kind") as usize % requests.len());
+            open.insert(scheduler.submit(requests[kind].clone(), never()).unwrap(), kind);
         }
         if draw("cancel") % 12 == 0 && !open.is_empty() {
             let at = draw("which") as usize % open.len();
@@ -169,18 +188,22 @@ fn ten_thousand_steps_leak_no_page_and_change_no_answer() {
                 Ok(completion) if completion.finish == FinishReason::Cancelled => {
                     cancelled += 1;
                     // As far as it came, it is the beginning of the answer.
-                    let whole = alone[kind as usize].as_ref().map_or(&[][..], |a| &a.tokens);
+                    let whole = expected[kind].as_ref().map_or(&[][..], |a| &a.tokens);
                     assert!(whole.starts_with(&completion.tokens), "request {kind}");
                 }
                 Ok(completion) => {
                     answered += 1;
+                    next = continued.get(&kind).copied().or(next);
                     reused += usize::from(completion.timings.reused_tokens > 0);
-                    assert_eq!(Some(comparable(completion)), alone[kind as usize], "{kind}");
+                    // Pages that the answer before it filled.
+                    reused_answers +=
+                        usize::from(completion.timings.reused_tokens > first_prompts[kind]);
+                    assert_eq!(Some(comparable(completion)), expected[kind], "{kind}");
                 }
                 Err(error) => {
                     failed += 1;
                     assert_eq!(error.to_string(), "poisoned");
-                    assert_eq!(alone[kind as usize], None, "request {kind}");
+                    assert_eq!(expected[kind], None, "request {kind}");
                 }
             }
         }
@@ -194,6 +217,7 @@ fn ten_thousand_steps_leak_no_page_and_change_no_answer() {
     }
     let counts = [answered, failed, cancelled, reused, full];
     assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+    assert!(reused_answers > 20, "{reused_answers}");
 }
 
 #[test]

@@ -17,12 +17,6 @@ pub struct EngineFacts {
     /// Highest rate of arithmetic seen so far in FLOP/s, by type of the factors; see
     /// [`Engine::sample_peak`]. Types without an entry are not measured.
     pub peak_flops: BTreeMap<DType, f64>,
-    /// Rows up to which products go by another kernel than above. A row's result has the same bits
-    /// at every number of rows on one side of this border. `None`: at every number of rows.
-    pub few_rows: Option<usize>,
-    /// Cached attention gives a query the same bits whenever the queries of one call include the
-    /// same ones of its sequence at positions of its aligned block of this many. 1: in any company.
-    pub query_block: usize,
 }
 
 /// Where state and data lie, by the name of the input. Names that are not given lie on the first
@@ -52,11 +46,15 @@ impl Placement {
 pub struct CompileOptions {
     /// Where its inputs lie.
     pub placement: Placement,
+    /// Whether the engine may keep matrices that the program only reads in an order of its own: for
+    /// weights that are read many times and updated by no other program. Other programs read them all
+    /// the same, and an engine may ignore it.
+    pub pack_weights: bool,
 }
 
 impl From<&Placement> for CompileOptions {
     fn from(placement: &Placement) -> Self {
-        CompileOptions { placement: placement.clone() }
+        CompileOptions { placement: placement.clone(), ..CompileOptions::default() }
     }
 }
 

@@ -331,7 +331,7 @@ fn wrong_bindings_are_refused_and_leave_state_alone() {
 fn deferred_runs_are_done_in_order_when_waited_for() {
     let engine = DeferredEngine::new(2, Rounding::Declared);
     let far = DeviceId(1);
-    let options = CompileOptions { placement: Placement([("w".to_owned(), far)].into()) };
+    let options = CompileOptions::from(&Placement([("w".to_owned(), far)].into()));
     let mut executable = engine.compile(&counting_program(), &options).unwrap();
     let expected = [("half", 0), ("ids", 0), ("w", 1), ("x", 0)];
     assert_eq!(engine.placed(), expected.map(|(name, at)| (name.to_owned(), DeviceId(at))).into());

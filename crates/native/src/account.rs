@@ -4,7 +4,8 @@
 //! largest of them. Allocates through `memory`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use stoa_graph::{EngineError, MemoryPlan};
 
@@ -15,6 +16,8 @@ use crate::memory::Block;
 pub(crate) struct Memory {
     limit_bytes: Option<usize>,
     ledger: Mutex<Ledger>,
+    /// Held by who reads buffers; alone by who brings some into another order.
+    pub orders: RwLock<()>,
 }
 
 /// Intermediate values and scratch of a program while it runs. The arena holds whatever the last
@@ -69,7 +72,7 @@ impl Ledger {
 impl Memory {
     /// An account with nothing in use.
     pub fn new(limit_bytes: Option<usize>) -> Arc<Self> {
-        Arc::new(Memory { limit_bytes, ledger: Mutex::default() })
+        Arc::new(Memory { limit_bytes, ledger: Mutex::default(), orders: RwLock::default() })
     }
 
     /// Bytes that may be in use.
@@ -113,7 +116,8 @@ impl Memory {
             }
         }
         let booked = Booked { memory: Arc::clone(self), bytes };
-        Ok(StateBlock { block: Block::zeroed(bytes, "state")?, booked })
+        let in_panels = AtomicBool::new(false);
+        Ok(StateBlock { block: Block::zeroed(bytes, "state")?, booked, in_panels })
     }
 
     /// Notes a program of which `arena_bytes` are for its values, the rest of its plan's arena being
@@ -204,6 +208,8 @@ impl Drop for Booked {
 pub(crate) struct StateBlock {
     block: Block,
     booked: Booked,
+    /// Whether they are a matrix in panels (see `gemm::panels`); changes under [`Memory::orders`].
+    in_panels: AtomicBool,
 }
 
 impl StateBlock {
@@ -217,6 +223,21 @@ impl StateBlock {
         &mut self.block
     }
 
+    /// Whether the bytes are a matrix in panels.
+    pub fn in_panels(&self) -> bool {
+        self.in_panels.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the bytes are now in panels, or no longer.
+    pub fn set_in_panels(&self, in_panels: bool) {
+        self.in_panels.store(in_panels, Ordering::Relaxed);
+    }
+
+    /// Bytes of the buffer.
+    pub fn bytes(&self) -> usize {
+        self.booked.bytes
+    }
+
     /// Another block with the same bytes.
     ///
     /// # Errors
@@ -228,6 +249,7 @@ impl StateBlock {
         // them holds the only handle to them.
         let from = unsafe { std::slice::from_raw_parts(self.start(), bytes) };
         copy.block.bytes_mut()[..bytes].copy_from_slice(from);
+        copy.set_in_panels(self.in_panels());
         Ok(copy)
     }
 }

@@ -8,7 +8,7 @@ use stoa_graph::{
 };
 
 use crate::context::Context;
-use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
+use crate::gemm::{Arithmetic, MatMut, MatRef, Precision, gemm, gemm_fused};
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
 use crate::kernels::curves::{Gate, GateBackward, TimesSlope, Value, with_curve};
@@ -61,38 +61,9 @@ pub(crate) struct Dispatch<'a> {
     pub caches: &'a mut Caches,
 }
 
-/// The product of few rows, with `beta` times what stands in `out`.
-fn skinny(context: Context<'_>, ins: &[View<'_>], beta: f32, out: &View<'_>) {
-    let (x, y) = (ins[0].matrix(), out.matrix_mut());
-    let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
-    match ins[1].stored() {
-        Stored::F32(w) => {
-            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
-        }
-        Stored::F16(w) => {
-            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
-        }
-        Stored::BF16(w) => {
-            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
-        }
-        Stored::Blocks(..) => unreachable!("quantised weights are packed"),
-    }
-}
-
 impl Dispatch<'_> {
     fn arithmetic(&self) -> Arithmetic {
         Arithmetic { isa: self.context.isa, precision: self.precision }
-    }
-
-    /// Whether a product is one of few rows of f32 with a matrix that is read as it is stored: that
-    /// of decoding. By sizes and types alone, so that a row comes out the same whatever other rows
-    /// are among the few.
-    fn is_skinny(&self, transposed: (bool, bool), ins: &[View<'_>]) -> bool {
-        transposed == (false, true)
-            && ins[0].shape()[0] <= FEW_ROWS
-            && !ins[1].ty.dtype.is_quantised()
-            && ins[0].ty.dtype == DType::F32
-            && self.precision == Precision::F32
     }
 
     /// Runs one step.
@@ -182,6 +153,9 @@ impl Dispatch<'_> {
             }
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
+                if let Some(table) = ins[0].panels() {
+                    return gather::gather_panels(pool, table, ids, y);
+                }
                 match ins[0].stored() {
                     Stored::F32(table) => gather::gather(context, table, d, ids, y),
                     Stored::F16(table) => gather::gather(context, table, d, ids, y),
@@ -269,14 +243,6 @@ impl Dispatch<'_> {
         out: &View<'_>,
     ) {
         let context = self.context;
-        if self.is_skinny(transposed, ins) {
-            skinny(context, ins, beta, out);
-            if let Some(bias) = bias.filter(|bias| !bias.is_empty()) {
-                let rows = out.f32_mut().chunks_exact_mut(bias.len());
-                rows.for_each(|row| pointwise::add(context, None, Some(bias), row));
-            }
-            return;
-        }
         let (arithmetic, c) = (self.arithmetic(), out.matrix_mut());
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
         let Some(bias) = bias else {
@@ -329,13 +295,6 @@ impl Dispatch<'_> {
     ) {
         let context = self.context;
         let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
-        if self.is_skinny(transposed, ins) {
-            skinny(context, ins, 0.0, &product);
-            let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
-            let given =
-                inputs.each_ref().map(|input| output_at(input).is_none().then(|| input.f32()));
-            return pointwise::apply(context, f, given, place, outputs.map(|o| o.f32_mut()));
-        }
         let (m, n) = (product.shape()[0], product.shape()[1]);
         let inputs = inputs.each_ref().map(|input| match output_at(input) {
             _ if same_place(input, &product) => Input::Product,

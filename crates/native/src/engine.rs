@@ -2,7 +2,7 @@
 //! one after another, each on all threads. Kernels are elsewhere; this file owns the pointers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use stoa_graph::{
@@ -14,15 +14,15 @@ use stoa_graph::{
 use crate::account::{Live, Memory, StateBlock};
 use crate::context::Context;
 use crate::dispatch::Dispatch;
-use crate::gemm::{Arithmetic, FEW_ROWS, Precision};
+use crate::gemm::{Arithmetic, Precision, panel_width};
 use crate::indices::{IndexCheck, index_checks};
 use crate::isa::Isa;
-use crate::kernels::cache::QUERY_BLOCK;
 use crate::peak::fma_peak_gflops;
 use crate::plan::{Place, Plan};
 use crate::pool::Pool;
 use crate::step::{self, Kernel, Step};
 use crate::view::View;
+use crate::weights;
 
 /// Devices of this engine: the processor with all its threads.
 const DEVICES: usize = 1;
@@ -94,8 +94,6 @@ impl Engine for NativeEngine {
             devices: vec!["cpu".to_owned()],
             memory_limit_bytes: self.memory.limit_bytes(),
             peak_flops: self.peak().clone(),
-            few_rows: Some(FEW_ROWS),
-            query_block: QUERY_BLOCK,
         }
     }
 
@@ -115,6 +113,12 @@ impl Engine for NativeEngine {
     fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
         let block = buffer.handle::<StateBlock>();
         let block = block.ok_or_else(|| EngineError::ForeignBuffer("being downloaded".into()))?;
+        let _reading = reading(&self.memory.orders);
+        if block.in_panels() {
+            let rows = block.copy()?;
+            weights::bring(&self.pool, panel_width(self.isa), &buffer.ty, &rows, false);
+            return Ok(to_tensor(&buffer.ty, rows.start())?);
+        }
         Ok(to_tensor(&buffer.ty, block.start())?)
     }
 
@@ -139,6 +143,7 @@ impl Engine for NativeEngine {
         Ok(Box::new(NativeExecutable {
             checks: index_checks(program)?,
             live: self.memory.program(memory, plan.arena_bytes)?,
+            in_panels: weights::packable(program, options),
             program: program.clone(),
             pool: Arc::clone(&self.pool),
             isa: self.isa,
@@ -175,6 +180,8 @@ struct NativeExecutable {
     plan: Plan,
     memory: MemoryPlan,
     checks: Vec<IndexCheck>,
+    /// By input, whether it is read in panels.
+    in_panels: Vec<bool>,
     profile: Option<Vec<Duration>>,
     /// The program on the engine's account.
     live: Live,
@@ -287,14 +294,54 @@ impl NativeExecutable {
     }
 
     fn view(&self, bound: &Bound, value: ValueId) -> View<'_> {
-        let start = match self.plan.places[value.index()] {
-            Place::Input(i) => bound.inputs[i],
+        let ty = self.program.ty(value);
+        match self.plan.places[value.index()] {
+            Place::Input(i) if self.in_panels[i] => {
+                View::new(bound.inputs[i], ty).in_panels(panel_width(self.isa))
+            }
+            Place::Input(i) => View::new(bound.inputs[i], ty),
             // SAFETY: the plan keeps offset + size within the arena it sized.
-            Place::Arena(offset) => unsafe { bound.arena.add(offset) },
-            Place::None => std::ptr::null_mut(),
-        };
-        View::new(start, self.program.ty(value))
+            Place::Arena(offset) => View::new(unsafe { bound.arena.add(offset) }, ty),
+            Place::None => View::new(std::ptr::null_mut(), ty),
+        }
     }
+
+    /// Brings states into the order that the program reads them in. While the guard lives, no other
+    /// run of the engine changes that.
+    fn arrange<'a>(&self, state: &Buffers, orders: &'a RwLock<()>) -> Arranged<'a> {
+        let blocks = || {
+            let inputs = self.program.inputs().iter().zip(&self.in_panels);
+            inputs.filter_map(|(input, &in_panels)| {
+                let buffer = state.0.get(&input.name).filter(|_| input.kind == InputKind::State)?;
+                let block = buffer.handle::<StateBlock>()?;
+                (block.in_panels() != in_panels).then_some((&buffer.ty, block, in_panels))
+            })
+        };
+        let shared = reading(orders);
+        if blocks().next().is_none() {
+            return Arranged::Shared(shared);
+        }
+        drop(shared);
+        let alone = orders.write().unwrap_or_else(PoisonError::into_inner);
+        for (ty, block, in_panels) in blocks() {
+            weights::bring(&self.pool, panel_width(self.isa), ty, block, in_panels);
+        }
+        Arranged::Alone(alone)
+    }
+}
+
+/// States in the order of a program, for as long as it runs.
+#[expect(dead_code, reason = "guards are held and not read")]
+enum Arranged<'a> {
+    /// As they were: others may read them.
+    Shared(RwLockReadGuard<'a, ()>),
+    /// Some were brought into it.
+    Alone(RwLockWriteGuard<'a, ()>),
+}
+
+fn reading(orders: &RwLock<()>) -> RwLockReadGuard<'_, ()> {
+    // The lock guards no data of its own.
+    orders.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Name of a step in profiles.
@@ -341,7 +388,9 @@ impl Executable for NativeExecutable {
         data: &[(&str, &Tensor)],
     ) -> Result<Pending, EngineError> {
         let inputs = self.bind(state, data)?;
-        let mut workspace = self.live.memory().borrow(self.plan.arena_bytes)?;
+        let memory = Arc::clone(self.live.memory());
+        let arranged = self.arrange(state, &memory.orders);
+        let mut workspace = memory.borrow(self.plan.arena_bytes)?;
         let workspace = workspace.get();
         let mut bound = Bound { inputs, arena: workspace.arena.start() };
         for check in &self.checks {
@@ -374,7 +423,7 @@ impl Executable for NativeExecutable {
             })
             .collect();
         self.copy_updates(&bound);
-        let memory = Arc::clone(self.live.memory());
+        drop(arranged);
         Ok(Pending::new(Returned { outputs: outputs?, memory }))
     }
 

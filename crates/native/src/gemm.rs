@@ -1,30 +1,33 @@
 //! Matrix products: C = alpha · A · B + beta · C summed in f32, with what follows them fused in.
 //!
-//! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on finished
-//! tiles. Operands may be stored as f16, bf16 or quantised blocks, and rounded to bf16 to be
-//! multiplied ([`Arithmetic`]). [`gemm_skinny`] serves decoding, where x has a few
-//! rows. The packed, blocked scheme is that of Goto and BLIS; each file names its source.
+//! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on
+//! finished tiles. Operands may be stored as f16, bf16 or quantised blocks, and rounded to bf16 to
+//! be multiplied ([`Arithmetic`]). The packed, blocked scheme is that of Goto and BLIS; each file
+//! names its source. Weights can be kept in panels ([`PanelMatrix`]), which few rows, as in
+//! decoding, read in place.
 //!
-//! Numerics: every output is a sum over k in an order that depends on the sizes and the
-//! instruction set only, so it is bitwise the same for any number of threads. NaN and infinities in
-//! A and B propagate as in the plain sum; with `beta == 0` C is overwritten whatever it held, and
-//! with `alpha == 0` the product is still formed (0 · NaN is NaN). The error of an element is below
-//! about `k · ε · Σ|a||b|`, with a and b as they are multiplied. Products of bf16 take numbers below
-//! the least normal f32 for zero.
+//! Numerics: every output is a sum over k in an order that depends on the sizes and the instruction
+//! set only, so it is bitwise the same for any number of threads; where beta is 0 or 1
+//! it depends on k alone, so a row of A gives the same bits alone and among any others. NaN and
+//! infinities in A and B propagate as in the plain sum; with `beta == 0` C is overwritten whatever
+//! it held, and with `alpha == 0` the product is still formed (0 · NaN is NaN). The error of an
+//! element is below about `k · ε · Σ|a||b|`, with a and b as they are multiplied. Products of bf16
+//! take numbers below the least normal f32 for zero.
 
 mod blocking;
 mod blocks;
 pub mod epilogue;
+mod few;
 mod form;
 mod micro;
 mod pack;
-mod skinny;
+mod panels;
 mod view;
 
 pub use blocks::BlockMatrix;
 pub use epilogue::{Epilogue, Tile};
 pub use pack::Operand;
-pub use skinny::{FEW_ROWS, gemm_skinny};
+pub use panels::{PanelMatrix, to_panels, to_rows};
 pub use view::{Element, MatMut, MatRef};
 
 use crate::isa::{Isa, Portable};
@@ -113,7 +116,23 @@ fn run(pool: &Pool, arithmetic: Arithmetic, product: Product<'_>) {
     if m == 0 || n == 0 {
         return;
     }
+    assert!(
+        arithmetic.precision == Precision::F32 || !matches!(product.b_t, Operand::Panels(_)),
+        "panels are multiplied in f32"
+    );
     with_tiling(arithmetic, Multiply { pool, product: &product });
+}
+
+/// How many columns of a product a panel of weights makes.
+pub fn panel_width(isa: Isa) -> usize {
+    struct Width;
+    impl TiledKernel for Width {
+        type Output = usize;
+        fn run<S: Tiling>(self, _: S) -> usize {
+            S::NR
+        }
+    }
+    with_tiling(isa.into(), Width)
 }
 
 struct Multiply<'a> {
@@ -124,7 +143,12 @@ struct Multiply<'a> {
 impl TiledKernel for Multiply<'_> {
     type Output = ();
     fn run<S: Tiling>(self, s: S) {
-        blocking::multiply(s, self.pool, self.product);
+        match (self.product.a, self.product.b_t) {
+            (Operand::F32(x), Operand::Panels(w)) if few::suits(&x, self.product) => {
+                few::multiply(s, self.pool, self.product, x, w);
+            }
+            _ => blocking::multiply(s, self.pool, self.product),
+        }
     }
 }
 

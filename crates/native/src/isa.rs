@@ -274,6 +274,16 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     /// # Safety
     /// `LANES` u16 must be readable at `p`.
     unsafe fn load_bf16_ptr(self, p: *const u16) -> Self::F32;
+    /// Loads `LANES` signed bytes.
+    ///
+    /// # Safety
+    /// `LANES` bytes must be readable at `p`.
+    unsafe fn load_i8_ptr(self, p: *const u8) -> Self::F32;
+    /// Loads the high or the low halves of `LANES` bytes, less 8: numbers from −8 to 7.
+    ///
+    /// # Safety
+    /// `LANES` bytes must be readable at `p`.
+    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> Self::F32;
     /// Asks for the cache line at `p` to be brought near; any address is allowed.
     fn prefetch(self, p: *const f32);
 

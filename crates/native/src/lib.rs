@@ -22,6 +22,7 @@ pub mod pool;
 mod step;
 mod support;
 mod view;
+mod weights;
 
 pub use context::Context;
 pub use engine::{NativeEngine, NativeOptions};

@@ -4,19 +4,34 @@
 use half::{bf16, f16};
 use stoa_graph::{DType, Element, TensorType};
 
-use crate::gemm::{BlockMatrix, MatMut, MatRef, Operand};
+use crate::gemm::{BlockMatrix, MatMut, MatRef, Operand, PanelMatrix};
 
 /// A value's elements in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub ty: &'a TensorType,
     start: *mut u8,
+    /// Width of its panels, for a matrix of weights in panels.
+    panels: Option<usize>,
 }
 
 impl<'a> View<'a> {
     /// The value of type `ty` at `start`.
     pub fn new(start: *mut u8, ty: &'a TensorType) -> Self {
-        View { ty, start }
+        View { ty, start, panels: None }
+    }
+
+    /// The same bytes as a matrix in panels of a width.
+    pub fn in_panels(self, width: usize) -> Self {
+        View { panels: Some(width), ..self }
+    }
+
+    /// The matrix, where it is in panels.
+    pub fn panels(&self) -> Option<PanelMatrix<'a>> {
+        let shape = self.shape();
+        let matrix =
+            |width| PanelMatrix::new(self.ty.dtype, self.bytes(), shape[0], shape[1], width);
+        self.panels.map(matrix)
     }
 
     /// Address of the first byte.
@@ -96,6 +111,10 @@ impl<'a> View<'a> {
     /// As a product's operand, transposed when asked.
     pub fn operand(&self, transposed: bool) -> Operand<'a> {
         let (rows, cols) = (self.shape()[0], self.shape()[1]);
+        if let Some(panels) = self.panels() {
+            let operand = Operand::from(panels);
+            return if transposed { operand.t() } else { operand };
+        }
         let operand: Operand<'a> = match self.stored() {
             Stored::F32(w) => MatRef::new(w, rows, cols).into(),
             Stored::F16(w) => MatRef::new(w, rows, cols).into(),
@@ -103,10 +122,6 @@ impl<'a> View<'a> {
             Stored::Blocks(dtype, w) => BlockMatrix::new(dtype, w, rows, cols).into(),
         };
         if transposed { operand.t() } else { operand }
-    }
-
-    pub fn matrix(&self) -> MatRef<'a> {
-        MatRef::new(self.f32(), self.shape()[0], self.shape()[1])
     }
 
     pub fn matrix_mut(&self) -> MatMut<'a> {

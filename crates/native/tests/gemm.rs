@@ -5,9 +5,11 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
+use stoa_graph::{DType, Tensor, TensorType};
 use stoa_native::gemm::epilogue::{Epilogue, Tile};
 use stoa_native::gemm::{
-    Arithmetic, Element, MatMut, MatRef, Operand, Precision, gemm, gemm_fused, gemm_skinny,
+    Arithmetic, BlockMatrix, Element, MatMut, MatRef, Operand, PanelMatrix, Precision, gemm,
+    gemm_fused, panel_width, to_panels, to_rows,
 };
 use stoa_native::isa::{Isa, Simd};
 use stoa_native::pool::Pool;
@@ -300,58 +302,77 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn skinny_product_matches_the_triple_loop(
-        m in 1usize..20,
-        (n, k) in (size(), size()),
-        gap in prop::sample::select(vec![0usize, 3]),
+    fn panels_have_the_bits_of_rows_alone_and_among_others(
+        (m, n, k) in (1usize..30, size(), size()),
+        dtype in prop::sample::select(vec![
+            DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0,
+        ]),
+        beta in prop::sample::select(vec![0.0_f32, 1.0]),
         seed in any::<u64>(),
     ) {
-        fn check<T: Element>(x: &[f32], w: &[T], [m, n, k]: [usize; 3], gap: usize) {
-            let pitch = k + gap;
-            let at = |j: usize, p: usize| w[j * pitch + p].to_f32();
-            let want =
-                reference(1.0, |i, p| x[i * pitch + p], |p, j| at(j, p), 0.0, |_, _| 0.0, [m, n, k]);
-            for isa in Isa::available() {
-                let mut first: Option<Vec<f32>> = None;
-                for threads in [1, 2, 3] {
-                    let mut y = vec![f32::NAN; m * n];
-                    let x = MatRef::strided(x, m, k, pitch, 1);
-                    let w = MatRef::strided(w, n, k, pitch, 1);
-                    gemm_skinny(&Pool::new(threads), isa, x, w, 0.0, MatMut::new(&mut y, m, n));
-                    assert_close(&format!("{isa}"), &y, &want, k, 0);
-                    assert_eq!(first.get_or_insert_with(|| y.clone()), &y);
-                    // Added to what stands there, once more: beta in one rounding.
-                    gemm_skinny(&Pool::new(threads), isa, x, w, 1.0, MatMut::new(&mut y, m, n));
-                    let twice: Vec<_> = want.iter().map(|(v, size)| (2.0 * v, 2.0 * size)).collect();
-                    assert_close(&format!("{isa}, added"), &y, &twice, k, 1);
-                }
-            }
-        }
-        let (x, w) = (values(seed, m * (k + gap)), values(seed ^ 1, n * (k + gap)));
-        check(&x, &w, [m, n, k], gap);
-        let halves: Vec<f16> = w.iter().map(|&w| f16::from_f32(w)).collect();
-        check(&x, &halves, [m, n, k], gap);
-        let brains: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
-        check(&x, &brains, [m, n, k], gap);
+        check_panels([m, n, if dtype.is_quantised() { 32 * k } else { k }], dtype, beta, seed);
     }
 }
 
-#[test]
-fn a_skinny_row_does_not_depend_on_its_neighbours() {
-    // Decoding one sequence gives the same bits alone and in a batch.
-    let (n, k, pool) = (77, 203, Pool::new(2));
-    let (x, w) = (values(1, 8 * k), values(2, n * k));
+/// The product with weights in panels against the one with the same weights in rows, bit for bit, for
+/// all rows together and for each alone; and that panels become the same rows again.
+fn check_panels([m, n, k]: [usize; 3], dtype: DType, beta: f32, seed: u64) {
+    let numbers = Tensor::f32([n, k], values(seed ^ 1, n * k)).unwrap();
+    let weights = numbers.converted(dtype).unwrap();
+    let (x, c) = (values(seed, m * k), values(seed ^ 2, m * n));
     for isa in Isa::available() {
-        let run = |rows: &[f32]| {
-            let m = rows.len() / k;
-            let mut y = vec![f32::NAN; m * n];
-            let (x, w) = (MatRef::new(rows, m, k), MatRef::new(&w, n, k));
-            gemm_skinny(&pool, isa, x, w, 0.0, MatMut::new(&mut y, m, n));
+        let width = panel_width(isa);
+        // Aligned as f32 are.
+        let bytes = weights.bytes();
+        let mut aligned = vec![0.0_f32; bytes.len().div_ceil(size_of::<f32>())];
+        let panels = &mut bytemuck::cast_slice_mut::<f32, u8>(&mut aligned)[..bytes.len()];
+        panels.copy_from_slice(bytes);
+        to_panels(&Pool::new(2), dtype, [n, k], width, panels);
+        let matrix = PanelMatrix::new(dtype, panels, n, k, width);
+        let product = |threads, x: &[f32], c: &[f32], w: Operand<'_>| {
+            let (mut y, m) = (c.to_vec(), x.len() / k.max(1));
+            let x = MatRef::new(x, m, k);
+            gemm(&Pool::new(threads), isa, 1.0, x, w.t(), beta, MatMut::new(&mut y, m, n));
             y
         };
-        let together = run(&x);
-        for (row, together) in x.chunks(k).zip(together.chunks(n)) {
-            assert_eq!(run(row), together, "{isa}");
+        let expected = product(1, &x, &c, rows_of(&weights));
+        for threads in [1, 3] {
+            assert_eq!(product(threads, &x, &c, matrix.into()), expected, "{isa}");
+        }
+        for ((x, c), expected) in x.chunks(k).zip(c.chunks(n)).zip(expected.chunks(n)) {
+            assert_eq!(product(2, x, c, matrix.into()), expected, "{isa}, alone");
+        }
+        for row in 0..n {
+            let [mut found, mut expected] = [vec![f32::NAN; k], vec![f32::NAN; k]];
+            matrix.row_to_f32(row, &mut found);
+            rows_of(&weights).row_to_f32(row, &mut expected);
+            assert_eq!(found, expected, "{isa}, row {row}");
+        }
+        to_rows(&Pool::new(2), dtype, [n, k], width, panels);
+        assert_eq!(panels, bytes, "{isa}");
+    }
+}
+
+/// A matrix as it is stored.
+fn rows_of(weights: &Tensor) -> Operand<'_> {
+    let TensorType { dtype, shape } = weights.ty();
+    let (rows, cols, bytes) = (shape[0], shape[1], weights.bytes());
+    match dtype {
+        DType::F32 => MatRef::new(bytemuck::cast_slice::<u8, f32>(bytes), rows, cols).into(),
+        DType::F16 => MatRef::new(weights.elements::<f16>().unwrap(), rows, cols).into(),
+        DType::BF16 => MatRef::new(weights.elements::<bf16>().unwrap(), rows, cols).into(),
+        _ => BlockMatrix::new(dtype, bytes, rows, cols).into(),
+    }
+}
+
+/// Spans of the sum that are cut (beyond 512 terms), several panels and tasks, an end of a panel.
+#[test]
+fn long_sums_in_panels_have_the_bits_of_rows() {
+    for (i, dtype) in
+        [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0].into_iter().enumerate()
+    {
+        for [m, n, k] in [[3, 203, 1184], [14, 64, 544], [65, 97, 1056]] {
+            check_panels([m, n, k], dtype, 1.0, i as u64);
         }
     }
 }

@@ -34,8 +34,6 @@ impl Engine for ReferenceEngine {
             devices: vec!["host".into()],
             memory_limit_bytes: None,
             peak_flops: BTreeMap::new(),
-            few_rows: None,
-            query_block: 1,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::blocks::BlockMatrix;
 use super::form::Form;
+use super::panels::PanelMatrix;
 use super::view::{Element, MatRef};
 use crate::isa::{Kernel, Simd};
 use half::{bf16, f16};
@@ -68,6 +69,8 @@ pub enum Operand<'a> {
     Bf16(MatRef<'a, bf16>),
     /// Quantised blocks.
     Blocks(BlockMatrix<'a>),
+    /// Weights in panels, the right factor of a product in f32.
+    Panels(PanelMatrix<'a>),
 }
 
 impl<'a> From<MatRef<'a, f32>> for Operand<'a> {
@@ -92,6 +95,12 @@ impl<'a> From<BlockMatrix<'a>> for Operand<'a> {
     }
 }
 
+impl<'a> From<PanelMatrix<'a>> for Operand<'a> {
+    fn from(matrix: PanelMatrix<'a>) -> Self {
+        Operand::Panels(matrix)
+    }
+}
+
 impl<'a> Operand<'a> {
     /// Number of rows.
     pub fn rows(&self) -> usize {
@@ -100,6 +109,7 @@ impl<'a> Operand<'a> {
             Operand::F16(m) => m.rows,
             Operand::Bf16(m) => m.rows,
             Operand::Blocks(m) => m.rows(),
+            Operand::Panels(m) => m.rows(),
         }
     }
 
@@ -110,6 +120,7 @@ impl<'a> Operand<'a> {
             Operand::F16(m) => m.cols,
             Operand::Bf16(m) => m.cols,
             Operand::Blocks(m) => m.cols(),
+            Operand::Panels(m) => m.cols(),
         }
     }
 
@@ -120,19 +131,21 @@ impl<'a> Operand<'a> {
             Operand::F16(m) => Operand::F16(m.t()),
             Operand::Bf16(m) => Operand::Bf16(m.t()),
             Operand::Blocks(m) => Operand::Blocks(m.t()),
+            Operand::Panels(m) => Operand::Panels(m.t()),
         }
     }
 
     /// `count` rows from `first` on.
     ///
     /// # Panics
-    /// If there are fewer, or they are rows of a transposed matrix of blocks.
+    /// If there are fewer, or they are rows of a transposed matrix of blocks or of panels.
     pub fn rows_from(self, first: usize, count: usize) -> Self {
         match self {
             Operand::F32(m) => Operand::F32(m.block(first, 0, count, m.cols)),
             Operand::F16(m) => Operand::F16(m.block(first, 0, count, m.cols)),
             Operand::Bf16(m) => Operand::Bf16(m.block(first, 0, count, m.cols)),
             Operand::Blocks(m) => Operand::Blocks(m.rows_from(first, count)),
+            Operand::Panels(_) => panic!("panels are read as a whole"),
         }
     }
 
@@ -153,6 +166,7 @@ impl<'a> Operand<'a> {
                 let (row, columns) = (Span { at: row, len: 1 }, Span { at: 0, len: m.cols() });
                 to.copy_from_slice(&m.part(row, columns));
             }
+            Operand::Panels(m) => m.row_to_f32(row, to),
         }
     }
 
@@ -164,6 +178,7 @@ impl<'a> Operand<'a> {
             Operand::F16(m) => m.is_row_adjacent(),
             Operand::Bf16(m) => m.is_row_adjacent(),
             Operand::Blocks(m) => m.is_row_adjacent(),
+            Operand::Panels(_) => false,
         }
     }
 
@@ -196,6 +211,21 @@ impl<'a> Operand<'a> {
                 };
                 let [outer, inner] = [outer, inner].map(|span| Span { at: 0, ..span });
                 s.enter(Pack::<F, f32, WIDTH> { form, from, outer, inner, to });
+            }
+            Operand::Panels(from) => {
+                assert!(from.width() == WIDTH, "panels are as wide as strips");
+                // SAFETY: passed on to the caller.
+                unsafe { from.pack(s, outer, inner, to) };
+                let whole = (from.panels() * WIDTH).max(outer.at);
+                let end = outer.at + outer.len;
+                if whole < end {
+                    let start = to.start.wrapping_add((whole - outer.at) / WIDTH * to.len);
+                    let rest = Span { at: 0, len: end - whole };
+                    // SAFETY: the last of the strips.
+                    unsafe {
+                        from.rest().pack::<F, WIDTH>(form, rest, inner, Strips { start, ..to })
+                    };
+                }
             }
         }
     }

@@ -258,6 +258,21 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe {
+            let pairs = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()));
+            let pairs = if high { _mm256_srli_epi32::<4>(pairs) } else { pairs };
+            let halves = _mm256_and_si256(pairs, _mm256_set1_epi32(15));
+            _mm256_cvtepi32_ps(_mm256_sub_epi32(halves, _mm256_set1_epi32(8)))
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const f32) {
         safe!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
     }

@@ -293,6 +293,21 @@ impl<const BF16: bool> Simd for Avx512With<BF16> {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe {
+            let pairs = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
+            let pairs = if high { _mm512_srli_epi32::<4>(pairs) } else { pairs };
+            let halves = _mm512_and_si512(pairs, _mm512_set1_epi32(15));
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(halves, _mm512_set1_epi32(8)))
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const f32) {
         safe!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
     }

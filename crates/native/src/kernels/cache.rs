@@ -1,10 +1,9 @@
 //! Attention over paged caches of keys and values: decoding and prefill in chunks.
 //!
 //! Neighbouring queries of one sequence (a prefill) go through the tiles of `attention`; a query on
-//! its own (decoding) reads each key once, its keys cut into blocks of fixed size whose partial
-//! softmaxes are combined in order. Tiles of queries, tiles of keys and blocks of keys begin at
-//! multiples of their sizes, counted in positions of the sequence: where pages lie and how long they
-//! are changes no bit.
+//! its own (decoding) reads each key once. Both do the same arithmetic in the same order, over
+//! tiles of keys that begin at multiples of their size, counted in positions of the sequence: which
+//! way a query goes, with which others, where pages lie and how long they are changes no bit.
 
 use std::ops::Range;
 
@@ -16,11 +15,7 @@ use crate::isa::{Kernel, Simd};
 
 mod single;
 
-use single::{KEY_BLOCK, Partial, Single};
-
-/// Queries at positions of one aligned block of this many get the same bits whenever all of those
-/// read so far are read in one call.
-pub const QUERY_BLOCK: usize = 32;
+use single::Single;
 
 /// Shape of paged caches [pages, kv_heads, page, head_dim].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +101,6 @@ impl CachedHeads {
         let end = position + 1;
         (self.window.map_or(0, |window| end.saturating_sub(window)).min(end), end)
     }
-
-    /// Queries of one sequence that a tile holds, a power of two: those of an aligned block.
-    fn block(&self) -> usize {
-        1 << (QUERIES / self.group()).clamp(1, QUERY_BLOCK).ilog2()
-    }
 }
 
 /// Writes row i of `new` [n, kv_heads·head_dim] to its place in `cache`, in order of i, rounded to
@@ -138,8 +128,8 @@ pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places:
     }
 }
 
-/// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within the
-/// window, and reads no others. A query that lies nowhere gives 0.
+/// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within
+/// the window, and reads no others. A query that lies nowhere gives 0.
 ///
 /// # Panics
 /// If a slice does not have its shape or a place lies outside the cache.
@@ -160,10 +150,12 @@ pub fn cached_attention<T: Float>(
     let (runs, singles) = runs(heads, places);
     let out = Disjoint::new(out);
     let cached = Cached { heads, q, keys, values, places, out: &out };
+    let floats = single::scratch_floats(heads.group(), heads.head_dim())
+        .max(scratch_floats(heads.head_dim()));
     context.pool.run(runs.len() * kv_heads, &|task, worker| {
         let (first, count) = runs[task / kv_heads];
         let kv_head = task % kv_heads;
-        context.pool.with_scratch(worker, scratch_floats(heads.head_dim()), |scratch| {
+        context.pool.with_scratch(worker, floats, |scratch| {
             context.isa.dispatch(Tile { cached, kv_head, first, count, scratch });
         });
     });
@@ -207,39 +199,25 @@ impl<T> Clone for Cached<'_, T> {
 }
 impl<T> Copy for Cached<'_, T> {}
 
-/// Splits queries into runs of one sequence that fill tiles (first query, count), and single
-/// queries. Whether neighbours at consecutive positions go through tiles is decided for each aligned
-/// block by itself; blocks that follow each other then share tiles, which changes no bit: what a
-/// tile computes for one query does not depend on the others. The tiles write 0 for those that lie
-/// nowhere.
+/// Splits queries into runs of neighbours at consecutive positions of one sequence that fill tiles
+/// (first query, count), and single queries. Only speed depends on it.
 fn runs(heads: CachedHeads, places: Places<'_>) -> (Vec<(usize, usize)>, Vec<usize>) {
     /// Rows below which computing a whole vector of queries costs more than reading keys singly.
     const MIN_ROWS: usize = 8;
-    let (block, most) = (heads.block(), QUERIES / heads.group());
-    let (mut tiles, mut singles) = (Vec::<(usize, usize)>::new(), Vec::new());
+    let (group, most) = (heads.group(), QUERIES / heads.group());
+    let (mut tiles, mut singles) = (Vec::new(), Vec::new());
     let mut first = 0;
     while first < places.sequences.len() {
-        let Some((sequence, position)) = places.get(first) else {
-            singles.push(first);
-            first += 1;
-            continue;
+        let place = places.get(first);
+        let follows = |&i: &usize| {
+            place.is_some_and(|(sequence, at)| places.get(i) == Some((sequence, at + i - first)))
         };
-        let follows = |&i: &usize| places.get(i) == Some((sequence, position + i - first));
-        let left = block - position % block;
-        let all = first..places.sequences.len();
-        let count = all.take(left).take_while(follows).count();
-        let tiled = count * heads.group() >= MIN_ROWS && count > 1 && heads.group() <= QUERIES;
-        let continued = tiles.last_mut().filter(|(before, rows)| {
-            let follows = before + rows == first
-                && position
-                    .checked_sub(*rows)
-                    .is_some_and(|p| places.get(*before) == Some((sequence, p)));
-            follows && rows + count <= most
-        });
-        match continued {
-            _ if !tiled => singles.extend(first..first + count),
-            Some((_, rows)) => *rows += count,
-            None => tiles.push((first, count)),
+        let all = (first..places.sequences.len()).take(most.max(1));
+        let count = all.take_while(follows).count().max(1);
+        if count > 1 && count * group >= MIN_ROWS {
+            tiles.push((first, count));
+        } else {
+            singles.extend(first..first + count);
         }
         first += count;
     }
@@ -284,8 +262,10 @@ impl<T: Float> Kernel for Tile<'_, T> {
             })
         });
         if !finite {
+            let cached = self.cached;
             for query in queries {
-                whole_query(s, self.cached, query, self.kv_head, self.scratch);
+                let heads = self.kv_head * group..(self.kv_head + 1) * group;
+                Single { cached, query, heads, scratch: self.scratch }.run(s);
             }
             return;
         }
@@ -317,70 +297,28 @@ impl<T: Float> Kernel for Tile<'_, T> {
     }
 }
 
-/// One query and key head from beginning to end, without touching what the query does not see.
-#[inline(always)]
-fn whole_query<S: Simd, T: Float>(
-    s: S,
-    cached: Cached<'_, T>,
-    query: usize,
-    kv_head: usize,
-    scratch: &mut [f32],
-) {
-    let heads = cached.heads;
-    let (first, end) = heads.range(cached.places.positions[query] as usize);
-    let mut total = Partial::nothing(heads);
-    for start in (first / KEY_BLOCK * KEY_BLOCK..end).step_by(KEY_BLOCK) {
-        let entries = start.max(first)..(start + KEY_BLOCK).min(end);
-        let mut block = Partial::nothing(heads);
-        Single { cached, query, kv_head, entries, scratch }.attend(s, &mut block);
-        total.absorb(&block);
-    }
-    total.store(cached, query, kv_head);
-}
-
-/// Queries on their own: a task per query, key head and block of keys, then one per query and key
-/// head to combine.
+/// Queries on their own: a task per query and key head, or more where that is too few for all
+/// threads; heads do not mix, so that this changes no bit.
 fn attend_singly<T: Float>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
     let heads = cached.heads;
-    // (query, block of keys), and where the blocks of each query begin.
-    let mut blocks = Vec::new();
-    let mut begins = Vec::with_capacity(singles.len() + 1);
-    for &query in singles {
-        begins.push(blocks.len());
+    let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);
+    let wanted = context.pool.threads().div_ceil((singles.len() * kv_heads).max(1));
+    // Heads of a task, and tasks of a group.
+    let count = group.div_ceil(wanted).max(1);
+    let parts = group.div_ceil(count);
+    let floats = single::scratch_floats(count, d);
+    context.pool.run(singles.len() * kv_heads * parts, &|task, worker| {
+        let (query, part) = (singles[task / (kv_heads * parts)], task % (kv_heads * parts));
+        let start = part / parts * group + part % parts * count;
+        let end = (part / parts * group + group).min(start + count);
         if cached.places.sequences[query] < 0 {
-            let row = heads.heads * heads.head_dim();
-            // SAFETY: no task runs now.
-            unsafe { cached.out.part(query * row, row) }.fill(0.0);
-            continue;
+            let at = (query * heads.heads + start) * d;
+            // SAFETY: these heads of a query belong to one task.
+            unsafe { cached.out.part(at, (end - start) * d) }.fill(0.0);
+            return;
         }
-        let (first, end) = heads.range(cached.places.positions[query] as usize);
-        let starts = (first / KEY_BLOCK * KEY_BLOCK..end).step_by(KEY_BLOCK);
-        blocks.extend(starts.map(|s| (query, s.max(first)..(s + KEY_BLOCK).min(end))));
-    }
-    begins.push(blocks.len());
-    let mut partials: Vec<Partial> = Vec::new();
-    partials.resize_with(blocks.len() * heads.paging.kv_heads, || Partial::nothing(heads));
-    let shared = Disjoint::new(&mut partials);
-    context.pool.run(blocks.len() * heads.paging.kv_heads, &|task, worker| {
-        let (query, entries) = blocks[task / heads.paging.kv_heads].clone();
-        let kv_head = task % heads.paging.kv_heads;
-        // SAFETY: one partial per task.
-        let partial = unsafe { &mut shared.part(task, 1)[0] };
-        context.pool.with_scratch(worker, KEY_BLOCK * heads.group(), |scratch| {
-            context
-                .isa
-                .dispatch(Single { cached, query, kv_head, entries, scratch }.into_kernel(partial));
+        context.pool.with_scratch(worker, floats, |scratch| {
+            context.isa.dispatch(Single { cached, query, heads: start..end, scratch });
         });
     });
-    for (at, &query) in singles.iter().enumerate() {
-        for kv_head in 0..heads.paging.kv_heads {
-            let mut total = Partial::nothing(heads);
-            for block in begins[at]..begins[at + 1] {
-                total.absorb(&partials[block * heads.paging.kv_heads + kv_head]);
-            }
-            if cached.places.sequences[query] >= 0 {
-                total.store(cached, query, kv_head);
-            }
-        }
-    }
 }

@@ -5,6 +5,7 @@ use stoa_graph::{DType, dequantise};
 use super::convert::{Cast, Float};
 use super::disjoint::Disjoint;
 use crate::context::Context;
+use crate::gemm::PanelMatrix;
 use crate::pool::Pool;
 
 /// Elements a task copies.
@@ -58,6 +59,20 @@ pub fn gather_blocks(
             // SAFETY: each task has its own rows.
             dequantise(dtype, blocks, unsafe { y.part(i * d, d) });
         }
+    });
+}
+
+/// As [`gather`], of a matrix in panels.
+///
+/// # Panics
+/// As [`gather`].
+pub fn gather_panels(pool: &Pool, table: PanelMatrix<'_>, ids: &[i32], y: &mut [f32]) {
+    let d = table.cols();
+    assert_eq!(y.len(), ids.len() * d, "gather: y is [ids, d]");
+    let y = Disjoint::new(y);
+    pool.run(ids.len(), &|task, _| {
+        // SAFETY: each task has its own row.
+        table.row_to_f32(row(ids[task], 1), unsafe { y.part(task * d, d) });
     });
 }
 

@@ -8,7 +8,7 @@ pub mod attention;
 pub mod cache;
 mod convert;
 pub(crate) mod curves;
-mod disjoint;
+pub(crate) mod disjoint;
 pub(crate) mod fused;
 pub mod gather;
 pub mod loss;

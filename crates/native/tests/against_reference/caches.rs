@@ -263,26 +263,31 @@ fn where_pages_lie_changes_no_bit() {
     }
 }
 
-/// A prompt read at once or page by page, alone or next to others: the same bits for each query, as
-/// long as its page is read whole.
+/// A prompt read at once, in chunks of any length or token by token, next to others: the same bits for
+/// each query.
 #[test]
-fn a_page_of_a_prompt_gives_the_same_bits_in_any_company() {
+fn a_query_gives_the_same_bits_alone_and_in_any_company() {
     const TIME: usize = 135;
     const PAGE: usize = 32;
-    for (heads, kv_heads) in [(2, 2), (6, 2), (20, 1)] {
-        let head_dim = 16;
+    let shapes = [
+        (2, 2, 16, DType::F32),
+        (6, 2, 24, DType::F16),
+        (20, 1, 7, DType::F32),
+        (3, 3, 80, DType::BF16),
+    ];
+    for (heads, kv_heads, head_dim, dtype) in shapes {
         let mut draws = Draws::new(heads as u64);
         let rows = draws.array(&[TIME, kv_heads * head_dim], 1.0);
         let q = draws.array(&[TIME, heads * head_dim], 1.0);
         let (scale, window) = (0.2, Some(70));
-        let spec =
-            CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap: None };
+        let score_cap = (heads == 6).then_some(1.5);
+        let spec = CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap };
         // Rows `range` of the prompt, read as sequence 1 of 2, with `more` tokens of another.
         let read = |range: std::ops::Range<usize>, more: usize| {
             let n = range.len() + more;
             let columns = TIME.div_ceil(PAGE);
             let mut b = Builder::new();
-            let filled = TensorType::f32([2 * columns, kv_heads, PAGE, head_dim]);
+            let filled = TensorType::new(dtype, [2 * columns, kv_heads, PAGE, head_dim]);
             let cache = b.state("cache", filled).unwrap();
             let q_in = b.data("q", TensorType::f32([n, heads * head_dim])).unwrap();
             let table = b.data("table", TensorType::i32([2, columns])).unwrap();
@@ -323,10 +328,11 @@ fn a_page_of_a_prompt_gives_the_same_bits_in_any_company() {
             found
         };
         let whole = read(0..TIME, 0);
-        for start in (0..TIME).step_by(PAGE) {
-            for end in [TIME, TIME.min(start + PAGE)] {
-                let part = read(start..end, 5);
-                let width = heads * head_dim;
+        let width = heads * head_dim;
+        for (chunk, more) in [(1, 0), (1, 5), (3, 1), (32, 5), (50, 0)] {
+            for start in (0..TIME).step_by(chunk) {
+                let end = TIME.min(start + chunk);
+                let part = read(start..end, more);
                 for (whole, part) in whole.iter().zip(&part) {
                     assert!(whole[start * width..end * width] == part[..], "{start}..{end}");
                 }

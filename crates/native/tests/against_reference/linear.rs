@@ -3,16 +3,11 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use stoa_graph::reference::{Array, Rounding};
-use stoa_graph::{Builder, DType, Nonlinearity, Op, Tensor, TensorType};
-use stoa_native::gemm::{FEW_ROWS, MatMut, MatRef, gemm_skinny};
-use stoa_native::isa::Isa;
-use stoa_native::pool::Pool;
+use stoa_graph::reference::Rounding;
+use stoa_graph::{Builder, DType, Nonlinearity, Op, TensorType};
 
 use crate::draws::Draws;
-use crate::harness::{
-    Case, Given, ULP, check_large, check_op, check_program, each_isa, f32s, run_on, typed,
-};
+use crate::harness::{Case, Given, ULP, check_large, check_op, check_program, f32s, typed};
 
 fn product(transpose_a: bool, transpose_b: bool) -> Op {
     Op::MatMul { transpose_a, transpose_b, bias: false, result: DType::F32 }
@@ -69,35 +64,6 @@ fn small_products_in_all_layouts_and_types() {
             }
         }
     }
-}
-
-/// The kernel of few rows sums in another order than the blocked one, so equal bits say which ran:
-/// drawing a token by the blocked one packs every matrix anew, at a quarter of the speed.
-#[test]
-fn few_rows_read_the_weights_in_place() {
-    let (m, k, n) = (FEW_ROWS, 203, 77);
-    let mut draws = Draws::new(5);
-    let (x, w) = (draws.array(&[m, k], 1.0), draws.array(&[n, k], 1.0));
-    let floats = |a: &Array| a.data.iter().map(|&v| v as f32).collect::<Vec<f32>>();
-    let mut b = Builder::new();
-    let x_in = b.data("x", TensorType::f32([m, k])).unwrap();
-    let w_in = b.data("w", TensorType::f32([n, k])).unwrap();
-    let y = b.linear(x_in, w_in).unwrap();
-    b.returns("y", y).unwrap();
-    let program = b.finish();
-    let given = BTreeMap::from([("x".to_owned(), x.clone()), ("w".to_owned(), w.clone())]);
-    let (x, w) = (floats(&x), floats(&w));
-    let mut sets = Isa::available();
-    each_isa(|engines| {
-        let isa = sets.next().unwrap();
-        let mut y = vec![f32::NAN; m * n];
-        let (x, w) = (MatRef::new(&x, m, k), MatRef::new(&w, n, k));
-        gemm_skinny(&Pool::new(1), isa, x, w, 0.0, MatMut::new(&mut y, m, n));
-        for engine in engines {
-            let results = run_on(engine, &program, &given);
-            assert_eq!(results["y"], Tensor::f32([m, n], y.clone()).unwrap(), "{isa}");
-        }
-    });
 }
 
 /// Weights in blocks, in both layouts, few rows and many, and under spans of the sum that do not

@@ -13,6 +13,7 @@ mod linear;
 mod losses;
 mod nonfinite;
 mod optimizers;
+mod packed;
 mod pointwise;
 mod programs;
 mod rows;

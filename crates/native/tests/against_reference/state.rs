@@ -144,8 +144,7 @@ fn there_is_one_device() {
     let far = DeviceId(1);
     let refused = engine.upload_to(far, &filled(0.0)).err().unwrap();
     assert_eq!(refused.to_string(), "there is no device 1; the engine has 1, counted from 0");
-    let placed =
-        |name: &str| CompileOptions { placement: Placement([(name.to_owned(), far)].into()) };
+    let placed = |name: &str| CompileOptions::from(&Placement([(name.to_owned(), far)].into()));
     let refused = engine.compile(&adding(), &placed("w")).err().unwrap();
     assert!(matches!(refused, EngineError::UnknownDevice { devices: 1, .. }), "{refused}");
     assert!(engine.compile(&adding(), &placed("of another program")).is_ok());

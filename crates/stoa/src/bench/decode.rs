@@ -76,10 +76,9 @@ pub fn run(
         caches: DType::F16,
     };
     // First, so that a model over the memory limit is refused before it is made.
-    let mut prefill =
-        engine.compile(&decoding_program(&config, &spec(CHUNK))?, &CompileOptions::default())?;
-    let mut decode =
-        engine.compile(&decoding_program(&config, &spec(1))?, &CompileOptions::default())?;
+    let options = CompileOptions { pack_weights: true, ..CompileOptions::default() };
+    let mut prefill = engine.compile(&decoding_program(&config, &spec(CHUNK))?, &options)?;
+    let mut decode = engine.compile(&decoding_program(&config, &spec(1))?, &options)?;
     let mut state = Buffers::new();
     place_weights(&*engine, &config, stored, dtype, args.save.as_deref(), &mut state)?;
     for (name, ty) in cache_types(&config, &spec(1)) {

@@ -13,7 +13,7 @@ pub use backward::{attention_backward, attention_backward_scratch};
 pub use forward::attention;
 pub(super) use forward::{Running, scratch_floats};
 pub use ranges::{KeyRange, Mask, key_ranges};
-pub(super) use tile::{KEYS, QUERIES, Visibility};
+pub(super) use tile::{KEYS, QUERIES, Visibility, padded};
 
 /// Shape of an attention over whole sequences. Rows are [batch, time]; a row of q is
 /// [heads, head_dim], a row of k or v is [kv_heads, head_dim].

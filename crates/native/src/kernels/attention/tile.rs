@@ -16,7 +16,7 @@ pub(in crate::kernels) const KEYS: usize = 64;
 const MAX_GROUPS: usize = QUERIES / 4;
 
 /// Feature counts rounded up so that rows of scratch hold whole vectors of any instruction set.
-pub(super) const fn padded(features: usize) -> usize {
+pub(in crate::kernels) const fn padded(features: usize) -> usize {
     features.next_multiple_of(16)
 }
 
