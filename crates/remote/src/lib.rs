@@ -35,8 +35,8 @@ pub enum RemoteError {
     },
     /// A build that reads no addresses.
     #[error(
-        "{}: this build reads no addresses; build one that does with `cargo build --release --features \
-         remote`, or fetch the file first", address.display()
+        "{}: this build reads no addresses; build one that does with `cargo build --release \
+         --features remote`, or fetch the file first", address.display()
     )]
     LeftOut {
         /// The address, without what is secret in it.
