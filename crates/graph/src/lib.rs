@@ -33,7 +33,7 @@ pub use error::GraphError;
 pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, Workspace};
 pub use gradient::{Gradients, Recompute, gradients};
 pub use op::Op;
-pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
+pub use program::{Input, InputKind, Node, Output, Program, ValueId};
 pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
 pub use specs::{

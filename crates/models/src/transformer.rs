@@ -101,8 +101,8 @@ impl<'a> Transformer<'a> {
             let q = self.linear(builder, normed, layer, QUERY)?;
             let k = self.linear(builder, normed, layer, KEY)?;
             let v = self.linear(builder, normed, layer, VALUE)?;
-            let q = self.turned(builder, q, positions, layer, QUERY_NORM)?;
-            let k = self.turned(builder, k, positions, layer, KEY_NORM)?;
+            let q = self.rotated(builder, q, positions, layer, QUERY_NORM)?;
+            let k = self.rotated(builder, k, positions, layer, KEY_NORM)?;
             let read = attend(builder, layer, [q, k, v])?;
             x = self.residual(builder, read, layer, OUTPUT, x)?;
             let normed = self.norm(builder, x, layer, MLP_NORM)?;
@@ -161,7 +161,7 @@ impl<'a> Transformer<'a> {
     }
 
     /// QK-norm, then rotary positions. x: [n, some heads·head_dim]
-    fn turned(
+    fn rotated(
         &self,
         builder: &mut Builder,
         x: ValueId,

@@ -80,7 +80,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     }
     drop((prepared, engine));
     let mut assistant = model::assistant(&args.dir, engine::open(machine)?, terminal)?;
-    let settings = chat::settings(&SamplingArgs::calm(args.seed));
+    let settings = chat::settings(&SamplingArgs::for_up(args.seed));
     let history = args.dir.join("chat_history.txt");
     chat::converse(&mut assistant, None, &settings, &history, &interrupt)
 }

@@ -13,7 +13,7 @@ use crate::permutation::Permutation;
 /// Rows of one kind of example, in an order that is new for each epoch.
 pub struct Source<'a> {
     examples: &'a dyn Examples,
-    packing: Packing,
+    packing: Packing<'a>,
     seed: u64,
     name: &'static str,
 }
@@ -37,15 +37,28 @@ impl<'a> Source<'a> {
     }
 
     /// The packing.
-    pub fn packing(&self) -> &Packing {
+    pub fn packing(&self) -> &Packing<'a> {
         &self.packing
     }
 
-    /// The row that comes at `index` of the endless sequence of epochs.
+    /// The row that comes at `index` of the endless sequence of epochs: window after window in an
+    /// order of the epoch, rows in an order of epoch and window.
     fn row(&self, index: u64) -> usize {
-        let rows = self.packing.rows() as u64;
-        let order = Permutation::new(rows, self.seed, self.name, index / rows);
-        order.apply(index % rows) as usize
+        let (rows, windows) = (self.packing.rows() as u64, self.packing.windows() as u64);
+        let (epoch, mut left) = (index / rows, index % rows);
+        let order = Permutation::new(windows, self.seed, "windows", epoch);
+        let found = (0..windows).find_map(|place| {
+            let window = order.apply(place);
+            let rows = self.packing.window(window as usize);
+            let count = rows.len() as u64;
+            if left >= count {
+                left -= count;
+                return None;
+            }
+            let order = Permutation::new(count, self.seed, self.name, epoch * windows + window);
+            Some(rows.start + order.apply(left) as usize)
+        });
+        found.expect("the windows hold all rows")
     }
 }
 
@@ -87,7 +100,7 @@ impl<'a> DataOrder<'a> {
     }
 
     /// Pieces of each row of a step of `rows` rows, as a listing of what is learned when.
-    pub fn pieces(&self, step: u64, rows: usize) -> Vec<&[Piece]> {
+    pub fn pieces(&self, step: u64, rows: usize) -> Vec<Vec<Piece>> {
         let first = step * rows as u64;
         (first..first + rows as u64)
             .map(|index| {
@@ -113,7 +126,7 @@ impl<'a> DataOrder<'a> {
             let mut part = RowTensors::new(rows, self.main.packing.time());
             for row in 0..rows {
                 let (source, at) = self.place(first + row as u64);
-                part.write_row(row, source.examples, &source.packing, at)?;
+                part.write_row(row, source.examples, &source.packing.row(at))?;
             }
             parts.push(part);
         }
@@ -193,11 +206,10 @@ impl RowTensors {
         &mut self,
         row: usize,
         examples: &dyn Examples,
-        packing: &Packing,
-        at: usize,
+        pieces: &[Piece],
     ) -> Result<(), TrainingError> {
         let (mut cursor, end) = (row * self.time, (row + 1) * self.time);
-        for (segment, piece) in packing.row(at).iter().enumerate() {
+        for (segment, piece) in pieces.iter().enumerate() {
             let range = cursor..cursor + piece.pairs;
             let (tokens, targets) =
                 (&mut self.tokens[range.clone()], &mut self.targets[range.clone()]);
@@ -212,7 +224,7 @@ impl RowTensors {
         for (i, position) in self.positions[cursor..end].iter_mut().enumerate() {
             *position = i as i32;
         }
-        self.segments[cursor..end].fill(packing.row(at).len() as i32);
+        self.segments[cursor..end].fill(pieces.len() as i32);
         Ok(())
     }
 

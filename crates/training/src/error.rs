@@ -99,6 +99,17 @@ pub enum TrainingError {
     /// Another process trains in this directory.
     #[error("{0} is in use by another training run; wait for it or choose another directory")]
     InUse(PathBuf),
+    /// The marks of a shard of dialogues are not those of its tokens.
+    #[error(
+        "{tokens} and {learned} are not of the same dialogues; write both again with \
+         `stoa tokens shards`"
+    )]
+    Unpaired {
+        /// The tokens.
+        tokens: PathBuf,
+        /// The marks.
+        learned: PathBuf,
+    },
     /// Training has diverged.
     #[error(
         "step {step}: {skipped} steps in a row had a loss or gradient that is not finite; lower \

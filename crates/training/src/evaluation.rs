@@ -54,7 +54,7 @@ pub fn token_bytes(tokenizer: &Tokenizer) -> Vec<u32> {
 /// An evaluation ready to run on any weights.
 pub struct Evaluator<'a> {
     examples: &'a dyn Examples,
-    packing: Packing,
+    packing: Packing<'a>,
     token_bytes: &'a [u32],
     executable: Box<dyn Executable>,
     rows: usize,
@@ -96,7 +96,7 @@ impl Measure for Evaluator<'_> {
         for chunk in rows.chunks(self.rows) {
             let mut tensors = RowTensors::new(self.rows, self.packing.time());
             for (row, &at) in chunk.iter().enumerate() {
-                tensors.write_row(row, self.examples, &self.packing, at)?;
+                tensors.write_row(row, self.examples, &self.packing.row(at))?;
             }
             let targets = tensors.targets.clone();
             let batch = tensors.into_batch(1)?;

@@ -1,9 +1,7 @@
-//! Sequences to learn from, as pairs of an input token and the target after it: documents, every
-//! token of which is a target, and dialogues, of which only the answers are. Packing them into
-//! rows is in `packing`.
+//! Sequences to learn from, as pairs of an input token and the target after it, and documents, every
+//! token of which is a target. Dialogues are in `dialogues`, packing into rows is in `packing`.
 
 use sha2::{Digest, Sha256};
-use stoa_dialogue::ChatTokens;
 use stoa_tokens::{END_OF_TEXT, TokenId, TokenShard, Tokenizer};
 
 use crate::TrainingError;
@@ -194,54 +192,5 @@ impl Examples for Documents {
 
     fn overlong(&self) -> Overlong {
         Overlong::Split
-    }
-}
-
-/// Dialogues as tokens with marks on what is learned.
-pub struct DialogueExamples {
-    dialogues: Vec<ChatTokens>,
-    learn_everything: bool,
-}
-
-impl DialogueExamples {
-    /// For fine-tuning: only answers are targets.
-    pub fn answers_only(dialogues: Vec<ChatTokens>) -> Self {
-        DialogueExamples { dialogues, learn_everything: false }
-    }
-
-    /// For pretraining, where questions are text like any other.
-    pub fn as_text(dialogues: Vec<ChatTokens>) -> Self {
-        DialogueExamples { dialogues, learn_everything: true }
-    }
-}
-
-impl Examples for DialogueExamples {
-    fn count(&self) -> usize {
-        self.dialogues.len()
-    }
-
-    fn pairs(&self, example: usize) -> usize {
-        self.dialogues[example].tokens.len().saturating_sub(1)
-    }
-
-    fn fill(
-        &self,
-        example: usize,
-        start: usize,
-        tokens: &mut [i32],
-        targets: &mut [i32],
-    ) -> Result<(), TrainingError> {
-        let dialogue = &self.dialogues[example];
-        for (offset, (token, target)) in tokens.iter_mut().zip(targets).enumerate() {
-            let at = start + offset;
-            *token = dialogue.tokens[at].0 as i32;
-            let learned = self.learn_everything || dialogue.learned[at + 1];
-            *target = if learned { dialogue.tokens[at + 1].0 as i32 } else { IGNORED };
-        }
-        Ok(())
-    }
-
-    fn overlong(&self) -> Overlong {
-        Overlong::Truncate
     }
 }

@@ -14,6 +14,7 @@ use crate::checkpoint::Identity;
 use crate::evaluation::Evaluator;
 use crate::examples::{Examples, hex};
 use crate::objective::{Measure, Objective, Part, StageData, Start};
+use crate::packing::WINDOW_PAIRS;
 use crate::run::Stage;
 
 /// A language model learning from examples.
@@ -56,9 +57,13 @@ impl Objective for LanguageObjective<'_> {
             ..self.stage.clone()
         };
         let text = serde_json::to_vec(&(self.name, self.model, stage)).expect("plain settings");
-        let mut data = self.examples.digest()?;
-        if let Some(mixed) = self.mixed {
-            data.push_str(&mixed.digest()?);
+        let mut data = String::new();
+        for examples in [Some(self.examples), self.mixed].into_iter().flatten() {
+            data.push_str(&examples.digest()?);
+            // The order of more than one window depends on where windows end.
+            if examples.total_pairs() > WINDOW_PAIRS {
+                data.push_str(&format!(" in windows of {WINDOW_PAIRS} pairs "));
+            }
         }
         let settings = hex(&Sha256::digest(&text));
         Ok(Identity { seed: self.seed, settings, data })

@@ -9,6 +9,7 @@
 
 mod batch;
 mod checkpoint;
+mod dialogues;
 mod error;
 mod evaluation;
 mod examples;
@@ -29,14 +30,15 @@ pub use batch::{Batch, DataOrder, Source};
 pub use checkpoint::{
     Checkpoint, Checkpoints, Contents, Identity, TrainingState, verify_checkpoint,
 };
+pub use dialogues::{DialogueExamples, DialoguePart, DialogueShard, Dialogues};
 pub use error::TrainingError;
 pub use evaluation::{Evaluation, Evaluator, token_bytes};
-pub use examples::{DialogueExamples, Documents, Examples, IGNORED, Overlong};
+pub use examples::{Documents, Examples, IGNORED, Overlong};
 pub use guard::{Guard, GuardConfig, GuardMemory};
 pub use language::LanguageObjective;
 pub use metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics, read_metrics};
 pub use objective::{Measure, Objective, Part, StageData, Start};
-pub use packing::{Packing, Piece};
+pub use packing::{Packing, Piece, WINDOW_PAIRS};
 pub use permutation::Permutation;
 pub use progress::{Clock, NoProgress, Progress};
 pub use run::{

@@ -172,6 +172,100 @@ fn shards_and_memory_give_the_same_examples() {
     assert_eq!(fill(&stored), fill(&owned));
 }
 
+/// Writes dialogues as shards, a part to each.
+fn dialogue_shards(
+    directory: &Path,
+    tokenizer: &Tokenizer,
+    parts: &[&[ChatTokens]],
+) -> Vec<DialoguePart> {
+    let write = |path: &Path, documents: &[Vec<TokenId>]| {
+        let fingerprint = tokenizer.fingerprint();
+        let mut writer = ShardWriter::create(path, fingerprint, TokenWidth::U16).unwrap();
+        documents.iter().for_each(|d| writer.push_document(d).unwrap());
+        writer.finish().unwrap();
+    };
+    let shard = |(at, part): (usize, &&[ChatTokens])| {
+        let path = directory.join(format!("{at}.tokens"));
+        let tokens: Vec<Vec<TokenId>> = part.iter().map(|chat| chat.tokens.clone()).collect();
+        let marks = |chat: &ChatTokens| {
+            chat.learned.iter().map(|&learned| TokenId(u32::from(learned))).collect()
+        };
+        write(&path, &tokens);
+        write(&path.with_extension("learned"), &part.iter().map(marks).collect::<Vec<_>>());
+        let shard = DialogueShard::open_for(&path, tokenizer.fingerprint()).unwrap();
+        DialoguePart::Shard(Box::new(shard))
+    };
+    parts.iter().enumerate().map(shard).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(2),
+        ..ProptestConfig::default()
+    })]
+
+    /// Shards of dialogues, and shards mixed with dialogues in memory, are the dialogues in memory.
+    #[test]
+    fn dialogues_in_shards_and_in_memory_are_the_same_examples(
+        dialogues in prop::collection::vec(
+            prop::collection::vec((0u32..270, any::<bool>()), 0..30), 1..20),
+        cuts in (0usize..20, 0usize..20),
+        start in 0usize..10,
+    ) {
+        let tokenizer = tokenizer();
+        let directory = tempfile::tempdir().unwrap();
+        let chats: Vec<ChatTokens> = dialogues
+            .iter()
+            .map(|d| ChatTokens {
+                tokens: d.iter().map(|(id, _)| TokenId(*id)).collect(),
+                learned: d.iter().map(|(_, learned)| *learned).collect(),
+            })
+            .collect();
+        let first = cuts.0.min(chats.len());
+        let second = cuts.1.clamp(first, chats.len());
+        let parts = [&chats[..first], &chats[first..second], &chats[second..]];
+        let mut stored = dialogue_shards(directory.path(), &tokenizer, &parts);
+        stored[1] = DialoguePart::Encoded(parts[1].to_vec());
+        let stored = Dialogues::new(stored);
+        let makes: [fn(Dialogues) -> DialogueExamples; 2] =
+            [DialogueExamples::as_text, DialogueExamples::answers_only];
+        for make in makes {
+            let (stored, owned) = (make(stored.clone()), make(chats.clone().into()));
+            prop_assert_eq!(stored.count(), owned.count());
+            prop_assert_eq!(stored.digest().unwrap(), owned.digest().unwrap());
+            for example in 0..owned.count() {
+                prop_assert_eq!(stored.pairs(example), owned.pairs(example));
+                let Some(pairs) = owned.pairs(example).checked_sub(start) else { continue };
+                let fill = |examples: &DialogueExamples| {
+                    let (mut tokens, mut targets) = (vec![0; pairs], vec![0; pairs]);
+                    examples.fill(example, start, &mut tokens, &mut targets).unwrap();
+                    (tokens, targets)
+                };
+                prop_assert_eq!(fill(&stored), fill(&owned));
+            }
+        }
+    }
+}
+
+#[test]
+fn shards_of_dialogues_that_do_not_belong_together_are_refused() {
+    let tokenizer = tokenizer();
+    let directory = tempfile::tempdir().unwrap();
+    let chat = chat(&tokenizer);
+    let one = [chat.clone()];
+    dialogue_shards(directory.path(), &tokenizer, &[&one, &[chat.clone(), chat]]);
+    let path = |name: &str| directory.path().join(name);
+    let open = || DialogueShard::open_for(&path("0.tokens"), tokenizer.fingerprint());
+    std::fs::copy(path("1.learned"), path("0.learned")).unwrap();
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("0.learned") && error.contains("stoa tokens shards"), "{error}");
+    std::fs::remove_file(path("0.learned")).unwrap();
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("0.learned"), "{error}");
+}
+
 fn dialogue() -> Dialogue {
     Dialogue::new(vec![
         Message::system("be kind"),

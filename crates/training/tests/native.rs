@@ -67,7 +67,7 @@ impl World {
             let dialogue = Dialogue::alternating([question, answer]);
             template.encode_for_training(&tokenizer, &dialogue.conversation(None)).unwrap()
         });
-        let answers = DialogueExamples::answers_only(dialogues.collect());
+        let answers = DialogueExamples::answers_only(dialogues.collect::<Vec<_>>());
         let mut file = RunFile::parse(RUN, Path::new("run.toml")).unwrap();
         change(&mut file);
         let run = file.resolve(tokenizer.vocab_size()).unwrap();

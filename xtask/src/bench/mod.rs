@@ -29,7 +29,7 @@ enum Bench {
     Train(train::TrainArgs),
     /// Speed of the tokenizer, with ids and trained tokens compared.
     Tokens(tokens::TokensArgs),
-    /// Speed of rule stages and of the whole pipeline on posts, beside datatrove, datasketch, lingua, ftfy.
+    /// Speed of rule stages and of the whole pipeline on posts, compared with datatrove, datasketch, lingua, ftfy.
     Posts(posts::PostsArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),

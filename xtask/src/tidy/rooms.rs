@@ -1,4 +1,4 @@
-//! Who may know whom. The table is the plan of the house in ARCHITECTURE.md, "Rooms"; changing it
+//! Who may know whom. The table is the plan of ARCHITECTURE.md, "Who may know whom"; changing it
 //! is a decision about the design, not a fix.
 
 use super::Violation;
