@@ -106,7 +106,7 @@ fn assistant(
     options: AssistantOptions,
 ) -> Assistant {
     let start = Instant::now();
-    let weights = with_matrix_dtype(config, initialize(config, 1), DType::F32);
+    let weights = with_matrix_dtype(config, initialize(config, 1), DType::F32).unwrap();
     let mut state = Buffers::new();
     upload(&**engine, weights, &mut state).unwrap();
     let training = TrainOptions { vocab_size: 300, ..TrainOptions::default() };

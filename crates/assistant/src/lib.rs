@@ -7,6 +7,9 @@
 //!
 //! Knows models, dialogues, tokenizers and the `Engine` trait; nothing of training, sockets or terminals.
 
+// A match on ops or element types names them all, so that a new one is met by the compiler.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod assistant;
 mod completion;
 mod decoder;

@@ -1,6 +1,6 @@
 //! What a program costs, read off the graph: floating-point operations, bytes moved, live memory.
-//! Measures nothing; says nothing about any engine's fusions. The operations of one op are a fact of it
-//! (`Op::flops`).
+//! Measures nothing; says nothing about any engine's fusions. The operations of one op are a fact of
+//! it (`Op::flops`).
 
 use crate::{Node, Program, TensorType, Traffic, ValueId};
 

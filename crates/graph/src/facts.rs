@@ -281,8 +281,8 @@ impl Op {
         }
     }
 
-    /// Floating-point operations on inputs and results of these types; a multiply-add counts 2, exp and
-    /// the like 1. Counted in u128: products of three addressable sizes can pass 64 bits.
+    /// Floating-point operations on inputs and results of these types; a multiply-add counts 2,
+    /// exp and the like 1. Counted in u128: products of three addressable sizes can pass 64 bits.
     pub(crate) fn flops(&self, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
         let n = outputs.first().map_or(0, |t| t.elements() as u128);
         match self {

@@ -1,9 +1,10 @@
 //! The closed set of tensor operations. Each variant's doc is its definition: inputs in order,
-//! outputs in order, formula; its text in programs follows. All tensors are row-major and contiguous; `tokens` stands for the
-//! flattened [batch, time] axes. Other facts, FLOPs among them, are in
-//! `facts`, shape rules in `shape_rules`, gradients in `gradient`, the executable definition in `reference`. No op reads anything but its inputs.
-//! Activations are of any float type, all those of an op alike unless its definition says more;
-//! inside an op arithmetic is f32 at least, and results are rounded once.
+//! outputs in order, formula; its text in programs follows. All tensors are row-major and
+//! contiguous; `tokens` stands for the flattened [batch, time] axes. Other facts, FLOPs among them,
+//! are in `facts`, shape rules in `shape_rules`, gradients in `gradient`, the executable definition
+//! in `reference`. No op reads anything but its inputs. Activations are of any float type, all those
+//! of an op alike unless its definition says more; inside an op arithmetic is f32 at least, and
+//! results are rounded once.
 //!
 //! Non-finite values follow IEEE 754 in every op: NaN and infinity reach every result whose formula
 //! reads them (0·∞ and 0·NaN included) and no other, except where a variant says so. An engine that

@@ -24,7 +24,7 @@ pub fn quantise(dtype: DType, numbers: &[f32]) -> Vec<u8> {
         match dtype {
             DType::Q8_0 => push_q8_0(block, &mut bytes),
             DType::Q4_0 => push_q4_0(block, &mut bytes),
-            DType::F32 | DType::BF16 | DType::F16 | DType::I32 | DType::U32 => {
+            DType::F32 | DType::BF16 | DType::F16 | DType::I32 => {
                 panic!("{dtype} has no blocks to quantise to")
             }
         }
@@ -55,7 +55,7 @@ pub fn dequantise(dtype: DType, blocks: &[u8], numbers: &mut [f32]) {
                     numbers[HALF + i] = scale * f32::from((pair >> 4) as i8 - 8);
                 }
             }
-            DType::F32 | DType::BF16 | DType::F16 | DType::I32 | DType::U32 => {
+            DType::F32 | DType::BF16 | DType::F16 | DType::I32 => {
                 panic!("{dtype} has no blocks to dequantise")
             }
         }

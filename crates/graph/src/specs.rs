@@ -1,5 +1,5 @@
-//! Constants of ops that are more than a number: nonlinearities, masks, frequencies, optimizers. Which
-//! op reads them how is defined in `op`.
+//! Constants of ops that are more than a number: nonlinearities, masks, frequencies, optimizers.
+//! Which op reads them how is defined in `op`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub struct AttentionSpec {
     pub score_cap: Option<f32>,
 }
 
-/// Attention over paged caches: each query sees the past of its sequence. The other numbers are those
-/// of [`AttentionSpec`].
+/// Attention over paged caches: each query sees the past of its sequence. The other numbers are
+/// those of [`AttentionSpec`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedAttentionSpec {
     /// Query heads.

@@ -28,7 +28,7 @@ macro_rules! elements {
     )*};
 }
 
-elements!(f32 => F32, bf16 => BF16, f16 => F16, i32 => I32, u32 => U32);
+elements!(f32 => F32, bf16 => BF16, f16 => F16, i32 => I32);
 
 /// The unit of storage. Its alignment is that of the widest element.
 type Word = u32;
@@ -91,9 +91,7 @@ impl Tensor {
         let ty = ty.checked()?;
         let given = (*bytes).as_ref();
         let alignment = match ty.dtype {
-            DType::F32 | DType::BF16 | DType::F16 | DType::I32 | DType::U32 => {
-                ty.dtype.block().bytes
-            }
+            DType::F32 | DType::BF16 | DType::F16 | DType::I32 => ty.dtype.block().bytes,
             // Blocks are read byte by byte.
             DType::Q8_0 | DType::Q4_0 => 1,
         };
@@ -195,7 +193,6 @@ impl Tensor {
             DType::BF16 => widened::<bf16>(self.bytes()),
             DType::F16 => widened::<f16>(self.bytes()),
             DType::I32 => widened::<i32>(self.bytes()),
-            DType::U32 => widened::<u32>(self.bytes()),
             DType::Q8_0 | DType::Q4_0 => {
                 let mut wide = vec![0.0_f32; n];
                 quantised::dequantise(self.ty.dtype, self.bytes(), &mut wide);
@@ -220,7 +217,6 @@ impl Tensor {
             DType::BF16 => Tensor::new(ty.shape, data.iter().map(|&x| bf16::from_f64(x)).collect()),
             DType::F16 => Tensor::new(ty.shape, data.iter().map(|&x| f16::from_f64(x)).collect()),
             DType::I32 => Tensor::new(ty.shape, data.iter().map(|&x| x as i32).collect()),
-            DType::U32 => Tensor::new(ty.shape, data.iter().map(|&x| x as u32).collect()),
             DType::Q8_0 | DType::Q4_0 => {
                 let bytes = quantised::quantise(ty.dtype, &floats().collect::<Vec<_>>());
                 Tensor::from_bytes(ty, &bytes)
@@ -244,7 +240,7 @@ impl Tensor {
             DType::F32 => self.elements().and_then(|x: &[f32]| from_floats(x, &ty)),
             DType::BF16 => self.elements().and_then(|x: &[bf16]| from_floats(x, &ty)),
             DType::F16 => self.elements().and_then(|x: &[f16]| from_floats(x, &ty)),
-            DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => None,
+            DType::I32 | DType::Q8_0 | DType::Q4_0 => None,
         };
         match floats {
             Some(tensor) => Ok(tensor),
@@ -284,7 +280,7 @@ fn from_floats<T: Element + Into<f32>>(numbers: &[T], ty: &TensorType) -> Option
         DType::F32 => fill(numbers, &mut tensor, |x| x)?,
         DType::BF16 => fill(numbers, &mut tensor, bf16::from_f32)?,
         DType::F16 => fill(numbers, &mut tensor, f16::from_f32)?,
-        DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => return None,
+        DType::I32 | DType::Q8_0 | DType::Q4_0 => return None,
     }
     Some(tensor)
 }

@@ -15,8 +15,6 @@ pub enum DType {
     F16,
     /// Signed 32-bit integer: token ids, positions, targets (−1 = ignored).
     I32,
-    /// Unsigned 32-bit integer.
-    U32,
     /// Weights of 8.5 bits as ggml defines `Q8_0`: blocks of 32, a binary16 scale and 32 signed
     /// bytes; element i is scale·q_i.
     Q8_0,
@@ -48,13 +46,13 @@ pub enum ElementKind {
 
 impl DType {
     /// All element types.
-    pub const ALL: [DType; 7] =
-        [DType::F32, DType::BF16, DType::F16, DType::I32, DType::U32, DType::Q8_0, DType::Q4_0];
+    pub const ALL: [DType; 6] =
+        [DType::F32, DType::BF16, DType::F16, DType::I32, DType::Q8_0, DType::Q4_0];
 
     /// How elements are stored.
     pub const fn block(self) -> BlockLayout {
         match self {
-            DType::F32 | DType::I32 | DType::U32 => BlockLayout { elements: 1, bytes: 4 },
+            DType::F32 | DType::I32 => BlockLayout { elements: 1, bytes: 4 },
             DType::BF16 | DType::F16 => BlockLayout { elements: 1, bytes: 2 },
             DType::Q8_0 => BlockLayout { elements: 32, bytes: 34 },
             DType::Q4_0 => BlockLayout { elements: 32, bytes: 18 },
@@ -66,7 +64,7 @@ impl DType {
         match self {
             DType::F32 | DType::BF16 | DType::F16 => ElementKind::Float,
             DType::Q8_0 | DType::Q4_0 => ElementKind::Quantised,
-            DType::I32 | DType::U32 => ElementKind::Integer,
+            DType::I32 => ElementKind::Integer,
         }
     }
 
@@ -87,7 +85,6 @@ impl DType {
             DType::BF16 => "bf16",
             DType::F16 => "f16",
             DType::I32 => "i32",
-            DType::U32 => "u32",
             DType::Q8_0 => "q8_0",
             DType::Q4_0 => "q4_0",
         }

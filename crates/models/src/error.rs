@@ -37,12 +37,20 @@ pub enum ModelError {
     #[error("safetensors: {0}; the file is damaged or cut short, fetch or save it again")]
     Safetensors(#[from] safetensors::SafeTensorError),
     /// A tensor is stored in a type that programs do not know.
-    #[error("tensor `{name}` has element type {dtype}; store it as F32, BF16, F16, I32 or U32")]
+    #[error("tensor `{name}` has element type {dtype}; store it as F32, BF16, F16 or I32")]
     ElementType {
         /// Tensor name.
         name: String,
         /// Type as the file names it.
         dtype: String,
+    },
+    /// A tensor cannot be stored in the type asked for.
+    #[error("tensor `{name}`: {source}")]
+    Conversion {
+        /// Tensor name.
+        name: String,
+        /// Why.
+        source: Box<GraphError>,
     },
     /// Tensors the configuration asks for are not there.
     #[error("{} tensors are missing, first `{}`; is this the model of that config.json?",

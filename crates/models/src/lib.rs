@@ -4,6 +4,9 @@
 //! Knows tensor programs and nothing of data, recipes or sampling. Files are touched only by
 //! [`save`] and [`load`].
 
+// A match on ops or element types names them all, so that a new one is met by the compiler.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod config;
 mod decoding;
 mod error;

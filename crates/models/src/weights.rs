@@ -67,11 +67,11 @@ pub fn save(path: &Path, weights: &Weights) -> Result<()> {
     let file = WholeFile::create(path).map_err(refused)?;
     let unfinished = stoa_durable::unfinished(path);
     safetensors::serialize_to_file(views(weights)?, Some(metadata()), &unfinished).map_err(
-        |error| match error {
-            safetensors::SafeTensorError::IoError(source) => {
-                ModelError::File { path: path.to_owned(), source }
+        |error| {
+            if let safetensors::SafeTensorError::IoError(source) = error {
+                return ModelError::File { path: path.to_owned(), source };
             }
-            other => ModelError::Safetensors(other).at(path),
+            ModelError::Safetensors(error).at(path)
         },
     )?;
     file.commit().map_err(refused)
@@ -141,23 +141,31 @@ pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weig
 /// Weights as a program with matrices of `dtype` declares them, norm factors as `f32`: each is
 /// converted when it is asked for. The largest come first, so that what a conversion needs is gone
 /// before the sum of all is reached.
+///
+/// # Errors
+/// [`ModelError::Conversion`] names a matrix whose rows are not whole blocks of `dtype`.
 pub fn with_matrix_dtype(
     config: &LanguageConfig,
     weights: Weights,
     dtype: DType,
-) -> impl Iterator<Item = (String, Tensor)> {
+) -> Result<impl Iterator<Item = (String, Tensor)>> {
     let norms: BTreeSet<String> = parameters(config)
         .into_iter()
         .filter(|p| p.ty(dtype).dtype != dtype)
         .map(|p| p.name)
         .collect();
+    let declared = move |name: &str| if norms.contains(name) { DType::F32 } else { dtype };
+    for (name, tensor) in &weights {
+        TensorType::new(declared(name), tensor.shape()).checked().map_err(|source| {
+            ModelError::Conversion { name: name.clone(), source: Box::new(source) }
+        })?;
+    }
     let mut weights: Vec<(String, Tensor)> = weights.into_iter().collect();
     weights.sort_by_key(|(_, tensor)| Reverse(tensor.ty().elements()));
-    weights.into_iter().map(move |(name, tensor)| {
-        let dtype = if norms.contains(&name) { DType::F32 } else { dtype };
-        let tensor = tensor.converted(dtype).expect("numbers are blocks of one element");
+    Ok(weights.into_iter().map(move |(name, tensor)| {
+        let tensor = tensor.converted(declared(&name)).expect("the types were checked");
         (name, tensor)
-    })
+    }))
 }
 
 /// Moves tensors into an engine's memory one after another, each to the device of its place. What a
@@ -330,7 +338,6 @@ fn safetensors_type(dtype: DType) -> Option<Dtype> {
         DType::BF16 => Some(Dtype::BF16),
         DType::F16 => Some(Dtype::F16),
         DType::I32 => Some(Dtype::I32),
-        DType::U32 => Some(Dtype::U32),
         DType::Q8_0 | DType::Q4_0 => None,
     }
 }

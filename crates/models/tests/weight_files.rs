@@ -21,7 +21,7 @@ fn a_model_directory_reads_back_as_it_was() {
     save_model(directory.path(), &config, &weights).unwrap();
     assert_eq!(load(directory.path()).unwrap(), (config.clone(), weights.clone()));
 
-    let half: Weights = with_matrix_dtype(&config, weights, DType::BF16).collect();
+    let half: Weights = with_matrix_dtype(&config, weights, DType::BF16).unwrap().collect();
     save_model(directory.path(), &config, &half).unwrap();
     let (_, read) = load(directory.path()).unwrap();
     assert_eq!(read["model.norm.weight"].ty().dtype, DType::F32);
@@ -35,7 +35,7 @@ fn loaded_weights_outlive_the_file_they_are_mapped_from() {
     save_model(directory.path(), &config, &weights).unwrap();
     let (_, loaded) = load(directory.path()).unwrap();
     // Over the file that they are read from, and once more from what was written.
-    let narrow: Weights = with_matrix_dtype(&config, loaded.clone(), DType::F16).collect();
+    let narrow: Weights = with_matrix_dtype(&config, loaded.clone(), DType::F16).unwrap().collect();
     save_model(directory.path(), &config, &narrow).unwrap();
     assert_eq!(loaded, weights);
     save_model(directory.path(), &config, &loaded).unwrap();
@@ -48,10 +48,27 @@ fn loaded_weights_outlive_the_file_they_are_mapped_from() {
 fn the_largest_weights_are_converted_first() {
     let (config, weights) = model();
     let sizes: Vec<usize> = with_matrix_dtype(&config, weights.clone(), DType::BF16)
+        .unwrap()
         .map(|(_, tensor)| tensor.ty().elements())
         .collect();
     assert_eq!(sizes.len(), weights.len());
     assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+}
+
+#[test]
+fn rows_that_are_not_whole_blocks_are_refused() {
+    let (config, _) = model();
+    let matrix = |columns| Tensor::zeros(&TensorType::f32([3, columns]));
+    let quantised = |columns| {
+        let weights = Weights::from([("w".to_owned(), matrix(columns))]);
+        with_matrix_dtype(&config, weights, DType::Q8_0).map(|all| all.collect::<Weights>())
+    };
+    assert_eq!(quantised(64).unwrap()["w"].ty().to_string(), "q8_0[3, 64]");
+    assert_eq!(
+        quantised(33).unwrap_err().to_string(),
+        "tensor `w`: q8_0[3, 33] does not exist: the last dimension must be a multiple of the 32 \
+         elements of a block"
+    );
 }
 
 #[test]
@@ -67,7 +84,7 @@ fn every_element_type_reads_back() {
         Tensor::new([3], vec![bf16::ONE, bf16::MAX, bf16::NEG_ONE]),
         Tensor::new([3], vec![f16::ONE, f16::INFINITY, f16::MIN]),
         Tensor::new([3], vec![i32::MIN, -1, 7]),
-        Tensor::new([3], vec![0, 1, u32::MAX]),
+        Tensor::new([3], vec![0, 1, i32::MAX]),
     ];
     let weights: Weights = tensors
         .into_iter()
@@ -81,7 +98,7 @@ fn every_element_type_reads_back() {
 fn a_quantised_tensor_has_no_place_in_a_safetensors_file() {
     let tensor = Tensor::zeros(&TensorType::new(DType::Q8_0, [2, 32]));
     let weights = Weights::from([("w".to_owned(), tensor)]);
-    let message = "tensor `w` has element type q8_0; store it as F32, BF16, F16, I32 or U32";
+    let message = "tensor `w` has element type q8_0; store it as F32, BF16, F16 or I32";
     assert_eq!(to_safetensors(&weights).unwrap_err().to_string(), message);
 }
 

@@ -73,10 +73,10 @@ impl Plan {
     }
 }
 
-/// The steps of a program with views resolved, and for each value the one whose bytes it is (both by
-/// index). A view is the bytes of its original under another shape, and only an output made by a view
-/// keeps its step. A cast to bf16 that products alone read is resolved too: they read what is cast
-/// and round it themselves.
+/// The steps of a program with views resolved, and for each value the one whose bytes it is (both
+/// by index). A view is the bytes of its original under another shape, and only an output made by
+/// a view keeps its step. A cast to bf16 that products alone read is resolved too: they read what
+/// is cast and round it themselves.
 fn without_views(program: &Program) -> (Vec<Step>, Vec<usize>) {
     let mut originals: Vec<usize> = (0..program.types().len()).collect();
     let mut unrounded: Vec<Option<ValueId>> = vec![None; program.types().len()];

@@ -1,6 +1,6 @@
 //! A program as the engine runs it: one step per kernel call. Most steps are one node. Some fuse a
-//! product with the pointwise op that follows it, and some an op with the addition that alone reads its
-//! result; which ops can is in `support`. Decides no memory.
+//! product with the pointwise op that follows it, and some an op with the addition that alone
+//! reads its result; which ops can is in `support`. Decides no memory.
 
 use stoa_graph::{DType, Node, Nonlinearity, Op, Output, Program, ValueId};
 
@@ -164,9 +164,9 @@ fn with_last(steps: &[Step], next: &Step, readers: &[usize]) -> Option<(usize, S
     Some((steps.len() - 1, fused))
 }
 
-/// The one step that does what the addition `next` and the step that makes its later operand do, and
-/// the place of that step, where its kernel can add. The other operand is there by then. The sum
-/// takes the memory of the result that it replaces, so nothing lives longer than without.
+/// The one step that does what the addition `next` and the step that makes its later operand do,
+/// and the place of that step, where its kernel can add. The other operand is there by then. The
+/// sum takes the memory of the result that it replaces, so nothing lives longer than without.
 fn into_maker(
     steps: &[Step],
     maker: &[Option<usize>],

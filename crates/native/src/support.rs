@@ -1,6 +1,6 @@
-//! What the kernels of this engine can do with each op: which element types they run on, what they can
-//! add to, which ops they apply to the tiles of a product. A program that needs other types is refused
-//! when it is compiled; fusions are made in `step`.
+//! What the kernels of this engine can do with each op: which element types they run on, what they
+//! can add to, which ops they apply to the tiles of a product. A program that needs other types is
+//! refused when it is compiled; fusions are made in `step`.
 
 use stoa_graph::{DType, EngineError, Node, Nonlinearity, Op, Program, TensorType};
 

@@ -104,7 +104,7 @@ impl<'a> View<'a> {
             DType::F16 => Stored::F16(self.elements()),
             DType::BF16 => Stored::BF16(self.elements()),
             DType::Q8_0 | DType::Q4_0 => Stored::Blocks(self.ty.dtype, self.bytes()),
-            DType::I32 | DType::U32 => unreachable!("the shape rules fix the types of every op"),
+            DType::I32 => unreachable!("the shape rules fix the types of every op"),
         }
     }
 

@@ -76,7 +76,7 @@ impl Objective for LanguageObjective<'_> {
     fn start(&self) -> Result<Start, TrainingError> {
         let Start { weights, first_step } = (self.start)()?;
         let weights = model_weights(self.model, weights)?;
-        let weights = with_matrix_dtype(self.model, weights, DType::F32).collect();
+        let weights = with_matrix_dtype(self.model, weights, DType::F32)?.collect();
         Ok(Start { weights, first_step })
     }
 

@@ -4,6 +4,9 @@
 //! result is in its [`Setup`]: a stage that was killed and resumed ends in the same bits as one that was not. The
 //! crate draws no progress bars, opens no sockets and knows no engine by name.
 
+// A match on ops or element types names them all, so that a new one is met by the compiler.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod batch;
 mod checkpoint;
 mod dialogues;

@@ -92,7 +92,6 @@ fn round(data: &mut [f64], dtype: DType) {
         DType::BF16 => each(data, |x| f64::from(bf16::from_f64(x))),
         DType::F16 => each(data, |x| f64::from(f16::from_f64(x))),
         DType::I32 => each(data, |x| f64::from(x as i32)),
-        DType::U32 => each(data, |x| f64::from(x as u32)),
         DType::Q8_0 | DType::Q4_0 => {
             let mut numbers: Vec<f32> = data.iter().map(|&x| x as f32).collect();
             let blocks = quantise(dtype, &numbers);

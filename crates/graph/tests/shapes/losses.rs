@@ -15,7 +15,7 @@ fn tables() {
     refuses(Op::Gather, "i32[7, 3]; i32[5]", message);
     let message = "gather: input `ids` must be 1-dimensional, is i32[5, 1]";
     refuses(Op::Gather, "f32[7, 3]; i32[5, 1]", message);
-    refuses(Op::Gather, "f32[7, 3]; u32[5]", "gather: input `ids` must be i32[5], is u32[5]");
+    refuses(Op::Gather, "f32[7, 3]; f32[5]", "gather: input `ids` must be i32[5], is f32[5]");
     let back = Op::GatherBackward { rows: 7 };
     accepts(back.clone(), "i32[5]; f32[5, 3]", "f32[7, 3]");
     let message = "gather_backward: input `ids` must be i32[5], is i32[4]";

@@ -1,5 +1,5 @@
-//! RMSNorm (arXiv 1910.07467 eq. 4), layer normalisation (arXiv 1607.06450 eq. 4) and their gradients,
-//! over the whole row or per head.
+//! RMSNorm (arXiv 1910.07467 eq. 4), layer normalisation (arXiv 1607.06450 eq. 4) and their
+//! gradients, over the whole row or per head.
 
 use super::disjoint::Disjoint;
 use super::math::dot;
@@ -184,8 +184,8 @@ fn triple<S: Simd>(s: S, a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     s.reduce_add(s.add(sums[0], sums[1]))
 }
 
-/// y = (x − mean) / sqrt(variance + eps) · scale [+ bias], mean and variance those of each consecutive
-/// `group` elements.
+/// y = (x − mean) / sqrt(variance + eps) · scale [+ bias], mean and variance those of each
+/// consecutive `group` elements.
 ///
 /// # Panics
 /// If `group` does not divide x, or y, the scale or the bias has another length.
@@ -268,8 +268,8 @@ impl Kernel for LayerNorm<'_> {
     }
 }
 
-/// With x̂ = (x − mean)·r and g = dy·scale: dx = r·(g − mean(g) − x̂·mean(g·x̂)), added to what `dx`
-/// holds when `accumulate`; dscale = Σ dy·x̂ and dbias = Σ dy over all groups.
+/// With x̂ = (x − mean)·r and g = dy·scale: dx = r·(g − mean(g) − x̂·mean(g·x̂)), added to what
+/// `dx` holds when `accumulate`; dscale = Σ dy·x̂ and dbias = Σ dy over all groups.
 ///
 /// # Panics
 /// If `group` does not divide x, or another slice does not have its length.

@@ -68,8 +68,8 @@ fn layer_norms_in_groups() {
             let vector = |draws: &mut Draws| f32s(draws.array(&[group], 2.0));
             let mut given = vec![x.clone(), vector(&mut draws)];
             given.extend(biased.then(|| vector(&mut draws)));
-            // A mean, a mean of squares, a root, two products. Each element carries a rounding of its
-            // size, which 1/sqrt(variance + eps) raises up to 10 times.
+            // A mean, a mean of squares, a root, two products. Each element carries a rounding of
+            // its size, which 1/sqrt(variance + eps) raises up to 10 times.
             let op = Op::LayerNorm { group, eps: 0.01, biased };
             check_op(&op, &given, (16.0 + 20.0 * offset) * ULP);
             let op = Op::LayerNormBackward { group, eps: 0.01, biased };

@@ -162,7 +162,7 @@ fn place_weights(
     state: &mut Buffers,
 ) -> anyhow::Result<()> {
     let weights: Box<dyn Iterator<Item = (String, Tensor)>> = match stored {
-        Some(weights) => Box::new(with_matrix_dtype(config, weights, dtype)),
+        Some(weights) => Box::new(with_matrix_dtype(config, weights, dtype)?),
         None => Box::new(parameters(config).into_iter().map(|p| {
             let tensor = drawn(&p).converted(p.ty(dtype).dtype);
             (p.name, tensor.expect("numbers are blocks of one element"))
