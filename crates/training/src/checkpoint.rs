@@ -4,17 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use stoa_durable::{remove_directory, replace_directory, sync_parent, unfinished};
+use stoa_durable::{FileEntry, remove_directory, replace_directory, sync_parent, unfinished};
 use stoa_models::{Weights, from_safetensors, save};
 
 use crate::TrainingError;
 use crate::error::io;
-use crate::examples::hex;
 use crate::guard::GuardMemory;
 
 /// Where a run is, beside its tensors.
@@ -87,13 +84,7 @@ pub enum Contents {
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
-    files: BTreeMap<String, Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    sha256: String,
-    bytes: u64,
+    files: BTreeMap<String, FileEntry>,
 }
 
 impl Manifest {
@@ -294,7 +285,7 @@ fn write_files(
     for name in names.chain([MODEL, OPTIMIZER]) {
         let path = directory.join(name);
         File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
-        entries.insert(name.to_owned(), entry(&path)?);
+        entries.insert(name.to_owned(), FileEntry::of(&path)?);
     }
     let path = directory.join(MANIFEST);
     let manifest = serde_json::to_vec_pretty(&Manifest { files: entries }).expect("plain strings");
@@ -303,20 +294,16 @@ fn write_files(
     Ok(sync_parent(&path)?)
 }
 
-fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<(), TrainingError> {
+fn verify(directory: &Path, name: &str, expected: &FileEntry) -> Result<(), TrainingError> {
     let path = directory.join(name);
     if Path::new(name).components().count() != 1 {
         return Err(corrupt(&directory.join(MANIFEST), format!("lists {name}, no plain name")));
     }
-    let found = match entry(&path) {
-        Ok(found) => found,
-        Err(TrainingError::File { source, .. }) => return Err(corrupt(&path, source.to_string())),
-        Err(other) => return Err(other),
-    };
+    let found = FileEntry::of(&path).map_err(|error| corrupt(&path, error.source.to_string()))?;
     compare(&path, &found, expected)
 }
 
-fn compare(path: &Path, found: &Entry, expected: &Entry) -> Result<(), TrainingError> {
+fn compare(path: &Path, found: &FileEntry, expected: &FileEntry) -> Result<(), TrainingError> {
     if found.bytes != expected.bytes {
         let problem = format!("has {} bytes, the manifest says {}", found.bytes, expected.bytes);
         return Err(corrupt(path, problem));
@@ -329,22 +316,6 @@ fn compare(path: &Path, found: &Entry, expected: &Entry) -> Result<(), TrainingE
     Ok(())
 }
 
-/// Checksum and size of a file, read back from the disk.
-fn entry(path: &Path) -> Result<Entry, TrainingError> {
-    let mut file = File::open(path).map_err(io("reading", path))?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let n = file.read(&mut buffer).map_err(io("reading", path))?;
-        if n == 0 {
-            return Ok(Entry { sha256: hex(&digest.finalize()), bytes });
-        }
-        digest.update(&buffer[..n]);
-        bytes += n as u64;
-    }
-}
-
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingError> {
     let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|error| corrupt(path, error.to_string()))
@@ -354,12 +325,11 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingE
 fn verified_bytes(
     directory: &Path,
     name: &str,
-    expected: &Entry,
+    expected: &FileEntry,
 ) -> Result<Vec<u8>, TrainingError> {
     let path = directory.join(name);
     let bytes = fs::read(&path).map_err(|error| corrupt(&path, error.to_string()))?;
-    let found = Entry { sha256: hex(&Sha256::digest(&bytes)), bytes: bytes.len() as u64 };
-    compare(&path, &found, expected)?;
+    compare(&path, &FileEntry::of_bytes(&bytes), expected)?;
     Ok(bytes)
 }
 
@@ -367,13 +337,16 @@ fn tensors(path: &Path, bytes: &[u8]) -> Result<Weights, TrainingError> {
     from_safetensors(bytes).map_err(|error| corrupt(path, error.to_string()))
 }
 
-/// Compares every file of a checkpoint's directory with its manifest, without reading tensors.
+/// Compares the files of a checkpoint's directory with its manifest, without reading tensors: those that
+/// make the model, or all.
 ///
 /// # Errors
 /// [`TrainingError::CorruptCheckpoint`] names the file.
-pub fn verify_checkpoint(path: &Path) -> Result<(), TrainingError> {
+pub fn verify_checkpoint(path: &Path, contents: Contents) -> Result<(), TrainingError> {
     let manifest = Manifest::read(path)?;
-    manifest.files.iter().try_for_each(|(name, entry)| verify(path, name, entry))
+    let used = |name: &str| contents == Contents::Everything || name != OPTIMIZER;
+    let mut files = manifest.files.iter().filter(|(name, _)| used(name));
+    files.try_for_each(|(name, entry)| verify(path, name, entry))
 }
 
 fn corrupt(path: &Path, problem: String) -> TrainingError {
