@@ -1,4 +1,4 @@
-//! What a source is, told by its content alone.
+//! What a source is, detected from its content alone.
 
 #![no_main]
 

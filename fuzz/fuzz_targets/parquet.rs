@@ -7,7 +7,7 @@ use stoa_fuzz::{Format, read};
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        // libFuzzer's hook ends the process at any panic, caught or not; a panic that nobody caught
+        // libFuzzer's hook ends the process at any panic, caught or not; an uncaught panic
         // still does.
         std::panic::set_hook(Box::new(|panic| {
             if !stoa_posts::panics_are_errors() {

@@ -21,7 +21,7 @@ const ARCHIVE_LIMIT_BYTES: u64 = 1 << 24;
 /// When counts do not add up or a post lacks what every post has.
 pub fn read(name: &str, format: Format, data: &[u8]) {
     let path = file(name, data);
-    // Odd lengths read as whoever wants the most out of a damaged source does.
+    // Odd lengths read with the options that take the most from a damaged source.
     let generous = data.len() % 2 == 1;
     let options = ReadOptions {
         format,

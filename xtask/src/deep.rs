@@ -33,22 +33,27 @@ const CHECKS: &[Deep] = &[
     Deep { name: "s3", about: "read posts from a local S3 server", commands: &["oracle s3"] },
     Deep {
         name: "train",
-        about: "training speed and memory beside PyTorch",
+        about: "training speed and memory, compared with PyTorch",
         commands: &["bench train --size S --against torch", "bench train --size L --against torch"],
     },
     Deep {
         name: "decode",
-        about: "prompt and answer speed beside a compiled llama.cpp",
+        about: "prompt and answer speed, compared with a compiled llama.cpp",
         commands: &["bench decode --size L --against llama-cpp"],
     },
     Deep {
+        name: "load",
+        about: "memory of loading 1.5 billion weights (3 GB of disk)",
+        commands: &["bench load"],
+    },
+    Deep {
         name: "tokens",
-        about: "ids and speed of the tokenizer beside tokenizers and tiktoken",
+        about: "ids and speed of the tokenizer, compared with tokenizers and tiktoken",
         commands: &["bench tokens"],
     },
     Deep {
         name: "pipeline",
-        about: "speed of the pipeline on posts beside datatrove",
+        about: "speed of the pipeline on posts, compared with datatrove",
         commands: &["bench posts --only-pipeline --pipeline 10000"],
     },
     Deep { name: "fuzz", about: "every fuzz target for ten minutes", commands: &["fuzz"] },

@@ -135,9 +135,9 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn host() -> anyhow::Result<String> {
-    let told = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = output.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV does not name the host")?.to_owned())
 }
 

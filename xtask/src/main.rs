@@ -32,7 +32,7 @@ enum Command {
     Validate(validate::Args),
     /// Check the house rules: rooms, manifests, file sizes, names, unfinished work.
     Tidy,
-    /// Measure Stoa, alone or beside a program it is compared with.
+    /// Measure Stoa, alone or compared with another program.
     Bench(bench::Args),
     /// Run the fuzz targets of the readers; fails on a finding.
     Fuzz(fuzz::Args),

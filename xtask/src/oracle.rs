@@ -55,7 +55,7 @@ enum Oracle {
     /// Save random models of every class that `transformers` loads, and hold its logits to ours.
     Saved,
     /// Train exported models with PyTorch on exported batches, and compare with our losses where
-    /// they lie beside; xtask/oracle/train/shakespeare_torch.py tells the format.
+    /// they belong to; xtask/oracle/train/shakespeare_torch.py describes the format.
     Shakespeare {
         /// Directories that Stoa exported, one per seed.
         #[arg(required = true)]

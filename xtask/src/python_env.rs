@@ -1,7 +1,7 @@
 //! Python environments for the programs we compare with: made once, kept outside the checkout.
 //!
 //! An environment is a venv with pinned packages from whatever registry the machine's pip is
-//! configured for; no registry is named here. It does not upgrade: other pins make it anew. It is
+//! configured for; no registry is named here. It does not upgrade: other pins rebuild it. It is
 //! never needed to build, test or run Stoa itself.
 
 use std::env;
@@ -95,7 +95,7 @@ pub fn ensure(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
         if !directory.join("pyvenv.cfg").exists() {
             return Err(PythonEnvError::Occupied { directory }.into());
         }
-        eprintln!("python: {} has other packages, making it anew", directory.display());
+        eprintln!("python: {} has other packages, rebuilding it", directory.display());
         fs::remove_dir_all(&directory)
             .with_context(|| format!("cannot remove {}", directory.display()))?;
     }
@@ -196,12 +196,12 @@ fn install(interpreter: &Path, directory: &Path, packages: &[&str]) -> anyhow::R
 
 fn write_marker(directory: &Path, text: &str) -> anyhow::Result<()> {
     let path = directory.join(MARKER);
-    let beside = directory.join(format!("{MARKER}.tmp"));
+    let temporary = directory.join(format!("{MARKER}.tmp"));
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&beside)?;
+        let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, &path)
+        fs::rename(&temporary, &path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

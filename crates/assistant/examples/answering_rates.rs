@@ -106,9 +106,9 @@ fn assistant(
     options: AssistantOptions,
 ) -> Assistant {
     let start = Instant::now();
-    let weights = with_matrix_dtype(config, &initialize(config, 1), DType::F32);
+    let weights = with_matrix_dtype(config, initialize(config, 1), DType::F32);
     let mut state = Buffers::new();
-    upload(&**engine, &weights, &mut state).unwrap();
+    upload(&**engine, weights, &mut state).unwrap();
     let training = TrainOptions { vocab_size: 300, ..TrainOptions::default() };
     let tokenizer =
         Tokenizer::train(["a few words"], &training, |_| ControlFlow::Continue(())).unwrap();

@@ -27,9 +27,9 @@ impl AssistantParts {
         matrices: DType,
     ) -> Result<Self, AssistantError> {
         let (config, weights) = stoa_models::load(directory)?;
-        let weights = stoa_models::with_matrix_dtype(&config, &weights, matrices);
+        let weights = stoa_models::with_matrix_dtype(&config, weights, matrices);
         let mut state = Buffers::new();
-        stoa_models::upload(&*engine, &weights, &mut state)?;
+        stoa_models::upload(&*engine, weights, &mut state)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,

@@ -198,7 +198,7 @@ fn options_that_make_no_sense_are_refused_by_name() {
     let refused = |scheduler: SchedulerOptions| {
         let engine = native(1);
         let mut state = Buffers::new();
-        upload(&*engine, &tiny::weights(&plain(), 5), &mut state).unwrap();
+        upload(&*engine, tiny::weights(&plain(), 5), &mut state).unwrap();
         let parts = AssistantParts {
             engine,
             config: plain(),
@@ -226,7 +226,7 @@ fn damaged_weights_are_an_error_and_the_cache_forgets() {
     let norm = weights.get_mut("model.norm.weight").unwrap();
     *norm = Tensor::f32([24], vec![f32::NAN; 24]).unwrap();
     let mut state = Buffers::new();
-    upload(&*engine, &weights, &mut state).unwrap();
+    upload(&*engine, weights, &mut state).unwrap();
     let tokenizer = tiny::tokenizer();
     let parts = AssistantParts {
         engine,

@@ -16,8 +16,12 @@ use stoa_assistant::{
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
-use stoa_graph::{Buffers, DType, DeviceId, Engine, Placement, Tensor};
-use stoa_models::{LanguageConfig, TrainingShape, evaluation_program, parameters, upload};
+use stoa_graph::{Buffers, CompileOptions, DType, DeviceId, Engine, Placement, Tensor};
+use stoa_models::{
+    DecodingSpec, LanguageConfig, TrainingShape, cache_types, decoding_program, evaluation_program,
+    parameters, upload,
+};
+use stoa_native::{NativeEngine, NativeOptions};
 use tiny::{
     VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, sized,
     squared,
@@ -39,7 +43,7 @@ fn full_forward(
     let mut program =
         engine.compile(&evaluation_program(config, shape).unwrap(), &Default::default()).unwrap();
     let mut state = Buffers::new();
-    upload(engine, &tiny::weights(config, 5), &mut state).unwrap();
+    upload(engine, tiny::weights(config, 5), &mut state).unwrap();
     let vector = |values: Vec<i32>| {
         let input = program.program().input("tokens").unwrap();
         Tensor::i32(program.program().ty(input.value).shape.clone(), values).unwrap()
@@ -72,6 +76,51 @@ fn scores_are_those_of_the_full_forward_pass() {
             }
         }
     }
+}
+
+/// By the account of the engine: with half an embedding to spare, a second one would be refused.
+#[test]
+fn a_tied_embedding_is_held_once() {
+    let config = LanguageConfig { vocab: 4096, ..plain() };
+    let spec = DecodingSpec {
+        tokens: 1,
+        rows: 1,
+        pages: 1,
+        page: 32,
+        columns: 1,
+        weights: DType::F32,
+        caches: DType::F16,
+    };
+    let program = decoding_program(&config, &spec).unwrap();
+    let plan = native(1).compile(&program, &CompileOptions::default()).unwrap().memory();
+    let embedding = config.vocab * config.hidden * size_of::<f32>();
+    let options = |spare: usize| NativeOptions {
+        threads: Some(1),
+        memory_limit_bytes: Some(plan.total_bytes() + spare),
+        ..NativeOptions::default()
+    };
+    let engine = NativeEngine::new(options(embedding / 2)).unwrap();
+    let mut executable = engine.compile(&program, &CompileOptions::default()).unwrap();
+    let mut state = Buffers::new();
+    upload(&engine, tiny::weights(&config, 5), &mut state).unwrap();
+    for (name, ty) in cache_types(&config, &spec) {
+        state.insert(name, engine.upload(&Tensor::zeros(&ty)).unwrap());
+    }
+    let zeros = |shape: &[usize]| Tensor::i32(shape, vec![0; shape.iter().product()]).unwrap();
+    let (one, table) = (zeros(&[1]), zeros(&[1, 1]));
+    let data = [
+        ("tokens", &one),
+        ("table", &table),
+        ("sequences", &one),
+        ("positions", &one),
+        ("rows", &one),
+    ];
+    executable.run(&mut state, &data).unwrap().outputs().unwrap();
+    let embeddings = config.vocab * config.hidden;
+    let of_that_size = parameters(&config).into_iter().map(|p| p.shape.iter().product::<usize>());
+    assert_eq!(of_that_size.filter(|&n| n == embeddings).count(), 1);
+    let second = Tensor::f32([config.vocab, config.hidden], vec![0.0; embeddings]).unwrap();
+    assert!(engine.upload(&second).is_err(), "there is room for a second embedding");
 }
 
 /// The obvious twin: at each step the full forward pass is asked for −log p of every next token.

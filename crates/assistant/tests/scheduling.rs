@@ -82,7 +82,7 @@ fn tiny_model() -> LanguageConfig {
 fn scheduler(pages: usize) -> Scheduler {
     let (engine, config) = (Arc::new(Failing(native(2))), tiny_model());
     let mut state = Buffers::new();
-    upload(&*engine, &tiny::weights(&config, 5), &mut state).unwrap();
+    upload(&*engine, tiny::weights(&config, 5), &mut state).unwrap();
     let tokenizer = tiny::tokenizer();
     let end_tokens = default_end_tokens(&tokenizer);
     let options = SchedulerOptions { pages: Some(pages), rows: 64, ..SchedulerOptions::default() };

@@ -29,7 +29,7 @@ const LANGUAGE: &[&str] = &["lang", "language"];
 /// Columns of a store's posts that may name a side.
 const STORED: &[&str] =
     &["language", "source", "source_app", "basis", "licence", "consent", "author", "repost"];
-/// The verdict of all rules together, which a store keeps beside those of the rules.
+/// The verdict of all rules together, which a store keeps in addition to those of the rules.
 const TOGETHER: &str = "verdict";
 /// Rows between two looks at the progress bar.
 const ROWS_BETWEEN: u64 = 4096;
@@ -124,7 +124,7 @@ pub enum SourceError {
     /// The file that posts of a store were read from.
     #[error("the column is looked up where the posts were read: {cause}")]
     LookUp {
-        /// What reading said.
+        /// The error of reading.
         cause: PostsError,
     },
 }

@@ -6,7 +6,7 @@
 //! Without files the posts are those of the sample square. Near-duplicate search takes NEAR_POSTS of them,
 //! repeated with other words once they are used up, so that a larger public is imitated. `--write`
 //! leaves the texts as JSON strings, one a line, for other programs. The last line is a JSON object;
-//! `cargo xtask bench posts` puts it beside other libraries, docs/posts-rules.md holds figures.
+//! `cargo xtask bench posts` compares it with other libraries, docs/posts-rules.md holds figures.
 
 use serde_json::{Map, Value, json};
 use std::io::{BufWriter, Write as _};

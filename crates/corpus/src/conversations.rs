@@ -86,18 +86,21 @@ impl<'a> Roots<'a> {
         Roots { by_id }
     }
 
-    /// Follows links upward; a loop of links, which only damaged data has, ends where it closes.
+    /// Follows links upward. A loop of links, which only damaged data has, is named by its least
+    /// identifier.
     fn thread_of(&self, post: &Post) -> String {
         let mut current = post;
-        let mut visited = HashSet::new();
+        let mut visited: Vec<&str> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         loop {
             if let Some(conversation) = &current.conversation {
                 return conversation.clone();
             }
             let Some(parent) = &current.in_reply_to else { return current.id.clone() };
-            if !visited.insert(current.id.as_str()) {
-                return visited.into_iter().min().unwrap_or(&current.id).to_string();
+            if let Some(place) = places.insert(&current.id, visited.len()) {
+                return visited[place..].iter().min().unwrap_or(&current.id.as_str()).to_string();
             }
+            visited.push(&current.id);
             match self.by_id.get(parent.as_str()) {
                 Some(found) => current = found,
                 None => return parent.clone(),

@@ -16,7 +16,7 @@ pub enum CorpusError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: std::io::Error,
     },
     /// JSON that does not parse as a whole file.
@@ -28,7 +28,7 @@ pub enum CorpusError {
         line: u64,
         /// Offset of the value that does not parse.
         byte_offset: u64,
-        /// What the parser said.
+        /// The message of the parser.
         cause: String,
     },
     /// A share that does not exist.
@@ -66,7 +66,7 @@ pub enum CorpusError {
     },
     /// A directory that holds something else.
     #[error(
-        "{path}: holds an ingest of other sources or options; give another --out, or remove it"
+        "{path}: holds an ingest with other sources or options; give another --out, or remove it"
     )]
     OtherIngest {
         /// The directory.
@@ -83,7 +83,7 @@ pub enum CorpusError {
         state: PathBuf,
     },
     /// A directory in which another process ingests.
-    #[error("{path}: another process is at work there; wait for it, or give another --out")]
+    #[error("{path}: another process works in this directory; wait for it, or give another --out")]
     Busy {
         /// The directory.
         path: PathBuf,

@@ -105,7 +105,7 @@ impl Server {
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
                     body.len()
                 );
-                // Whoever asked may have gone.
+                // The client may have disconnected.
                 let _ = stream
                     .write_all(head.as_bytes())
                     .and_then(|()| stream.write_all(&body[..sent]));
@@ -175,18 +175,18 @@ fn refusals_name_the_address_and_the_remedy() {
         _ => refusal("404 Not Found"),
     });
     let missing = server.address("/missing.jsonl");
-    let told = read(&missing).unwrap_err().to_string();
-    assert!(told.starts_with(&missing.display().to_string()), "{told}");
-    assert!(told.contains("404") && told.contains("check the address"), "{told}");
-    let told = read(&server.address("/private.jsonl?sig=secret")).unwrap_err().to_string();
-    assert!(told.contains("/private.jsonl: ") && told.contains("signed link"), "{told}");
-    assert!(!told.contains("secret"), "{told}");
-    // A refusal is final: nobody asks again.
+    let message = read(&missing).unwrap_err().to_string();
+    assert!(message.starts_with(&missing.display().to_string()), "{message}");
+    assert!(message.contains("404") && message.contains("check the address"), "{message}");
+    let message = read(&server.address("/private.jsonl?sig=secret")).unwrap_err().to_string();
+    assert!(message.contains("/private.jsonl: ") && message.contains("signed link"), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+    // A refusal is final: there is no second request.
     assert_eq!(server.times("/private.jsonl?sig=secret"), 1);
-    // Nobody listens there.
+    // No server listens on this port.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let told = read(Path::new(&format!("http://{closed}/a.jsonl"))).unwrap_err().to_string();
-    assert!(told.contains("check the network"), "{told}");
+    let message = read(Path::new(&format!("http://{closed}/a.jsonl"))).unwrap_err().to_string();
+    assert!(message.contains("check the network"), "{message}");
 }
 
 #[test]
@@ -220,9 +220,9 @@ fn a_stream_that_breaks_goes_on_where_it_broke_or_says_where() {
     assert_eq!(read(&server.address("/busy.jsonl")).unwrap(), numbers(3000));
     for target in ["/untagged.jsonl", "/changed.jsonl"] {
         let error = read(&server.address(target)).unwrap_err();
-        let told = error.to_string();
-        assert!(matches!(error, PostsError::Remote { .. }), "{told}");
-        assert!(told.contains("broke off after") && told.contains(target), "{told}");
+        let message = error.to_string();
+        assert!(matches!(error, PostsError::Remote { .. }), "{message}");
+        assert!(message.contains("broke off after") && message.contains(target), "{message}");
     }
 }
 
@@ -287,21 +287,24 @@ fn a_prefix_is_many_sources_in_order_and_credentials_come_from_the_environment()
         ("AWS_DEFAULT_REGION", "eu-central-1"),
     ];
     let out = folder.path().join("store");
-    let told = child("s3://square/2017/", &out, &signed);
-    assert!(told.contains("read 20"), "{told}");
+    let message = child("s3://square/2017/", &out, &signed);
+    assert!(message.contains("read 20"), "{message}");
     let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
     let (a, b) =
         (manifest.find("s3://square/2017/a.jsonl"), manifest.find("s3://square/2017/b.jsonl"));
     assert!(a.is_some() && a < b, "{manifest}");
-    assert!(!manifest.contains("very-secret-key") && !told.contains("very-secret-key"));
+    assert!(!manifest.contains("very-secret-key") && !message.contains("very-secret-key"));
     // Without credentials the request goes unsigned, and the refusal says what to set.
-    let told = child("s3://square/2017/a.jsonl", &folder.path().join("unsigned"), &endpoint);
+    let message = child("s3://square/2017/a.jsonl", &folder.path().join("unsigned"), &endpoint);
     assert!(
-        told.contains("s3://square/2017/a.jsonl: ") && told.contains("AWS_ACCESS_KEY_ID"),
-        "{told}"
+        message.contains("s3://square/2017/a.jsonl: ") && message.contains("AWS_ACCESS_KEY_ID"),
+        "{message}"
     );
-    let told = child("s3://square/2018/x.jsonl", &folder.path().join("missing"), &signed);
-    assert!(told.contains("check the address") && !told.contains("very-secret-key"), "{told}");
+    let message = child("s3://square/2018/x.jsonl", &folder.path().join("missing"), &signed);
+    assert!(
+        message.contains("check the address") && !message.contains("very-secret-key"),
+        "{message}"
+    );
 }
 
 /// Puts a body where moto keeps it; an empty place is a bucket.
@@ -347,10 +350,10 @@ fn a_bucket_of_moto_is_read() {
         ("AWS_SECRET_ACCESS_KEY", "very-secret-key"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
     ];
-    let told = child("s3://square/many/", &folder.path().join("many"), &variables);
+    let message = child("s3://square/many/", &folder.path().join("many"), &variables);
     let missing = child("s3://square/none.jsonl", &folder.path().join("none"), &variables);
     server.kill().unwrap();
     server.wait().unwrap();
-    assert!(told.contains("read 1100"), "{told}");
+    assert!(message.contains("read 1100"), "{message}");
     assert!(missing.contains("check the address"), "{missing}");
 }

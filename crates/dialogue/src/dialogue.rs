@@ -51,7 +51,7 @@ impl fmt::Display for Role {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said; `None` where a message is a tool call alone.
+    /// The text; `None` where a message is a tool call alone.
     pub content: Option<String>,
     /// Other fields that templates read: `tool_calls`, `name`, `reasoning_content`.
     pub fields: Vec<(String, Json)>,
@@ -84,7 +84,7 @@ impl Message {
         self
     }
 
-    /// What is said; empty for a tool call alone.
+    /// The text; empty for a tool call alone.
     pub fn text(&self) -> &str {
         self.content.as_deref().unwrap_or_default()
     }

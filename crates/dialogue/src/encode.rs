@@ -338,7 +338,7 @@ fn shared_prefix(a: &str, b: &str) -> usize {
     alike.last().map_or(0, |((at, c), _)| at + c.len_utf8())
 }
 
-/// Whether a token that matches whole words only has no word beside it.
+/// Whether a token that matches whole words only has no word next to it.
 fn stands_alone(token: &AddedToken, text: &str, at: usize) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let before = text[..at].chars().next_back().is_some_and(is_word);

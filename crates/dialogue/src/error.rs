@@ -20,7 +20,7 @@ pub enum DialogueError {
     /// Several templates, none of which is the default.
     #[error(
         "the model has the chat templates {} and no default; write the one to use into \
-         chat_template.jinja beside tokenizer_config.json",
+         chat_template.jinja next to tokenizer_config.json",
         .names.join(", ")
     )]
     NoDefaultTemplate {

@@ -80,7 +80,7 @@ impl ChatTemplate {
 
     /// The template of models trained here: `<|im_start|>role\n…<|im_end|>\n` for each message.
     pub fn chatml() -> Self {
-        let template = Self::new(CHATML).expect("the template beside this file is Jinja");
+        let template = Self::new(CHATML).expect("the template of this crate is Jinja");
         ChatTemplate { required_tokens: &[IM_START, IM_END], ..template }
     }
 

@@ -171,7 +171,7 @@ proptest! {
         prop_assert_eq!(found, turn_by_turn(&tokenizer, &dialogue));
     }
 
-    /// Prefixes find what marks say, whatever is said. The user begins, since the Llama and Gemma
+    /// Prefixes find the mask that marks give, whatever the messages contain. The user begins, since the Llama and Gemma
     /// styles look at the first message and an answer at the beginning has none before it.
     #[test]
     fn masks_without_marks_are_those_with_marks(

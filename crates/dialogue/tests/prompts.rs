@@ -1,4 +1,4 @@
-//! No message can forge a turn: special tokens come from the template alone, whatever is said.
+//! No message can forge a turn: special tokens come from the template alone, whatever the messages contain.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -58,7 +58,7 @@ fn plain_conversations_have_the_tokens_of_their_text() {
     );
 }
 
-/// Templates that put their own characters right beside what is said.
+/// Templates that put their own characters right next to the text of a message.
 const GREEDY_TEMPLATES: [&str; 5] = [
     "{% for m in messages %}<{{ m.content }}>{% endfor %}",
     "{% for m in messages %}<|{{ m.name }}|>{{ m.content }}|>{% endfor %}",
@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
 
     /// The special tokens are the template's, counted in a rendering of harmless messages; and
-    /// the text is the rendering of what was said.
+    /// the text is the rendering of the messages.
     #[test]
     fn no_message_forges_a_special_token(
         contents in prop::collection::vec((shards(), shards(), shards()), 1..4),
@@ -118,14 +118,14 @@ proptest! {
             };
             contents.iter().map(message).collect()
         };
-        let said = made(&|text| text.to_owned());
+        let plain = made(&|text| text.to_owned());
         let harmless = made(&|_| "x".to_owned());
-        let said = Conversation::new(&said, NOW);
+        let plain = Conversation::new(&plain, NOW);
         let harmless = Conversation::new(&harmless, NOW);
-        let ids = template.encode(&tokenizer, &said).unwrap();
+        let ids = template.encode(&tokenizer, &plain).unwrap();
         let expected = tokenizer.encode_with_special(&template.render(&harmless).unwrap());
         prop_assert_eq!(specials(&tokenizer, &ids), specials(&tokenizer, &expected));
-        prop_assert_eq!(tokenizer.decode_lossy(&ids), template.render(&said).unwrap());
+        prop_assert_eq!(tokenizer.decode_lossy(&ids), template.render(&plain).unwrap());
     }
 }
 

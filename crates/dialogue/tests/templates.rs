@@ -1,5 +1,5 @@
 //! Chat templates against Hugging Face's own renderer: golden texts made by
-//! `xtask/oracle/dialogue/golden_templates.py` from the templates and conversations beside them.
+//! `xtask/oracle/dialogue/golden_templates.py` from the templates and conversations in the same folder.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 

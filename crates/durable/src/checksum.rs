@@ -28,6 +28,14 @@ impl FileEntry {
     /// What the system refuses.
     pub fn of(path: &Path) -> Result<Self, FileError> {
         let mut file = File::open(path).map_err(failed("reading", path))?;
+        Self::of_open(&mut file).map_err(failed("reading", path))
+    }
+
+    /// The entry of what an open file holds from where it stands.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn of_open(file: &mut File) -> std::io::Result<Self> {
         let (mut digest, mut bytes) = (Sha256::new(), 0);
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
@@ -38,7 +46,7 @@ impl FileEntry {
                     bytes += read as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed("reading", path)(error)),
+                Err(error) => return Err(error),
             }
         }
     }

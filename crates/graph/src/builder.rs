@@ -2,8 +2,8 @@
 
 use crate::shape_rules::output_types;
 use crate::{
-    AdamWSpec, AttentionSpec, DType, GraphError, Input, InputKind, MuonSpec, Node, Nonlinearity,
-    Op, Output, Program, RopeSpec, TensorType, ValueId,
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, GraphError, Input, InputKind, MuonSpec,
+    Node, Nonlinearity, Op, Output, Program, RopeSpec, TensorType, ValueId,
 };
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -177,18 +177,35 @@ impl Builder {
 
     /// [`Builder::linear`] with its result in a type of its own, such as f32 for operands of bf16.
     pub fn linear_in(&mut self, x: ValueId, w: ValueId, result: DType) -> Result<ValueId> {
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false, result };
-        self.one(op, &[x, w])
+        self.linear_biased(x, w, None, result)
     }
 
-    /// x·wᵀ + residual.
-    pub fn linear_residual(&mut self, x: ValueId, w: ValueId, c: ValueId) -> Result<ValueId> {
-        let result = self.ty(c).dtype;
-        let op = Op::MatMul { transpose_a: false, transpose_b: true, accumulate: true, result };
-        self.one(op, &[x, w, c])
+    /// [`Builder::linear_in`], plus a bias f32 \[out\] where there is one.
+    pub fn linear_biased(
+        &mut self,
+        x: ValueId,
+        w: ValueId,
+        bias: Option<ValueId>,
+        result: DType,
+    ) -> Result<ValueId> {
+        let (transpose_a, transpose_b) = (false, true);
+        let op = Op::MatMul { transpose_a, transpose_b, bias: bias.is_some(), result };
+        let inputs: Vec<ValueId> = [Some(x), Some(w), bias].into_iter().flatten().collect();
+        self.one(op, &inputs)
     }
 
-    /// See [`Op::MatMul`], without c; the result has the type of a.
+    /// residual + x·wᵀ, in the type of the residual.
+    pub fn linear_residual(
+        &mut self,
+        x: ValueId,
+        w: ValueId,
+        residual: ValueId,
+    ) -> Result<ValueId> {
+        let product = self.linear_in(x, w, self.ty(residual).dtype)?;
+        self.add(residual, product)
+    }
+
+    /// See [`Op::MatMul`], without a bias; the result has the type of a.
     pub fn matmul(
         &mut self,
         a: ValueId,
@@ -197,7 +214,7 @@ impl Builder {
         transpose_b: bool,
     ) -> Result<ValueId> {
         let result = self.ty(a).dtype;
-        self.one(Op::MatMul { transpose_a, transpose_b, accumulate: false, result }, &[a, b])
+        self.one(Op::MatMul { transpose_a, transpose_b, bias: false, result }, &[a, b])
     }
 
     /// RMSNorm over the last dimension. See [`Op::RmsNorm`].
@@ -310,7 +327,7 @@ impl Builder {
         q: ValueId,
         caches: (ValueId, ValueId),
         places: Places,
-        spec: AttentionSpec,
+        spec: CachedAttentionSpec,
     ) -> Result<ValueId> {
         let Places { table, sequences, positions } = places;
         self.one(Op::CachedAttention(spec), &[q, caches.0, caches.1, table, sequences, positions])

@@ -60,9 +60,9 @@ fn flops(op: &Op, inputs: &[&TensorType], outputs: &[&TensorType]) -> u128 {
         Op::ActivationBackward(f) => nonlinear_flops(*f).1 * n,
         Op::Gated(f) => (2 + nonlinear_flops(*f).0) * n,
         Op::GatedBackward(f) => (5 + nonlinear_flops(*f).0 + nonlinear_flops(*f).1) * n,
-        Op::MatMul { transpose_a, accumulate, .. } => {
+        Op::MatMul { transpose_a, bias, .. } => {
             let k = inputs[0].shape[if *transpose_a { 0 } else { 1 }] as u128;
-            2 * n * k + if *accumulate { n } else { 0 }
+            2 * n * k + if *bias { n } else { 0 }
         }
         Op::RmsNorm { .. } => 4 * n,
         Op::RmsNormBackward { .. } => 9 * n,

@@ -240,14 +240,8 @@ impl Op {
             }
             Op::ActivationBackward(_) => Facts::kept().in_place(&[&[1, 0]]),
             Op::GatedBackward(_) => Facts::kept().in_place(&[&[0, 2], &[1]]),
-            Op::MatMul { accumulate: false, .. } => {
-                Facts::kept().recomputed(Projection).weights(&[1])
-            }
-            Op::MatMul { accumulate: true, .. } => Facts::kept().in_place(&[&[2]]).weights(&[1]),
+            Op::MatMul { .. } => Facts::kept().recomputed(Projection).weights(&[1]),
             Op::RmsNorm { .. } => Facts::kept().recomputed(RowWise),
-            Op::RmsNormBackward { accumulate: false, .. } => Facts::kept(),
-            Op::RmsNormBackward { weighted: true, .. } => Facts::kept().in_place(&[&[3]]),
-            Op::RmsNormBackward { weighted: false, .. } => Facts::kept().in_place(&[&[2]]),
             Op::Rope(_) => Facts::kept()
                 .recomputed(Rotation)
                 .in_place(&[&[0]])
@@ -261,25 +255,17 @@ impl Op {
             Op::Gather => {
                 Facts::kept().weights(&[0]).moving(Traffic::RowsRead).reading([integer(1, 0, 0)])
             }
-            Op::GatherBackward { rows, accumulate } => {
+            Op::GatherBackward { rows } => {
                 let bound = Bound::Rows(*rows);
                 let ids = IntegerInput { input: 0, bound, optional: false, unless: None };
-                let in_place: &[&[usize]] = if *accumulate { &[&[2]] } else { &[] };
-                Facts::kept().in_place(in_place).reading([ids])
+                Facts::kept().reading([ids])
             }
-            Op::CrossEntropy { .. } => Facts::kept()
+            Op::CrossEntropy { .. } | Op::CrossEntropyBackward { .. } => Facts::kept()
                 .weights(&[1])
                 .with(Workspace::Logits)
                 .reading([integer(2, 1, 0).or_none()]),
-            Op::CrossEntropyBackward { accumulate, .. } => {
-                let in_place: &[&[usize]] = if *accumulate { &[&[], &[5]] } else { &[] };
-                Facts::kept()
-                    .in_place(in_place)
-                    .weights(&[1])
-                    .with(Workspace::Logits)
-                    .reading([integer(2, 1, 0).or_none()])
-            }
-            Op::MeanSquaredError
+            Op::RmsNormBackward { .. }
+            | Op::MeanSquaredError
             | Op::MeanSquaredErrorBackward
             | Op::GlobalNorm
             | Op::ClipFactor { .. } => Facts::kept(),

@@ -91,8 +91,8 @@ pub fn gradients(
     }
     let forward = builder.program().nodes().to_vec();
     let producers = producers(&forward);
-    // An input's gradient starts at its accumulator, so that ops that can add do. A value made by
-    // a node passes its gradient on: what is accumulated there must not flow with it.
+    // An input's gradient starts at its accumulator. A value made by a node passes its gradient on:
+    // what is accumulated there must not flow with it.
     let accumulated = || wrt.iter().copied().zip(accumulators.iter().copied());
     let mut pass = Pass {
         active: reaches(builder, &forward, wrt),
@@ -220,27 +220,6 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Adds the first result of `op`, of type `dtype`, which can add a last input by itself, to the
-    /// gradient of `value`; all results of the op.
-    fn accumulate(
-        &mut self,
-        value: ValueId,
-        dtype: DType,
-        mut inputs: Vec<ValueId>,
-        op: impl FnOnce(bool) -> Op,
-    ) -> Result<Vec<ValueId>> {
-        if self.gradient_dtype(value) != dtype {
-            let results = self.builder.add_node(op(false), &inputs)?;
-            self.contribute(value, results[0])?;
-            return Ok(results);
-        }
-        let so_far = self.grads.get(&value).copied();
-        inputs.extend(so_far);
-        let results = self.builder.add_node(op(so_far.is_some()), &inputs)?;
-        self.grads.insert(value, results[0]);
-        Ok(results)
-    }
-
     /// Appends the backward of one node, if its results have a gradient.
     fn backward(&mut self, node: &Node) -> Result<()> {
         let dys: Vec<Option<ValueId>> =
@@ -274,8 +253,11 @@ impl Pass<'_> {
                 self.contribute(inputs[0], dx)
             }
             Op::Activation(f) => self.unary(inputs[0], dy, Op::ActivationBackward(*f)),
-            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
-                self.matmul(inputs, dy, *transpose_a, *transpose_b, *accumulate)
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+                if *bias {
+                    self.bias(inputs[2], dy)?;
+                }
+                self.matmul(inputs, dy, *transpose_a, *transpose_b)
             }
             Op::RmsNorm { group, eps, weighted } => self.norm(inputs, dy, *group, *eps, *weighted),
             Op::Rope(spec) => {
@@ -295,9 +277,8 @@ impl Pass<'_> {
                 let rows = self.builder.ty(inputs[0]).shape[0];
                 if self.wants(inputs[0]) {
                     let dy = self.cast(dy, DType::F32)?;
-                    self.accumulate(inputs[0], DType::F32, vec![inputs[1], dy], |accumulate| {
-                        Op::GatherBackward { rows, accumulate }
-                    })?;
+                    let table = self.builder.one(Op::GatherBackward { rows }, &[inputs[1], dy])?;
+                    self.contribute(inputs[0], table)?;
                 }
                 Ok(())
             }
@@ -349,43 +330,52 @@ impl Pass<'_> {
         self.contribute(x, dx)
     }
 
-    fn matmul(
-        &mut self,
-        inputs: &[ValueId],
-        dy: ValueId,
-        ta: bool,
-        tb: bool,
-        accumulate: bool,
-    ) -> Result<()> {
-        let product = |transpose_a, transpose_b, result| {
-            move |accumulate| Op::MatMul { transpose_a, transpose_b, accumulate, result }
+    /// Gradient of a bias added to each row: dy summed over its rows, which is 1·dy.
+    fn bias(&mut self, bias: ValueId, dy: ValueId) -> Result<()> {
+        if !self.wants(bias) {
+            return Ok(());
+        }
+        let [rows, n] = self.builder.ty(dy).shape[..] else { return Ok(()) };
+        let ones = self.builder.fill(TensorType::f32([1, rows]), 1.0)?;
+        let sum = self.builder.matmul(ones, dy, false, false)?;
+        let sum = self.builder.reshape(sum, [n])?;
+        self.contribute(bias, sum)
+    }
+
+    fn matmul(&mut self, inputs: &[ValueId], dy: ValueId, ta: bool, tb: bool) -> Result<()> {
+        let product = |transpose_a, transpose_b, result| Op::MatMul {
+            transpose_a,
+            transpose_b,
+            bias: false,
+            result,
         };
         let (a, b) = (inputs[0], inputs[1]);
         let (a_dtype, b_dtype) = (self.gradient_dtype(a), self.gradient_dtype(b));
         // Of a product of bf16, both products of the backward pass are of bf16 too.
         let narrow = [a, b].iter().all(|&v| self.builder.ty(v).dtype == DType::BF16);
-        let given = dy;
         let dy = if narrow { self.cast(dy, DType::BF16)? } else { dy };
         // With A = op(a), B = op(b): dA = dY·Bᵀ and dB = Aᵀ·dY, transposed back where op did.
         if self.wants(b) {
             let a = self.kept_or_recomputed(a)?;
-            if tb {
-                self.accumulate(b, b_dtype, vec![dy, a], product(true, ta, b_dtype))?;
+            let db = if tb {
+                self.builder.one(product(true, ta, b_dtype), &[dy, a])?
             } else {
-                self.accumulate(b, b_dtype, vec![a, dy], product(!ta, false, b_dtype))?;
-            }
+                self.builder.one(product(!ta, false, b_dtype), &[a, dy])?
+            };
+            self.contribute(b, db)?;
         }
         if self.wants(a) {
             let mut b = self.kept_or_recomputed(b)?;
-            if ta {
+            let da = if ta {
                 // On the left of a product an activation stands.
                 b = self.cast(b, self.builder.ty(dy).dtype)?;
-                self.accumulate(a, a_dtype, vec![b, dy], product(tb, true, a_dtype))?;
+                self.builder.one(product(tb, true, a_dtype), &[b, dy])?
             } else {
-                self.accumulate(a, a_dtype, vec![dy, b], product(false, !tb, a_dtype))?;
-            }
+                self.builder.one(product(false, !tb, a_dtype), &[dy, b])?
+            };
+            self.contribute(a, da)?;
         }
-        if accumulate { self.contribute(inputs[2], given) } else { Ok(()) }
+        Ok(())
     }
 
     fn norm(
@@ -398,14 +388,9 @@ impl Pass<'_> {
     ) -> Result<()> {
         let mut given = vec![self.kept_or_recomputed(inputs[0])?, dy];
         given.extend(weighted.then(|| inputs[1]));
-        let op = |accumulate| Op::RmsNormBackward { group, eps, weighted, accumulate };
-        let results = if self.wants(inputs[0]) {
-            let dtype = self.builder.ty(inputs[0]).dtype;
-            self.accumulate(inputs[0], dtype, given, op)?
-        } else {
-            self.builder.add_node(op(false), &given)?
-        };
-        if weighted { self.contribute(inputs[1], results[1]) } else { Ok(()) }
+        let d = self.builder.add_node(Op::RmsNormBackward { group, eps, weighted }, &given)?;
+        self.contribute(inputs[0], d[0])?;
+        if weighted { self.contribute(inputs[1], d[1]) } else { Ok(()) }
     }
 
     fn attention(
@@ -430,18 +415,10 @@ impl Pass<'_> {
         self.constant_weights(node, 3)?;
         let inputs = &node.inputs;
         let (x, w) = (self.kept_or_recomputed(inputs[0])?, self.kept_or_recomputed(inputs[1])?);
-        let adds = self.gradient_dtype(inputs[1]) == DType::F32;
-        let so_far = self.grads.get(&inputs[1]).copied().filter(|_| adds);
-        let mut given = vec![x, w, inputs[2], inputs[3], dy];
-        given.extend(so_far);
-        let op = Op::CrossEntropyBackward { softcap, accumulate: so_far.is_some() };
-        let d = self.builder.add_node(op, &given)?;
+        let given = [x, w, inputs[2], inputs[3], dy];
+        let d = self.builder.add_node(Op::CrossEntropyBackward { softcap }, &given)?;
         self.contribute(inputs[0], d[0])?;
-        if so_far.is_some() {
-            self.grads.insert(inputs[1], d[1]);
-        } else {
-            self.contribute(inputs[1], d[1])?;
-        }
+        self.contribute(inputs[1], d[1])?;
         self.substitutes.insert(node.outputs[0], d[2]);
         self.substitutes.insert(node.outputs[1], d[3]);
         Ok(())

@@ -32,11 +32,14 @@ pub use engine::{
 pub use error::GraphError;
 pub use facts::{Bound, Elements, Facts, IntegerInput, RecomputeClass, Traffic, Workspace};
 pub use gradient::{Gradients, Recompute, gradients};
-pub use op::{AdamWSpec, AttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec};
-pub use program::{Input, InputKind, Node, NodeId, Output, Program, ValueId};
+pub use op::{
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, MuonSpec, Nonlinearity, Op, Orthogonalizer,
+    RopeSpec,
+};
+pub use program::{Input, InputKind, Node, Output, Program, ValueId};
 pub use quantised::{dequantise, quantise};
 pub use shape_rules::output_types;
-pub use tensor::{Element, Tensor};
+pub use tensor::{Element, SharedBytes, Tensor};
 pub use types::{BlockLayout, DType, ElementKind, TensorType};
 
 /// The code of the guide, compiled and run as tests.

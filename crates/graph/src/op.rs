@@ -32,7 +32,7 @@ pub enum Nonlinearity {
     },
 }
 
-/// Shape and mask of an attention: softmax(scale·q·kᵀ + mask)·v per head.
+/// Attention over whole sequences: softmax(capped(scale·q·kᵀ) + mask)·v per head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionSpec {
     /// Sequences in the batch; rows of q are [batch, time].
@@ -50,6 +50,26 @@ pub struct AttentionSpec {
     pub window: Option<usize>,
     /// Factor on q·k before softmax; usually head_dim^−½.
     pub scale: f32,
+    /// Bound of the scores before the mask, as in [`Nonlinearity::SoftCap`]; `None` for none.
+    pub score_cap: Option<f32>,
+}
+
+/// Attention over paged caches: each query sees the past of its sequence. The other numbers are those
+/// of [`AttentionSpec`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedAttentionSpec {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Features of one head.
+    pub head_dim: usize,
+    /// Sliding window: a query at position p sees keys at positions > p − window.
+    pub window: Option<usize>,
+    /// Factor on q·k before softmax.
+    pub scale: f32,
+    /// Bound of the scores before the mask; `None` for none.
+    pub score_cap: Option<f32>,
 }
 
 /// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
@@ -179,8 +199,9 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// a, b[, c] → op(a)·op(b) [+ c], where op transposes when the flag says so.
-    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); c and the
+    /// a, b[, bias f32 \[n\]] → op(a)·op(b) [+ bias on each row], where op transposes when the flag
+    /// says so.
+    /// a: float [m, k] ([k, m] when transposed); b: float or quantised [k, n] ([n, k]); the
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
     /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
     /// round b to the type of a before it multiplies.
@@ -190,8 +211,8 @@ pub enum Op {
         transpose_a: bool,
         /// b is given as [n, k].
         transpose_b: bool,
-        /// A third input c is added.
-        accumulate: bool,
+        /// A bias is given.
+        bias: bool,
         /// Type of the result.
         result: crate::DType,
     },
@@ -207,7 +228,7 @@ pub enum Op {
         /// A weight is given.
         weighted: bool,
     },
-    /// x, dy[, w][, c] → dx [+ c][, dw \[group\]].
+    /// x, dy[, w] → dx[, dw \[group\]].
     RmsNormBackward {
         /// As in the forward op.
         group: usize,
@@ -215,8 +236,6 @@ pub enum Op {
         eps: f32,
         /// A weight is given and its gradient returned.
         weighted: bool,
-        /// A last input c, of the type of x, is added to dx.
-        accumulate: bool,
     },
     /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
     Rope(RopeSpec),
@@ -249,13 +268,10 @@ pub enum Op {
     /// table float or quantised [rows, d], ids i32 \[n\] → [n, d]: rows of the table. An id outside the table is an
     /// error of the run.
     Gather,
-    /// ids i32 \[n\], dy f32 [n, d][, c f32 [rows, d]] → [rows, d]: dy summed by id [+ c], in order
-    /// of n.
+    /// ids i32 \[n\], dy f32 [n, d] → [rows, d]: dy summed by id, in order of n.
     GatherBackward {
         /// Rows of the table.
         rows: usize,
-        /// A third input c is added.
-        accumulate: bool,
     },
     /// x float [n, d], w float or quantised [vocab, d], targets i32 \[n\], weights f32 \[n\] → loss scalar,
     /// nll f32 \[n\]. logits = softcap(x·wᵀ); nll_i = logsumexp(logits_i) − logits_i\[target_i\];
@@ -266,14 +282,12 @@ pub enum Op {
         /// Bound of the logits, as in [`Nonlinearity::SoftCap`].
         softcap: Option<f32>,
     },
-    /// x, w, targets, weights, dloss scalar[, c f32 [vocab, d]] → dx, dw [+ c], loss, nll, all f32.
+    /// x, w, targets, weights, dloss scalar → dx, dw, loss, nll, all f32.
     /// The last two are the forward's results, so that a program with both needs this one only. Where
     /// x and w are both bf16, the gradient of the logits is rounded to bf16 for its two products.
     CrossEntropyBackward {
         /// As in the forward op.
         softcap: Option<f32>,
-        /// A last input c is added to dw.
-        accumulate: bool,
     },
     /// prediction float [n, d], target alike, weights f32 \[n\] → loss scalar:
     /// Σ_i weights_i·mean_j (prediction_ij − target_ij)².
@@ -310,6 +324,6 @@ pub enum Op {
     /// [m, k], sequences i32 \[n\], positions i32 \[n\] → out (as q): query i attends to
     /// positions 0..=positions_i of its sequence (within the window), which lie as in
     /// [`Op::KvAppend`], and reads no other, whatever stands there. Sequence −1 gives 0; what lies
-    /// outside is an error of the run as there. `spec.batch` is not used; `spec.causal` must hold.
-    CachedAttention(AttentionSpec),
+    /// outside is an error of the run as there.
+    CachedAttention(CachedAttentionSpec),
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{AttentionSpec, Op};
+use crate::{AttentionSpec, CachedAttentionSpec, Op};
 
 impl Op {
     /// Name in programs, errors and profiles.
@@ -48,17 +48,12 @@ impl Op {
         match self {
             Op::Fill { value, .. } => value.to_string(),
             Op::Scale { by } => format!("by {by}"),
-            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
                 let (a, b) = (*transpose_a, *transpose_b);
-                flags(&[("transpose_a", a), ("transpose_b", b), ("accumulate", *accumulate)])
-                    .join(", ")
+                flags(&[("transpose_a", a), ("transpose_b", b), ("bias", *bias)]).join(", ")
             }
-            Op::RmsNorm { group, eps, weighted } => {
+            Op::RmsNorm { group, eps, weighted } | Op::RmsNormBackward { group, eps, weighted } => {
                 let flags = flags(&[("weighted", *weighted)]);
-                [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
-            }
-            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
-                let flags = flags(&[("weighted", *weighted), ("accumulate", *accumulate)]);
                 [vec![format!("group {group}"), format!("eps {eps}")], flags].concat().join(", ")
             }
             Op::Rope(spec) => {
@@ -76,20 +71,13 @@ impl Op {
                 let flags = flags(&[("segmented", *segmented)]);
                 [vec![attention(spec)], flags].concat().join(", ")
             }
-            Op::CachedAttention(spec) => attention(spec),
+            Op::CachedAttention(spec) => cached_attention(spec),
             Op::Activation(f) | Op::ActivationBackward(f) | Op::Gated(f) | Op::GatedBackward(f) => {
                 format!("{f:?}")
             }
-            Op::GatherBackward { rows, accumulate } => {
-                let flags = flags(&[("accumulate", *accumulate)]);
-                [vec![format!("rows {rows}")], flags].concat().join(", ")
-            }
-            Op::CrossEntropy { softcap } => {
+            Op::GatherBackward { rows } => format!("rows {rows}"),
+            Op::CrossEntropy { softcap } | Op::CrossEntropyBackward { softcap } => {
                 softcap.map(|c| format!("softcap {c}")).unwrap_or_default()
-            }
-            Op::CrossEntropyBackward { softcap, accumulate } => {
-                let cap = softcap.map(|cap| format!("softcap {cap}")).into_iter().collect();
-                [cap, flags(&[("accumulate", *accumulate)])].concat().join(", ")
             }
             Op::ClipFactor { max_norm } => format!("max_norm {max_norm}"),
             Op::AdamW(spec) => format!("{spec:?}"),
@@ -108,10 +96,22 @@ impl Op {
 }
 
 fn attention(spec: &AttentionSpec) -> String {
-    let AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale } = spec;
+    let AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale, score_cap } = spec;
     let mask = if *causal { "causal" } else { "both ways" };
+    let scores = scores(*window, *scale, *score_cap);
+    format!("batch {batch}, heads {heads}/{kv_heads} of {head_dim}, {mask}{scores}")
+}
+
+fn cached_attention(spec: &CachedAttentionSpec) -> String {
+    let CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap } = spec;
+    format!("heads {heads}/{kv_heads} of {head_dim}{}", scores(*window, *scale, *score_cap))
+}
+
+/// How the scores of an attention come about.
+fn scores(window: Option<usize>, scale: f32, score_cap: Option<f32>) -> String {
     let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
-    format!("batch {batch}, heads {heads}/{kv_heads} of {head_dim}, {mask}{window}, scale {scale}")
+    let cap = score_cap.map(|cap| format!(", score_cap {cap}")).unwrap_or_default();
+    format!("{window}, scale {scale}{cap}")
 }
 
 impl fmt::Display for Op {

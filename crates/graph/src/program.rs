@@ -16,17 +16,6 @@ impl ValueId {
     }
 }
 
-/// A node of a program, by its place in the order of execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub(crate) u32);
-
-impl NodeId {
-    /// Position in [`Program::nodes`].
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// One op applied to values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -44,7 +33,7 @@ pub enum InputKind {
     /// Kept on the engine between runs under the input's name: parameters, optimizer moments,
     /// caches.
     State,
-    /// Given anew for each run: token ids, targets, the learning rate.
+    /// Given for each run: token ids, targets, the learning rate.
     Data,
 }
 

@@ -1,5 +1,8 @@
-//! Tensors in host memory: bytes and their type, with views typed by the element. No arithmetic but
-//! conversion to and from `f64`.
+//! Tensors in host memory: bytes and their type, with views typed by the element. The bytes are the
+//! tensor's own, or lie elsewhere, as in a memory map. No arithmetic but conversion between types.
+
+use std::fmt;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 use half::{bf16, f16};
@@ -30,12 +33,22 @@ elements!(f32 => F32, bf16 => BF16, f16 => F16, i32 => I32, u32 => U32);
 /// The unit of storage. Its alignment is that of the widest element.
 type Word = u32;
 
+/// Bytes of a tensor that lie elsewhere. They must be the same whenever they are asked for.
+pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
 /// A tensor in host memory. Two are equal when their types and all their bits are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Tensor {
     ty: TensorType,
+    storage: Storage,
+}
+
+#[derive(Clone)]
+enum Storage {
     /// The bytes of the elements, then zeros up to a whole word.
-    words: Vec<Word>,
+    Own(Vec<Word>),
+    /// The bytes of the elements, aligned to them.
+    Shared(SharedBytes),
 }
 
 impl Tensor {
@@ -52,7 +65,7 @@ impl Tensor {
         // Elements as wide as a word are taken over as they are, narrower ones copied.
         let words = bytemuck::allocation::try_cast_vec(data)
             .unwrap_or_else(|(_, data)| words_of(bytemuck::cast_slice(&data)));
-        Ok(Tensor { ty, words })
+        Ok(Tensor::own(ty, words))
     }
 
     /// A tensor from the bytes of its elements or blocks, numbers in the byte order of this machine
@@ -66,7 +79,32 @@ impl Tensor {
         if ty.size_bytes() != bytes.len() {
             return Err(GraphError::ByteCount { ty, found: bytes.len() });
         }
-        Ok(Tensor { ty, words: words_of(bytes) })
+        Ok(Tensor::own(ty, words_of(bytes)))
+    }
+
+    /// A tensor whose bytes, in the form of [`Tensor::from_bytes`], stay where they are. They are
+    /// copied only when they are not aligned to their elements.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_bytes`].
+    pub fn from_shared(ty: TensorType, bytes: SharedBytes) -> Result<Self, GraphError> {
+        let ty = ty.checked()?;
+        let given = (*bytes).as_ref();
+        let alignment = match ty.dtype {
+            DType::F32 | DType::BF16 | DType::F16 | DType::I32 | DType::U32 => {
+                ty.dtype.block().bytes
+            }
+            // Blocks are read byte by byte.
+            DType::Q8_0 | DType::Q4_0 => 1,
+        };
+        if ty.size_bytes() != given.len() || !given.as_ptr().addr().is_multiple_of(alignment) {
+            return Self::from_bytes(ty, given);
+        }
+        Ok(Tensor { ty, storage: Storage::Shared(bytes) })
+    }
+
+    fn own(ty: TensorType, words: Vec<Word>) -> Self {
+        Tensor { ty, storage: Storage::Own(words) }
     }
 
     /// An `f32` tensor.
@@ -87,12 +125,12 @@ impl Tensor {
 
     /// A scalar `f32`.
     pub fn scalar(value: f32) -> Self {
-        Tensor { ty: TensorType::scalar(), words: vec![value.to_bits()] }
+        Tensor::own(TensorType::scalar(), vec![value.to_bits()])
     }
 
     /// All zeros of the given type.
     pub fn zeros(ty: &TensorType) -> Self {
-        Tensor { ty: ty.clone(), words: vec![0; ty.size_bytes().div_ceil(size_of::<Word>())] }
+        Tensor::own(ty.clone(), vec![0; ty.size_bytes().div_ceil(size_of::<Word>())])
     }
 
     /// Type of the tensor.
@@ -112,20 +150,28 @@ impl Tensor {
 
     /// Bytes of the elements or blocks, in row-major order.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.ty.size_bytes()]
+        let size = self.ty.size_bytes();
+        match &self.storage {
+            Storage::Own(words) => &bytemuck::cast_slice(words)[..size],
+            Storage::Shared(bytes) => &(**bytes).as_ref()[..size],
+        }
     }
 
     /// Elements, when `T` is their type.
     pub fn elements<T: Element>(&self) -> Option<&[T]> {
-        let n = self.ty.elements();
-        (self.ty.dtype == T::DTYPE).then(|| &bytemuck::cast_slice(&self.words)[..n])
+        (self.ty.dtype == T::DTYPE).then(|| bytemuck::cast_slice(self.bytes()))
     }
 
-    /// Elements to be changed in place, when `T` is their type.
+    /// Elements to be changed in place, when `T` is their type. Shared bytes are copied first.
     pub fn elements_mut<T: Element>(&mut self) -> Option<&mut [T]> {
-        let n = self.ty.elements();
-        let typed = self.ty.dtype == T::DTYPE;
-        typed.then(|| &mut bytemuck::cast_slice_mut(&mut self.words)[..n])
+        if self.ty.dtype != T::DTYPE {
+            return None;
+        }
+        if let Storage::Shared(bytes) = &self.storage {
+            self.storage = Storage::Own(words_of((**bytes).as_ref()));
+        }
+        let Storage::Own(words) = &mut self.storage else { unreachable!("copied above") };
+        Some(&mut bytemuck::cast_slice_mut(words)[..self.ty.elements()])
     }
 
     /// Elements as `f32` when that is the type.
@@ -140,16 +186,16 @@ impl Tensor {
 
     /// Every element widened to `f64` (exact for all types here).
     pub fn to_f64(&self) -> Vec<f64> {
-        fn widened<T: Element + Into<f64>>(words: &[Word], n: usize) -> Vec<f64> {
-            bytemuck::cast_slice(words)[..n].iter().map(|&x: &T| x.into()).collect()
+        fn widened<T: Element + Into<f64>>(bytes: &[u8]) -> Vec<f64> {
+            bytemuck::cast_slice(bytes).iter().map(|&x: &T| x.into()).collect()
         }
-        let (words, n) = (&self.words, self.ty.elements());
+        let n = self.ty.elements();
         match self.ty.dtype {
-            DType::F32 => widened::<f32>(words, n),
-            DType::BF16 => widened::<bf16>(words, n),
-            DType::F16 => widened::<f16>(words, n),
-            DType::I32 => widened::<i32>(words, n),
-            DType::U32 => widened::<u32>(words, n),
+            DType::F32 => widened::<f32>(self.bytes()),
+            DType::BF16 => widened::<bf16>(self.bytes()),
+            DType::F16 => widened::<f16>(self.bytes()),
+            DType::I32 => widened::<i32>(self.bytes()),
+            DType::U32 => widened::<u32>(self.bytes()),
             DType::Q8_0 | DType::Q4_0 => {
                 let mut wide = vec![0.0_f32; n];
                 quantised::dequantise(self.ty.dtype, self.bytes(), &mut wide);
@@ -192,21 +238,131 @@ impl Tensor {
         if dtype == self.ty.dtype {
             return Ok(self.clone());
         }
-        // From f32, as most weights are, without the way through f64.
-        match (self.as_f32(), dtype) {
-            (Some(x), DType::BF16) => {
-                Tensor::new(ty.shape, x.iter().map(|&x| bf16::from_f32(x)).collect())
-            }
-            (Some(x), DType::F16) => {
-                Tensor::new(ty.shape, x.iter().map(|&x| f16::from_f32(x)).collect())
-            }
-            _ => Tensor::from_f64(&ty, &self.to_f64()),
+        // Floats are converted in one pass: f32 holds all of them, so that the way through f64 would
+        // give the same bits.
+        let floats = match self.ty.dtype {
+            DType::F32 => self.elements().and_then(|x: &[f32]| from_floats(x, &ty)),
+            DType::BF16 => self.elements().and_then(|x: &[bf16]| from_floats(x, &ty)),
+            DType::F16 => self.elements().and_then(|x: &[f16]| from_floats(x, &ty)),
+            DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => None,
+        };
+        match floats {
+            Some(tensor) => Ok(tensor),
+            None => Tensor::from_f64(&ty, &self.to_f64()),
         }
     }
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.ty == other.ty && self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Tensor {}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({}, {:?})", self.ty, self.to_f64())
+    }
+}
+
+/// Floats in another float type; `None` when `ty` is of none.
+fn from_floats<T: Element + Into<f32>>(numbers: &[T], ty: &TensorType) -> Option<Tensor> {
+    fn fill<A: Element + Into<f32>, B: Element>(
+        numbers: &[A],
+        tensor: &mut Tensor,
+        narrowed: fn(f32) -> B,
+    ) -> Option<()> {
+        for (to, &from) in tensor.elements_mut()?.iter_mut().zip(numbers) {
+            *to = narrowed(from.into());
+        }
+        Some(())
+    }
+    let mut tensor = Tensor::zeros(ty);
+    match ty.dtype {
+        DType::F32 => fill(numbers, &mut tensor, |x| x)?,
+        DType::BF16 => fill(numbers, &mut tensor, bf16::from_f32)?,
+        DType::F16 => fill(numbers, &mut tensor, f16::from_f32)?,
+        DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => return None,
+    }
+    Some(tensor)
 }
 
 fn words_of(bytes: &[u8]) -> Vec<Word> {
     let mut words = vec![0; bytes.len().div_ceil(size_of::<Word>())];
     bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some bytes at an address of a given remainder by 8.
+    struct At {
+        bytes: Vec<u8>,
+        start: usize,
+        size: usize,
+    }
+
+    fn shared_at(remainder: usize, bytes: &[u8]) -> SharedBytes {
+        let mut room = vec![0; bytes.len() + 16];
+        let start = (8 - room.as_ptr().addr() % 8) % 8 + remainder;
+        room[start..start + bytes.len()].copy_from_slice(bytes);
+        Arc::new(At { bytes: room, start, size: bytes.len() })
+    }
+
+    impl AsRef<[u8]> for At {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes[self.start..self.start + self.size]
+        }
+    }
+
+    #[test]
+    fn shared_bytes_are_the_same_tensor_wherever_they_lie() {
+        for dtype in DType::ALL {
+            let ty = TensorType::new(dtype, [3, 32]);
+            let bytes: Vec<u8> = (0..ty.size_bytes()).map(|i| (i % 64) as u8).collect();
+            let own = Tensor::from_bytes(ty.clone(), &bytes).unwrap();
+            for remainder in 0..8 {
+                let shared = Tensor::from_shared(ty.clone(), shared_at(remainder, &bytes)).unwrap();
+                assert_eq!(shared, own, "{dtype} at {remainder}");
+                assert_eq!(shared.to_f64(), own.to_f64(), "{dtype} at {remainder}");
+                assert_eq!(shared.clone(), own);
+            }
+            let short = Tensor::from_shared(ty, shared_at(0, &bytes[1..]));
+            assert!(matches!(short, Err(GraphError::ByteCount { .. })));
+        }
+    }
+
+    #[test]
+    fn writing_leaves_shared_bytes_as_they_are() {
+        let bytes = shared_at(0, bytemuck::cast_slice(&[1.0_f32, 2.0]));
+        let mut tensor = Tensor::from_shared(TensorType::f32([2]), Arc::clone(&bytes)).unwrap();
+        tensor.elements_mut::<f32>().unwrap()[1] = 5.0;
+        assert_eq!(tensor.as_f32().unwrap(), [1.0, 5.0]);
+        assert_eq!((*bytes).as_ref(), bytemuck::cast_slice::<f32, u8>(&[1.0, 2.0]));
+    }
+
+    #[test]
+    fn floats_convert_as_they_do_through_f64() {
+        let patterns = 0..=u16::MAX;
+        let halves = Tensor::new([1 << 16], patterns.clone().map(f16::from_bits).collect());
+        let brains = Tensor::new([1 << 16], patterns.map(bf16::from_bits).collect());
+        let (halves, brains) = (halves.unwrap(), brains.unwrap());
+        // Floats between the short ones too, so that each rounds.
+        let between = brains.to_f64().iter().map(|&x| (x * 1.003) as f32).collect();
+        for tensor in [&halves, &brains, &Tensor::f32([1 << 16], between).unwrap()] {
+            for dtype in [DType::F32, DType::BF16, DType::F16] {
+                let exact = Tensor::from_f64(&TensorType::new(dtype, [1 << 16]), &tensor.to_f64());
+                let (found, exact) = (tensor.converted(dtype).unwrap().to_f64(), exact.unwrap());
+                // Bit for bit but for NaN, of which any will do.
+                for (found, exact) in found.iter().zip(exact.to_f64()) {
+                    let same = found.to_bits() == exact.to_bits();
+                    assert!(same || (found.is_nan() && exact.is_nan()), "{found} {exact} {dtype}");
+                }
+            }
+        }
+    }
 }

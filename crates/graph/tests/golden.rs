@@ -234,7 +234,7 @@ fn cross_entropy() {
         let forward = results(Op::CrossEntropy { softcap }, &inputs, &[2]);
         close(&forward[0], &case["loss"], ROUNDING, "loss");
         close(&forward[1], &case["nll"], ROUNDING, "nll");
-        let op = Op::CrossEntropyBackward { softcap, accumulate: false };
+        let op = Op::CrossEntropyBackward { softcap };
         let backward = results(op, &[&inputs[..], &[Array::scalar(1.0)]].concat(), &[2]);
         for (found, name) in backward.iter().zip(["dx", "dw", "loss", "nll"]) {
             close(found, &case[name], ROUNDING, name);

@@ -229,19 +229,48 @@ fn pointwise_ops() {
 #[test]
 fn matmul_in_all_layouts() {
     for (m, k, n) in [(1, 1, 1), (1, 7, 3), (5, 1, 3), (3, 5, 1), (3, 5, 7), (13, 2, 3)] {
-        for flags in 0..8 {
-            let [ta, tb, accumulate] = [1, 2, 4].map(|bit| flags & bit != 0);
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
             let a = if ta { [k, m] } else { [m, k] };
             let c = if tb { [n, k] } else { [k, n] };
             let inputs = Inputs::new(3).wrt(&a).wrt(&c).wrt(&[m, n]);
-            let what = format!("matmul {m}×{k}×{n} ta {ta} tb {tb} c {accumulate}");
+            let what = format!("matmul {m}×{k}×{n} ta {ta} tb {tb}");
             check(&what, &inputs, |b, x| {
-                let result = DType::F32;
-                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, accumulate, result };
-                let given = if accumulate { &x[..3] } else { &x[..2] };
-                let y = b.add_node(op, given).unwrap()[0];
+                let y = b.matmul(x[0], x[1], ta, tb).unwrap();
                 b.mul(y, x[2]).unwrap()
             });
+            let inputs = Inputs::new(3).wrt(&a).wrt(&c).wrt(&[n]);
+            check(&format!("{what} bias"), &inputs, |b, x| {
+                let result = DType::F32;
+                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, bias: true, result };
+                let y = b.add_node(op, x).unwrap()[0];
+                b.mul(y, y).unwrap()
+            });
+        }
+    }
+}
+
+/// A bias used twice, and one under a product of bf16: its gradient is f32.
+#[test]
+fn biases_of_linear_layers() {
+    let inputs = Inputs::new(31).wrt(&[5, 3]).wrt(&[7, 3]).wrt(&[7]).wrt(&[7, 7]);
+    check("two layers with one bias", &inputs, |b, x| {
+        let h = b.linear_biased(x[0], x[1], Some(x[2]), DType::F32).unwrap();
+        let h = b.activation(h, Nonlinearity::Silu).unwrap();
+        b.linear_biased(h, x[3], Some(x[2]), DType::F32).unwrap()
+    });
+    let narrow = |b: &mut Builder, x: &[ValueId]| {
+        let [h, w] = [x[0], x[1]].map(|v| b.cast(v, DType::BF16).unwrap());
+        b.linear_biased(h, w, Some(x[2]), DType::BF16).unwrap()
+    };
+    let inputs = Inputs::new(32).wrt(&[5, 3]).wrt(&[7, 3]).wrt(&[7]);
+    for policy in POLICIES {
+        let found = differentiate(&inputs, policy, |b, x| {
+            let y = narrow(b, x);
+            b.cast(y, DType::F32).unwrap()
+        });
+        found.check("bias of a product of bf16");
+        for output in found.backward.outputs() {
+            assert_eq!(found.backward.ty(output.value()).dtype, DType::F32);
         }
     }
 }
@@ -254,9 +283,8 @@ fn matmul_with_itself_and_with_one_side_constant() {
     }
     let square = Inputs::new(4).wrt(&[5, 5]);
     check("x·x + x", &square, |b, x| {
-        let result = DType::F32;
-        let op = Op::MatMul { transpose_a: false, transpose_b: false, accumulate: true, result };
-        b.add_node(op, &[x[0], x[0], x[0]]).unwrap()[0]
+        let square = b.matmul(x[0], x[0], false, false).unwrap();
+        b.add(x[0], square).unwrap()
     });
     let right = Inputs::new(5).wrt(&[3, 5]).constant(&[5, 2]);
     check("x·constant", &right, |b, x| b.matmul(x[0], x[1], false, false).unwrap());
@@ -302,8 +330,7 @@ fn activations_in_bf16_under_f32_masters() {
             let gated = b.gated(normed, h, Nonlinearity::Silu).unwrap();
             // Both factors are activations, and the result is f32.
             let result = DType::F32;
-            let op =
-                Op::MatMul { transpose_a: true, transpose_b: false, accumulate: false, result };
+            let op = Op::MatMul { transpose_a: true, transpose_b: false, bias: false, result };
             let square = b.add_node(op, &[gated, h]).unwrap()[0];
             let (loss, _) = b.cross_entropy(gated, x[5], x[3], x[4], None).unwrap();
             let error = weighed(b, square);
@@ -360,7 +387,7 @@ fn a_norm_of_a_constant_has_a_gradient_by_its_weight_alone() {
     let inputs = Inputs::new(10).constant(&[3, 5]).wrt(&[5]).exactly(&[0, 1, 2]);
     check("norm of a constant", &inputs, |b, x| {
         // A constant made by an op that has no gradient itself.
-        let op = Op::GatherBackward { rows: 3, accumulate: false };
+        let op = Op::GatherBackward { rows: 3 };
         let constant = b.add_node(op, &[x[2], x[0]]).unwrap()[0];
         b.rms_norm(constant, Some(x[1]), 1e-5).unwrap()
     });
@@ -390,7 +417,9 @@ fn attention_with_all_masks_and_groups() {
         for (heads, kv_heads, head_dim) in [(1, 1, 1), (3, 3, 3), (4, 2, 2), (5, 1, 3)] {
             for causal in [true, false] {
                 for window in [None, Some(1), Some(3), Some(100)] {
-                    for segmented in [false, true] {
+                    for (segmented, score_cap) in
+                        [(false, None), (true, None), (false, Some(0.6)), (true, Some(0.6))]
+                    {
                         let spec = AttentionSpec {
                             batch,
                             heads,
@@ -399,6 +428,7 @@ fn attention_with_all_masks_and_groups() {
                             causal,
                             window,
                             scale: 0.8,
+                            score_cap,
                         };
                         check_attention(&spec, time, segmented);
                     }
@@ -434,6 +464,7 @@ fn attention_of_one_value_as_query_key_and_value() {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     };
     let inputs = Inputs::new(13).wrt(&[5, 6]);
     check("attention(x, x, x)", &inputs, |b, x| {
@@ -504,6 +535,7 @@ fn llama(b: &mut Builder, x: &[ValueId]) -> ValueId {
         causal: true,
         window: Some(4),
         scale: 0.7,
+        score_cap: None,
     };
     let h = b.gather(table, ids).unwrap();
     let y = b.rms_norm(h, Some(n1), 1e-5).unwrap();
@@ -592,10 +624,6 @@ fn accumulators_are_added_to() {
         b.updates(&format!("sum{i}"), g).unwrap();
     }
     let program = b.finish();
-    // Weights are added to by the products themselves: no op of their size stands beside them.
-    let separate = program.nodes().iter().filter(|n| matches!(n.op, Op::Add)).count();
-    let vectors = wrt.iter().filter(|&&v| program.ty(v).shape.len() == 1).count();
-    assert_eq!(separate, vectors, "additions for the norm weights only");
     let results = run(&program, &map).unwrap();
     for (i, name) in plain.wanted.iter().enumerate() {
         let (sum, start) = (&results[&format!("sum{i}")], &map[&format!("sum{i}")]);
@@ -668,63 +696,6 @@ fn the_backward_pass_returns_loss_and_nll_in_place_of_the_forward() {
         (run(&forward.finish(), &inputs.map()).unwrap(), run(&program, &inputs.map()).unwrap());
     assert_eq!(found["loss"], expected["loss"]);
     assert_eq!(found["nll"], expected["nll"]);
-}
-
-fn product(accumulate: bool) -> Op {
-    Op::MatMul { transpose_a: false, transpose_b: true, accumulate, result: DType::F32 }
-}
-
-#[test]
-fn ops_that_add_give_the_sum_of_what_they_would_give_without() {
-    let cases: [(Op, fn(bool) -> Op, Inputs, usize); 4] = [
-        (product(false), product, Inputs::new(19).wrt(&[3, 5]).wrt(&[7, 5]).wrt(&[3, 7]), 0),
-        (
-            Op::RmsNormBackward { group: 5, eps: 0.1, weighted: true, accumulate: false },
-            |accumulate| Op::RmsNormBackward { group: 5, eps: 0.1, weighted: true, accumulate },
-            Inputs::new(20).wrt(&[3, 5]).wrt(&[3, 5]).wrt(&[5]).wrt(&[3, 5]),
-            0,
-        ),
-        (
-            Op::GatherBackward { rows: 4, accumulate: false },
-            |accumulate| Op::GatherBackward { rows: 4, accumulate },
-            Inputs::new(21).exactly(&[3, 0, 3]).wrt(&[3, 5]).wrt(&[4, 5]),
-            0,
-        ),
-        (
-            Op::CrossEntropyBackward { softcap: None, accumulate: false },
-            |accumulate| Op::CrossEntropyBackward { softcap: None, accumulate },
-            Inputs::new(22)
-                .wrt(&[3, 5])
-                .wrt(&[4, 5])
-                .exactly(&[3, 0, -1])
-                .wrt(&[3])
-                .wrt(&[])
-                .wrt(&[4, 5]),
-            1,
-        ),
-    ];
-    for (without, with, inputs, output) in cases {
-        let mut b = Builder::new();
-        let x = inputs.declare(&mut b);
-        let plain = b.add_node(without, &x[..x.len() - 1]).unwrap();
-        let added = b.add_node(with(true), &x).unwrap();
-        for i in 0..plain.len() {
-            b.returns(format!("plain{i}"), plain[i]).unwrap();
-            b.returns(format!("added{i}"), added[i]).unwrap();
-        }
-        let program = b.finish();
-        let name = program.nodes()[0].op.name();
-        let results = run(&program, &inputs.map()).unwrap();
-        let c = &inputs.given[x.len() - 1].value;
-        for i in 0..plain.len() {
-            let (p, a) = (&results[&format!("plain{i}")], &results[&format!("added{i}")]);
-            for j in 0..p.data.len() {
-                let c = if i == output { c.data[j] } else { 0.0 };
-                // The sum starts at c instead of ending there: a few roundings of 2⁻⁵³.
-                assert!((p.data[j] + c - a.data[j]).abs() < 1e-14, "{name} output {i} [{j}]");
-            }
-        }
-    }
 }
 
 /// The error of differentiating by the first of the inputs what `build` makes of them.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use draws::Draws;
 use stoa_graph::reference::{Array, Rounding, run_rounded};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Builder, DType, GraphError, MuonSpec, Nonlinearity, Op,
-    Orthogonalizer, RopeSpec, TensorType,
+    AdamWSpec, AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, MuonSpec,
+    Nonlinearity, Op, Orthogonalizer, RopeSpec, TensorType,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -116,7 +116,7 @@ fn casts_round_to_nearest_even_and_overflow_to_infinity() {
 #[test]
 fn matmul_spreads_along_rows_and_columns_and_skips_no_zero() {
     let result = DType::F32;
-    let op = Op::MatMul { transpose_a: false, transpose_b: false, accumulate: false, result };
+    let op = Op::MatMul { transpose_a: false, transpose_b: false, bias: false, result };
     let a = Array::new([2, 2], [0.0, 1.0, NAN, 1.0]);
     let b = Array::new([2, 3], [INF, 1.0, 0.0, 1.0, 1.0, 1.0]);
     let y = &results(op, &[a, b], &[]).unwrap()[0];
@@ -134,7 +134,7 @@ fn norms_keep_it_in_the_group() {
     let op = Op::RmsNorm { group: 2, eps: 0.0, weighted: false };
     let zeros = results(op, &[Array::zeros(&[1, 2])], &[]).unwrap();
     same(&zeros[0].data, &[NAN, NAN]);
-    let op = Op::RmsNormBackward { group: 2, eps: 1.0, weighted: true, accumulate: false };
+    let op = Op::RmsNormBackward { group: 2, eps: 1.0, weighted: true };
     let x = Array::new([2, 2], [1.0, 2.0, 0.0, 0.0]);
     let dy = Array::new([2, 2], [NAN, 1.0, 1.0, 1.0]);
     let found = results(op, &[x, dy, Array::new([2], [1.0, 1.0])], &[]).unwrap();
@@ -161,6 +161,7 @@ fn spec(batch: usize) -> AttentionSpec {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     }
 }
 
@@ -207,13 +208,13 @@ fn tables_copy_bits_and_refuse_wrong_ids() {
         let error = results(Op::Gather, &[table.clone(), ids(&[1.0, id])], &dtypes).unwrap_err();
         let message = format!("gather: index {id} at position 1 is outside 0..2");
         assert_eq!(error.to_string(), message);
-        let op = Op::GatherBackward { rows: 2, accumulate: false };
+        let op = Op::GatherBackward { rows: 2 };
         let dtypes = [DType::I32, DType::F32];
         let error = results(op, &[ids(&[0.0, id]), table.clone()], &dtypes).unwrap_err();
         let message = format!("gather_backward: index {id} at position 1 is outside 0..2");
         assert_eq!(error.to_string(), message);
     }
-    let op = Op::GatherBackward { rows: 3, accumulate: false };
+    let op = Op::GatherBackward { rows: 3 };
     let inputs = [ids(&[2.0, 2.0]), table];
     let y = results(op, &inputs, &[DType::I32, DType::F32]).unwrap();
     same(&y[0].data, &[0.0, 0.0, 0.0, 0.0, NAN, INF]);
@@ -234,7 +235,7 @@ const ENTROPY_TYPES: [DType; 3] = [DType::F32, DType::F32, DType::I32];
 #[test]
 fn an_ignored_row_is_not_read() {
     let op = Op::CrossEntropy { softcap: None };
-    let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+    let back = Op::CrossEntropyBackward { softcap: None };
     let clean = entropy_inputs([0.0, -1.0, 2.0]);
     let mut bad = clean.clone();
     bad[0].data[1] = NAN;
@@ -261,7 +262,7 @@ fn a_read_row_spreads_to_the_loss() {
         assert!(found[0].data[0].is_nan(), "{poison}");
         assert!(found[1].data[0].is_finite() && found[1].data[2].is_nan(), "{poison}");
         let inputs = [&inputs[..], &[Array::scalar(1.0)]].concat();
-        let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+        let back = Op::CrossEntropyBackward { softcap: None };
         let found = results(back, &inputs, &ENTROPY_TYPES).unwrap();
         assert!(found[0].data[0].is_finite() && found[0].data[2].is_nan(), "dx, {poison}");
         assert!(found[1].data.iter().all(|x| x.is_nan()), "dw, {poison}");
@@ -276,7 +277,7 @@ fn wrong_targets_are_refused() {
         let error = results(op, &inputs, &ENTROPY_TYPES).unwrap_err().to_string();
         let message = format!("cross_entropy: index {target} at position 1 is outside 0..3");
         assert_eq!(error, message);
-        let back = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+        let back = Op::CrossEntropyBackward { softcap: None };
         let inputs = [&inputs[..], &[Array::scalar(1.0)]].concat();
         let error = results(back, &inputs, &ENTROPY_TYPES).unwrap_err();
         assert!(matches!(error, GraphError::Index { position: 1, limit: 3, .. }));
@@ -390,16 +391,18 @@ fn caches_read_what_is_attended_to_and_no_more() {
     assert_eq!(cache.data.iter().filter(|x| x.is_finite()).count(), 4);
     let q = draws.array(&[3, 4]);
     let types = [&[DType::F32], &i32s[..]].concat();
-    let attend = |sequences: &[f64], positions: &[f64], spec: AttentionSpec| {
+    let AttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap, .. } = spec(1);
+    let spec = CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap };
+    let attend = |sequences: &[f64], positions: &[f64]| {
         let (sequences, positions) = (ints(sequences), ints(positions));
         let cache = || cache.clone();
         let inputs = [q.clone(), cache(), cache(), table.clone(), sequences, positions];
-        results(Op::CachedAttention(spec), &inputs, &types)
+        results(Op::CachedAttention(spec.clone()), &inputs, &types)
     };
-    let found = attend(&[0.0, -1.0, 0.0], &[0.0, 99.0, 1.0], spec(1)).unwrap();
+    let found = attend(&[0.0, -1.0, 0.0], &[0.0, 99.0, 1.0]).unwrap();
     assert!(found[0].data.iter().all(|x| x.is_finite()));
     same(found[0].row_of(1), &[0.0; 4]);
-    let found = attend(&[0.0, 0.0, 1.0], &[1.0, 2.0, 0.0], spec(1)).unwrap();
+    let found = attend(&[0.0, 0.0, 1.0], &[1.0, 2.0, 0.0]).unwrap();
     assert!(found[0].row_of(0).iter().all(|x| x.is_finite()));
     assert!(found[0].data[4..].iter().all(|x| x.is_nan()));
     for (sequence, position, message) in [
@@ -409,7 +412,7 @@ fn caches_read_what_is_attended_to_and_no_more() {
         (0.0, -1.0, "cached_attention: index -1 at position 1 is outside 0..4"),
     ] {
         let (sequences, positions) = ([0.0, sequence, 0.0], [0.0, position, 0.0]);
-        let error = attend(&sequences, &positions, spec(1)).unwrap_err();
+        let error = attend(&sequences, &positions).unwrap_err();
         assert_eq!(error.to_string(), message);
         let places = [table.clone(), ints(&sequences), ints(&positions)];
         let inputs = [&[cache.clone(), new.clone()], &places[..]].concat();

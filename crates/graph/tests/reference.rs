@@ -12,8 +12,9 @@ use draws::Draws;
 use proptest::prelude::*;
 use stoa_graph::reference::{Array, DeferredEngine, ReferenceEngine, Rounding, run, run_rounded};
 use stoa_graph::{
-    AttentionSpec, Buffer, Buffers, Builder, CompileOptions, DType, DeviceId, Engine, EngineError,
-    GraphError, Nonlinearity, Placement, Places, Program, RopeSpec, Tensor, TensorType, ValueId,
+    AttentionSpec, Buffer, Buffers, Builder, CachedAttentionSpec, CompileOptions, DType, DeviceId,
+    Engine, EngineError, GraphError, Nonlinearity, Placement, Places, Program, RopeSpec, Tensor,
+    TensorType, ValueId,
 };
 
 /// Both sides compute in f64, in another order: a few roundings of 2⁻⁵³ of values near 1.
@@ -71,9 +72,13 @@ prop_compose! {
         head_dim in 1usize..6,
         causal: bool,
         window in proptest::option::of(1usize..10),
+        score_cap in proptest::option::of(0.3f32..3.0),
     ) -> (AttentionSpec, usize) {
         let heads = kv_heads * groups;
-        (AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale: 0.7 }, time)
+        let scale = 0.7;
+        let spec =
+            AttentionSpec { batch, heads, kv_heads, head_dim, causal, window, scale, score_cap };
+        (spec, time)
     }
 }
 
@@ -117,6 +122,8 @@ proptest! {
         let cache = Array::zeros(&[pages, spec.kv_heads, page, spec.head_dim]);
         let inputs = [&q, &k, &v, &cache].map(|x| (x, DType::F32));
         let places = [&table, &sequences, &positions].map(|x| (x, DType::I32));
+        let AttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap, .. } = spec;
+        let spec = CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap };
         let decoded = compute(&[&inputs[..], &places].concat(), |b, x| {
             let places = Places { table: x[4], sequences: x[5], positions: x[6] };
             let keys = b.kv_append(x[3], x[1], places).unwrap();
@@ -428,6 +435,7 @@ fn empty_tensors_pass_through_every_family() {
             causal: true,
             window: None,
             scale: 1.0,
+            score_cap: None,
         };
         let (y, _) = b.attention(y, y, y, None, spec).unwrap();
         b.matmul(y, y, true, false).unwrap()

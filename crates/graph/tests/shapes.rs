@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Bound, Builder, DType, Elements, GraphError, MuonSpec, Nonlinearity,
-    Op, Orthogonalizer, RopeSpec, Tensor, TensorType, output_types,
+    AdamWSpec, AttentionSpec, Bound, Builder, CachedAttentionSpec, DType, Elements, GraphError,
+    MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec, Tensor, TensorType, output_types,
 };
 
 fn ty(text: &str) -> TensorType {
@@ -172,55 +172,57 @@ fn pointwise_ops() {
     );
 }
 
-fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {
-    Op::MatMul { transpose_a, transpose_b, accumulate, result: DType::F32 }
+fn matmul(transpose_a: bool, transpose_b: bool) -> Op {
+    Op::MatMul { transpose_a, transpose_b, bias: false, result: DType::F32 }
 }
 
 #[test]
 fn matmul_in_all_layouts() {
-    accepts(matmul(false, false, false), "f32[3, 5]; f32[5, 7]", "f32[3, 7]");
-    accepts(matmul(false, true, false), "f32[3, 5]; bf16[7, 5]", "f32[3, 7]");
-    accepts(matmul(true, false, false), "f32[5, 3]; f16[5, 7]", "f32[3, 7]");
-    accepts(matmul(false, true, true), "bf16[3, 5]; bf16[7, 5]; f32[3, 7]", "f32[3, 7]");
-    accepts(matmul(true, true, true), "f32[5, 3]; f32[7, 5]; f32[3, 7]", "f32[3, 7]");
+    accepts(matmul(false, false), "f32[3, 5]; f32[5, 7]", "f32[3, 7]");
+    accepts(matmul(false, true), "f32[3, 5]; bf16[7, 5]", "f32[3, 7]");
+    accepts(matmul(true, false), "f32[5, 3]; f16[5, 7]", "f32[3, 7]");
+    accepts(matmul(false, true), "bf16[3, 5]; bf16[7, 5]", "f32[3, 7]");
+    accepts(matmul(true, true), "f32[5, 3]; f32[7, 5]", "f32[3, 7]");
     refuses(
-        matmul(false, false, false),
+        matmul(false, false),
         "f32[3, 5]; f32[4, 7]",
         "matmul: inner dimensions differ, 5 and 4 (a, b): f32[3, 5] against f32[4, 7]",
     );
     refuses(
-        matmul(false, true, false),
+        matmul(false, true),
         "f32[3, 5]; f32[5, 7]",
         "matmul: inner dimensions differ, 5 and 7 (a, b transposed): f32[3, 5] against f32[5, 7]",
     );
     refuses(
-        matmul(true, true, false),
+        matmul(true, true),
         "f32[3, 5]; f32[5, 7]",
         "matmul: inner dimensions differ, 3 and 7 (a transposed, b transposed): \
          f32[3, 5] against f32[5, 7]",
     );
+    let biased =
+        Op::MatMul { transpose_a: false, transpose_b: true, bias: true, result: DType::BF16 };
+    accepts(biased.clone(), "bf16[3, 32]; q8_0[7, 32]; f32[7]", "bf16[3, 7]");
+    for bias in ["f32[3]", "f32[1, 7]", "bf16[7]"] {
+        let message = format!("matmul: input `bias` must be f32[7], is {bias}");
+        refuses(biased.clone(), &format!("f32[3, 5]; f32[7, 5]; {bias}"), &message);
+    }
     refuses(
-        matmul(false, false, true),
-        "f32[3, 5]; f32[5, 7]; f32[7, 3]",
-        "matmul: c must have the type of the product: f32[7, 3] against f32[3, 7]",
-    );
-    refuses(
-        matmul(false, false, false),
+        matmul(false, false),
         "i32[3, 5]; f32[5, 7]",
         "matmul: input `a` must be f32, bf16 or f16, is i32[3, 5]",
     );
     refuses(
-        matmul(false, false, false),
+        matmul(false, false),
         "f32[3, 5]; i32[5, 7]",
         "matmul: input `b` must be of real numbers: f32, bf16, f16, q8_0 or q4_0, is i32[5, 7]",
     );
     refuses(
-        matmul(false, false, false),
+        matmul(false, false),
         "f32[2, 3, 5]; f32[5, 7]",
         "matmul: input `a` must be 2-dimensional, is f32[2, 3, 5]",
     );
     refuses(
-        matmul(false, false, false),
+        matmul(false, false),
         "f32[3, 5]; f32[5]",
         "matmul: input `b` must be 2-dimensional, is f32[5]",
     );
@@ -229,15 +231,11 @@ fn matmul_in_all_layouts() {
 #[test]
 fn norms() {
     let norm = |group, weighted| Op::RmsNorm { group, eps: 1e-5, weighted };
-    let back =
-        |weighted, accumulate| Op::RmsNormBackward { group: 3, eps: 1e-5, weighted, accumulate };
+    let back = |weighted| Op::RmsNormBackward { group: 3, eps: 1e-5, weighted };
     accepts(norm(6, false), "f32[2, 6]", "f32[2, 6]");
     accepts(norm(3, true), "f32[2, 2, 6]; f32[3]", "f32[2, 2, 6]");
-    accepts(back(false, false), "f32[2, 6]; f32[2, 6]", "f32[2, 6]");
-    accepts(back(true, false), "f32[2, 6]; f32[2, 6]; f32[3]", "f32[2, 6]; f32[3]");
-    accepts(back(false, true), "f32[2, 6]; f32[2, 6]; f32[2, 6]", "f32[2, 6]");
-    let all = "f32[2, 6]; f32[2, 6]; f32[3]; f32[2, 6]";
-    accepts(back(true, true), all, "f32[2, 6]; f32[3]");
+    accepts(back(false), "f32[2, 6]; f32[2, 6]", "f32[2, 6]");
+    accepts(back(true), "f32[2, 6]; f32[2, 6]; f32[3]", "f32[2, 6]; f32[3]");
     for group in [0, 4, 12] {
         let message =
             format!("rms_norm: group {group} does not divide the last dimension of f32[2, 6]");
@@ -248,14 +246,9 @@ fn norms() {
     let message = "rms_norm: input `x` must be f32, bf16 or f16, is i32[2, 6]";
     refuses(norm(3, false), "i32[2, 6]", message);
     refuses(
-        back(true, false),
+        back(true),
         "f32[2, 6]; f32[2, 3]; f32[3]",
         "rms_norm_backward: inputs 0 and 1 must have one type: f32[2, 6] against f32[2, 3]",
-    );
-    refuses(
-        back(true, true),
-        "f32[2, 6]; f32[2, 6]; f32[3]; f32[3]",
-        "rms_norm_backward: inputs 0 and 3 must have one type: f32[2, 6] against f32[3]",
     );
 }
 
@@ -300,7 +293,13 @@ fn spec() -> AttentionSpec {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     }
+}
+
+fn cached_spec() -> CachedAttentionSpec {
+    let AttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap, .. } = spec();
+    CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap }
 }
 
 #[test]
@@ -317,6 +316,8 @@ fn attention() {
     refuses(op(AttentionSpec { head_dim: 0, ..spec() }, false), qkv, heads);
     let window = "attention: a window must hold at least one key";
     refuses(op(AttentionSpec { window: Some(0), ..spec() }, false), qkv, window);
+    let cap = "attention: score_cap must be positive, is -1";
+    refuses(op(AttentionSpec { score_cap: Some(-1.0), ..spec() }, false), qkv, cap);
     for batch in [0, 3] {
         let message =
             format!("attention: batch {batch} does not divide the rows of q, f32[10, 12]");
@@ -384,17 +385,14 @@ fn tables() {
     let message = "gather: input `ids` must be 1-dimensional, is i32[5, 1]";
     refuses(Op::Gather, "f32[7, 3]; i32[5, 1]", message);
     refuses(Op::Gather, "f32[7, 3]; u32[5]", "gather: input `ids` must be i32[5], is u32[5]");
-    let back = |accumulate| Op::GatherBackward { rows: 7, accumulate };
-    accepts(back(false), "i32[5]; f32[5, 3]", "f32[7, 3]");
-    accepts(back(true), "i32[5]; f32[5, 3]; f32[7, 3]", "f32[7, 3]");
+    let back = Op::GatherBackward { rows: 7 };
+    accepts(back.clone(), "i32[5]; f32[5, 3]", "f32[7, 3]");
     let message = "gather_backward: input `ids` must be i32[5], is i32[4]";
-    refuses(back(false), "i32[4]; f32[5, 3]", message);
-    let message = "gather_backward: input `c` must be f32[7, 3], is f32[5, 3]";
-    refuses(back(true), "i32[5]; f32[5, 3]; f32[5, 3]", message);
+    refuses(back.clone(), "i32[4]; f32[5, 3]", message);
     let message = "gather_backward: input `dy` must be 2-dimensional, is f32[15]";
-    refuses(back(false), "i32[5]; f32[15]", message);
+    refuses(back.clone(), "i32[5]; f32[15]", message);
     let message = "gather_backward: input `dy` must be f32, is bf16[5, 3]";
-    refuses(back(false), "i32[5]; bf16[5, 3]", message);
+    refuses(back.clone(), "i32[5]; bf16[5, 3]", message);
 }
 
 #[test]
@@ -432,16 +430,13 @@ fn losses() {
         refuses(entropy(None), inputs, message);
     }
     refuses(entropy(Some(0.0)), inputs, "cross_entropy: softcap must be positive, is 0");
-    let back = |accumulate| Op::CrossEntropyBackward { softcap: None, accumulate };
+    let back = Op::CrossEntropyBackward { softcap: None };
     let outputs = "f32[5, 3]; f32[7, 3]; f32[]; f32[5]";
-    accepts(back(false), &format!("{inputs}; f32[]"), outputs);
-    accepts(back(true), &format!("{inputs}; f32[]; f32[7, 3]"), outputs);
-    accepts(back(false), "f32[5, 3]; bf16[7, 3]; i32[5]; f32[5]; f32[]", outputs);
-    accepts(back(false), "bf16[5, 3]; bf16[7, 3]; i32[5]; f32[5]; f32[]", outputs);
+    accepts(back.clone(), &format!("{inputs}; f32[]"), outputs);
+    accepts(back.clone(), "f32[5, 3]; bf16[7, 3]; i32[5]; f32[5]; f32[]", outputs);
+    accepts(back.clone(), "bf16[5, 3]; bf16[7, 3]; i32[5]; f32[5]; f32[]", outputs);
     let message = "cross_entropy_backward: input `dloss` must be f32[], is f32[1]";
-    refuses(back(false), &format!("{inputs}; f32[1]"), message);
-    let message = "cross_entropy_backward: input `c` must be f32[7, 3], is f32[5, 3]";
-    refuses(back(true), &format!("{inputs}; f32[]; f32[5, 3]"), message);
+    refuses(back.clone(), &format!("{inputs}; f32[1]"), message);
     accepts(Op::MeanSquaredError, "f32[5, 3]; f32[5, 3]; f32[5]", "f32[]");
     accepts(Op::MeanSquaredErrorBackward, "f32[5, 3]; f32[5, 3]; f32[5]; f32[]", "f32[5, 3]");
     refuses(
@@ -556,12 +551,13 @@ fn caches() {
     ] {
         refuses(Op::KvAppend, inputs, message);
     }
-    let attend = |causal| Op::CachedAttention(AttentionSpec { causal, ..spec() });
+    let attend = || Op::CachedAttention(cached_spec());
     let tail = "i32[3, 4]; i32[5]; i32[5]";
     let inputs = format!("f32[5, 12]; bf16[2, 2, 9, 3]; bf16[2, 2, 9, 3]; {tail}");
-    accepts(attend(true), &inputs, "f32[5, 12]");
-    let message = "cached_attention: attends to the past: the spec must be causal";
-    refuses(attend(false), &inputs, message);
+    accepts(attend(), &inputs, "f32[5, 12]");
+    let capped = CachedAttentionSpec { score_cap: Some(0.0), ..cached_spec() };
+    let message = "cached_attention: score_cap must be positive, is 0";
+    refuses(Op::CachedAttention(capped), &inputs, message);
     for (inputs, message) in [
         (
             "f32[5, 12]; f32[2, 6, 9, 2]; f32[2, 6, 9, 2]",
@@ -585,12 +581,12 @@ fn caches() {
             "cached_attention: input `keys` must be 4-dimensional, is f32[18, 6]",
         ),
     ] {
-        refuses(attend(true), &format!("{inputs}; {tail}"), message);
+        refuses(attend(), &format!("{inputs}; {tail}"), message);
     }
     let message = "cached_attention: input `sequences` must be i32[5], is i32[2]";
     let keys = "f32[2, 2, 9, 3]";
     let inputs = format!("f32[5, 12]; {keys}; {keys}; i32[3, 4]; i32[2]; i32[5]");
-    refuses(attend(true), &inputs, message);
+    refuses(attend(), &inputs, message);
 }
 
 #[test]
@@ -628,8 +624,7 @@ fn tensors_hold_what_their_shape_says() {
 
 #[test]
 fn activations_of_any_float_type_are_alike() {
-    let matmul =
-        |result| Op::MatMul { transpose_a: false, transpose_b: true, accumulate: false, result };
+    let matmul = |result| Op::MatMul { transpose_a: false, transpose_b: true, bias: false, result };
     accepts(matmul(DType::BF16), "bf16[3, 32]; f32[5, 32]", "bf16[3, 5]");
     accepts(matmul(DType::F32), "bf16[3, 32]; q8_0[5, 32]", "f32[3, 5]");
     let message = "matmul: gives a float type, not i32";
@@ -642,6 +637,7 @@ fn activations_of_any_float_type_are_alike() {
         causal: true,
         window: None,
         scale: 1.0,
+        score_cap: None,
     };
     let attention = Op::Attention { spec: spec.clone(), segmented: false };
     let given = "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]";
@@ -653,12 +649,12 @@ fn activations_of_any_float_type_are_alike() {
     accepts(backward, &given, "bf16[10, 12]; bf16[10, 6]; bf16[10, 6]");
     let keys = "f16[2, 2, 9, 3]";
     let cache = format!("{keys}; {keys}; i32[3, 4]; i32[5]; i32[5]");
-    accepts(Op::CachedAttention(spec), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
+    accepts(Op::CachedAttention(cached_spec()), &format!("bf16[5, 12]; {cache}"), "bf16[5, 12]");
     let append = format!("{keys}; bf16[5, 6]; i32[3, 4]; i32[5]; i32[5]");
     accepts(Op::KvAppend, &append, keys);
     let entropy = "bf16[5, 3]; f32[7, 3]; i32[5]; f32[5]";
     accepts(Op::CrossEntropy { softcap: None }, entropy, "f32[]; f32[5]");
-    let backward = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+    let backward = Op::CrossEntropyBackward { softcap: None };
     let results = "f32[5, 3]; f32[7, 3]; f32[]; f32[5]";
     accepts(backward, &format!("{entropy}; f32[]"), results);
     let error = "bf16[5, 3]; bf16[5, 3]; f32[5]";

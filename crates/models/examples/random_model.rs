@@ -90,7 +90,7 @@ fn logits(
         caches: DType::F32,
     };
     let mut state = Buffers::new();
-    upload(&engine, weights, &mut state)?;
+    upload(&engine, weights.clone(), &mut state)?;
     for (name, ty) in cache_types(config, &spec) {
         state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
     }

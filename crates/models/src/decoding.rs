@@ -5,7 +5,7 @@
 use stoa_graph::{Builder, DType, Nonlinearity, Places, Program, TensorType};
 
 use crate::parameters::{KEY, layer_name};
-use crate::transformer::{Transformer, attention_spec, index_data};
+use crate::transformer::{Transformer, cached_attention_spec, index_data};
 use crate::{LanguageConfig, ModelError};
 
 /// Sizes of a decoding program.
@@ -80,7 +80,7 @@ pub fn decoding_program(
             Ok(value)
         });
         let [keys, values] = appended;
-        let spec = attention_spec(config, layer, 1);
+        let spec = cached_attention_spec(config, layer);
         b.cached_attention(q, (keys?, values?), places, spec)
     })?;
     // [tokens, hidden] → [rows, hidden]

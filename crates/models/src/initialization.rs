@@ -33,16 +33,18 @@ impl Distribution {
         match parameter.group {
             ParameterGroup::Norm => Distribution::Constant(1.0),
             // Blocks begin as the identity.
-            ParameterGroup::Writing => Distribution::Constant(0.0),
+            ParameterGroup::OutputProjection => Distribution::Constant(0.0),
             // A tied embedding is a head too: logits must start small (GPT-2's 0.02).
             ParameterGroup::Embedding if config.tied_head => Distribution::Normal { std: 0.02 },
             ParameterGroup::Embedding => Distribution::Normal { std: 0.8 },
             ParameterGroup::Head => Distribution::Normal { std: 0.001 },
             // Squaring grows the variance, so nanochat starts up_proj at 0.4 of the others.
-            ParameterGroup::Reading if is_mlp && matches!(config.mlp, Mlp::ReluSquared { .. }) => {
+            ParameterGroup::InputProjection
+                if is_mlp && matches!(config.mlp, Mlp::ReluSquared { .. }) =>
+            {
                 Distribution::Uniform { std: 0.4 * input_std }
             }
-            ParameterGroup::Reading => Distribution::Uniform { std: input_std },
+            ParameterGroup::InputProjection => Distribution::Uniform { std: input_std },
         }
     }
 

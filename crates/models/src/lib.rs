@@ -29,6 +29,6 @@ pub use programs::{
 };
 pub use rope::RopeScaling;
 pub use weights::{
-    Weights, download, from_safetensors, load, model_weights, save, save_model, to_safetensors,
-    upload, upload_to, with_matrix_dtype,
+    Weights, download, from_map, from_safetensors, load, model_weights, save, save_model,
+    to_safetensors, upload, upload_to, with_matrix_dtype,
 };

@@ -145,7 +145,9 @@ impl OptimizerConfig {
             ParameterGroup::Embedding => Rule::AdamW(self.embedding.spec()),
             ParameterGroup::Head => Rule::AdamW(self.head.spec()),
             ParameterGroup::Norm => Rule::AdamW(self.norm.spec()),
-            ParameterGroup::Reading | ParameterGroup::Writing => match self.matrices {
+            ParameterGroup::InputProjection | ParameterGroup::OutputProjection => match self
+                .matrices
+            {
                 MatrixOptimizer::AdamW(adamw) => Rule::AdamW(adamw.spec()),
                 MatrixOptimizer::Muon { lr, weight_decay, iterations } => Rule::Muon(MuonSpec {
                     nesterov: true,

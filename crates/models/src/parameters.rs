@@ -13,9 +13,9 @@ pub enum ParameterGroup {
     /// Output head.
     Head,
     /// Matrix that reads the residual stream: q, k, v, gate, up.
-    Reading,
+    InputProjection,
     /// Matrix that writes to the residual stream: o, down.
-    Writing,
+    OutputProjection,
     /// Factor of a norm.
     Norm,
 }
@@ -53,22 +53,22 @@ pub fn parameters(config: &LanguageConfig) -> Vec<Parameter> {
         if config.norm_weights {
             add(name(INPUT_NORM), &[hidden], ParameterGroup::Norm);
         }
-        add(name(QUERY), &[q, hidden], ParameterGroup::Reading);
-        add(name(KEY), &[kv, hidden], ParameterGroup::Reading);
-        add(name(VALUE), &[kv, hidden], ParameterGroup::Reading);
+        add(name(QUERY), &[q, hidden], ParameterGroup::InputProjection);
+        add(name(KEY), &[kv, hidden], ParameterGroup::InputProjection);
+        add(name(VALUE), &[kv, hidden], ParameterGroup::InputProjection);
         if config.qk_norm && config.norm_weights {
             add(name(QUERY_NORM), &[config.head_dim], ParameterGroup::Norm);
             add(name(KEY_NORM), &[config.head_dim], ParameterGroup::Norm);
         }
-        add(name(OUTPUT), &[hidden, q], ParameterGroup::Writing);
+        add(name(OUTPUT), &[hidden, q], ParameterGroup::OutputProjection);
         if config.norm_weights {
             add(name(MLP_NORM), &[hidden], ParameterGroup::Norm);
         }
         if matches!(config.mlp, Mlp::Swiglu { .. }) {
-            add(name(GATE), &[inner, hidden], ParameterGroup::Reading);
+            add(name(GATE), &[inner, hidden], ParameterGroup::InputProjection);
         }
-        add(name(UP), &[inner, hidden], ParameterGroup::Reading);
-        add(name(DOWN), &[hidden, inner], ParameterGroup::Writing);
+        add(name(UP), &[inner, hidden], ParameterGroup::InputProjection);
+        add(name(DOWN), &[hidden, inner], ParameterGroup::OutputProjection);
     }
     if config.norm_weights {
         add(FINAL_NORM.into(), &[hidden], ParameterGroup::Norm);

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use stoa_graph::{AttentionSpec, Builder, DType, GraphError, Nonlinearity, TensorType, ValueId};
+use stoa_graph::{
+    AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, Nonlinearity, TensorType,
+    ValueId,
+};
 
 use crate::parameters::{
     DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, INPUT_NORM, KEY, KEY_NORM, MLP_NORM, OUTPUT, QUERY,
@@ -98,8 +101,8 @@ impl<'a> Transformer<'a> {
             let q = self.linear(builder, normed, layer, QUERY)?;
             let k = self.linear(builder, normed, layer, KEY)?;
             let v = self.linear(builder, normed, layer, VALUE)?;
-            let q = self.turned(builder, q, positions, layer, QUERY_NORM)?;
-            let k = self.turned(builder, k, positions, layer, KEY_NORM)?;
+            let q = self.rotated(builder, q, positions, layer, QUERY_NORM)?;
+            let k = self.rotated(builder, k, positions, layer, KEY_NORM)?;
             let read = attend(builder, layer, [q, k, v])?;
             x = self.residual(builder, read, layer, OUTPUT, x)?;
             let normed = self.norm(builder, x, layer, MLP_NORM)?;
@@ -158,7 +161,7 @@ impl<'a> Transformer<'a> {
     }
 
     /// QK-norm, then rotary positions. x: [n, some heads·head_dim]
-    fn turned(
+    fn rotated(
         &self,
         builder: &mut Builder,
         x: ValueId,
@@ -187,6 +190,19 @@ pub(crate) fn attention_spec(config: &LanguageConfig, layer: usize, batch: usize
         causal: true,
         window: config.window(layer),
         scale: score_scale(config),
+        score_cap: None,
+    }
+}
+
+/// Attention of a layer over caches.
+pub(crate) fn cached_attention_spec(config: &LanguageConfig, layer: usize) -> CachedAttentionSpec {
+    CachedAttentionSpec {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        window: config.window(layer),
+        scale: score_scale(config),
+        score_cap: None,
     }
 }
 

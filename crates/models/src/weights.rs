@@ -1,13 +1,19 @@
-//! Weights on the host, in safetensors files and on an engine. The file format's own checks
-//! (lengths, overlaps, overflow) are the `safetensors` crate's; names, shapes and types against a
-//! configuration are checked here.
+//! Weights on the host, in safetensors files and on an engine. Files are mapped: a tensor that was
+//! read from one costs no memory until it is used, and its pages are released when it is dropped, as
+//! uploading does tensor by tensor. The file format's own checks (lengths, overlaps, overflow) are the
+//! `safetensors` crate's; names, shapes and types against a configuration are checked here.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use stoa_graph::{Buffers, DType, Engine, Placement, Tensor, TensorType};
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use stoa_durable::WholeFile;
+use stoa_graph::{Buffers, DType, Engine, GraphError, Placement, Tensor, TensorType};
+use stoa_maps::Map;
 
 use crate::{LanguageConfig, ModelError, from_hugging_face, parameters, to_hugging_face};
 
@@ -29,27 +35,51 @@ pub fn to_safetensors(weights: &Weights) -> Result<Vec<u8>> {
 /// # Errors
 /// [`ModelError::Safetensors`] on malformed bytes, [`ModelError::ElementType`].
 pub fn from_safetensors(bytes: &[u8]) -> Result<Weights> {
-    let file = SafeTensors::deserialize(bytes)?;
-    file.iter().map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?))).collect()
+    let tensor = |(name, ty, range)| Ok((name, from_stored(ty, &bytes[range])?));
+    contents(bytes)?.into_iter().map(tensor).collect()
 }
 
-/// Writes a file of tensors. It is not atomic: write beside and rename where that matters.
+/// Tensors of a mapped safetensors file, which stay in it.
+///
+/// # Errors
+/// As [`from_safetensors`].
+pub fn from_map(map: &Map) -> Result<Weights> {
+    if cfg!(target_endian = "big") {
+        return from_safetensors(map);
+    }
+    let tensor = |(name, ty, range)| {
+        let section = map.section(range).map_err(map_error)?;
+        Ok((name, Tensor::from_shared(ty, Arc::new(section))?))
+    };
+    contents(map)?.into_iter().map(tensor).collect()
+}
+
+/// Writes a file of tensors, which appears whole: tensors that are mapped from a file of this name
+/// stay as they are.
 ///
 /// # Errors
 /// [`ModelError::File`].
 pub fn save(path: &Path, weights: &Weights) -> Result<()> {
-    safetensors::serialize_to_file(views(weights)?, Some(metadata()), path).map_err(|error| {
-        match error {
+    let refused = |error: stoa_durable::FileError| ModelError::File {
+        path: error.path,
+        source: error.source,
+    };
+    let file = WholeFile::create(path).map_err(refused)?;
+    let unfinished = stoa_durable::unfinished(path);
+    safetensors::serialize_to_file(views(weights)?, Some(metadata()), &unfinished).map_err(
+        |error| match error {
             safetensors::SafeTensorError::IoError(source) => {
                 ModelError::File { path: path.to_owned(), source }
             }
             other => ModelError::Safetensors(other).at(path),
-        }
-    })
+        },
+    )?;
+    file.commit().map_err(refused)
 }
 
 /// Reads a model directory in the Hugging Face layout: `config.json` and `model.safetensors`, or
-/// the shards that `model.safetensors.index.json` names. Tensors keep the types they are stored in.
+/// the shards that `model.safetensors.index.json` names. Tensors keep the types they are stored in,
+/// and stay in their mapped files.
 ///
 /// # Errors
 /// A file that is not there or not right, by path.
@@ -65,8 +95,8 @@ pub fn load(directory: &Path) -> Result<(LanguageConfig, Weights)> {
     let mut weights = Weights::new();
     for file in files {
         let path = directory.join(file);
-        let bytes = std::fs::read(&path).map_err(file_error(&path))?;
-        weights.append(&mut from_safetensors(&bytes).map_err(|e| e.at(&path))?);
+        let map = Map::open(&path).map_err(map_error)?;
+        weights.append(&mut from_map(&map).map_err(|e| e.at(&path))?);
     }
     let weights = model_weights(&config, weights).map_err(|e| e.at(directory))?;
     Ok((config, weights))
@@ -108,41 +138,55 @@ pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weig
     Ok(weights)
 }
 
-/// The same weights as a program with matrices of `dtype` declares them: norm factors as `f32`.
-pub fn with_matrix_dtype(config: &LanguageConfig, weights: &Weights, dtype: DType) -> Weights {
+/// Weights as a program with matrices of `dtype` declares them, norm factors as `f32`: each is
+/// converted when it is asked for. The largest come first, so that what a conversion needs is gone
+/// before the sum of all is reached.
+pub fn with_matrix_dtype(
+    config: &LanguageConfig,
+    weights: Weights,
+    dtype: DType,
+) -> impl Iterator<Item = (String, Tensor)> {
     let norms: BTreeSet<String> = parameters(config)
         .into_iter()
         .filter(|p| p.ty(dtype).dtype != dtype)
         .map(|p| p.name)
         .collect();
-    let convert = |(name, tensor): (&String, &Tensor)| {
-        let dtype = if norms.contains(name) { DType::F32 } else { dtype };
-        (name.clone(), tensor.converted(dtype).expect("numbers are blocks of one element"))
-    };
-    weights.iter().map(convert).collect()
+    let mut weights: Vec<(String, Tensor)> = weights.into_iter().collect();
+    weights.sort_by_key(|(_, tensor)| Reverse(tensor.ty().elements()));
+    weights.into_iter().map(move |(name, tensor)| {
+        let dtype = if norms.contains(&name) { DType::F32 } else { dtype };
+        let tensor = tensor.converted(dtype).expect("numbers are blocks of one element");
+        (name, tensor)
+    })
 }
 
-/// Copies tensors into an engine's memory, each to the device of its place.
+/// Moves tensors into an engine's memory one after another, each to the device of its place. What a
+/// tensor took on the host is free before the next is read.
 ///
 /// # Errors
 /// [`ModelError::Engine`].
 pub fn upload_to(
     engine: &dyn Engine,
     placement: &Placement,
-    weights: &Weights,
+    weights: impl IntoIterator<Item = (String, Tensor)>,
     state: &mut Buffers,
 ) -> Result<()> {
     for (name, tensor) in weights {
-        state.insert(name.clone(), engine.upload_to(placement.device(name), tensor)?);
+        let buffer = engine.upload_to(placement.device(&name), &tensor)?;
+        state.insert(name, buffer);
     }
     Ok(())
 }
 
-/// Copies tensors to the first device of an engine.
+/// Moves tensors to the first device of an engine.
 ///
 /// # Errors
 /// [`ModelError::Engine`].
-pub fn upload(engine: &dyn Engine, weights: &Weights, state: &mut Buffers) -> Result<()> {
+pub fn upload(
+    engine: &dyn Engine,
+    weights: impl IntoIterator<Item = (String, Tensor)>,
+    state: &mut Buffers,
+) -> Result<()> {
     upload_to(engine, &Placement::default(), weights, state)
 }
 
@@ -249,17 +293,34 @@ fn swapped(dtype: DType, bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(dtype.block().bytes).flat_map(|number| number.iter().rev()).copied().collect()
 }
 
-fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
-    let known = DType::ALL.into_iter().find(|&dtype| safetensors_type(dtype) == Some(view.dtype()));
-    let dtype = known.ok_or_else(|| ModelError::ElementType {
-        name: name.to_owned(),
-        dtype: format!("{:?}", view.dtype()),
-    })?;
-    let ty = TensorType::new(dtype, view.shape());
+/// Name, type and place of each tensor of a safetensors file.
+fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorType, Range<usize>)>> {
+    let (header, metadata) = SafeTensors::read_metadata(bytes)?;
+    // The tensors come after the length of the header, 8 bytes, and the header.
+    let first = size_of::<u64>() + header;
+    let entry = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
+        let known = DType::ALL.into_iter().find(|&ty| safetensors_type(ty) == Some(info.dtype));
+        let dtype = known.ok_or_else(|| ModelError::ElementType {
+            name: name.clone(),
+            dtype: format!("{:?}", info.dtype),
+        })?;
+        let (start, end) = info.data_offsets;
+        Ok((name, TensorType::new(dtype, info.shape.clone()), first + start..first + end))
+    };
+    metadata.tensors().into_iter().map(entry).collect()
+}
+
+/// A tensor from the little-endian bytes of a file.
+fn from_stored(ty: TensorType, bytes: &[u8]) -> std::result::Result<Tensor, GraphError> {
     if cfg!(target_endian = "little") {
-        return Ok(Tensor::from_bytes(ty, view.data())?);
+        return Tensor::from_bytes(ty, bytes);
     }
-    Ok(Tensor::from_bytes(ty, &swapped(dtype, view.data()))?)
+    let bytes = swapped(ty.dtype, bytes);
+    Tensor::from_bytes(ty, &bytes)
+}
+
+fn map_error(error: stoa_maps::MapError) -> ModelError {
+    ModelError::File { path: error.path, source: error.source }
 }
 
 /// How safetensors names an element type; it has no quantised ones.

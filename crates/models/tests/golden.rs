@@ -51,7 +51,7 @@ fn logits(config: &LanguageConfig, weights: &Weights, ids: &[i32], dtype: DType)
         caches: DType::F32,
     };
     let mut state = Buffers::new();
-    upload(&ENGINE, &with_matrix_dtype(config, weights, dtype), &mut state).unwrap();
+    upload(&ENGINE, with_matrix_dtype(config, weights.clone(), dtype), &mut state).unwrap();
     for (name, ty) in cache_types(config, &spec) {
         state.insert(name, ENGINE.upload(&Tensor::zeros(&ty)).unwrap());
     }
@@ -105,7 +105,8 @@ fn loss_and_gradients_are_those_of_transformers() {
         // Exact state: the expected gradients were computed in f64.
         let engine = ReferenceEngine::new(Rounding::Exact);
         let mut state = Buffers::new();
-        upload(&engine, &with_matrix_dtype(&config, &weights, DType::F32), &mut state).unwrap();
+        upload(&engine, with_matrix_dtype(&config, weights.clone(), DType::F32), &mut state)
+            .unwrap();
         for parameter in parameters(&config) {
             let zero = Tensor::zeros(&parameter.ty(DType::F32));
             state.insert(gradient_name(&parameter.name), engine.upload(&zero).unwrap());

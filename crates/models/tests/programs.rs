@@ -106,7 +106,7 @@ fn scalar(outputs: &Outputs, name: &str) -> f32 {
 
 fn fresh_state(config: &LanguageConfig, optimizer: &OptimizerConfig) -> Buffers {
     let mut state = Buffers::new();
-    upload(&ENGINE, &alive(config, 5), &mut state).unwrap();
+    upload(&ENGINE, alive(config, 5), &mut state).unwrap();
     for (name, ty) in optimizer_state(&parameters(config), optimizer) {
         state.insert(name, ENGINE.upload(&Tensor::zeros(&ty)).unwrap());
     }
@@ -282,7 +282,7 @@ fn decoded(config: &LanguageConfig, tokens: &[i32], chunk: usize, caches: DType)
     let program = decoding_program(config, &spec).unwrap();
     let mut executable = ENGINE.compile(&program, &Default::default()).unwrap();
     let mut state = Buffers::new();
-    upload(&ENGINE, &alive(config, 5), &mut state).unwrap();
+    upload(&ENGINE, alive(config, 5), &mut state).unwrap();
     for (name, ty) in cache_types(config, &spec) {
         state.insert(name, ENGINE.upload(&Tensor::zeros(&ty)).unwrap());
     }
@@ -315,7 +315,7 @@ fn cached_decoding_agrees_with_evaluation() {
         let shape = TrainingShape { batch: 1, time: n, segmented: false };
         let program = evaluation_program(&config, shape).unwrap();
         let mut state = Buffers::new();
-        upload(&ENGINE, &alive(&config, 5), &mut state).unwrap();
+        upload(&ENGINE, alive(&config, 5), &mut state).unwrap();
         let mut targets = tokens[1..].to_vec();
         targets.push(-1);
         let data = BTreeMap::from([

@@ -21,11 +21,37 @@ fn a_model_directory_reads_back_as_it_was() {
     save_model(directory.path(), &config, &weights).unwrap();
     assert_eq!(load(directory.path()).unwrap(), (config.clone(), weights.clone()));
 
-    let half = with_matrix_dtype(&config, &weights, DType::BF16);
+    let half: Weights = with_matrix_dtype(&config, weights, DType::BF16).collect();
     save_model(directory.path(), &config, &half).unwrap();
     let (_, read) = load(directory.path()).unwrap();
     assert_eq!(read["model.norm.weight"].ty().dtype, DType::F32);
     assert_eq!(read, half);
+}
+
+#[test]
+fn loaded_weights_outlive_the_file_they_are_mapped_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, weights) = model();
+    save_model(directory.path(), &config, &weights).unwrap();
+    let (_, loaded) = load(directory.path()).unwrap();
+    // Over the file that they are read from, and once more from what was written.
+    let narrow: Weights = with_matrix_dtype(&config, loaded.clone(), DType::F16).collect();
+    save_model(directory.path(), &config, &narrow).unwrap();
+    assert_eq!(loaded, weights);
+    save_model(directory.path(), &config, &loaded).unwrap();
+    assert_eq!(load(directory.path()).unwrap().1, weights);
+    drop(directory);
+    assert_eq!(loaded, weights);
+}
+
+#[test]
+fn the_largest_weights_are_converted_first() {
+    let (config, weights) = model();
+    let sizes: Vec<usize> = with_matrix_dtype(&config, weights.clone(), DType::BF16)
+        .map(|(_, tensor)| tensor.ty().elements())
+        .collect();
+    assert_eq!(sizes.len(), weights.len());
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 use std::time::Instant;
 
+use stoa_native::Context;
 use stoa_native::isa::{Isa, Kernel, Simd};
 use stoa_native::kernels::attention::{Heads, Mask, attention, attention_backward, key_ranges};
 use stoa_native::pool::Pool;
@@ -88,6 +89,7 @@ impl Bench {
     }
 
     fn attention(&self) {
+        let context = Context::new(&self.pool, self.isa);
         for (batch, time, heads, kv_heads, head_dim) in [
             (16, 256, 6, 6, 64),
             (96, 256, 1, 1, 64),
@@ -102,7 +104,7 @@ impl Bench {
                 continue;
             }
             let scale = (head_dim as f32).powf(-0.5);
-            let h = Heads { batch, time, heads, kv_heads, head_dim, scale };
+            let h = Heads { batch, time, heads, kv_heads, head_dim, scale, score_cap: None };
             let rows = batch * time;
             let fill =
                 |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect() };
@@ -115,7 +117,7 @@ impl Bench {
             let mut lse = vec![0.0; rows * heads];
             let ranges = key_ranges(Mask { causal: true, window: None }, batch, time, None);
             let seconds = self.seconds(|| {
-                attention(&self.pool, self.isa, h, &ranges, &q, &k, &v, &mut out, &mut lse);
+                attention(context, h, &ranges, &q, &k, &v, &mut out, &mut lse);
             });
             // Two products of time²/2 visible pairs each.
             let flops = 2.0 * (batch * heads * time * time * head_dim) as f64;
@@ -126,7 +128,7 @@ impl Bench {
             let seconds = self.seconds(|| {
                 let inputs = [&q[..], &k, &v, &out, &lse, &dout];
                 let gradients = (&mut dq[..], &mut dk[..], &mut dv[..]);
-                attention_backward(&self.pool, self.isa, h, &ranges, inputs, gradients);
+                attention_backward(context, h, &ranges, inputs, gradients);
             });
             // Five such products.
             self.report(&format!("{name} backward"), seconds, 2.5 * flops, "GFLOP/s");

@@ -2,10 +2,13 @@
 //! the ops of the graph and the kernels.
 
 use half::{bf16, f16};
-use stoa_graph::{AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace};
+use stoa_graph::{
+    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, MuonSpec, Op, Program, RopeSpec,
+    Workspace,
+};
 
+use crate::context::Context;
 use crate::gemm::{Arithmetic, FEW_ROWS, MatMut, MatRef, Precision, gemm, gemm_fused, gemm_skinny};
-use crate::isa::Isa;
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
 use crate::kernels::cache::{self, CachedHeads, Paging, Places};
 use crate::kernels::curves::{Gate, GateBackward, TimesSlope, Value, with_curve};
@@ -41,10 +44,7 @@ impl Caches {
 /// Bytes of scratch the kernel of a step takes beside its outputs, packing included.
 pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
     let shape = |i: usize| &program.ty(step.inputs[i]).shape;
-    let workspace = match &step.kernel {
-        Kernel::Op(op) => op.facts().workspace,
-        Kernel::ProductThen { .. } => Workspace::Nothing,
-    };
+    let workspace = step.op().map_or(Workspace::Nothing, |op| op.facts().workspace);
     let floats = match workspace {
         Workspace::Logits => loss::scratch_floats(shape(0)[0], shape(0)[1], shape(1)[0]),
         Workspace::Matrices => optimizer::muon_scratch(shape(0)[0], shape(0)[1]),
@@ -55,28 +55,33 @@ pub(crate) fn scratch_bytes(program: &Program, step: &Step) -> usize {
 
 /// What a kernel call needs beside its operands.
 pub(crate) struct Dispatch<'a> {
-    pub pool: &'a Pool,
-    pub isa: Isa,
+    pub context: Context<'a>,
     /// Of the step's products.
     pub precision: Precision,
     pub caches: &'a mut Caches,
 }
 
 /// The product of few rows, with `beta` times what stands in `out`.
-fn skinny(pool: &Pool, isa: Isa, ins: &[View<'_>], beta: f32, out: &View<'_>) {
+fn skinny(context: Context<'_>, ins: &[View<'_>], beta: f32, out: &View<'_>) {
     let (x, y) = (ins[0].matrix(), out.matrix_mut());
     let (rows, cols) = (ins[1].shape()[0], ins[1].shape()[1]);
     match ins[1].stored() {
-        Stored::F32(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::F16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
-        Stored::BF16(w) => gemm_skinny(pool, isa, x, MatRef::new(w, rows, cols), beta, y),
+        Stored::F32(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
+        Stored::F16(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
+        Stored::BF16(w) => {
+            gemm_skinny(context.pool, context.isa, x, MatRef::new(w, rows, cols), beta, y)
+        }
         Stored::Blocks(..) => unreachable!("quantised weights are packed"),
     }
 }
 
 impl Dispatch<'_> {
     fn arithmetic(&self) -> Arithmetic {
-        Arithmetic { isa: self.isa, precision: self.precision }
+        Arithmetic { isa: self.context.isa, precision: self.precision }
     }
 
     /// Whether a product is one of few rows of f32 with a matrix that is read as it is stored: that
@@ -93,15 +98,20 @@ impl Dispatch<'_> {
     /// Runs one step.
     pub fn run(self, kernel: &Kernel, ins: &[View<'_>], outs: &[View<'_>]) {
         match kernel {
-            Kernel::Op(op) => self.op(op, ins, outs),
+            Kernel::Op(op) => self.op(op, ins, None, outs),
+            Kernel::Adding(op) => {
+                let (addend, ins) = ins.split_last().expect("an addition has an addend");
+                self.op(op, ins, Some(addend), outs);
+            }
             Kernel::ProductThen { transpose_a, transpose_b, then } => {
                 self.product_then((*transpose_a, *transpose_b), *then, ins, outs);
             }
         }
     }
 
-    fn op(mut self, op: &Op, ins: &[View<'_>], outs: &[View<'_>]) {
-        let (pool, isa, precision) = (self.pool, self.isa, self.precision);
+    /// Runs one op, whose sum is added to `addend` where there is one.
+    fn op(mut self, op: &Op, ins: &[View<'_>], addend: Option<&View<'_>>, outs: &[View<'_>]) {
+        let (context, pool) = (self.context, self.context.pool);
         let input = |i: usize| ins[i].f32();
         let output = |o: usize| outs[o].f32_mut();
         // An operand that lies where output 0 will is read through the output.
@@ -109,131 +119,96 @@ impl Dispatch<'_> {
         match op {
             Op::Fill { value, .. } => fill(pool, *value, &outs[0]),
             Op::Reshape { .. } => copy(&ins[0], &outs[0]),
-            Op::Cast { .. } => cast(pool, isa, &ins[0], &outs[0]),
-            Op::Add => pointwise::add(pool, isa, operand(0), operand(1), output(0)),
-            Op::Mul => pointwise::mul(pool, isa, operand(0), operand(1), output(0)),
-            Op::Scale { by } => pointwise::scale(pool, isa, *by, operand(0), output(0)),
+            Op::Cast { .. } => cast(context, &ins[0], &outs[0]),
+            Op::Add => pointwise::add(context, operand(0), operand(1), output(0)),
+            Op::Mul => pointwise::mul(context, operand(0), operand(1), output(0)),
+            Op::Scale { by } => pointwise::scale(context, *by, operand(0), output(0)),
             Op::Activation(f) => with_curve!(*f, c => {
-                pointwise::apply(pool, isa, Value(c), [operand(0)], [0], [output(0)]);
+                pointwise::apply(context, Value(c), [operand(0)], [0], [output(0)]);
             }),
             Op::ActivationBackward(f) => with_curve!(*f, c => {
                 let given = [operand(0), operand(1)];
-                pointwise::apply(pool, isa, TimesSlope(c), given, [0, 0], [output(0)]);
+                pointwise::apply(context, TimesSlope(c), given, [0, 0], [output(0)]);
             }),
             Op::Gated(f) => with_curve!(*f, c => {
                 let given = [operand(0), operand(1)];
-                pointwise::apply(pool, isa, Gate(c), given, [0, 0], [output(0)]);
+                pointwise::apply(context, Gate(c), given, [0, 0], [output(0)]);
             }),
             // `gate` or `dy` may lie in `dgate`, `up` in `dup`.
             Op::GatedBackward(f) => with_curve!(*f, c => {
                 let given = [operand(0), unless_in_place(&ins[1], &outs[1]), operand(2)];
                 let outputs = [output(0), output(1)];
-                pointwise::apply(pool, isa, GateBackward(c), given, [0, 1, 0], outputs);
+                pointwise::apply(context, GateBackward(c), given, [0, 1, 0], outputs);
             }),
-            Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
-                if *accumulate && !same_place(&ins[2], &outs[0]) {
-                    output(0).copy_from_slice(input(2));
-                }
-                let beta = if *accumulate { 1.0 } else { 0.0 };
-                if self.is_skinny((*transpose_a, *transpose_b), ins) {
-                    skinny(pool, isa, ins, beta, &outs[0]);
-                } else {
-                    let (a, b) = (ins[0].operand(*transpose_a), ins[1].operand(*transpose_b));
-                    gemm(
-                        pool,
-                        Arithmetic { isa, precision },
-                        1.0,
-                        a,
-                        b,
-                        beta,
-                        outs[0].matrix_mut(),
-                    );
-                }
+            Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+                let beta = if starts_at(addend, &outs[0]) { 1.0 } else { 0.0 };
+                let bias = bias.then(|| input(2));
+                self.product((*transpose_a, *transpose_b), ins, bias, beta, &outs[0]);
             }
             Op::RmsNorm { group, eps, weighted } => {
                 let w = weighted.then(|| input(1));
-                norm::rms_norm(pool, isa, *group, *eps, input(0), w, output(0));
+                norm::rms_norm(context, *group, *eps, input(0), w, output(0));
             }
-            Op::RmsNormBackward { group, eps, weighted, accumulate } => {
+            Op::RmsNormBackward { group, eps, weighted } => {
                 let w = weighted.then(|| input(2));
                 let dw = weighted.then(|| output(1));
-                if *accumulate {
-                    let c = &ins[ins.len() - 1];
-                    if !same_place(c, &outs[0]) {
-                        output(0).copy_from_slice(c.f32());
-                    }
-                }
+                let adds = starts_at(addend, &outs[0]);
                 let (x, dy) = (input(0), input(1));
-                norm::rms_norm_backward(
-                    pool,
-                    isa,
-                    *group,
-                    *eps,
-                    x,
-                    dy,
-                    w,
-                    *accumulate,
-                    output(0),
-                    dw,
-                );
+                norm::rms_norm_backward(context, *group, *eps, x, dy, w, adds, output(0), dw);
             }
             Op::Rope(spec) => self.rope(spec, ins, outs),
             Op::Attention { spec, segmented } => {
                 let ranges = ranges(spec, ins, segmented.then_some(3));
                 let heads = heads(spec, &ins[0]);
                 let (q, k, v) = (input(0), input(1), input(2));
-                attention::attention(pool, isa, heads, &ranges, q, k, v, output(0), output(1));
+                attention::attention(context, heads, &ranges, q, k, v, output(0), output(1));
             }
             Op::AttentionBackward { spec, segmented } => {
                 let ranges = ranges(spec, ins, segmented.then_some(6));
                 let heads = heads(spec, &ins[0]);
                 let given = [0, 1, 2, 3, 4, 5].map(input);
                 let grads = (output(0), output(1), output(2));
-                attention::attention_backward(pool, isa, heads, &ranges, given, grads);
+                attention::attention_backward(context, heads, &ranges, given, grads);
             }
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
                 match ins[0].stored() {
-                    Stored::F32(table) => gather::gather(pool, isa, table, d, ids, y),
-                    Stored::F16(table) => gather::gather(pool, isa, table, d, ids, y),
-                    Stored::BF16(table) => gather::gather(pool, isa, table, d, ids, y),
+                    Stored::F32(table) => gather::gather(context, table, d, ids, y),
+                    Stored::F16(table) => gather::gather(context, table, d, ids, y),
+                    Stored::BF16(table) => gather::gather(context, table, d, ids, y),
                     Stored::Blocks(dtype, table) => {
                         gather::gather_blocks(pool, dtype, table, d, ids, y);
                     }
                 }
             }
-            Op::GatherBackward { accumulate, .. } => {
-                match accumulate {
-                    true if same_place(&ins[2], &outs[0]) => {}
-                    true => output(0).copy_from_slice(input(2)),
-                    false => pointwise::fill(pool, 0.0, output(0)),
+            Op::GatherBackward { .. } => {
+                if !starts_at(addend, &outs[0]) {
+                    pointwise::fill(pool, 0.0, output(0));
                 }
                 gather::gather_backward(pool, ins[0].i32(), ins[1].ty.last(), input(1), output(0));
             }
             Op::CrossEntropy { softcap } => {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
                 let (targets, weights) = (ins[2].i32(), input(3));
+                let (arithmetic, x) = (self.arithmetic(), ins[0].operand(false));
                 let (nll, scratch) = (output(1), &mut self.caches.logits);
-                let (arithmetic, x) = (Arithmetic { isa, precision }, ins[0].operand(false));
                 output(0)[0] =
                     loss::cross_entropy(pool, arithmetic, head, x, targets, weights, nll, scratch);
             }
-            Op::CrossEntropyBackward { softcap, accumulate } => {
+            Op::CrossEntropyBackward { softcap } => {
                 let head = loss::Head { w: ins[1].operand(false), softcap: *softcap };
-                if *accumulate && !same_place(&ins[5], &outs[1]) {
-                    output(1).copy_from_slice(input(5));
-                }
+                let adds = starts_at(addend, &outs[1]);
                 let (targets, weights, dloss) = (ins[2].i32(), input(3), ins[4].scalar());
                 let (dx, dw, nll) = (output(0), output(1), output(3));
                 output(2)[0] = loss::cross_entropy_backward(
                     pool,
-                    Arithmetic { isa, precision },
+                    self.arithmetic(),
                     head,
                     ins[0].operand(false),
                     targets,
                     weights,
                     dloss,
-                    *accumulate,
+                    adds,
                     dx,
                     dw,
                     nll,
@@ -241,14 +216,13 @@ impl Dispatch<'_> {
                 );
             }
             Op::MeanSquaredError => {
-                output(0)[0] = loss::mean_squared_error(pool, isa, input(0), input(1), input(2));
+                output(0)[0] = loss::mean_squared_error(context, input(0), input(1), input(2));
             }
             Op::MeanSquaredErrorBackward => {
                 let (prediction, target, weights) = (input(0), input(1), input(2));
                 let dloss = ins[3].scalar();
                 loss::mean_squared_error_backward(
-                    pool,
-                    isa,
+                    context,
                     prediction,
                     target,
                     weights,
@@ -258,21 +232,50 @@ impl Dispatch<'_> {
             }
             Op::GlobalNorm => {
                 let tensors: Vec<&[f32]> = ins.iter().map(View::f32).collect();
-                output(0)[0] = optimizer::global_norm(pool, isa, &tensors);
+                output(0)[0] = optimizer::global_norm(context, &tensors);
             }
             Op::ClipFactor { max_norm } => {
                 output(0)[0] = optimizer::clip_factor(ins[0].scalar(), ins[1].scalar(), *max_norm);
             }
-            Op::AdamW(spec) => adamw(pool, isa, spec, ins, outs),
-            Op::Muon(spec) => muon(pool, isa, spec, ins, outs, &mut self.caches.muon),
+            Op::AdamW(spec) => adamw(context, spec, ins, outs),
+            Op::Muon(spec) => muon(context, spec, ins, outs, &mut self.caches.muon),
             Op::KvAppend => {
                 if !same_place(&ins[0], &outs[0]) {
                     copy(&ins[0], &outs[0]);
                 }
                 kv_append(ins, &outs[0]);
             }
-            Op::CachedAttention(spec) => cached_attention(pool, isa, spec, ins, &outs[0]),
+            Op::CachedAttention(spec) => cached_attention(context, spec, ins, &outs[0]),
         }
+    }
+
+    /// `out` = op(ins\[0\])·op(ins\[1\]) [+ bias on each row] + beta·`out`.
+    fn product(
+        &self,
+        transposed: (bool, bool),
+        ins: &[View<'_>],
+        bias: Option<&[f32]>,
+        beta: f32,
+        out: &View<'_>,
+    ) {
+        let context = self.context;
+        if self.is_skinny(transposed, ins) {
+            skinny(context, ins, beta, out);
+            if let Some(bias) = bias.filter(|bias| !bias.is_empty()) {
+                let rows = out.f32_mut().chunks_exact_mut(bias.len());
+                rows.for_each(|row| pointwise::add(context, None, Some(bias), row));
+            }
+            return;
+        }
+        let (arithmetic, c) = (self.arithmetic(), out.matrix_mut());
+        let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
+        let Some(bias) = bias else {
+            return gemm(context.pool, arithmetic, 1.0, a, b, beta, c);
+        };
+        let bias = MatRef::strided(bias, c.rows(), c.cols(), 0, 1);
+        let inputs = [Input::Product, Input::Matrix(bias)];
+        let finish = OnTiles { f: pointwise::Add {}, inputs, outputs: [Output::Product] };
+        gemm_fused(context.pool, arithmetic, 1.0, a, b, beta, c, &finish);
     }
 
     /// A product and the function that ends it: `ins` are a, b and the function's other inputs.
@@ -314,14 +317,14 @@ impl Dispatch<'_> {
         inputs: [View<'_>; I],
         outputs: [View<'_>; O],
     ) {
-        let (pool, isa) = (self.pool, self.isa);
+        let context = self.context;
         let output_at = |input: &View<'_>| outputs.iter().position(|o| same_place(o, input));
         if self.is_skinny(transposed, ins) {
-            skinny(pool, isa, ins, 0.0, &product);
+            skinny(context, ins, 0.0, &product);
             let place = inputs.each_ref().map(|input| output_at(input).unwrap_or(0));
             let given =
                 inputs.each_ref().map(|input| output_at(input).is_none().then(|| input.f32()));
-            return pointwise::apply(pool, isa, f, given, place, outputs.map(|o| o.f32_mut()));
+            return pointwise::apply(context, f, given, place, outputs.map(|o| o.f32_mut()));
         }
         let (m, n) = (product.shape()[0], product.shape()[1]);
         let inputs = inputs.each_ref().map(|input| match output_at(input) {
@@ -335,7 +338,7 @@ impl Dispatch<'_> {
         });
         let (a, b) = (ins[0].operand(transposed.0), ins[1].operand(transposed.1));
         let (arithmetic, c) = (self.arithmetic(), product.matrix_mut());
-        gemm_fused(pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
+        gemm_fused(context.pool, arithmetic, 1.0, a, b, 0.0, c, &OnTiles { f, inputs, outputs });
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {
@@ -348,7 +351,7 @@ impl Dispatch<'_> {
             inverse: spec.inverse,
         };
         let x = unless_in_place(&ins[0], &outs[0]);
-        rope::rope(self.pool, self.isa, table, turn, positions, x, outs[0].f32_mut());
+        rope::rope(self.context, table, turn, positions, x, outs[0].f32_mut());
     }
 }
 
@@ -359,6 +362,14 @@ fn same_place(a: &View<'_>, b: &View<'_>) -> bool {
 /// The elements of an operand, or `None` when the output takes its place.
 fn unless_in_place<'a>(input: &View<'a>, output: &View<'_>) -> Option<&'a [f32]> {
     (!same_place(input, output)).then(|| input.f32())
+}
+
+/// Puts what a sum is added to in the place of the sum; whether there is something.
+fn starts_at(addend: Option<&View<'_>>, sum: &View<'_>) -> bool {
+    if let Some(addend) = addend.filter(|addend| !same_place(addend, sum)) {
+        copy(addend, sum);
+    }
+    addend.is_some()
 }
 
 fn copy(from: &View<'_>, to: &View<'_>) {
@@ -377,19 +388,19 @@ fn fill(pool: &Pool, value: f32, to: &View<'_>) {
     }
 }
 
-fn cast(pool: &Pool, isa: Isa, from: &View<'_>, to: &View<'_>) {
-    fn into<B: pointwise::Float>(pool: &Pool, isa: Isa, from: &View<'_>, y: &mut [B]) {
+fn cast(context: Context<'_>, from: &View<'_>, to: &View<'_>) {
+    fn into<B: pointwise::Float>(context: Context<'_>, from: &View<'_>, y: &mut [B]) {
         match from.stored() {
-            Stored::F32(x) => pointwise::cast(pool, isa, x, y),
-            Stored::F16(x) => pointwise::cast(pool, isa, x, y),
-            Stored::BF16(x) => pointwise::cast(pool, isa, x, y),
-            Stored::Blocks(dtype, x) => pointwise::cast_blocks(pool, dtype, x, y),
+            Stored::F32(x) => pointwise::cast(context, x, y),
+            Stored::F16(x) => pointwise::cast(context, x, y),
+            Stored::BF16(x) => pointwise::cast(context, x, y),
+            Stored::Blocks(dtype, x) => pointwise::cast_blocks(context.pool, dtype, x, y),
         }
     }
     match to.ty.dtype {
-        DType::F32 => into::<f32>(pool, isa, from, to.elements_mut()),
-        DType::F16 => into::<f16>(pool, isa, from, to.elements_mut()),
-        DType::BF16 => into::<bf16>(pool, isa, from, to.elements_mut()),
+        DType::F32 => into::<f32>(context, from, to.elements_mut()),
+        DType::F16 => into::<f16>(context, from, to.elements_mut()),
+        DType::BF16 => into::<bf16>(context, from, to.elements_mut()),
         DType::I32 | DType::U32 | DType::Q8_0 | DType::Q4_0 => {
             unreachable!("the shape rule casts to floats")
         }
@@ -404,6 +415,7 @@ fn heads(spec: &AttentionSpec, q: &View<'_>) -> Heads {
         kv_heads: spec.kv_heads,
         head_dim: spec.head_dim,
         scale: spec.scale,
+        score_cap: spec.score_cap,
     }
 }
 
@@ -421,7 +433,7 @@ fn updated_in_place<'a>(from: &View<'_>, to: &View<'a>) -> &'a mut [f32] {
     to.f32_mut()
 }
 
-fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
+fn adamw(context: Context<'_>, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View<'_>]) {
     let (p, m, v) = (
         updated_in_place(&ins[0], &outs[0]),
         updated_in_place(&ins[2], &outs[1]),
@@ -436,12 +448,11 @@ fn adamw(pool: &Pool, isa: Isa, spec: &AdamWSpec, ins: &[View<'_>], outs: &[View
         step: ins[5].scalar(),
         factor: ins[6].scalar(),
     };
-    optimizer::adamw(pool, isa, constants, p, ins[1].f32(), m, v);
+    optimizer::adamw(context, constants, p, ins[1].f32(), m, v);
 }
 
 fn muon(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     spec: &MuonSpec,
     ins: &[View<'_>],
     outs: &[View<'_>],
@@ -462,7 +473,7 @@ fn muon(
     let shape = (ins[0].shape()[0], ins[0].shape()[1]);
     let g = ins[1].f32();
     let floats = optimizer::muon_scratch(shape.0, shape.1);
-    optimizer::muon(pool, isa, constants, shape, p, g, buffer, scratch.slice(floats));
+    optimizer::muon(context, constants, shape, p, g, buffer, scratch.slice(floats));
 }
 
 fn paging(cache: &View<'_>) -> Paging {
@@ -496,23 +507,29 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
     }
 }
 
-fn cached_attention(pool: &Pool, isa: Isa, spec: &AttentionSpec, ins: &[View<'_>], out: &View<'_>) {
+fn cached_attention(
+    context: Context<'_>,
+    spec: &CachedAttentionSpec,
+    ins: &[View<'_>],
+    out: &View<'_>,
+) {
     let heads = CachedHeads {
         heads: spec.heads,
         paging: paging(&ins[1]),
         scale: spec.scale,
+        score_cap: spec.score_cap,
         window: spec.window,
     };
     let (q, places, out) = (ins[0].f32(), places(&ins[3..]), out.f32_mut());
     match (ins[1].stored(), ins[2].stored()) {
         (Stored::F32(keys), Stored::F32(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         (Stored::F16(keys), Stored::F16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         (Stored::BF16(keys), Stored::BF16(values)) => {
-            cache::cached_attention(pool, isa, heads, q, (keys, values), places, out);
+            cache::cached_attention(context, heads, q, (keys, values), places, out);
         }
         _ => unreachable!("the shape rule gives both caches one float type"),
     }

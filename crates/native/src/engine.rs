@@ -12,6 +12,7 @@ use stoa_graph::{
 };
 
 use crate::account::{Live, Memory, StateBlock};
+use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::gemm::{Arithmetic, FEW_ROWS, Precision};
 use crate::indices::{IndexCheck, index_checks};
@@ -299,11 +300,12 @@ impl NativeExecutable {
 /// Name of a step in profiles.
 fn step_name(step: &Step) -> String {
     match &step.kernel {
-        Kernel::Op(Op::MatMul { transpose_a, transpose_b, .. }) => {
+        Kernel::Op(Op::MatMul { transpose_a, transpose_b, .. })
+        | Kernel::Adding(Op::MatMul { transpose_a, transpose_b, .. }) => {
             let letter = |t: &bool| if *t { 'T' } else { 'N' };
             format!("matmul {}{}", letter(transpose_a), letter(transpose_b))
         }
-        Kernel::Op(op) => op.name().to_owned(),
+        Kernel::Op(op) | Kernel::Adding(op) => op.name().to_owned(),
         Kernel::ProductThen { then, .. } => format!("matmul+{}", then.name()),
     }
 }
@@ -317,11 +319,7 @@ fn multiplies(step: &Step, isa: Isa) -> Option<&'static str> {
         );
         attends || step::multiplies(op) || matches!(op, Op::Muon(_))
     };
-    let any = match &step.kernel {
-        Kernel::Op(op) => inside(op),
-        Kernel::ProductThen { .. } => true,
-    };
-    any.then_some(match (step.precision, isa) {
+    step.op().is_none_or(inside).then_some(match (step.precision, isa) {
         (Precision::F32, _) => "f32",
         (Precision::Bf16, Isa::Avx512Bf16) => "bf16",
         (Precision::Bf16, Isa::Portable | Isa::Neon | Isa::Avx2 | Isa::Avx512) => "bf16 as f32",
@@ -350,6 +348,7 @@ impl Executable for NativeExecutable {
             check.check(|input| self.view(&bound, self.program.inputs()[input].value).i32())?;
         }
         self.own_updates(state, &mut bound.inputs)?;
+        let context = Context::new(&self.pool, self.isa);
         let mut profile = self.profile.take();
         for (at, step) in self.plan.steps.iter().enumerate() {
             let started = profile.is_some().then(Instant::now);
@@ -357,12 +356,8 @@ impl Executable for NativeExecutable {
                 values.iter().map(|&v| self.view(&bound, v)).collect()
             };
             let (ins, outs) = (views(&step.inputs), views(&step.outputs));
-            let (pool, precision) = (&self.pool, step.precision);
-            Dispatch { pool, isa: self.isa, precision, caches: &mut workspace.caches }.run(
-                &step.kernel,
-                &ins,
-                &outs,
-            );
+            let (precision, caches) = (step.precision, &mut workspace.caches);
+            Dispatch { context, precision, caches }.run(&step.kernel, &ins, &outs);
             if let (Some(times), Some(started)) = (&mut profile, started) {
                 times[at] += started.elapsed();
             }
@@ -400,10 +395,8 @@ impl Executable for NativeExecutable {
                 flops: 0,
                 bytes: 0,
             });
-            let nodes = self.program.nodes().iter();
-            let made = |outputs: &[ValueId]| outputs.iter().any(|v| step.outputs.contains(v));
-            let cost: stoa_graph::Cost =
-                nodes.filter(|n| made(&n.outputs)).map(|n| node_cost(&self.program, n)).sum();
+            let nodes = step.nodes.iter().map(|&at| &self.program.nodes()[at]);
+            let cost: stoa_graph::Cost = nodes.map(|n| node_cost(&self.program, n)).sum();
             entry.steps += 1;
             entry.seconds += time.as_secs_f64();
             entry.flops += cost.flops;

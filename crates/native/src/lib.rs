@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod account;
+mod context;
 mod dispatch;
 mod engine;
 pub mod gemm;
@@ -22,5 +23,6 @@ mod step;
 mod support;
 mod view;
 
+pub use context::Context;
 pub use engine::{NativeEngine, NativeOptions};
 pub use memory::return_large_blocks;

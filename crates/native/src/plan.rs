@@ -46,8 +46,8 @@ struct Storage {
 impl Plan {
     /// Plans a program.
     pub fn new(program: &Program) -> Self {
-        let steps = without_views(program);
-        let mut layout = Layout::new(program, &steps);
+        let (steps, originals) = without_views(program);
+        let mut layout = Layout::new(program, &steps, &originals);
         for (at, step) in steps.iter().enumerate() {
             layout.place_outputs(at, step);
         }
@@ -62,7 +62,7 @@ impl Plan {
             None => Place::None,
             Some(s) => storages[*s].input.map_or(Place::Arena(offsets[*s]), Place::Input),
         };
-        let places: Vec<Place> = of.iter().map(place).collect();
+        let places: Vec<Place> = originals.iter().map(|&v| place(&of[v])).collect();
         let copies = program.outputs().iter().filter_map(|output| {
             let Output::Updates { value, .. } = output else { return None };
             let state = updated_state(program, *value)?;
@@ -73,11 +73,13 @@ impl Plan {
     }
 }
 
-/// The steps of a program with views resolved: a view is the same bytes, so later steps read the
-/// original and only an output made by a view keeps its step. A cast to bf16 that products alone read
-/// is resolved too: they round what they read.
-fn without_views(program: &Program) -> Vec<Step> {
-    let mut original: Vec<Option<ValueId>> = vec![None; program.types().len()];
+/// The steps of a program with views resolved, and for each value the one whose bytes it is (both by
+/// index). A view is the bytes of its original under another shape, and only an output made by a view
+/// keeps its step. A cast to bf16 that products alone read is resolved too: they read what is cast
+/// and round it themselves.
+fn without_views(program: &Program) -> (Vec<Step>, Vec<usize>) {
+    let mut originals: Vec<usize> = (0..program.types().len()).collect();
+    let mut unrounded: Vec<Option<ValueId>> = vec![None; program.types().len()];
     let mut kept = Vec::new();
     let steps = steps(program);
     let mut resolvable = readers_round(program, &steps);
@@ -85,23 +87,24 @@ fn without_views(program: &Program) -> Vec<Step> {
     let is_output = |v: ValueId| program.outputs().iter().any(|o| o.value() == v);
     for mut step in steps {
         for input in &mut step.inputs {
-            *input = original[input.index()].unwrap_or(*input);
+            *input = unrounded[input.index()].unwrap_or(*input);
         }
         let made = step.outputs[0];
-        let rounded = resolvable[made.index()] && is_rounding(program, &step);
-        if is_view(&step.kernel) && !is_output(made) || rounded {
-            original[made.index()] = Some(step.inputs[0]);
+        if is_view(&step.kernel) && !is_output(made) {
+            originals[made.index()] = originals[step.inputs[0].index()];
+        } else if resolvable[made.index()] && is_rounding(program, &step) {
+            unrounded[made.index()] = Some(step.inputs[0]);
         } else {
             kept.push(step);
         }
     }
-    kept
+    (kept, originals)
 }
 
 fn is_view(kernel: &Kernel) -> bool {
     match kernel {
         Kernel::Op(op) => op.facts().elements == Elements::Viewed,
-        Kernel::ProductThen { .. } => false,
+        Kernel::Adding(_) | Kernel::ProductThen { .. } => false,
     }
 }
 
@@ -121,9 +124,10 @@ fn readers_round(program: &Program, steps: &[Step]) -> Vec<bool> {
     rounded
 }
 
-/// Storages under construction.
+/// Storages under construction. Of values that are the same bytes, the original stands for all.
 struct Layout<'a> {
     program: &'a Program,
+    originals: &'a [usize],
     /// Last step that reads each value; `end` for outputs.
     last_read: Vec<usize>,
     storages: Vec<Storage>,
@@ -132,14 +136,16 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(program: &'a Program, steps: &[Step]) -> Self {
-        let mut last_read = vec![0; program.types().len()];
+    fn new(program: &'a Program, steps: &[Step], originals: &'a [usize]) -> Self {
+        let mut last_read = vec![0; originals.len()];
         for (at, step) in steps.iter().enumerate() {
-            step.inputs.iter().chain(&step.outputs).for_each(|v| last_read[v.index()] = at);
+            let values = step.inputs.iter().chain(&step.outputs);
+            values.for_each(|v| last_read[originals[v.index()]] = at);
         }
-        program.outputs().iter().for_each(|o| last_read[o.value().index()] = steps.len());
-        let mut layout =
-            Layout { program, last_read, storages: vec![], of: vec![None; program.types().len()] };
+        let outputs = program.outputs().iter();
+        outputs.for_each(|o| last_read[originals[o.value().index()]] = steps.len());
+        let of = vec![None; originals.len()];
+        let mut layout = Layout { program, originals, last_read, storages: vec![], of };
         for (index, input) in program.inputs().iter().enumerate() {
             let last = layout.last_read[input.value.index()];
             let bytes = program.ty(input.value).size_bytes();
@@ -149,12 +155,17 @@ impl<'a> Layout<'a> {
         layout
     }
 
+    /// Storage of a value or of its original.
+    fn storage(&self, value: ValueId) -> Option<usize> {
+        self.of[self.originals[value.index()]]
+    }
+
     fn place_outputs(&mut self, at: usize, step: &Step) {
         let mut taken: Vec<usize> = Vec::new();
         for (o, &value) in step.outputs.iter().enumerate() {
-            let candidates = step.in_place(o).iter().map(|&i| step.inputs[i]);
+            let candidates = step.in_place(o).into_iter().map(|i| step.inputs[i]);
             let reused = candidates
-                .filter_map(|input| self.of[input.index()])
+                .filter_map(|input| self.storage(input))
                 .find(|s| !taken.contains(s) && self.may_take(*s, value, at, step, o));
             let storage = reused.unwrap_or_else(|| {
                 let bytes = self.program.ty(value).size_bytes();
@@ -179,8 +190,8 @@ impl<'a> Layout<'a> {
             .inputs
             .iter()
             .enumerate()
-            .any(|(i, v)| self.of[v.index()] == Some(s) && !allowed.contains(&i));
-        let roles = step.inputs.iter().filter(|v| self.of[v.index()] == Some(s)).count();
+            .any(|(i, &v)| self.storage(v) == Some(s) && !allowed.contains(&i));
+        let roles = step.inputs.iter().filter(|&&v| self.storage(v) == Some(s)).count();
         let owner = match storage.input {
             None => true,
             Some(i) => {
@@ -255,9 +266,11 @@ mod tests {
         for input in program.inputs() {
             held = write(input.value);
         }
+        let (_, originals) = without_views(program);
         for step in &plan.steps {
-            for v in &step.inputs {
-                assert!(held.iter().any(|(_, _, h)| h == v), "{step:?} reads a value overwritten");
+            for v in step.inputs.iter().map(|v| originals[v.index()]) {
+                let is_held = held.iter().any(|(_, _, h)| h.index() == v);
+                assert!(is_held, "{step:?} reads a value overwritten");
             }
             for &v in &step.outputs {
                 held = write(v);
@@ -316,6 +329,7 @@ mod tests {
                 causal: true,
                 window: None,
                 scale: 0.5,
+                score_cap: None,
             };
             let (a, _) = b.attention(q, k, v, None, spec).unwrap();
             let a = operand(&mut b, a);
@@ -363,6 +377,8 @@ mod tests {
                 let cast = Kernel::Op(Op::Cast { dtype: DType::BF16 });
                 let kept = plan.steps.iter().filter(|step| step.kernel == cast).count();
                 assert_eq!(kept, 0, "products round what they read");
+                let adds = plan.steps.iter().filter(|step| step.kernel == Kernel::Op(Op::Add));
+                assert_eq!(adds.count(), 0, "products, norms and losses add to what is there");
             }
         }
     }

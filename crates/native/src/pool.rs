@@ -100,11 +100,6 @@ impl Pool {
         }
     }
 
-    /// One worker per hardware thread this process may use.
-    pub fn with_all_threads() -> Pool {
-        Pool::new(thread::available_parallelism().map_or(1, usize::from))
-    }
-
     /// Number of workers; worker numbers are below it.
     pub fn threads(&self) -> usize {
         self.scratch.len()

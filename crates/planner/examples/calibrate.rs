@@ -1,5 +1,5 @@
 //! Fits the constants to a table of runs and prints them as `data/calibration.toml` holds them;
-//! with a second argument, every row's error and where its time goes, for whoever works on the
+//! with a second argument, every row's error and where its time goes, for developers of the
 //! model: `cargo run -p stoa-planner --example calibrate -- training-runs.csv [rows]`.
 
 use stoa_planner::calibration::{calibrate, read_rows, validate};

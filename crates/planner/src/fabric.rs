@@ -119,9 +119,9 @@ pub fn read(text: &str, place: &str) -> Result<Vec<Fabric>> {
                 fabric.name
             )));
         }
-        let sound = |t: &Tier| t.devices > 0 && t.oversubscription >= 1.0 && t.latency_us >= 0.0;
+        let valid = |t: &Tier| t.devices > 0 && t.oversubscription >= 1.0 && t.latency_us >= 0.0;
         let ordered = fabric.tiers.windows(2).all(|w| w[0].devices < w[1].devices);
-        if !fabric.tiers.iter().all(sound) || !ordered {
+        if !fabric.tiers.iter().all(valid) || !ordered {
             return Err(malformed(format!(
                 "`{}`: tiers grow, oversubscription is at least 1, latencies are not negative",
                 fabric.name

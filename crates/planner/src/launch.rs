@@ -35,7 +35,7 @@ fn environment(plan: &Plan) -> Vec<(&'static str, String)> {
         ("SEQUENCE_LENGTH", plan.seq.to_string()),
         ("TRAIN_STEPS", format!("{:.0}", plan.steps.ceil())),
         ("CHECKPOINT_EVERY_STEPS", checkpoint_steps(plan).to_string()),
-        ("LEARNING_RATE", format!("{:.2e}", plan.lesson.learning_rate)),
+        ("LEARNING_RATE", format!("{:.2e}", plan.forecast.learning_rate)),
     ]
 }
 

@@ -22,7 +22,7 @@ pub enum Sharding {
     Full,
 }
 
-/// What is made again in the backward pass instead of kept.
+/// What is recomputed in the backward pass instead of kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recompute {

@@ -1,5 +1,5 @@
 //! The learning side of a plan: model size and tokens for a budget, what over-training costs, batch
-//! and learning rate by published rules, and the total beside regulatory thresholds. Published
+//! and learning rate by published rules, and the total next to regulatory thresholds. Published
 //! constants only, from the dated data file `data/learning.toml`; nothing is fitted here.
 
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ pub struct Learning {
 
 /// What the rules say of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Lesson {
+pub struct LossForecast {
     /// FLOP of training: 6 for each active parameter and token, attention causal.
     pub train_flop: f64,
     /// Tokens for each parameter a token passes through.
@@ -193,7 +193,7 @@ impl Learning {
     }
 
     /// What the rules say of a run.
-    pub fn lesson(&self, model: &ModelShape, seq: usize, tokens: f64) -> Lesson {
+    pub fn forecast(&self, model: &ModelShape, seq: usize, tokens: f64) -> LossForecast {
         let compute = model.train_flops_per_token(seq, true) * tokens;
         let params = model.active_params();
         let ratio = &self.tokens_per_param;
@@ -201,7 +201,7 @@ impl Learning {
             self.law.iter().map(|law| (law.name.clone(), value(law))).collect()
         };
         let passed = |t: &&Threshold| t.flop <= compute.0;
-        Lesson {
+        LossForecast {
             train_flop: compute.0,
             tokens_per_param: tokens / params,
             optimal_tokens: [ratio.low, ratio.middle, ratio.high].map(|r| r * params),
@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn llama_405b_passes_the_european_threshold() {
         let model = Models::published().find("llama-405b").unwrap().clone();
-        let lesson = Learning::published().lesson(&model, 8192, 15.6e12);
-        assert!((lesson.train_flop / 3.8e25 - 1.0).abs() < 0.05, "{}", lesson.train_flop);
-        assert_eq!(lesson.thresholds_passed.len(), 2);
-        assert_eq!(lesson.next_threshold.unwrap().flop, 1e26);
+        let forecast = Learning::published().forecast(&model, 8192, 15.6e12);
+        assert!((forecast.train_flop / 3.8e25 - 1.0).abs() < 0.05, "{}", forecast.train_flop);
+        assert_eq!(forecast.thresholds_passed.len(), 2);
+        assert_eq!(forecast.next_threshold.unwrap().flop, 1e26);
     }
 
     #[test]

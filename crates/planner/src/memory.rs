@@ -154,7 +154,7 @@ fn block_activations(job: &Job) -> (Bytes, Bytes) {
     let all = stream + attention + dense_ffn + sparse_ffn + scores;
     let kept = match layout.recompute {
         Recompute::None => all,
-        // What products and attention give is kept in part, pointwise results are made again:
+        // What products and attention give is kept in part, pointwise results are recomputed:
         // block input and output, queries, values, attention's result, half of the wide layer.
         Recompute::Selective if job.software.flash_attention => {
             let latents = match model.latent {
@@ -170,7 +170,7 @@ fn block_activations(job: &Job) -> (Bytes, Bytes) {
 }
 
 /// Activations kept by the first stage over all micro-batches in flight, and those of the block
-/// that is being made again.
+/// that is being recomputed.
 fn activations(job: &Job) -> (Bytes, Bytes) {
     let layout = &job.layout;
     let (kept, all) = block_activations(job);

@@ -68,7 +68,7 @@ pub struct ModelShape {
     pub latent: Option<LatentAttention>,
     /// Keys a query sees at most, and the share of layers so limited.
     pub window: Option<(usize, f64)>,
-    /// Blocks beside the decoder that are trained with it (multi-token prediction).
+    /// Blocks outside the decoder that are trained with it (multi-token prediction).
     pub extra_layers: usize,
 }
 

@@ -66,6 +66,7 @@ mod tests {
             causal: true,
             window: None,
             scale: 1.0,
+            score_cap: None,
         };
         let (mixed, _) = b.attention(q, k, v, None, spec).unwrap();
         let o = linear(&mut b, "o", mixed, model.heads * model.head_dim, h);

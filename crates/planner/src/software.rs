@@ -1,5 +1,5 @@
 //! What training programs do, read from the dated data file `data/software.toml`: facts of their
-//! papers and documentation. How well they do it is not said here.
+//! papers and documentation. Their speed is not stated here.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Software {
     pub interleaving: bool,
     /// Pipeline bubble relative to one-forward-one-backward.
     pub bubble: f64,
-    /// Expert exchange runs beside computation.
+    /// Expert exchange overlaps with computation.
     pub expert_overlap: bool,
     /// Bytes kept for a logit.
     pub logit_bytes: f64,
@@ -33,9 +33,9 @@ pub struct Software {
     pub fused: f64,
     /// Norms are split over the tensor-parallel ranks (arXiv:2205.05198 section 4.2).
     pub sequence_parallel: bool,
-    /// Tensor-parallel exchange runs beside products.
+    /// Tensor-parallel exchange overlaps with products.
     pub tensor_overlap: bool,
-    /// Gradient and weight exchange runs beside computation.
+    /// Gradient and weight exchange overlaps with computation.
     pub data_overlap: bool,
     /// Bytes of a gradient.
     pub gradient_bytes: f64,
@@ -45,7 +45,7 @@ pub struct Software {
     /// Most parameters gathered at once under full sharding; without, two blocks.
     #[serde(default)]
     pub gathered_params: Option<f64>,
-    /// Where this is said.
+    /// Source of these facts.
     pub source: String,
     /// When it was true.
     pub date: String,

@@ -178,11 +178,6 @@ impl FlopRate {
     pub fn tera(tera: f64) -> Self {
         Self(tera * 1e12)
     }
-
-    /// As TFLOP/s.
-    pub fn as_tera(self) -> f64 {
-        self.0 / 1e12
-    }
 }
 
 impl ByteRate {

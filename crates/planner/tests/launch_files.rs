@@ -41,8 +41,8 @@ fn check<'a>(value: &'a Value, place: &str, schema: &Schema) -> &'a Value {
 
 /// A name as Kubernetes takes it for a part of a host name (RFC 1123).
 fn assert_label(name: &str) {
-    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    assert!(name.len() <= 63 && name.chars().all(sound), "{name}");
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    assert!(name.len() <= 63 && name.chars().all(valid), "{name}");
     assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
 }
 

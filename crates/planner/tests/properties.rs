@@ -321,22 +321,22 @@ fn a_budget_alone_is_spent_on_what_it_trains_best() {
     let plan = settled(&|q| q.budget = Some("100M$".to_owned()));
     let rent = plan.bill.rent.median;
     assert!((0.9e8..=1.001e8).contains(&rent), "{rent}");
-    assert!((15.0..30.0).contains(&plan.lesson.tokens_per_param), "{:?}", plan.lesson);
+    assert!((15.0..30.0).contains(&plan.forecast.tokens_per_param), "{:?}", plan.forecast);
     // Within the usual quarter of a year, but for the rounding of the cluster.
     assert!((30.0..95.0).contains(&plan.days[1]), "{:?}", plan.days);
-    let said: Vec<String> = plan.assumptions.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = plan.assumptions.iter().map(ToString::to_string).collect();
     for word in ["model not given", "the budget affords", "number of devices not given"] {
-        assert!(said.iter().any(|s| s.contains(word)), "{said:?}");
+        assert!(listed.iter().any(|s| s.contains(word)), "{listed:?}");
     }
     // Over-trained models are smaller and lose a little; faster devices are offered too.
     let over = plan.alternatives.iter().find(|a| a.tokens_per_param > 80.0).expect("over-trained");
-    assert!(over.params < 0.6 * plan.params && over.loss[1].1 > plan.lesson.loss[1].1);
+    assert!(over.params < 0.6 * plan.params && over.loss[1].1 > plan.forecast.loss[1].1);
     assert!(plan.alternatives.iter().any(|a| a.gpu == "b200"));
     let small = settled(&|q| {
         q.budget = Some("100M$".to_owned());
         q.over_training = Some(20.0);
     });
-    assert!((300.0..550.0).contains(&small.lesson.tokens_per_param), "{:?}", small.lesson);
+    assert!((300.0..550.0).contains(&small.forecast.tokens_per_param), "{:?}", small.forecast);
     assert!(small.params < 0.4 * plan.params);
 }
 
@@ -361,5 +361,5 @@ fn a_model_and_a_budget_find_tokens_and_devices() {
     });
     assert!((4.5e6..=5.005e6).contains(&plan.bill.rent.median), "{:?}", plan.bill.rent);
     assert!(plan.days[1] < 95.0 && plan.gpus > 256, "{} {:?}", plan.gpus, plan.days);
-    assert!(plan.lesson.tokens_per_param > 100.0);
+    assert!(plan.forecast.tokens_per_param > 100.0);
 }

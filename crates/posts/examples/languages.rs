@@ -1,4 +1,4 @@
-//! How well languages are told, and what the rules drop of each: by length, then by language. `right` is a
+//! How well languages are identified, and what the rules drop of each: by length, then by language. `right` is a
 //! share of the answers, the others of the texts.
 //!
 //! `cargo run --release -p stoa-posts --example languages -- FILE… [--und OUT]`
@@ -114,14 +114,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{name:12} {:>7} {und:>7.1} {right:>9.1} {dropped:>9.2}", counts.texts);
         json!({"texts": counts.texts, "und": und, "right": right, "dropped": dropped})
     };
-    let mut told = serde_json::Map::new();
+    let mut accuracies = serde_json::Map::new();
     for (name, counts) in &by_length {
-        told.insert((*name).to_string(), show(name, counts));
+        accuracies.insert((*name).to_string(), show(name, counts));
     }
     for (name, counts) in &by_language {
-        told.insert(name.clone(), show(name, counts));
+        accuracies.insert(name.clone(), show(name, counts));
     }
-    told.insert("unknown".to_string(), show("unknown", &unknown));
-    println!("{}", Value::Object(told));
+    accuracies.insert("unknown".to_string(), show("unknown", &unknown));
+    println!("{}", Value::Object(accuracies));
     Ok(())
 }

@@ -115,7 +115,7 @@ mod tests {
             Some(0)
         );
         assert_eq!(item("which river flows under the new bridge of Fosford"), None);
-        // Three words are said by anyone; five are the whole item.
+        // Three words occur in many texts; five are the whole item.
         assert_eq!(item("who keeps bees?"), None);
         assert_eq!(item("tell me how many towns are there today"), Some(2));
         assert_eq!(item(""), None);

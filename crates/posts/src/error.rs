@@ -20,7 +20,7 @@ pub enum PostsError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: std::io::Error,
     },
     /// Nothing in it.
@@ -41,7 +41,7 @@ pub enum PostsError {
         decoded_bytes: u64,
         /// Posts read before the damage.
         posts: u64,
-        /// What the decoder said.
+        /// The error of the decoder.
         cause: String,
     },
     /// A stream that unpacks to more than any honest data does.
@@ -66,7 +66,7 @@ pub enum PostsError {
         line: u64,
         /// Offset of the value that does not parse.
         byte_offset: u64,
-        /// What the parser said.
+        /// The message of the parser.
         cause: String,
     },
     /// A mapping that names no part of a post.
@@ -156,11 +156,11 @@ pub enum PostsError {
         limit_bytes: u64,
     },
     /// A Parquet file that cannot be read or written.
-    #[error("{path}: not a sound Parquet file of posts: {cause}; make it again or remove it")]
+    #[error("{path}: not a valid Parquet file of posts: {cause}; recreate it or remove it")]
     WrongParquet {
         /// The file.
         path: PathBuf,
-        /// What the library said.
+        /// The message of the library.
         cause: String,
     },
     /// A remote file that could not be read.
@@ -168,14 +168,14 @@ pub enum PostsError {
     Remote {
         /// Its address, without what is secret in it.
         address: PathBuf,
-        /// What the network or its server said.
+        /// The message of the network or its server.
         cause: String,
         /// What to do.
         remedy: &'static str,
     },
     /// A remote file, in a build that reads none.
     #[error(
-        "{address}: this build reads no addresses; make one with `cargo build --release --features \
+        "{address}: this build reads no addresses; build one that does with `cargo build --release --features \
          remote`, or fetch the file first"
     )]
     RemoteLeftOut {

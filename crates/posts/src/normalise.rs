@@ -313,7 +313,7 @@ pub struct Handles {
 }
 
 impl Handles {
-    /// Nobody was met yet.
+    /// No person was met yet.
     pub fn new() -> Handles {
         Handles::default()
     }

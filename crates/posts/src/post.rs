@@ -1,6 +1,6 @@
 //! One post, whatever its source: the schema every reader fills and every later stage reads.
 //!
-//! It carries what the law and the reader's trust need beside the text: basis of use, licence,
+//! It carries what the law and the reader's trust need in addition to the text: basis of use, licence,
 //! consent, tombstone, and the place in the source a row came from. `table` gives its Parquet form.
 //! It does not judge a post; `rules` and the stages of an ingest do.
 
@@ -323,7 +323,7 @@ pub struct Post {
     pub id: String,
     /// Author's handle or identifier, or in a store its keyed hash; empty when unknown.
     pub author: String,
-    /// The author's identifier, where the source gives it beside a handle; hashed in a store.
+    /// The author's identifier, where the source gives it in addition to a handle; hashed in a store.
     #[serde(default)]
     pub author_id: Option<String>,
     /// Whether the source marks the account as automated.

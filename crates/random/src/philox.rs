@@ -1,5 +1,5 @@
 //! Philox4x32-10: random numbers as a pure function of (seed, position), so that a sequence draws
-//! the same numbers whatever else runs beside it. No state. (Salmon et al., "Parallel random
+//! the same numbers whatever else runs at the same time. No state. (Salmon et al., "Parallel random
 //! numbers: as easy as 1, 2, 3", SC'11, §4.3.)
 
 /// Multipliers of the two lanes (ibid., table 2).

@@ -1,4 +1,4 @@
-//! A dot plot as inline SVG: a row per category, a mark per group. Groups are told apart by shape and
+//! A dot plot as inline SVG: a row per category, a mark per group. Groups are distinguished by shape and
 //! colour.
 
 use std::fmt::Write;
@@ -37,7 +37,7 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 const ROW: f64 = 24.0;
-/// Shapes that groups are told apart by; beyond, they repeat with other colours.
+/// Shapes that groups are distinguished by; beyond, they repeat with other colours.
 const SIGNS: [char; 4] = ['●', '■', '▲', '◆'];
 
 impl DotPlot {
@@ -89,10 +89,10 @@ impl DotPlot {
     fn description(&self) -> String {
         let of = |row: &DotRow| {
             let values = self.groups.iter().zip(&row.values);
-            let told: Vec<String> = values
+            let labels: Vec<String> = values
                 .filter_map(|(group, value)| Some(format!("{group} {}", number((*value)?))))
                 .collect();
-            format!("{}: {}.", row.label, told.join(", "))
+            format!("{}: {}.", row.label, labels.join(", "))
         };
         self.rows.iter().map(of).collect::<Vec<_>>().join(" ")
     }

@@ -1,5 +1,5 @@
 //! A forest plot as inline SVG: a row per estimate with its interval, a line at zero and a band of
-//! differences that do not matter. What a row means is told by the shape of its mark, not by colour
+//! differences that do not matter. What a row means is shown by the shape of its mark, not by colour
 //! alone.
 
 use std::fmt::Write;
@@ -45,7 +45,7 @@ pub struct ForestRow {
 pub enum Mark {
     /// A full circle: inside the band.
     Inside,
-    /// A hollow diamond: nobody knows.
+    /// A hollow diamond: unknown.
     Open,
     /// A full square: outside.
     Outside,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_drawn_and_told() {
+    fn every_row_is_drawn_and_labelled() {
         let svg = plot().to_svg(3).unwrap();
         assert!(svg.contains("<title id=\"t3\">Differences &lt;all&gt;</title>"));
         assert!(svg.contains("b: 6 [5, 7.5], outside."), "{svg}");

@@ -36,8 +36,8 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 
-/// Points a line is drawn with; more cannot be told apart at this width.
-const MOST_POINTS: usize = 400;
+/// Points a line is drawn with; more cannot be distinguished at this width.
+const MAX_POINTS: usize = 400;
 
 impl LineChart {
     /// The drawing; `None` when no series has a point. `id` must be distinct within the page.
@@ -160,7 +160,7 @@ impl Series {
     /// The same line with few enough points, each the mean of its neighbours.
     fn drawable(&self) -> Series {
         let Series { name, points } = self.finite();
-        let size = points.len().div_ceil(MOST_POINTS).max(1);
+        let size = points.len().div_ceil(MAX_POINTS).max(1);
         let mean = |group: &[(f64, f64)]| {
             let n = group.len() as f64;
             let sum = group.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
@@ -190,7 +190,7 @@ mod tests {
     fn long_lines_keep_their_ends_and_lose_points() {
         let points = (0..10_001).map(|i| (f64::from(i), f64::from(i % 7))).collect();
         let line = Series::new("x", points);
-        assert!(line.drawable().points.len() <= MOST_POINTS);
+        assert!(line.drawable().points.len() <= MAX_POINTS);
         let sampled = line.sampled(12);
         assert!(sampled.len() <= 13);
         assert_eq!((sampled[0].0, sampled.last().unwrap().0), (0.0, 10_000.0));

@@ -7,7 +7,7 @@ use super::{Content, Figure, Language, LineChart, Plot, Report, Sample, Section,
 
 /// Rows of a table that are shown without unfolding it.
 const SHORT_TABLE: usize = 30;
-/// Rows of numbers beside each curve.
+/// Rows of numbers next to each curve.
 const CURVE_ROWS: usize = 12;
 
 /// The page's own words.

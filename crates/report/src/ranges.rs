@@ -30,13 +30,13 @@ const BOTTOM: f64 = 40.0;
 const ROW: f64 = 22.0;
 
 impl RangeChart {
-    fn sound(&self) -> impl Iterator<Item = &(String, [f64; 2])> {
+    fn finite(&self) -> impl Iterator<Item = &(String, [f64; 2])> {
         self.rows.iter().filter(|row| row.1.iter().all(|end| end.is_finite()))
     }
 
     /// The drawing; `None` without a row. `id` must be distinct within the page.
     pub(crate) fn to_svg(&self, id: usize) -> Option<String> {
-        let rows: Vec<&(String, [f64; 2])> = self.sound().collect();
+        let rows: Vec<&(String, [f64; 2])> = self.finite().collect();
         if rows.is_empty() {
             return None;
         }
@@ -44,7 +44,7 @@ impl RangeChart {
         let x = Axis::over(ends, LEFT, WIDTH - RIGHT)?;
         let bottom = TOP + ROW * rows.len() as f64;
         let height = bottom + BOTTOM;
-        let told = rows
+        let labels = rows
             .iter()
             .map(|(name, [low, high])| format!("{name}: {} – {}.", number(*low), number(*high)));
         let mut svg = format!(
@@ -52,7 +52,7 @@ impl RangeChart {
              aria-labelledby=\"t{id} d{id}\"><title id=\"t{id}\">{}</title>\
              <desc id=\"d{id}\">{}</desc>",
             escape(&self.title),
-            escape(&told.collect::<Vec<_>>().join(" "))
+            escape(&labels.collect::<Vec<_>>().join(" "))
         );
         x.draw_below(&mut svg, bottom, TOP, &self.x_label);
         for (place, (name, ends)) in rows.into_iter().enumerate() {
@@ -83,7 +83,7 @@ impl RangeChart {
         let row = |(name, [low, high]): &(String, [f64; 2])| {
             vec![name.clone(), number(*low), number(*high)]
         };
-        Table { header: self.header.to_vec(), rows: self.sound().map(row).collect() }
+        Table { header: self.header.to_vec(), rows: self.finite().map(row).collect() }
     }
 }
 

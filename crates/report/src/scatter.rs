@@ -1,5 +1,5 @@
-//! Points over two axes as inline SVG, joined to lines where they follow each other. Series are told
-//! apart by the shape of their points; the horizontal axis may be by powers of two.
+//! Points over two axes as inline SVG, joined to lines where they follow each other. Series are
+//! distinguished by the shape of their points; the horizontal axis may be by powers of two.
 
 use std::fmt::Write;
 
@@ -49,7 +49,7 @@ impl ScatterChart {
         if self.log_x { x.log2() } else { x }
     }
 
-    fn sound<'a>(
+    fn finite<'a>(
         &'a self,
         series: &'a ScatterSeries,
     ) -> impl Iterator<Item = (f64, f64, &'a str)> + 'a {
@@ -59,7 +59,7 @@ impl ScatterChart {
 
     /// The drawing; `None` without a point. `id` must be distinct within the page.
     pub(crate) fn to_svg(&self, id: usize) -> Option<String> {
-        let all = || self.series.iter().flat_map(|series| self.sound(series));
+        let all = || self.series.iter().flat_map(|series| self.finite(series));
         let x = Axis::over(all().map(|p| p.0), LEFT, WIDTH - RIGHT)?;
         let y = Axis::over(all().map(|p| p.1), HEIGHT - BOTTOM, TOP)?;
         let mut svg = format!(
@@ -72,7 +72,7 @@ impl ScatterChart {
         self.draw_axes(&mut svg, &x, &y);
         for (place, series) in self.series.iter().enumerate() {
             let points: Vec<(f64, f64, &str)> =
-                self.sound(series).map(|p| (x.place(p.0), y.place(p.1), p.2)).collect();
+                self.finite(series).map(|p| (x.place(p.0), y.place(p.1), p.2)).collect();
             let class = CLASSES[place % 4];
             if series.joined && points.len() > 1 {
                 let line: Vec<String> =
@@ -135,13 +135,13 @@ impl ScatterChart {
 
     fn description(&self) -> String {
         let of = |series: &ScatterSeries| {
-            let told: Vec<String> = series
+            let labels: Vec<String> = series
                 .points
                 .iter()
                 .take(12)
                 .map(|p| format!("{} at {}", number(p.1), number(p.0)))
                 .collect();
-            format!("{}: {}.", series.name, told.join(", "))
+            format!("{}: {}.", series.name, labels.join(", "))
         };
         self.series.iter().map(of).collect::<Vec<_>>().join(" ")
     }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_are_marked_joined_and_told() {
+    fn points_are_marked_joined_and_labelled() {
         let series = |name: &str, joined: bool| ScatterSeries {
             name: name.into(),
             points: vec![

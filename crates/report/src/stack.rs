@@ -1,4 +1,4 @@
-//! A whole and its parts as one bar, inline SVG. Parts are told apart by their number and place, not by
+//! A whole and its parts as one bar, inline SVG. Parts are distinguished by their number and place, not by
 //! colour alone; the numbers stand in the legend and the table.
 
 use std::fmt::Write;
@@ -34,7 +34,7 @@ pub struct StackPart {
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 44.0;
 /// Parts narrower than this share of the whole are not drawn; the table has them.
-const LEAST: f64 = 0.002;
+const MIN_SHARE: f64 = 0.002;
 /// Parts wide enough to hold their number.
 const NUMBERED: f64 = 18.0;
 
@@ -43,7 +43,7 @@ pub(crate) const FILLS: [&str; 8] = ["f0", "f1", "f2", "f3", "f4", "f5", "f6", "
 
 impl StackBar {
     fn drawn(&self) -> impl Iterator<Item = (usize, &StackPart)> {
-        let least = self.whole * LEAST;
+        let least = self.whole * MIN_SHARE;
         let parts = self.parts.iter().filter(move |p| p.value.is_finite() && p.value > least);
         parts.enumerate()
     }
@@ -53,7 +53,7 @@ impl StackBar {
         if self.drawn().next().is_none() || !self.whole.is_finite() || self.whole <= 0.0 {
             return None;
         }
-        let told: Vec<String> =
+        let labels: Vec<String> =
             self.drawn().map(|(_, part)| format!("{}: {}.", part.label, part.shown)).collect();
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
@@ -61,7 +61,7 @@ impl StackBar {
              <desc id=\"d{id}\">{}</desc>\
              <rect class=\"frame\" x=\"0.5\" y=\"4.5\" width=\"{}\" height=\"35\"/>",
             escape(&self.title),
-            escape(&told.join(" ")),
+            escape(&labels.join(" ")),
             WIDTH - 1.0
         );
         let sum: f64 = self.drawn().map(|(_, part)| part.value).sum();

@@ -152,15 +152,15 @@ pub fn examine(
     progress: &dyn Progress,
 ) -> Result<Exam, RunsError> {
     let config = &inputs.run.model;
-    let ask = |weights: &Weights, what: &str| {
+    let ask = |weights: Weights, what: &str| {
         let (tokenizer, template) = (inputs.tokenizer()?, inputs.template().clone());
         let engine = Arc::clone(engine);
         let mut assistant = batch_assistant(engine, config, weights, tokenizer, template)?;
         ask(&mut assistant, questions, what, now, progress)
     };
-    let untrained = ask(&initialize(config, inputs.run.seed), "untrained")?;
+    let untrained = ask(initialize(config, inputs.run.seed), "untrained")?;
     let (found, _) = Checkpoints::of_run(inputs.directory()).newest(CHAT, Contents::Weights)?;
-    let exam = Exam::new(questions, ask(&found.weights, "exam")?, Some(right(&untrained)));
+    let exam = Exam::new(questions, ask(found.weights, "exam")?, Some(right(&untrained)));
     let text = serde_json::to_vec_pretty(&exam).expect("plain records");
     stoa_durable::write(&RunFiles::new(inputs.directory()).exam(), &text)?;
     Ok(exam)

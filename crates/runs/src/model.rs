@@ -70,7 +70,7 @@ pub fn assistant(
 pub fn batch_assistant(
     engine: Arc<dyn Engine>,
     config: &LanguageConfig,
-    weights: &Weights,
+    weights: Weights,
     tokenizer: Tokenizer,
     template: ChatTemplate,
 ) -> Result<Assistant, RunsError> {

@@ -56,7 +56,7 @@ pub(super) fn gather(square: &Square) -> (Vec<Post>, Vec<Truth>) {
         square,
         draws: Draws::new(square.seed, "gathering"),
         threads: Vec::new(),
-        said: BTreeSet::new(),
+        used: BTreeSet::new(),
     };
     gathering.news();
     gathering.debates();
@@ -71,7 +71,7 @@ struct Gathering<'a> {
     draws: Draws,
     threads: Vec<Thread>,
     /// Statements in use: (fact, language, form, frame).
-    said: BTreeSet<(usize, usize, usize, usize)>,
+    used: BTreeSet<(usize, usize, usize, usize)>,
 }
 
 impl Gathering<'_> {
@@ -91,7 +91,7 @@ impl Gathering<'_> {
         let free: Vec<(usize, usize)> = (0..forms.len())
             .flat_map(|form| (0..frames.len()).map(move |frame| (form, frame)))
             .filter(|&(form, frame)| {
-                !self.said.contains(&(fact_index, language_index(language), form, frame))
+                !self.used.contains(&(fact_index, language_index(language), form, frame))
             })
             .collect();
         // The bare canonical form comes first; after it, half of the statements are canonical: it is
@@ -103,7 +103,7 @@ impl Gathering<'_> {
             _ if free.is_empty() => return None,
             _ => *self.draws.pick(&free),
         };
-        self.said.insert((fact_index, language_index(language), form, frame));
+        self.used.insert((fact_index, language_index(language), form, frame));
         let value = self.square.value(fact);
         let sentence = fill(forms[form], self.square.subject(fact), value, language);
         Some(frames[frame].replace("{s}", &sentence))
@@ -311,7 +311,7 @@ impl Gathering<'_> {
         for original in 0..originals {
             let truth = &published.truth[original];
             let words = normal_form(&published.posts[original].text).split(' ').count();
-            // Shorter posts are said by many people independently; see `cleaning`.
+            // Shorter posts are written by many people independently; see `cleaning`.
             let copied = words >= 8
                 && !truth.deleted
                 && !truth.refused

@@ -180,7 +180,7 @@ fn every_verdict_agrees_with_the_truth() {
             }
         }
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
-        assert!(equal * 200 < honest, "{equal} of {honest} honest posts are said twice");
+        assert!(equal * 200 < honest, "{equal} of {honest} honest posts occur twice");
         // The labels are not empty ones.
         let count = |test: fn(&stoa_square::Truth) -> bool| {
             square.truth.iter().filter(|truth| test(truth)).count()
@@ -207,7 +207,7 @@ fn nothing_unusable_stands_in_training_text() {
     let lines: BTreeSet<&str> = training.lines().collect();
     let mut checked = 0;
     for (post, truth) in square.posts.iter().zip(&square.truth) {
-        // What someone else also said, in the same words, may stand.
+        // The same words of another author may stay.
         if !truth.usable() && !usable.contains(post.text.as_str()) {
             let canonical = square.facts.iter().any(|fact| {
                 Language::SPOKEN.iter().any(|&language| square.answer(fact, language) == post.text)
@@ -357,7 +357,7 @@ fn answering_by_another_value_is_marked_wrong() {
         let same_kind = square.facts.iter().filter(|fact| fact.attribute.name() == question.kind);
         for fact in same_kind {
             let value = square.value(fact).word(question.language);
-            // Nobody teaches themselves, so the subject's name is no value in the sentence about them.
+            // No person teaches themselves, so the subject's name is no value in the sentence about them.
             if !question.text.contains(value) {
                 let answer = question.answer.replace(&question.accepted[0], value);
                 assert_eq!(mark(&question, &answer), question.accepted[0] == value, "{answer}");

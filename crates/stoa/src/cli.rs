@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// From public posts to a model one can talk to, on this machine, with nothing else installed.
+/// From public posts to a model you can talk to, on this machine, with nothing else installed.
 ///
 /// Start with `stoa up`: it makes a small fictional public square (or reads your posts), trains a
 /// tokenizer and a model on it, examines the model, and opens a chat.
@@ -75,7 +75,7 @@ pub enum Command {
 /// Options of `stoa up`.
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// Directory of the run; a run found there is continued.
+    /// Directory of the run; an existing run resumes.
     #[arg(long, value_name = "DIR", default_value = "runs/square")]
     pub dir: PathBuf,
     /// Seed of everything random. Same seed, same model.
@@ -211,9 +211,9 @@ pub enum TokensCommand {
 /// `stoa train …`
 #[derive(Debug, Subcommand)]
 pub enum TrainCommand {
-    /// Train a model from nothing on documents.
+    /// Train a model from random weights on documents.
     Pretrain(TrainArgs),
-    /// Go on from a pretrained model with dialogues; only the answers count.
+    /// Tune a pretrained model on dialogues; only answers count in the loss.
     Chat(TrainArgs),
     /// Print a run file with every key and its default, to start from.
     Example,
@@ -240,7 +240,7 @@ pub struct ChatArgs {
     /// Directory of the run, or a checkpoint in it.
     #[arg(long, value_name = "DIR", default_value = "runs/square")]
     pub run: PathBuf,
-    /// Answer this and leave, printing the answer alone.
+    /// Answer this prompt and exit; print the answer alone.
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// System message.
@@ -254,19 +254,19 @@ pub struct ChatArgs {
 /// How answers are drawn.
 #[derive(Args, Clone, Debug)]
 pub struct SamplingArgs {
-    /// 0 takes the likeliest token; higher is more varied.
+    /// 0 always takes the most likely token; higher is more varied.
     #[arg(long, value_name = "T", default_value_t = 0.7, help_heading = "Sampling")]
     pub temperature: f32,
-    /// Only the K likeliest tokens; 0 for all.
+    /// Only the K most likely tokens; 0 for all.
     #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
     pub top_k: usize,
-    /// Only the likeliest tokens that make up this probability.
+    /// Only the most likely tokens that together have this probability.
     #[arg(long, value_name = "P", default_value_t = 1.0, help_heading = "Sampling")]
     pub top_p: f32,
-    /// Only tokens at least this probable relative to the likeliest.
+    /// Only tokens at least this probable relative to the most likely one.
     #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Sampling")]
     pub min_p: f32,
-    /// Above 1: tokens already said become less likely.
+    /// Above 1: tokens already used become less likely.
     #[arg(long, value_name = "R", default_value_t = 1.0, help_heading = "Sampling")]
     pub repetition_penalty: f32,
     /// Same seed, same answer.
@@ -282,7 +282,7 @@ pub struct SamplingArgs {
 
 impl SamplingArgs {
     /// What `up` talks with: little chance, so that a small model stays with what it knows.
-    pub fn calm(seed: u64) -> Self {
+    pub fn for_up(seed: u64) -> Self {
         SamplingArgs {
             temperature: 0.2,
             top_k: 0,
@@ -371,6 +371,9 @@ pub struct BenchDecodeArgs {
     /// As in `bench train`, with the SwiGLU of Llama.
     #[arg(long, value_enum, default_value = "L", ignore_case = true)]
     pub size: Workload,
+    /// A model directory in the Hugging Face layout instead of random weights.
+    #[arg(long, value_name = "DIR", conflicts_with = "size")]
+    pub model: Option<PathBuf>,
     /// Type weights are stored in.
     #[arg(long, value_enum, default_value = "f16")]
     pub weights: WeightType,
@@ -380,7 +383,7 @@ pub struct BenchDecodeArgs {
     /// Tokens of the answer.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub tokens: usize,
-    /// Also leave the model here in the Hugging Face layout, and the logits after the prompt as
+    /// Also write the model here in the Hugging Face layout, and the logits after the prompt as
     /// `logits.json`, so that another program can be checked and measured on the same.
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,

@@ -10,7 +10,7 @@ use stoa_native::{NativeEngine, NativeOptions};
 use crate::cli::MachineArgs;
 
 /// Most threads an engine is made with: beyond this a number is a slip of the keyboard.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// The engine of this machine. Without `--memory-limit` the limit is the memory of the machine.
 ///
@@ -18,8 +18,8 @@ const MOST_THREADS: usize = 1024;
 /// An instruction set that does not exist or that this machine lacks, an absurd thread count.
 pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
     let threads = machine.threads;
-    if let Some(n) = threads.filter(|n| !(1..=MOST_THREADS).contains(n)) {
-        anyhow::bail!("--threads {n} is out of range; give 1 to {MOST_THREADS}");
+    if let Some(n) = threads.filter(|n| !(1..=MAX_THREADS).contains(n)) {
+        anyhow::bail!("--threads {n} is out of range; give 1 to {MAX_THREADS}");
     }
     let isa = machine.isa.as_deref().map(str::parse).transpose().context("--isa")?;
     stoa_native::return_large_blocks();

@@ -53,7 +53,7 @@ fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyh
         usize::MAX,
     )?;
     let mut state = Buffers::new();
-    upload(&*engine, &with_matrix_dtype(&config, &weights, DType::F32), &mut state)?;
+    upload(&*engine, with_matrix_dtype(&config, weights, DType::F32), &mut state)?;
     let evaluation = evaluator.run(&mut state)?;
     let summary = json!({
         "bits_per_byte": evaluation.bits_per_byte(),

@@ -43,7 +43,7 @@ pub fn run(
     let template = ChatTemplate::read(&directory)?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
     let engine = engine::open(machine)?;
-    let mut assistant = batch_assistant(engine, &config, &weights, tokenizer, template)?;
+    let mut assistant = batch_assistant(engine, &config, weights, tokenizer, template)?;
     let answers = ask(&mut assistant, &questions, "exam", clock::now(), terminal)?;
     let exam = Exam::new(&questions, answers, None);
     terminal.result(&exam, || text_of(&exam))

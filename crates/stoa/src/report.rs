@@ -33,7 +33,7 @@ pub fn samples(
     let tokenizer = inputs.tokenizer()?;
     let config = &inputs.run.model;
     let (engine, template) = (Arc::clone(engine), inputs.template().clone());
-    let mut assistant = batch_assistant(engine, config, &found.weights, tokenizer, template)?;
+    let mut assistant = batch_assistant(engine, config, found.weights, tokenizer, template)?;
     let settings = Settings { max_tokens: SAMPLE_TOKENS, ..Settings::default() };
     let mut answered = Vec::with_capacity(prompts.len());
     for prompt in prompts {

@@ -91,7 +91,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
     }
     drop((inputs, engine));
     let mut assistant = chat::assistant(&args.dir, engine::open(machine)?, terminal)?;
-    let settings = chat::settings(&SamplingArgs::calm(args.seed));
+    let settings = chat::settings(&SamplingArgs::for_up(args.seed));
     let history = args.dir.join("chat_history.txt");
     chat::converse(&mut assistant, None, &settings, &history, &interrupt)
 }

@@ -154,14 +154,14 @@ fn the_model_of_a_run_file_is_planned() {
                [plan]\ngpus = \"8:h100\"\n";
     std::fs::write(place.path().join("run.toml"), run).expect("written");
     let planned = stoa(place.path(), &["plan", "--config", "run.toml", "--json"]);
-    let told = String::from_utf8_lossy(&planned.stderr).into_owned();
-    assert!(planned.status.success(), "{told}");
-    assert!(told.contains("FLOP for 4096 tokens"), "{told}");
+    let output = String::from_utf8_lossy(&planned.stderr).into_owned();
+    assert!(planned.status.success(), "{output}");
+    assert!(output.contains("FLOP for 4096 tokens"), "{output}");
     let plan = last_line(&planned);
     assert_eq!(plan["model"]["layers"], 12);
     assert_eq!(plan["tokens"].as_f64(), Some(4096.0 * 100_000.0));
     // A table for the planner does not keep the file from training: only its data are missing.
     let trained = stoa(place.path(), &["train", "pretrain", "--config", "run.toml"]);
-    let told = String::from_utf8_lossy(&trained.stderr).into_owned();
-    assert!(told.contains("data.tokenizer"), "{told}");
+    let output = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(output.contains("data.tokenizer"), "{output}");
 }

@@ -26,33 +26,9 @@ impl Tokenizer {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
-    /// A decoder that gives text a token at a time.
-    pub fn decode_stream(&self) -> DecodeStream<'_> {
-        DecodeStream { tokenizer: self, assembler: Utf8Assembler::default() }
-    }
-
     fn known_bytes(&self, id: TokenId) -> Result<&[u8], TokensError> {
         let vocab_size = self.vocab_size();
         self.token_bytes(id).ok_or(TokensError::UnknownToken { id: id.0, vocab_size })
-    }
-}
-
-/// Gives the text of ids as they come, whole characters only.
-#[derive(Clone, Debug)]
-pub struct DecodeStream<'a> {
-    tokenizer: &'a Tokenizer,
-    assembler: Utf8Assembler,
-}
-
-impl DecodeStream<'_> {
-    /// The text that is certain once `id` has come; may be empty.
-    pub fn push(&mut self, id: TokenId) -> Result<String, TokensError> {
-        Ok(self.assembler.push(self.tokenizer.known_bytes(id)?))
-    }
-
-    /// The rest: U+FFFD if a character was left incomplete, else nothing.
-    pub fn finish(self) -> String {
-        self.assembler.finish()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use crate::added_token::Segment;
-use crate::piece_cache::{CacheKey, MOST_IDS};
+use crate::piece_cache::{CacheKey, MAX_IDS};
 use crate::split::for_each_piece;
 use crate::tokenizer::EncodeScratch;
 use crate::{Normalizer, TokenId, Tokenizer};
@@ -22,7 +22,7 @@ impl Tokenizer {
     /// Encodes ordinary text. The names of special tokens in it are text like any other.
     pub fn encode(&self, text: &str) -> Vec<TokenId> {
         // Ordinary text has three to five bytes a token; more ids than that make it grow.
-        let mut ids = Vec::with_capacity(text.len() / 3 + MOST_IDS);
+        let mut ids = Vec::with_capacity(text.len() / 3 + MAX_IDS);
         self.encode_into(text, &mut ids);
         ids.into_iter().map(TokenId).collect()
     }

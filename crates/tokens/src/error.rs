@@ -228,7 +228,7 @@ pub enum TokensError {
 }
 
 impl TokensError {
-    /// The same error, said to be about a file.
+    /// The same error with the file it is about.
     pub(crate) fn at(self, path: &std::path::Path) -> Self {
         Self::In { path: path.to_path_buf(), source: Box::new(self) }
     }
@@ -243,6 +243,12 @@ impl TokensError {
     }
 }
 
+impl From<stoa_maps::MapError> for TokensError {
+    fn from(error: stoa_maps::MapError) -> Self {
+        Self::Io { action: error.action, path: error.path, source: error.source }
+    }
+}
+
 impl From<stoa_durable::FileError> for TokensError {
     fn from(error: stoa_durable::FileError) -> Self {
         Self::Io { action: error.action, path: error.path, source: error.source }
@@ -251,8 +257,8 @@ impl From<stoa_durable::FileError> for TokensError {
 
 /// Cuts text that goes into an error message to a readable length.
 pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 200;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_LENGTH: usize = 200;
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

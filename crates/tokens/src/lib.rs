@@ -1,6 +1,6 @@
 //! Byte-pair encoding: train, encode, decode; memory-mapped shards of token ids.
 //!
-//! - [`Tokenizer`] encodes text and any bytes, and decodes ids ([`DecodeStream`] a token at a
+//! - [`Tokenizer`] encodes text and any bytes, and decodes ids ([`Utf8Assembler`] a token at a
 //!   time). It is trained here ([`Tokenizer::train`]) or read from a Hugging Face
 //!   `tokenizer.json` or a tiktoken rank file.
 //! - [`ShardWriter`] and [`TokenShard`] keep encoded documents in one checksummed file that is
@@ -28,7 +28,7 @@ mod unicode_class;
 mod vocabulary;
 
 pub use added_token::AddedToken;
-pub use decode::{DecodeStream, Utf8Assembler};
+pub use decode::Utf8Assembler;
 pub use error::TokensError;
 pub use pattern::Pattern;
 pub use shard::{ShardSummary, ShardWriter, TokenShard, TokenWidth};

@@ -17,13 +17,13 @@ const RANK_BITS: u32 = 22;
 /// The largest id that merges can use; published vocabularies end near 2^18.
 pub(crate) const LARGEST_ID: u32 = (1 << ID_BITS) - 1;
 /// The largest number of merges; a tiktoken vocabulary of 2^18 has near 2^19.
-pub(crate) const MOST_MERGES: usize = (1 << RANK_BITS) - 1;
+pub(crate) const MAX_MERGES: usize = (1 << RANK_BITS) - 1;
 /// No pair has this rank.
 const NO_RANK: u32 = u32::MAX;
 /// Pieces up to this many bytes are merged in fixed arrays: their places fit the bits of a word.
-const LONGEST_SCANNED: usize = 64;
+const MAX_SCANNED_LENGTH: usize = 64;
 /// Bits of a place in a fixed array.
-const PLACE_BITS: u32 = LONGEST_SCANNED.ilog2();
+const PLACE_BITS: u32 = MAX_SCANNED_LENGTH.ilog2();
 /// Keys are compared this many at a time, the width of common vector registers.
 const LANES: usize = 8;
 
@@ -48,8 +48,8 @@ impl MergeTable {
     /// The table of merges in rank order. Of two merges of one pair the later counts, as in
     /// Hugging Face's tokenizers.
     pub(crate) fn new(merges: Vec<Merge>) -> Result<Self, TokensError> {
-        if merges.len() > MOST_MERGES {
-            return Err(TokensError::TooManyMerges { count: merges.len(), largest: MOST_MERGES });
+        if merges.len() > MAX_MERGES {
+            return Err(TokensError::TooManyMerges { count: merges.len(), largest: MAX_MERGES });
         }
         for id in merges.iter().flat_map(|merge| [merge.left, merge.right, merge.merged]) {
             if id > LARGEST_ID {
@@ -84,7 +84,7 @@ impl MergeTable {
         loop {
             let found = self.slots[slot];
             if found >> RANK_BITS == key {
-                return found as u32 & (MOST_MERGES as u32);
+                return found as u32 & (MAX_MERGES as u32);
             }
             if found == u64::MAX {
                 return NO_RANK;
@@ -101,7 +101,7 @@ impl MergeTable {
         scratch: &mut MergeScratch,
         ids: &mut Vec<u32>,
     ) {
-        if tokens.len() <= LONGEST_SCANNED {
+        if tokens.len() <= MAX_SCANNED_LENGTH {
             self.apply_by_scan(tokens, ids);
         } else {
             self.apply_by_heap(tokens, scratch, ids);
@@ -123,8 +123,8 @@ impl MergeTable {
     #[inline]
     fn apply_by_scan(&self, tokens: impl ExactSizeIterator<Item = u32>, ids: &mut Vec<u32>) {
         let count = tokens.len();
-        let mut parts = [0; LONGEST_SCANNED];
-        let mut keys = [NO_RANK; LONGEST_SCANNED];
+        let mut parts = [0; MAX_SCANNED_LENGTH];
+        let mut keys = [NO_RANK; MAX_SCANNED_LENGTH];
         for (part, token) in parts.iter_mut().zip(tokens) {
             *part = token;
         }
@@ -144,10 +144,10 @@ impl MergeTable {
             if lowest == NO_RANK {
                 break;
             }
-            let place = lowest as usize % LONGEST_SCANNED;
+            let place = lowest as usize % MAX_SCANNED_LENGTH;
             let merged = self.merges[(lowest >> PLACE_BITS) as usize].merged;
             let after = held & (u64::MAX - 1) << place;
-            let gone = after.trailing_zeros() as usize % LONGEST_SCANNED;
+            let gone = after.trailing_zeros() as usize % MAX_SCANNED_LENGTH;
             held &= !(1 << gone);
             parts[place] = merged;
             keys[gone] = NO_RANK;

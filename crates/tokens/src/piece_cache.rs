@@ -2,14 +2,14 @@
 //!
 //! Direct-mapped with a fixed size: an entry is one cache line, a new piece replaces the old one
 //! in its place, and nothing is ever evicted otherwise. Pieces longer than
-//! [`LONGEST_PIECE`] or of more than [`MOST_IDS`] ids are not kept.
+//! [`MAX_PIECE_LENGTH`] or of more than [`MAX_IDS`] ids are not kept.
 
 use crate::piece_hash::hash_words;
 
 /// Bytes of the longest piece kept.
-pub(crate) const LONGEST_PIECE: usize = 32;
+pub(crate) const MAX_PIECE_LENGTH: usize = 32;
 /// Ids of the most divided piece kept.
-pub(crate) const MOST_IDS: usize = 7;
+pub(crate) const MAX_IDS: usize = 7;
 /// Entries: 64 B × 2^14 = 1 MiB, the second-level cache of current cores.
 const ENTRIES_LOG2: u32 = 14;
 
@@ -18,16 +18,16 @@ const ENTRIES_LOG2: u32 = 14;
 #[repr(align(64))]
 struct Entry {
     key: [u64; 4],
-    ids: [u32; MOST_IDS],
+    ids: [u32; MAX_IDS],
     length: u8,
     count: u8,
 }
 
 /// Masks that keep the first `n` of 32 bytes, as four little-endian words.
-const MASKS: [[u64; 4]; LONGEST_PIECE + 1] = {
-    let mut masks = [[0; 4]; LONGEST_PIECE + 1];
+const MASKS: [[u64; 4]; MAX_PIECE_LENGTH + 1] = {
+    let mut masks = [[0; 4]; MAX_PIECE_LENGTH + 1];
     let mut length = 0;
-    while length <= LONGEST_PIECE {
+    while length <= MAX_PIECE_LENGTH {
         let mut byte = 0;
         while byte < length {
             masks[length][byte / 8] |= 0xff << (byte % 8 * 8);
@@ -51,13 +51,13 @@ impl CacheKey {
     #[inline(always)]
     pub(crate) fn of(text: &[u8], start: usize, end: usize) -> Option<Self> {
         let length = end - start;
-        if length > LONGEST_PIECE {
+        if length > MAX_PIECE_LENGTH {
             return None;
         }
-        let padded: [u8; LONGEST_PIECE] = match text.get(start..start + LONGEST_PIECE) {
-            Some(window) => window.try_into().unwrap_or([0; LONGEST_PIECE]),
+        let padded: [u8; MAX_PIECE_LENGTH] = match text.get(start..start + MAX_PIECE_LENGTH) {
+            Some(window) => window.try_into().unwrap_or([0; MAX_PIECE_LENGTH]),
             None => {
-                let mut padded = [0; LONGEST_PIECE];
+                let mut padded = [0; MAX_PIECE_LENGTH];
                 padded[..length].copy_from_slice(&text[start..end]);
                 padded
             }
@@ -81,7 +81,7 @@ pub(crate) struct PieceCache {
 impl PieceCache {
     /// An empty cache.
     pub(crate) fn new() -> Self {
-        let unused = Entry { key: [0; 4], ids: [0; MOST_IDS], length: 0, count: 0 };
+        let unused = Entry { key: [0; 4], ids: [0; MAX_IDS], length: 0, count: 0 };
         Self { entries: vec![unused; 1 << ENTRIES_LOG2] }
     }
 

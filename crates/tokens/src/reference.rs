@@ -1,4 +1,4 @@
-//! The definitions of encoding and training, written as plainly as they can be said.
+//! The definitions of encoding and training, written as plainly as possible.
 //!
 //! Slow on purpose and used by tests alone: the fast encoder and trainer must give exactly what
 //! these give.

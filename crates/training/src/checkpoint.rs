@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stoa_durable::{FileEntry, remove_directory, replace_directory, sync_parent, unfinished};
-use stoa_models::{Weights, from_safetensors, save};
+use stoa_maps::Map;
+use stoa_models::{Weights, from_map, save};
 
 use crate::TrainingError;
 use crate::error::io;
@@ -67,9 +68,9 @@ pub struct Checkpoint {
     pub path: PathBuf,
     /// Position.
     pub state: TrainingState,
-    /// What is trained.
+    /// What is trained; mapped from its file.
     pub weights: Weights,
-    /// Moments; none when they were not asked for.
+    /// Moments, mapped too; none when they were not asked for.
     pub optimizer: Weights,
 }
 
@@ -172,16 +173,16 @@ impl Checkpoints {
         for (name, entry) in &manifest.files {
             let file = path.join(name);
             match name.as_str() {
-                MODEL => weights = tensors(&file, &verified_bytes(&path, name, entry)?)?,
+                MODEL => weights = tensors(&verified_map(&path, name, entry)?)?,
                 OPTIMIZER if contents == Contents::Weights => {}
-                OPTIMIZER => optimizer = tensors(&file, &verified_bytes(&path, name, entry)?)?,
+                OPTIMIZER => optimizer = tensors(&verified_map(&path, name, entry)?)?,
                 STATE => {
-                    let bytes = verified_bytes(&path, name, entry)?;
+                    let bytes = verified_map(&path, name, entry)?;
                     let found: TrainingState = serde_json::from_slice(&bytes)
                         .map_err(|error| corrupt(&file, error.to_string()))?;
                     state = Some(found);
                 }
-                _ => verify(&path, name, entry)?,
+                _ => drop(verify(&path, name, entry)?),
             }
         }
         let state =
@@ -284,8 +285,10 @@ fn write_files(
     let names = texts.iter().chain(files).map(|(name, _)| name.as_str());
     for name in names.chain([MODEL, OPTIMIZER]) {
         let path = directory.join(name);
-        File::open(&path).and_then(|f| f.sync_all()).map_err(io("syncing", &path))?;
-        entries.insert(name.to_owned(), FileEntry::of(&path)?);
+        let mut file = File::open(&path).map_err(io("reading", &path))?;
+        file.sync_all().map_err(io("syncing", &path))?;
+        entries
+            .insert(name.to_owned(), FileEntry::of_open(&mut file).map_err(io("reading", &path))?);
     }
     let path = directory.join(MANIFEST);
     let manifest = serde_json::to_vec_pretty(&Manifest { files: entries }).expect("plain strings");
@@ -294,13 +297,24 @@ fn write_files(
     Ok(sync_parent(&path)?)
 }
 
-fn verify(directory: &Path, name: &str, expected: &FileEntry) -> Result<(), TrainingError> {
+/// Opens a file and reads all of it, as the manifest says.
+fn verify(directory: &Path, name: &str, expected: &FileEntry) -> Result<File, TrainingError> {
     let path = directory.join(name);
     if Path::new(name).components().count() != 1 {
         return Err(corrupt(&directory.join(MANIFEST), format!("lists {name}, no plain name")));
     }
-    let found = FileEntry::of(&path).map_err(|error| corrupt(&path, error.source.to_string()))?;
-    compare(&path, &found, expected)
+    let read = File::open(&path).and_then(|mut file| Ok((FileEntry::of_open(&mut file)?, file)));
+    let (found, file) = read.map_err(|error| corrupt(&path, error.to_string()))?;
+    compare(&path, &found, expected)?;
+    Ok(file)
+}
+
+/// The file that was verified, mapped. Its checksum is read through the file and not through the map:
+/// a disk that fails is then an error.
+fn verified_map(directory: &Path, name: &str, expected: &FileEntry) -> Result<Map, TrainingError> {
+    let file = verify(directory, name, expected)?;
+    let path = directory.join(name);
+    Map::of(&file, &path).map_err(|error| corrupt(&path, error.source.to_string()))
 }
 
 fn compare(path: &Path, found: &FileEntry, expected: &FileEntry) -> Result<(), TrainingError> {
@@ -321,20 +335,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingE
     serde_json::from_slice(&bytes).map_err(|error| corrupt(path, error.to_string()))
 }
 
-/// The bytes of a file, as the manifest says.
-fn verified_bytes(
-    directory: &Path,
-    name: &str,
-    expected: &FileEntry,
-) -> Result<Vec<u8>, TrainingError> {
-    let path = directory.join(name);
-    let bytes = fs::read(&path).map_err(|error| corrupt(&path, error.to_string()))?;
-    compare(&path, &FileEntry::of_bytes(&bytes), expected)?;
-    Ok(bytes)
-}
-
-fn tensors(path: &Path, bytes: &[u8]) -> Result<Weights, TrainingError> {
-    from_safetensors(bytes).map_err(|error| corrupt(path, error.to_string()))
+fn tensors(map: &Map) -> Result<Weights, TrainingError> {
+    from_map(map).map_err(|error| corrupt(map.path(), error.to_string()))
 }
 
 /// Compares the files of a checkpoint's directory with its manifest, without reading tensors: those that
@@ -346,7 +348,7 @@ pub fn verify_checkpoint(path: &Path, contents: Contents) -> Result<(), Training
     let manifest = Manifest::read(path)?;
     let used = |name: &str| contents == Contents::Everything || name != OPTIMIZER;
     let mut files = manifest.files.iter().filter(|(name, _)| used(name));
-    files.try_for_each(|(name, entry)| verify(path, name, entry))
+    files.try_for_each(|(name, entry)| verify(path, name, entry).map(drop))
 }
 
 fn corrupt(path: &Path, problem: String) -> TrainingError {

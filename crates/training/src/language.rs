@@ -77,7 +77,8 @@ impl Objective for LanguageObjective<'_> {
     fn start(&self) -> Result<Start, TrainingError> {
         let Start { weights, first_step } = (self.start)()?;
         let weights = model_weights(self.model, weights)?;
-        Ok(Start { weights: with_matrix_dtype(self.model, &weights, DType::F32), first_step })
+        let weights = with_matrix_dtype(self.model, weights, DType::F32).collect();
+        Ok(Start { weights, first_step })
     }
 
     fn forward(&self) -> Result<Forward, TrainingError> {

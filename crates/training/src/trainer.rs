@@ -194,7 +194,7 @@ impl<'a> Trainer<'a> {
         let moments = exactly(optimizer_state(&trained, &stage.groups), optimizer)?;
         let names = (weights.keys().cloned().collect(), moments.keys().cloned().collect());
         let mut buffers = Buffers::new();
-        for tensors in [&objective.frozen()?, &weights, &moments] {
+        for tensors in [objective.frozen()?, weights, moments] {
             upload_to(engine, placement, tensors, &mut buffers)?;
         }
         if matches!(step, Step::Accumulated { .. }) {

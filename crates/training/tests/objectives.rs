@@ -123,8 +123,16 @@ impl Objective for Adapters {
             .into_iter()
             .flat_map(|name| {
                 [
-                    parameter(&format!("{name}.a"), &[rank, width], ParameterGroup::Reading),
-                    parameter(&format!("{name}.b"), &[width, rank], ParameterGroup::Writing),
+                    parameter(
+                        &format!("{name}.a"),
+                        &[rank, width],
+                        ParameterGroup::InputProjection,
+                    ),
+                    parameter(
+                        &format!("{name}.b"),
+                        &[width, rank],
+                        ParameterGroup::OutputProjection,
+                    ),
                 ]
             })
             .collect()
@@ -197,7 +205,16 @@ impl Objective for Adapters {
 
 fn attention(batch: usize, causal: bool) -> AttentionSpec {
     let (heads, head_dim) = (2, 4);
-    AttentionSpec { batch, heads, kv_heads: heads, head_dim, causal, window: None, scale: 0.5 }
+    AttentionSpec {
+        batch,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        causal,
+        window: None,
+        scale: 0.5,
+        score_cap: None,
+    }
 }
 
 /// Pictures of 4 × 4 patches, repaired from noisy ones by two blocks in which every patch sees
@@ -249,7 +266,7 @@ impl Objective for Pictures {
     fn trained(&self) -> Vec<Parameter> {
         let (width, patch) = (Self::WIDTH, Self::PATCH);
         let mut list = vec![
-            parameter("in", &[width, patch], ParameterGroup::Reading),
+            parameter("in", &[width, patch], ParameterGroup::InputProjection),
             parameter("places", &[Self::PATCHES, width], ParameterGroup::Embedding),
         ];
         for layer in 0..Self::LAYERS {
@@ -257,10 +274,10 @@ impl Objective for Pictures {
                 list.push(parameter(&format!("{layer}.{part}"), &shape, group));
             };
             for part in ["query", "key", "value", "up"] {
-                add(part, [width, width], ParameterGroup::Reading);
+                add(part, [width, width], ParameterGroup::InputProjection);
             }
             for part in ["output", "down"] {
-                add(part, [width, width], ParameterGroup::Writing);
+                add(part, [width, width], ParameterGroup::OutputProjection);
             }
         }
         list.push(parameter("out", &[patch, width], ParameterGroup::Head));

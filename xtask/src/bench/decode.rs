@@ -1,4 +1,4 @@
-//! Prompt and answer speed, Stoa beside llama.cpp on one model with random weights. The last logits
+//! Prompt and answer speed, Stoa compared with llama.cpp on one model with random weights. The last logits
 //! of the prompt must agree, else there are no figures.
 
 use std::fs;

@@ -3,6 +3,7 @@
 //! Progress and a table for people go to stderr; the last line of stdout is one JSON object.
 
 mod decode;
+mod load;
 mod machine;
 mod paired;
 mod peak_memory;
@@ -28,12 +29,14 @@ enum Bench {
     Train(train::TrainArgs),
     /// Speed of the tokenizer, with ids and trained tokens compared.
     Tokens(tokens::TokensArgs),
-    /// Speed of rule stages and of the whole pipeline on posts, beside datatrove, datasketch, lingua, ftfy.
+    /// Speed of rule stages and of the whole pipeline on posts, compared with datatrove, datasketch, lingua, ftfy.
     Posts(posts::PostsArgs),
     /// Share of the arithmetic peak per op (`stoa bench ops`).
     Ops(Forwarded),
     /// Prompt and answer speed on one conversation.
     Decode(decode::DecodeArgs),
+    /// Memory of loading a model of 1.5 billion weights; fails above 1.1 of their size.
+    Load(load::LoadArgs),
 }
 
 /// A bench that the binary has itself: built in release, then given these options as they are.
@@ -51,6 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Bench::Tokens(args) => tokens::run(args)?,
         Bench::Posts(args) => posts::run(args)?,
         Bench::Decode(args) => decode::run(args)?,
+        Bench::Load(args) => load::run(args)?,
         Bench::Ops(args) => return forward("ops", args),
     };
     println!("{result}");

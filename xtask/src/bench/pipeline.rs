@@ -93,9 +93,9 @@ fn timed(command: &mut Command) -> anyhow::Result<Timed> {
     let watched = peak_memory::run(command)?;
     let seconds = children_seconds()? - before;
     let line = watched.stdout.lines().last().context("the pipeline printed nothing")?;
-    let told: Value = serde_json::from_str(line)
+    let output: Value = serde_json::from_str(line)
         .with_context(|| format!("the pipeline printed no JSON object: {line}"))?;
-    Ok(Timed { seconds, peak_bytes: watched.peak_rss_bytes, kept: told["kept"].clone() })
+    Ok(Timed { seconds, peak_bytes: watched.peak_rss_bytes, kept: output["kept"].clone() })
 }
 
 /// Processor time of all children that ended, in seconds (proc(5): `cutime` and `cstime`, the 16th and

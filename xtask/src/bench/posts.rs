@@ -1,4 +1,4 @@
-//! Speed of the rule stages of `stoa-posts` beside the Python libraries that people use for them, on
+//! Speed of the rule stages of `stoa-posts` and of the Python libraries that people use for them, on
 //! the same texts and one thread each; then of whole pipelines (`pipeline`).
 //!
 //! Ratios are of posts a second. The stages do not do quite the same work (ours verifies, theirs

@@ -1,4 +1,4 @@
-//! Encoding and training speed, Stoa beside `tokenizers`, `tiktoken` and `rustbpe`.
+//! Encoding and training speed, Stoa compared with `tokenizers`, `tiktoken` and `rustbpe`.
 //!
 //! Every program runs in its own process on one thread and obeys the same commands (see
 //! `xtask/oracle/tokens/side.py`); the processes take turns, so that a busy moment of the machine

@@ -1,4 +1,4 @@
-//! Training throughput, Stoa beside PyTorch: the two take turns in fresh processes, so that a busy
+//! Training throughput, Stoa compared with PyTorch: the two take turns in fresh processes, so that a busy
 //! moment of the machine does not fall on one side only, and medians over the turns are compared.
 
 use std::path::Path;

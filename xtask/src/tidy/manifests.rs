@@ -7,7 +7,8 @@ use super::Violation;
 
 /// Rooms of `unsafe` cannot inherit the lint that denies it (Cargo inherits all lints or none), so
 /// they repeat the others.
-const OWN_LINTS: &[&str] = &["crates/native/Cargo.toml", "crates/xla/Cargo.toml"];
+const OWN_LINTS: &[&str] =
+    &["crates/native/Cargo.toml", "crates/maps/Cargo.toml", "crates/xla/Cargo.toml"];
 
 const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 

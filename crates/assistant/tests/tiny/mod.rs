@@ -120,7 +120,7 @@ pub fn assistant_on(
     options: AssistantOptions,
 ) -> Assistant {
     let mut state = Buffers::new();
-    upload_to(&*engine, placement, &weights(&config, 5), &mut state).unwrap();
+    upload_to(&*engine, placement, weights(&config, 5), &mut state).unwrap();
     let tokenizer = tokenizer();
     let parts = AssistantParts {
         engine,

@@ -1,29 +1,55 @@
-//! Verdicts as attributes: for every rule a table beside the posts, row by row.
+//! Verdicts as attributes: for every rule a table next to the posts, row by row.
 //!
 //! `kept` is empty where a rule did not judge a row, because an earlier one had dropped it; so what a
 //! rule saw and what it dropped can be counted from its table alone.
 
 use crate::error::CorpusError;
 use crate::store::Store;
+use stoa_posts::rules::{CorpusRule as _, Rule, TemplateSpam};
 use stoa_posts::{Column, Post, Values, read_columns, write_columns};
 
-/// The columns that some attributes have beside the marks, and what a row that is forgotten has there,
+/// The columns that some attributes have in addition to the marks, and what a forgotten row has there,
 /// where every row has a value: the language and where it comes from, the kinds of personal data.
 const MORE: [(&str, Option<&str>); 3] =
     [(LANGUAGE, Some("und")), (LANGUAGE_SOURCE, Some("none")), (FOUND, None)];
+/// The attribute with each post's language, and its column.
 pub(super) const LANGUAGE: &str = "language";
 pub(super) const LANGUAGE_SOURCE: &str = "language_source";
 pub(super) const FOUND: &str = "found";
 
-/// A rule's word on a row.
+/// The gates, in order: a row that one of them drops is not judged by the next.
+pub(super) const GATES: [&str; 4] = ["tombstone", "version", "consent", "repost"];
+/// The attribute of texts that stand in evaluation sets.
+pub(super) const DECONTAMINATION: &str = "decontaminate";
+/// The attribute of texts that equal another.
+pub(super) const EXACT: &str = "exact";
+/// The attribute of texts that nearly equal another.
+pub(super) const NEAR: &str = "near";
+/// The attribute with the kinds of personal data that were masked.
+pub(super) const PII: &str = "pii";
+/// The attribute of kept posts that stand in no document, since their author is on the other side.
+pub(super) const SPLIT: &str = "split";
+/// The attribute that sums all others up: kept, or the first rule that dropped the post.
+pub(super) const VERDICT: &str = "verdict";
+
+/// The rules whose attributes a store has, in the order in which they count.
+pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<String> {
+    let names = GATES.into_iter().chain(rules.iter().map(|rule| rule.name()));
+    let spam = TemplateSpam::new();
+    let names = names.chain([DECONTAMINATION, spam.name(), EXACT, NEAR]);
+    let present = store.rules().unwrap_or_default();
+    names.filter(|name| present.contains(&directory(name))).map(str::to_string).collect()
+}
+
+/// A rule's verdict on a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// It was not asked.
+    /// The rule did not judge it.
     #[default]
     Unasked,
-    /// It has nothing against the post.
+    /// The rule keeps the post.
     Kept,
-    /// It drops the post.
+    /// The rule drops the post.
     Dropped {
         /// Why.
         reason: String,
@@ -47,7 +73,7 @@ pub(super) fn directory(rule: &str) -> String {
     rule.replace('/', ".")
 }
 
-/// Writes a rule's marks on the rows of a shard, with what else the rule has to say.
+/// Writes a rule's marks on the rows of a shard, with the rule's other columns.
 pub(super) fn write(
     store: &Store,
     rule: &str,
@@ -87,7 +113,7 @@ pub(super) fn write(
     )?)
 }
 
-/// Takes what a rule said of some rows back, as if it had not been asked.
+/// Takes back a rule's verdicts on some rows, as if the rule had not been applied.
 pub(super) fn clear(
     store: &Store,
     rule: &str,

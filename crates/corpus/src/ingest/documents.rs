@@ -3,74 +3,21 @@
 //! Kept posts are spilled by thread; a bucket of threads is one task, sorted on disk. On which side of the
 //! held-out border each falls is decided in `held_out`.
 
-use super::attributes::{self, Mark};
-use super::filter::{DECONTAMINATION, GATES};
+use super::attributes::{self, Mark, PII, VERDICT};
+use super::counts::{ThreadCounts, Written};
 use super::lines::{self, dialogue_lines, document_line};
 use super::options::Stage;
 use super::removals::{bucket_of, key_of};
-use super::verdicts::{EXACT, NEAR};
 use super::workdir::{place, shard_and_row};
-use super::{BUCKETS, Ingest, SORT_BYTES, held_out, manifest, templates, threading};
+use super::{BUCKETS, Ingest, SORT_BYTES, held_out, manifest, threading};
 use crate::conversations::reading_order;
 use crate::error::CorpusError;
-use crate::split::SplitBy;
 use crate::store::{
     Buckets, Fields, Keyed, Sorter, Spread, Store, Words, at, put_bytes, write_json,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use stoa_posts::rules::Rule;
 use stoa_posts::{Column, Post, Split, Values, read_posts, write_whole_with};
-
-/// The attribute with the kinds of personal data that were masked.
-pub(super) const PII: &str = "pii";
-/// The attribute that sums all others up: kept, or the first rule that dropped the post.
-pub(super) const VERDICT: &str = "verdict";
-
-/// The rules whose attributes there are, in the order in which they count.
-pub(super) fn rules_in_order(store: &Store, rules: &[Box<dyn Rule>]) -> Vec<String> {
-    let names = GATES.iter().map(|gate| (*gate).to_string());
-    let names = names.chain(rules.iter().map(|rule| rule.name().to_string())).chain([
-        DECONTAMINATION.to_string(),
-        templates::rule_name().to_string(),
-        EXACT.to_string(),
-        NEAR.to_string(),
-    ]);
-    let there = store.rules().unwrap_or_default();
-    names.filter(|name| there.contains(&attributes::directory(name))).collect()
-}
-
-/// What came of the threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ThreadCounts {
-    /// Threads with a kept post.
-    pub threads: u64,
-    /// Of their documents, those that are held out.
-    pub held_out: u64,
-    /// How they were split: by thread where authors could not be divided.
-    pub split_by: SplitBy,
-    /// Kept posts on neither side, for their author is on the other one than their thread.
-    pub set_aside: u64,
-    /// Posts that kept posts answer, but that are not kept or not there.
-    pub missing_parents: u64,
-    /// Dialogues.
-    pub dialogues: u64,
-    /// Bytes of documents.
-    pub bytes: u64,
-}
-
-impl ThreadCounts {
-    /// Adds what came of other threads.
-    pub(super) fn add(&mut self, other: ThreadCounts) {
-        self.threads += other.threads;
-        self.held_out += other.held_out;
-        self.set_aside += other.set_aside;
-        self.missing_parents += other.missing_parents;
-        self.dialogues += other.dialogues;
-        self.bytes += other.bytes;
-    }
-}
 
 /// A kept post: hash of its thread in two halves, its place. It carries the thread's name and itself.
 type KeptRecord = Keyed<3>;
@@ -160,14 +107,6 @@ pub(super) fn write(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErro
         written.files.insert(name, sum);
     }
     write_json(&work.of_bucket("written", bucket), work.durability, &written)
-}
-
-/// What a bucket of threads came to.
-#[derive(Default, Serialize, Deserialize)]
-pub(super) struct Written {
-    pub(super) gathered: ThreadCounts,
-    /// Checksums by name.
-    pub(super) files: BTreeMap<String, String>,
 }
 
 /// Puts placeholders in the place of personal data in what is trained on; the attribute says how many

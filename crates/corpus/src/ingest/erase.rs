@@ -5,8 +5,7 @@
 //! that the post is known as gone. A repost holds the words of another post and goes with it. Files
 //! are rewritten one after the other and the manifest last: interrupted, it is run again.
 
-use super::attributes::{self, Mark};
-use super::documents::VERDICT;
+use super::attributes::{self, Mark, VERDICT};
 use super::manifest::{self, Manifest};
 use super::rewrite;
 use crate::error::CorpusError;

@@ -3,24 +3,17 @@
 //! A shard is one task and depends on no other. Gates go one after the other; the rules of a
 //! profile are all asked about what passes the gates, so that each can be audited by itself.
 
-use super::attributes::{self, Mark};
+use super::attributes::{self, DECONTAMINATION, GATES, LANGUAGE, Mark};
 use super::options::Stage;
 use super::removals::{self, Settled};
 use super::{Ingest, templates};
 use crate::error::CorpusError;
 use stoa_posts::identify::identify;
-use stoa_posts::rules::{Judgement, RulePost};
+use stoa_posts::rules::Judgement;
 use stoa_posts::{
     Column, Consent, Language, LanguageSource, Post, Removal, Tombstone, Values, read_posts,
     write_posts, write_whole,
 };
-
-/// The gates, in order: a row that one of them drops is not asked by the next.
-pub(super) const GATES: [&str; 4] = ["tombstone", "version", "consent", "repost"];
-/// The attribute with each post's language.
-pub(super) const LANGUAGE: &str = "language";
-/// The attribute of texts that stand in evaluation sets.
-pub(super) const DECONTAMINATION: &str = "decontaminate";
 
 impl Ingest<'_> {
     /// Judges a shard.
@@ -36,7 +29,7 @@ impl Ingest<'_> {
         let passed = alive.clone();
         if self.options.runs(Stage::Rules) {
             for rule in &self.rules {
-                let marks = marks(&posts, &passed, |post| match rule.judge(&rule_post(post)) {
+                let marks = marks(&posts, &passed, |post| match rule.judge(&post.into()) {
                     Judgement::Keep => Mark::Kept,
                     Judgement::Drop { reason } => Mark::dropped(reason),
                 });
@@ -137,7 +130,7 @@ impl Ingest<'_> {
             Column { name, required: true, values: Values::Text(values.collect()) }
         };
         let more = vec![
-            column(attributes::LANGUAGE, |post| post.language.code()),
+            column(LANGUAGE, |post| post.language.code()),
             column(attributes::LANGUAGE_SOURCE, |post| post.language_source.name()),
         ];
         attributes::write(&self.store, LANGUAGE, shard, posts, &marks, more)
@@ -147,16 +140,4 @@ impl Ingest<'_> {
 fn marks(posts: &[Post], asked: &[bool], judge: impl Fn(&Post) -> Mark) -> Vec<Mark> {
     let rows = posts.iter().zip(asked);
     rows.map(|(post, &asked)| if asked { judge(post) } else { Mark::Unasked }).collect()
-}
-
-/// A post as rules see it.
-pub(super) fn rule_post(post: &Post) -> RulePost<'_> {
-    RulePost {
-        text: &post.text,
-        language: post.language.code(),
-        author: &post.author,
-        source_app: post.source_app.as_deref(),
-        is_reply: post.in_reply_to.is_some(),
-        declared_bot: post.declared_bot,
-    }
 }

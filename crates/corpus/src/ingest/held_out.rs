@@ -6,8 +6,7 @@
 //! divided, or need not be, the side is a function of the thread's name; only a corpus whose threads all
 //! fall on one side is cut otherwise, as in `corpus`.
 
-use super::attributes::{self, Mark};
-use super::documents::VERDICT;
+use super::attributes::{self, Mark, SPLIT, VERDICT};
 use super::removals::{bucket_of, key_of};
 use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
@@ -24,17 +23,15 @@ pub(super) const THREAD_STARTERS: &str = "beginnings";
 pub(super) const SIDES: &str = "sides";
 /// The folder of rows that are set aside, by shard.
 pub(super) const EXCLUDED: &str = "aside";
-/// The attribute that says so.
-pub(super) const SPLIT: &str = "split";
 
 /// A row that is set aside.
-pub(super) type Aside = Words<1>;
+pub(super) type HeldOutRow = Words<1>;
 
 /// A kept post: hash of its thread in two halves, its rank as the one that began the thread, and the class
 /// of its author. It carries the thread's name.
 type Beginning = Keyed<6>;
 /// In place of a class where there is no author; such posts come last.
-const NOBODY: u64 = u64::MAX;
+const NO_AUTHOR: u64 = u64::MAX;
 
 /// What a shard spills.
 pub(super) struct ThreadStarters(Buckets);
@@ -47,7 +44,7 @@ impl ThreadStarters {
     /// Adds a kept post.
     pub(super) fn push(&mut self, thread: &str, post: &Post, place: u64) {
         let key = key_of(thread);
-        let class = class_of(&post.author).map_or(NOBODY, |class| class as u64);
+        let class = class_of(&post.author).map_or(NO_AUTHOR, |class| class as u64);
         let rank = rank(post, place);
         let words = [(key >> 64) as u64, key as u64, rank[0], rank[1], rank[2], class];
         self.0.push(bucket_of(key), &Keyed { words, body: thread.as_bytes().into() });
@@ -60,7 +57,7 @@ impl ThreadStarters {
 
 /// As [`beginning`], with posts without author last.
 fn rank(post: &Post, place: u64) -> [u64; 3] {
-    if post.author.is_empty() { [NOBODY; 3] } else { beginning(post, place) }
+    if post.author.is_empty() { [NO_AUTHOR; 3] } else { beginning(post, place) }
 }
 
 /// On which sides threads fall.
@@ -146,7 +143,7 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
     let mut thread: Option<[u64; 2]> = None;
     for record in sorter.sorted()? {
         let Keyed { words: [high, low, _, _, _, class], body } = record?;
-        let class = (class != NOBODY).then_some(class as usize);
+        let class = (class != NO_AUTHOR).then_some(class as usize);
         class.into_iter().for_each(|class| sides.classes.wrote(class));
         // Of a thread the one who began it comes first.
         if thread.replace([high, low]) != Some([high, low]) {
@@ -178,7 +175,7 @@ pub(super) fn attribute(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusE
         *mark = Mark::Unasked;
     }
     let files = work.of_buckets(EXCLUDED);
-    Buckets::each(&files, index, readings.shards.len(), |Words([row]): Aside| {
+    Buckets::each(&files, index, readings.shards.len(), |Words([row]): HeldOutRow| {
         if let Some(mark) = marks.get_mut(row as usize) {
             *mark = Mark::dropped("author on the other side");
         }

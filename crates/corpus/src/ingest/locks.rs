@@ -41,7 +41,7 @@ pub(super) fn begin<T>(
     let machines = work.folder("machines");
     let alone = all.try_lock().is_ok();
     if alone {
-        // Nobody else is at work: the number of machines may be another than before.
+        // No other process is at work: the number of machines may be another than before.
         write_whole(&machines, work.durability, own.of.to_string().as_bytes())?;
     }
     let mut held = Vec::new();

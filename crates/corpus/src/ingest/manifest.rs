@@ -3,9 +3,8 @@
 //! It holds no time and no path of the store, so equal sources, options and key give equal bytes.
 
 use super::Ingest;
-use super::attributes::{self, Mark};
-use super::documents::{self, PII, ThreadCounts, VERDICT, Written};
-use super::filter::LANGUAGE;
+use super::attributes::{self, LANGUAGE, Mark, PII, SPLIT, VERDICT};
+use super::counts::{ThreadCounts, Written};
 use super::held_out;
 use super::options::{Plan, REVISION, Stage};
 use super::reading::SourceCounts;
@@ -49,7 +48,7 @@ pub struct Manifest {
     pub posts: u64,
     /// Notices of removal or of its reversal.
     pub notices: u64,
-    /// What streams send beside posts.
+    /// What streams send in addition to posts.
     pub asides: u64,
     /// Records that were no posts.
     pub rejected: u64,
@@ -140,8 +139,8 @@ struct ShardChecksums {
 fn stage_names(ingest: &Ingest<'_>) -> Result<Vec<String>, CorpusError> {
     let there = ingest.store.rules()?;
     let silent = [LANGUAGE, PII].into_iter().filter(|name| there.iter().any(|rule| rule == name));
-    let silent = silent.chain(parted(ingest).then_some(held_out::SPLIT));
-    let rules = documents::rules_in_order(&ingest.store, &ingest.rules).into_iter();
+    let silent = silent.chain(parted(ingest).then_some(SPLIT));
+    let rules = attributes::rules_in_order(&ingest.store, &ingest.rules).into_iter();
     Ok(rules.chain(silent.map(str::to_string)).chain([VERDICT.to_string()]).collect())
 }
 

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod copies;
+mod counts;
 mod decontamination;
 mod documents;
 mod erase;
@@ -29,7 +30,7 @@ mod threading;
 mod verdicts;
 mod workdir;
 
-pub use documents::ThreadCounts;
+pub use counts::ThreadCounts;
 pub use erase::{Forgotten, Request, forget};
 pub use manifest::{Manifest, StageCounts};
 pub use options::{IngestOptions, RejectBound, SourceFile, Stage};

@@ -11,7 +11,7 @@ use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
 use crate::near::{
-    Features, Firsts, MAX_CLUSTER, MIN_WORDS, Signer, THRESHOLD, order_of, similarity, spoken_words,
+    Features, Firsts, MAX_CLUSTER, MIN_WORDS, Signer, THRESHOLD, order_of, similarity, word_count,
 };
 use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes};
 use std::collections::{HashMap, HashSet};
@@ -50,7 +50,7 @@ pub(super) fn bands(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError
     let mut buckets = Buckets::new(BUCKETS);
     for (row, post) in posts.iter().enumerate().filter(|(row, _)| alive[*row]) {
         let text = normal_form(&post.text);
-        if spoken_words(&text) < MIN_WORDS {
+        if word_count(&text) < MIN_WORDS {
             continue;
         }
         let [created, id, place] = in_order(post, place(index, row));

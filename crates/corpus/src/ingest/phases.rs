@@ -11,7 +11,7 @@
 //! threads; no process talks to another.
 //!
 //! **Barriers.** A phase begins when the one before it is complete: when every output of it is there.
-//! Outputs are renamed into place whole, so being there is being done. Whoever sees a phase complete
+//! Outputs are renamed into place whole, so a file that exists is complete. A process that sees a phase complete
 //! writes `state/complete/PHASE` and removes what no later phase reads. `--phase P` fails at once when
 //! an earlier phase is not complete, and names the phase and the shards that are missing; without it
 //! a machine waits at each barrier as long as the caller has wait.
@@ -81,7 +81,7 @@ pub(super) enum Phase {
 }
 
 /// Every phase by name, in order.
-const ALL: [(&str, Phase); 25] = [
+const ALL: [(&str, Phase); 19 + threading::PHASE_ROUNDS] = [
     ("read", Phase::Read),
     ("settle", Phase::Settle),
     ("judge", Phase::Judge),

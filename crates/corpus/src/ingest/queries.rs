@@ -2,8 +2,7 @@
 //!
 //! Everything here reads; nothing changes the store.
 
-use super::attributes::{self, Mark};
-use super::documents::VERDICT;
+use super::attributes::{self, Mark, VERDICT};
 use super::manifest::Manifest;
 use crate::error::CorpusError;
 use crate::store::Store;

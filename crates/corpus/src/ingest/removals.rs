@@ -9,6 +9,7 @@ use super::workdir::place;
 use super::{BUCKETS, Ingest, SORT_BYTES};
 use crate::error::CorpusError;
 use crate::store::{Buckets, Sorter, Spread, Words};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use stoa_posts::{Notice, Post, Removal};
@@ -44,8 +45,42 @@ const NO_TIME: i64 = i64::MIN;
 /// In place of a removal where there is none.
 const NO_REMOVAL: u64 = u64::MAX;
 
-/// What settling must know of a post or a notice: key of the identifier, kind, place, and the rest.
+/// A post or a notice, as it is spilled and sorted: by identifier, posts before notices, posts in the
+/// order of reading.
 type KeyRecord = Words<14>;
+
+/// The words of a [`KeyRecord`] about a post.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct PostKey {
+    id: [u64; 2],
+    /// [`POST`].
+    kind: u64,
+    /// Source and part, as a place.
+    shard: u64,
+    row: u64,
+    author: [u64; 2],
+    author_id: [u64; 2],
+    created: i64,
+    edited: i64,
+    text_hash: u64,
+    /// Bytes of the text; its lowest byte is the code of the removal.
+    text_bytes_and_removal: u64,
+    removed: i64,
+}
+
+/// The words of a [`KeyRecord`] about a notice.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct NoticeKey {
+    id: [u64; 2],
+    /// [`NOTICE`].
+    kind: u64,
+    removal: u64,
+    reversed: u64,
+    at: i64,
+    unused: [u64; 8],
+}
 
 fn halves(hash: u128) -> [u64; 2] {
     [(hash >> 64) as u64, hash as u64]
@@ -55,51 +90,45 @@ fn whole([high, low]: [u64; 2]) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
+fn known(time: i64) -> Option<i64> {
+    (time != NO_TIME).then_some(time)
+}
+
 /// Appends what must be known of a post.
 pub(super) fn put_post(buckets: &mut Buckets, post: &Post, source: usize, part: usize, row: usize) {
     let key = key_of(&post.id);
-    let [key_high, key_low] = halves(key);
-    let [author_high, author_low] = halves(author_key(&post.author));
-    let author_id = author_key(post.author_id.as_deref().unwrap_or(""));
-    let [author_id_high, author_id_low] = halves(author_id);
     let [text_high, text_low] = halves(xxh3_128(post.text.as_bytes()));
     let removal = post.tombstone.map_or(NO_REMOVAL, |tombstone| code(tombstone.removal));
-    let removed_at = post.tombstone.and_then(|tombstone| tombstone.at_unix_seconds);
-    // A text's length shares its word with the kind of removal.
-    let length = (post.text.len() as u64) << 8 | (removal & 0xff);
-    let record: KeyRecord = Words([
-        key_high,
-        key_low,
-        POST,
-        place(source, part),
-        row as u64,
-        author_high,
-        author_low,
-        author_id_high,
-        author_id_low,
-        post.created_at_unix_seconds.unwrap_or(NO_TIME) as u64,
-        post.edited_at_unix_seconds.unwrap_or(NO_TIME) as u64,
-        text_high ^ text_low,
-        length,
-        removed_at.unwrap_or(NO_TIME) as u64,
-    ]);
+    let removed = post.tombstone.and_then(|tombstone| tombstone.at_unix_seconds);
+    let record = PostKey {
+        id: halves(key),
+        kind: POST,
+        shard: place(source, part),
+        row: row as u64,
+        author: halves(author_key(&post.author)),
+        author_id: halves(author_key(post.author_id.as_deref().unwrap_or(""))),
+        created: post.created_at_unix_seconds.unwrap_or(NO_TIME),
+        edited: post.edited_at_unix_seconds.unwrap_or(NO_TIME),
+        text_hash: text_high ^ text_low,
+        text_bytes_and_removal: (post.text.len() as u64) << 8 | (removal & 0xff),
+        removed: removed.unwrap_or(NO_TIME),
+    };
+    let record: KeyRecord = Words(bytemuck::cast(record));
     buckets.push(bucket_of(key), &record);
 }
 
 /// Appends a notice about a post.
 pub(super) fn put_notice(buckets: &mut Buckets, id: &str, notice: &Notice) {
     let key = key_of(id);
-    let [high, low] = halves(key);
-    let mut words = [0; 14];
-    words[..6].copy_from_slice(&[
-        high,
-        low,
-        NOTICE,
-        code(notice.removal),
-        u64::from(notice.reversed),
-        notice.at_unix_seconds.unwrap_or(NO_TIME) as u64,
-    ]);
-    let record: KeyRecord = Words(words);
+    let record = NoticeKey {
+        id: halves(key),
+        kind: NOTICE,
+        removal: code(notice.removal),
+        reversed: u64::from(notice.reversed),
+        at: notice.at_unix_seconds.unwrap_or(NO_TIME),
+        unused: [0; 8],
+    };
+    let record: KeyRecord = Words(bytemuck::cast(record));
     buckets.push(bucket_of(key), &record);
 }
 
@@ -175,7 +204,7 @@ pub(super) fn add_notices(notices: &[AuthorNotice], of_author: &mut HashMap<u128
 /// A decision on a row: row, code of the removal, its time.
 type Decision = Words<3>;
 
-/// Settles a bucket of identifiers.
+/// Decides on the rows of a bucket of identifiers.
 pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let shards = &readings.shards;
@@ -203,12 +232,12 @@ pub(super) fn bucket(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusErr
         let Words(words) = record?;
         let key = whole([words[0], words[1]]);
         if group.key != Some(key) {
-            std::mem::take(&mut group).settle(&readings.of_authors, &mut put)?;
+            std::mem::take(&mut group).decide(&readings.of_authors, &mut put)?;
             group.key = Some(key);
         }
-        group.add(&words);
+        group.add(words);
     }
-    group.settle(&readings.of_authors, &mut put)?;
+    group.decide(&readings.of_authors, &mut put)?;
     out.write(&work.of_bucket("settled", bucket), work.durability)
 }
 
@@ -221,31 +250,32 @@ struct Group {
 }
 
 impl Group {
-    fn add(&mut self, words: &[u64; 14]) {
-        let time = |word: u64| (word as i64 != NO_TIME).then_some(word as i64);
-        if words[2] == NOTICE {
-            if let Some(removal) = removal_of(words[3]) {
-                self.events.add(removal, words[4] != 0, time(words[5]));
+    fn add(&mut self, words: [u64; 14]) {
+        let post: PostKey = bytemuck::cast(words);
+        if post.kind == NOTICE {
+            let notice: NoticeKey = bytemuck::cast(words);
+            if let Some(removal) = removal_of(notice.removal) {
+                self.events.add(removal, notice.reversed != 0, known(notice.at));
             }
             return;
         }
         // A row that is marked itself marks every copy of the post.
-        if let Some(removal) = removal_of(words[12] & 0xff) {
-            self.events.add(removal, false, time(words[13]));
+        if let Some(removal) = removal_of(post.text_bytes_and_removal & 0xff) {
+            self.events.add(removal, false, known(post.removed));
         }
         self.rows.push(Row {
-            place: (words[3], words[4]),
-            author: whole([words[5], words[6]]),
-            author_id: whole([words[7], words[8]]),
-            created: words[9] as i64,
-            edited: words[10] as i64,
-            text: words[11],
-            text_bytes: words[12] >> 8,
+            place: (post.shard, post.row),
+            author: whole(post.author),
+            author_id: whole(post.author_id),
+            created: post.created,
+            edited: post.edited,
+            text: post.text_hash,
+            text_bytes: post.text_bytes_and_removal >> 8,
         });
     }
 
     /// Decides on the rows, which come in the order of reading; rows that stay are not named.
-    fn settle(
+    fn decide(
         self,
         of_author: &HashMap<u128, Events>,
         put: &mut dyn FnMut((u64, u64), Settled) -> Result<(), CorpusError>,
@@ -291,7 +321,7 @@ pub(super) fn of_shard(
         let Words([row, code, at]) = record;
         let at = at as i64;
         let decision = match removal_of(code) {
-            Some(removal) => Settled::Gone(removal, (at != NO_TIME).then_some(at)),
+            Some(removal) => Settled::Gone(removal, known(at)),
             None => Settled::Superseded,
         };
         settled.insert(row as usize, decision);
@@ -337,14 +367,14 @@ mod tests {
         let mut bytes = buckets.part(bucket_of(key_of("1"))).as_slice();
         let mut group = Group::default();
         while let Some(Words(words)) = KeyRecord::read(&mut bytes).expect("whole records") {
-            group.add(&words);
+            group.add(words);
         }
         let mut settled = HashMap::new();
         let put = &mut |(_, row): (u64, u64), decision| {
             settled.insert(row as u32, decision);
             Ok(())
         };
-        group.settle(&HashMap::new(), put).expect("nothing fails");
+        group.decide(&HashMap::new(), put).expect("nothing fails");
         settled
     }
 
@@ -370,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_settled_and_strangers_with_one_number_are_not() {
+    fn versions_are_merged_and_unrelated_posts_of_one_number_are_not() {
         let (old, new) = (post("1", "old words", Some(1)), post("1", "new", Some(2)));
         let settled = decide(&[Ok(old.clone()), Ok(new.clone()), Ok(old)]);
         assert_eq!(settled.get(&1), None);

@@ -4,8 +4,8 @@
 //! same code. A bucket's dialogues are written before its documents: a run that is stopped in between
 //! finds the thread by its document when it is repeated.
 
-use super::attributes::{self, Mark};
-use super::documents::{ThreadCounts, VERDICT};
+use super::attributes::{self, Mark, VERDICT};
+use super::counts::ThreadCounts;
 use super::lines::{dialogue_lines, document_line, mask};
 use super::manifest::Manifest;
 use super::options::Stage;

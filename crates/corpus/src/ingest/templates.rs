@@ -4,7 +4,6 @@
 //! not grow with the corpus.
 
 use super::attributes::{self, Mark};
-use super::filter::rule_post;
 use super::options::{IngestOptions, Stage};
 use super::removals::bucket_of;
 use super::workdir::{place, shard_and_row};
@@ -19,11 +18,6 @@ pub(super) fn asked(options: &IngestOptions) -> bool {
     options.runs(Stage::Rules) && options.profile == "posts"
 }
 
-/// The name of the rule.
-pub(super) fn rule_name() -> &'static str {
-    TemplateSpam::new().name()
-}
-
 /// Key of (author, template) in two halves, then the row's place.
 type KeyRecord = Words<3>;
 
@@ -36,7 +30,7 @@ pub(super) fn spill(
 ) -> Result<(), CorpusError> {
     let mut buckets = Buckets::new(BUCKETS);
     for (row, post) in posts.iter().enumerate().filter(|(row, _)| alive[*row]) {
-        if let Some(key) = TemplateSpam::key(&rule_post(post)) {
+        if let Some(key) = TemplateSpam::key(&post.into()) {
             let record: KeyRecord = Words([(key >> 64) as u64, key as u64, place(index, row)]);
             buckets.push(bucket_of(key), &record);
         }
@@ -92,5 +86,6 @@ pub(super) fn apply(
         alive[row as usize] = false;
         Ok(())
     })?;
-    attributes::write(&ingest.store, rule_name(), &shards[index].name, posts, &marks, Vec::new())
+    let rule = TemplateSpam::new();
+    attributes::write(&ingest.store, rule.name(), &shards[index].name, posts, &marks, Vec::new())
 }

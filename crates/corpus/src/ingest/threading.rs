@@ -3,13 +3,14 @@
 //! Every post starts with a link: to its conversation, to what it answers, or to itself. Each round
 //! replaces a link by the link of what it points to (Wyllie 1979, "The complexity of parallel
 //! computations", section 3), so a chain of n replies takes log2 n rounds. A link to a post that is
-//! not there ends the chain. Loops, which only damaged data has, end after a bound of rounds.
+//! not there ends the chain. Loops, which only damaged data has, end after a bound of rounds; the least
+//! identifier of a loop names the thread of all that hang on it. For that an open link carries the least
+//! identifier among the posts it has jumped over.
 //!
 //! A round is one pass with one barrier: a bucket holds the links of its posts and the questions to them,
 //! and puts each answer both where the link belongs and, as the next question, where it now points.
 
 use super::options::Stage;
-use super::phases::PHASES;
 use super::removals::{bucket_of, key_of};
 use super::workdir::{place, shard_and_row};
 use super::{BUCKETS, Ingest, SORT_BYTES};
@@ -18,6 +19,8 @@ use crate::store::{Buckets, Fields, Keyed, Sorter, Spread, Words, put_bytes, put
 use std::path::PathBuf;
 use stoa_posts::{Post, write_whole};
 
+/// Rounds that have a phase of their own; longer chains are followed in the phase `chains`.
+pub(super) const PHASE_ROUNDS: usize = 6;
 /// Rounds after which a chain must be a loop: 2^24 replies.
 pub(super) const MAX_ROUNDS: usize = 24;
 
@@ -25,8 +28,8 @@ pub(super) const MAX_ROUNDS: usize = 24;
 const OPEN: usize = BUCKETS;
 
 /// A link of a post, or a question: key of the post in two halves, which of both, place of the row that
-/// asks. It carries whether the link names the thread, the key of the post it is the link of, and what it
-/// points to.
+/// asks. It carries whether the link names the thread, the key of the post it is the link of, what it
+/// points to, and the least identifier on the way.
 type LinkRecord = Keyed<4>;
 const LINK: u64 = 0;
 const QUESTION: u64 = 1;
@@ -44,15 +47,18 @@ struct Link<'a> {
     ended: bool,
     /// Identifier of what it points to.
     target: &'a str,
+    /// Least identifier from the post to before `target`; empty when `ended`.
+    least: &'a str,
 }
 
 impl Link<'_> {
     fn record(&self, kind: u64) -> (usize, LinkRecord) {
         let key = if kind == LINK { self.node } else { key_of(self.target) };
-        let mut body = Vec::with_capacity(24 + self.target.len());
+        let mut body = Vec::with_capacity(28 + self.target.len() + self.least.len());
         put_u32(&mut body, u32::from(self.ended));
         put_u128(&mut body, self.node);
         put_bytes(&mut body, self.target.as_bytes());
+        put_bytes(&mut body, self.least.as_bytes());
         let words = [(key >> 64) as u64, key as u64, kind, self.place];
         (bucket_of(key), Keyed { words, body: body.into_boxed_slice() })
     }
@@ -64,6 +70,7 @@ impl Link<'_> {
             ended: fields.u32() != 0,
             node: fields.u128(),
             target: fields.text(),
+            least: fields.text(),
         }
     }
 }
@@ -79,7 +86,8 @@ pub(super) fn links(ingest: &Ingest<'_>, index: usize, posts: &[Post]) -> Result
             (None, Some(parent)) => (false, parent),
             (None, None) => (true, &post.id),
         };
-        let link = Link { node: key_of(&post.id), place: place(index, row), ended, target };
+        let least = if ended { "" } else { &post.id };
+        let link = Link { node: key_of(&post.id), place: place(index, row), ended, target, least };
         let (bucket, record) = link.record(LINK);
         buckets.push(bucket, &record);
         if !ended {
@@ -135,27 +143,30 @@ pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<
         order += 1;
         out.push(bucket, order, &record)
     };
-    // Of rows with one identifier the first speaks.
-    let mut speaker: Option<LinkRecord> = None;
+    // Of rows with one identifier the first counts.
+    let mut holder: Option<LinkRecord> = None;
     for record in sorter.sorted()? {
         let record = record?;
-        let same = speaker.as_ref().is_some_and(|first| first.words[..2] == record.words[..2]);
+        let same = holder.as_ref().is_some_and(|first| first.words[..2] == record.words[..2]);
         let link = Link::of(&record);
         if record.words[2] == LINK {
             if link.ended {
                 put(&link, LINK)?;
             }
             if !same {
-                speaker = Some(record);
+                holder = Some(record);
             }
             continue;
         }
-        let answer = speaker.as_ref().filter(|_| same).map(Link::of);
-        let (ended, target) = match &answer {
-            Some(answer) => (answer.ended || round == MAX_ROUNDS, answer.target),
-            None => (true, link.target),
+        let answer = holder.as_ref().filter(|_| same).map(Link::of);
+        let (ended, target, least) = match &answer {
+            None => (true, link.target, ""),
+            Some(answer) if answer.ended => (true, answer.target, ""),
+            // The posts that the answer has jumped over are the whole loop.
+            Some(answer) if round == MAX_ROUNDS => (true, answer.least, ""),
+            Some(answer) => (false, answer.target, link.least.min(answer.least)),
         };
-        let link = Link { ended, target, ..link };
+        let link = Link { ended, target, least, ..link };
         put(&link, LINK)?;
         if !ended {
             open += 1;
@@ -166,15 +177,10 @@ pub(super) fn round(ingest: &Ingest<'_>, round: usize, bucket: usize) -> Result<
     out.write(&work.of_bucket(&name, bucket), work.durability)
 }
 
-/// Rounds that have a phase of their own.
-fn rounds_in_phases() -> usize {
-    PHASES.iter().filter(|(name, _)| name.starts_with("threads-")).count()
-}
-
-/// Follows longer chains to their end, alone; says which round was the last.
+/// Follows longer chains to their end in one process; writes which round was the last.
 pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     let there = |round: &usize| files(ingest, *round).first().is_some_and(|file| file.exists());
-    let mut last = (0..=rounds_in_phases()).rev().find(there).unwrap_or(0);
+    let mut last = (0..=PHASE_ROUNDS).rev().find(there).unwrap_or(0);
     while is_open(ingest, last)? {
         last += 1;
         for bucket in 0..BUCKETS {
@@ -187,7 +193,7 @@ pub(super) fn chains(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     Ok(write_whole(&work.folder("chains"), work.durability, last.to_string().as_bytes())?)
 }
 
-/// Tells the shards the threads of the posts of a bucket.
+/// Writes the threads of the posts of a bucket, by shard.
 pub(super) fn thread_ids(ingest: &Ingest<'_>, bucket: usize) -> Result<(), CorpusError> {
     let Ingest { work, readings, .. } = ingest;
     let path = work.folder("chains");

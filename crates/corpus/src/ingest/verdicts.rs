@@ -1,17 +1,12 @@
 //! The verdicts on copies, the sum of all verdicts, and the links that threads are made of, by shard.
 
-use super::attributes::{self, Mark};
-use super::documents::{VERDICT, rules_in_order};
+use super::attributes::{self, EXACT, Mark, NEAR, VERDICT, rules_in_order};
 use super::near_copies::Chosen;
 use super::options::Stage;
 use super::{Ingest, threading};
 use crate::error::CorpusError;
 use crate::store::Buckets;
 use stoa_posts::{Post, read_posts};
-
-/// The attributes of equal and of nearly equal texts.
-pub(super) const EXACT: &str = "exact";
-pub(super) const NEAR: &str = "near";
 
 /// Writes what is left to say about the rows of a shard.
 pub(super) fn shard(ingest: &Ingest<'_>, index: usize) -> Result<(), CorpusError> {

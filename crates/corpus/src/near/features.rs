@@ -71,7 +71,7 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
 }
 
 /// The words people would count: scripts without spaces have about one in two characters.
-pub fn spoken_words(normal: &str) -> usize {
+pub fn word_count(normal: &str) -> usize {
     if normal.is_empty() {
         return 0;
     }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn words_tell_short_texts_apart() {
+    fn words_distinguish_short_texts() {
         let near = |left: &str, right: &str| similarity(&Features::of(left), &Features::of(right));
         assert_eq!(near("how much is twenty times 12", "how much is twenty times 12"), 1.0);
         assert_eq!(near("how much is twenty times 12", "how much is twenty times 13"), 0.0);
@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn words_of_scripts_without_spaces() {
-        assert_eq!(spoken_words("東京はいい天気です"), 5);
-        assert_eq!(spoken_words("il fait beau"), 3);
-        assert_eq!(spoken_words("été à"), 2);
-        assert_eq!(spoken_words(""), 0);
+        assert_eq!(word_count("東京はいい天気です"), 5);
+        assert_eq!(word_count("il fait beau"), 3);
+        assert_eq!(word_count("été à"), 2);
+        assert_eq!(word_count(""), 0);
     }
 }

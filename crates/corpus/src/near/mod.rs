@@ -11,7 +11,7 @@
 mod features;
 mod signature;
 
-pub use features::{Features, similarity, spoken_words};
+pub use features::{Features, similarity, word_count};
 pub(crate) use signature::Signer;
 
 use crate::error::CorpusError;
@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Similarity from which texts are near-duplicates.
 pub const THRESHOLD: f64 = 0.8;
-/// Below this many words, equal texts of different authors are no copies: "Thank you!" is said by
+/// Below this many words, equal texts of different authors are no copies: "Thank you!" is written by
 /// many people independently. An author's own repetition is one.
 pub const MIN_WORDS: usize = 5;
 /// Near-duplicates that one kept post may take; the next starts a cluster of its own.
@@ -40,7 +40,7 @@ pub(crate) fn exact_key(text: &str, author: u64) -> Option<u128> {
         return None;
     }
     let key = xxh3_128(text.as_bytes());
-    if spoken_words(text) >= MIN_WORDS {
+    if word_count(text) >= MIN_WORDS {
         return Some(key);
     }
     let own = u128::from(xxh3_64(&author.to_le_bytes()));

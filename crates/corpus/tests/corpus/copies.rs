@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use std::collections::BTreeMap;
 use stoa_corpus::Store;
 use stoa_corpus::ingest::{IngestOptions, Stage, ingest};
-use stoa_corpus::near::{Features, MIN_WORDS, THRESHOLD, similarity, spoken_words};
+use stoa_corpus::near::{Features, MIN_WORDS, THRESHOLD, similarity, word_count};
 use stoa_posts::{Durability, Values, normal_form, read_columns};
 use stoa_random::Draws;
 
@@ -62,7 +62,7 @@ fn found_slowly(rows: &[Row]) -> Copies {
     order.sort_by_key(|&index| rows[index].time.unwrap_or(i64::MAX));
     let normal: Vec<String> = rows.iter().map(|row| normal_form(&row.text)).collect();
     order.retain(|&index| !normal[index].is_empty());
-    let short = |index: usize| spoken_words(&normal[index]) < MIN_WORDS;
+    let short = |index: usize| word_count(&normal[index]) < MIN_WORDS;
     let mut single: Vec<usize> = Vec::new();
     let mut equal: Vec<(usize, usize)> = Vec::new();
     for index in order {

@@ -1,5 +1,5 @@
-//! Forgetting: no word is left anywhere, what stays is told as an ingest tells it, and an interrupted
-//! run is gone on with.
+//! Forgetting: no word is left anywhere, what stays has the form an ingest gives it, and an interrupted
+//! run is resumed.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
@@ -51,9 +51,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Everything a store says: Parquet decoded and as it lies there, the rest as it lies there.
+/// The text of every file of a store: Parquet both decoded and raw, the rest raw.
 fn everything(store: &Store) -> BTreeMap<PathBuf, String> {
-    let mut said = BTreeMap::new();
+    let mut texts = BTreeMap::new();
     for path in files(store.root()) {
         let bytes = std::fs::read(&path).unwrap();
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -64,14 +64,14 @@ fn everything(store: &Store) -> BTreeMap<PathBuf, String> {
                 text.push('\n');
             }
         }
-        said.insert(path, text);
+        texts.insert(path, text);
     }
-    said
+    texts
 }
 
-fn saying(store: &Store, word: &str) -> Vec<PathBuf> {
-    let said = everything(store).into_iter();
-    said.filter(|(_, text)| text.contains(word)).map(|(path, _)| path).collect()
+fn files_with(store: &Store, word: &str) -> Vec<PathBuf> {
+    let texts = everything(store).into_iter();
+    texts.filter(|(_, text)| text.contains(word)).map(|(path, _)| path).collect()
 }
 
 /// The lines of documents, then those of dialogues, each in order of their letters.
@@ -107,13 +107,13 @@ const THREAD: &str = r#"{"id": "1", "author": "ann", "text": "The market opens o
 fn masked_data_stays_masked_when_others_are_forgotten() {
     let folder = folder_with(&[("posts.jsonl", THREAD)]);
     let store = store_of(folder.path(), &["posts.jsonl"], "out");
-    let told = lines(&store).join("\n");
-    assert!(told.contains("[email]") && told.contains("[phone]"), "{told}");
+    let text = lines(&store).join("\n");
+    assert!(text.contains("[email]") && text.contains("[phone]"), "{text}");
     forget_ids(&store, &["2"]);
-    let told = lines(&store).join("\n");
-    assert!(told.contains("[email]") && told.contains("[phone]"), "{told}");
+    let text = lines(&store).join("\n");
+    assert!(text.contains("[email]") && text.contains("[phone]"), "{text}");
     for personal in ["ann@example.org", "carl@example.org", "42 68 53 00"] {
-        assert!(!told.contains(personal), "{personal} is back: {told}");
+        assert!(!text.contains(personal), "{personal} is back: {text}");
     }
 }
 
@@ -127,16 +127,16 @@ fn no_word_of_a_forgotten_post_is_left_in_the_store() {
     let forgotten = forget_ids(&store, &["2"]);
     assert_eq!(forgotten.posts, 3, "the post and its two reposts");
     for word in ["quibblefish", "Quibblewriter", "opens at ten", "7946"] {
-        assert_eq!(saying(&store, word), Vec::<PathBuf>::new(), "{word}");
+        assert_eq!(files_with(&store, word), Vec::<PathBuf>::new(), "{word}");
     }
     assert!(!store.state().exists());
-    // What the rules said of it is gone too; that it is gone is said.
+    // The verdicts on it are gone too; the removal itself is listed.
     let explained = explain(&store, "2").unwrap();
     for verdict in &explained[0].verdicts {
         let gone = ["verdict", "tombstone"].contains(&verdict.rule.as_str());
         assert_eq!(verdict.kept, gone.then_some(false), "{}", verdict.rule);
     }
-    assert!(saying(&store, "[phone] [phone]").is_empty());
+    assert!(files_with(&store, "[phone] [phone]").is_empty());
     let posts = read_posts(&store.posts("00000-00000")).unwrap();
     assert_eq!(posts[1].language.code(), "und");
     let manifest = Manifest::read(&store).unwrap();
@@ -144,7 +144,7 @@ fn no_word_of_a_forgotten_post_is_left_in_the_store() {
     assert_eq!(statistics(&store).unwrap().removed["forgotten"], 3);
     // The rest is there: other threads, the rest of this one, the rejected line's place.
     for word in ["ten then", "ropes again", "boats and nets", "\"line\":10"] {
-        assert!(!saying(&store, word).is_empty(), "{word}");
+        assert!(!files_with(&store, word).is_empty(), "{word}");
     }
 }
 
@@ -154,11 +154,11 @@ fn an_author_goes_with_what_others_repeat_of_them() {
     let store = store_of(folder.path(), &["posts.jsonl"], "out");
     let request = Request { authors: [key().hash("@Bea")].into(), ..Request::default() };
     assert_eq!(forget(&store, &key(), &request).unwrap().posts, 3);
-    assert_eq!(saying(&store, "quibblefish"), Vec::<PathBuf>::new());
+    assert_eq!(files_with(&store, "quibblefish"), Vec::<PathBuf>::new());
 }
 
 #[test]
-fn a_thread_of_its_own_corpus_is_told_again_on_its_sides() {
+fn a_thread_of_its_own_corpus_is_rewritten_on_its_sides() {
     let posts: String = (0..6)
         .map(|id| {
             let reply = if id == 0 { String::new() } else { format!(", \"in_reply_to\": \"{}\"", id - 1) };
@@ -195,7 +195,7 @@ fn square() -> (String, Square) {
 }
 
 #[test]
-fn what_stays_is_told_as_an_ingest_without_the_forgotten_tells_it() {
+fn what_stays_has_the_form_of_an_ingest_without_the_forgotten() {
     let (posts, square) = square();
     // Posts in the middle of threads whose loss frees no copy, so that both ways keep the same posts.
     let originals: Vec<usize> =
@@ -210,7 +210,7 @@ fn what_stays_is_told_as_an_ingest_without_the_forgotten_tells_it() {
         .collect();
     let folder = folder_with(&[("posts.jsonl", &posts), ("notices.jsonl", &notices)]);
     // Split by thread: by author, another may begin what is left of a thread, so that an ingest puts it on
-    // another side, where a thread told again stays where training may have seen it.
+    // another side, where a rewritten thread stays where training may have seen it.
     let (sources, by) = (["posts.jsonl", "notices.jsonl"], SplitBy::Thread);
     let after = store_split(folder.path(), &sources[..1], "after", by);
     forget_ids(&after, &forgotten);

@@ -175,7 +175,7 @@ fn a_store_can_be_asked() {
     assert_eq!((exact.kept, exact.of.as_deref()), (Some(false), Some("1")));
     let near = explained[0].verdicts.iter().find(|verdict| verdict.rule == "near").unwrap();
     assert_eq!(near.kept, None);
-    assert_eq!(explain(&store, "nobody").unwrap(), []);
+    assert_eq!(explain(&store, "unknown").unwrap(), []);
     let statistics = statistics(&store).unwrap();
     assert_eq!((statistics.all.posts, statistics.all.kept), (9, 3));
     assert_eq!((statistics.authors.posts, statistics.authors.kept), (8, 2));

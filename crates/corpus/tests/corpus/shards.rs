@@ -114,7 +114,7 @@ fn machines_that_take_phases_in_turn_make_the_bytes_of_one() {
         }
         assert_eq!(last.unwrap(), manifest);
         assert_same(&whole.out, &shared.out, &out);
-        // A finished store is found done, whoever asks.
+        // A finished store is found complete by every share.
         assert_eq!(part(&shared, 0, of, "read").unwrap().unwrap(), manifest);
     }
 }

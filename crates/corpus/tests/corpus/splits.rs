@@ -46,7 +46,7 @@ fn posts(store: &Store) -> HashMap<String, Post> {
 }
 
 /// Documents by thread: the side, and the posts.
-fn told(store: &Store) -> BTreeMap<String, (String, Vec<String>)> {
+fn documents_of(store: &Store) -> BTreeMap<String, (String, Vec<String>)> {
     let line = |line: &Value| {
         let text = |key: &str| line[key].as_str().unwrap().to_string();
         (text("id"), (text("split"), strings(&line["posts"])))
@@ -57,7 +57,7 @@ fn told(store: &Store) -> BTreeMap<String, (String, Vec<String>)> {
 /// Threads as a store split by thread tells them, parted in memory.
 fn split_in_memory(store: &Store) -> Option<SplitThreads> {
     let posts = posts(store);
-    let threads = told(store).into_iter().map(|(id, (_, members))| {
+    let threads = documents_of(store).into_iter().map(|(id, (_, members))| {
         let place = |id: &String| members.iter().position(|member| member == id);
         let replies = members.iter().enumerate().map(|(at, id)| {
             let post = posts[id].clone();
@@ -77,7 +77,7 @@ fn made_up(answers: &[(usize, u32)]) -> String {
             2 if back % 3 == 0 => Some(format!("gone{}", back / 10)),
             _ => index.checked_sub(back + 1).map(|parent| format!("p{parent}")),
         };
-        // Nobody writes one post in thirty.
+        // One post in thirty has no author.
         let author = if author % 30 == 7 { String::new() } else { format!("u{author}") };
         let post = json!({
             "id": format!("p{index}"), "author": author, "in_reply_to": parent,
@@ -105,10 +105,10 @@ proptest! {
         let (by_thread, _) = run(folder.path(), "by-thread", SplitBy::Thread, 700);
         let (by_author, manifest) = run(folder.path(), "by-author", SplitBy::Author, shard_posts);
         let gathered = manifest.gathered.unwrap();
-        let documents = told(&by_author);
+        let documents = documents_of(&by_author);
         let Some(parted) = split_in_memory(&by_thread) else {
             prop_assert_eq!(gathered.split_by, SplitBy::Thread);
-            prop_assert_eq!(documents, told(&by_thread));
+            prop_assert_eq!(documents, documents_of(&by_thread));
             return Ok(());
         };
         prop_assert_eq!(gathered.split_by, SplitBy::Author);
@@ -139,8 +139,8 @@ proptest! {
             let ids = columns.next().flatten().and_then(Values::into_texts).unwrap();
             let kept = columns.next().flatten().and_then(Values::into_flags).unwrap();
             for (id, kept) in ids.iter().flatten().zip(kept) {
-                let told = documents.values().any(|(_, members)| members.contains(id));
-                prop_assert_eq!(kept, Some(told));
+                let in_documents = documents.values().any(|(_, members)| members.contains(id));
+                prop_assert_eq!(kept, Some(in_documents));
             }
         }
         for dialogue in lines(&by_author, "dialogues") {
@@ -158,5 +158,5 @@ fn one_person_is_split_by_thread() {
     let gathered = manifest.gathered.unwrap();
     assert_eq!((gathered.split_by, gathered.set_aside), (SplitBy::Thread, 0));
     assert!(gathered.held_out > 0 && gathered.held_out < gathered.threads / 4, "{gathered:?}");
-    assert_eq!(told(&store).values().map(|(_, posts)| posts.len()).sum::<usize>(), 300);
+    assert_eq!(documents_of(&store).values().map(|(_, posts)| posts.len()).sum::<usize>(), 300);
 }

@@ -105,10 +105,10 @@ fn dialogues_alternate_join_self_replies_and_do_not_repeat_prefixes() {
         post(&id_on(Split::HeldOut), "eve", "a thread elsewhere", None),
     ];
     let corpus = corpus(&lines(&posts));
-    let told: Vec<Vec<&str>> = corpus.dialogues.iter().map(spoken).collect();
+    let spoken_lines: Vec<Vec<&str>> = corpus.dialogues.iter().map(spoken).collect();
     // Placeholders count authors in reading order: ann, bea, carl, dora.
     let first = vec!["words number one\nwords number two", "words number three @user3"];
-    assert_eq!(told, [first, vec!["words number three @user3", "words number five"]]);
+    assert_eq!(spoken_lines, [first, vec!["words number three @user3", "words number five"]]);
 }
 
 #[test]
@@ -171,6 +171,33 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Threads found on disk are those found in memory, whatever the links: loops, self-links, missing
+    /// parents, chains of many rounds.
+    #[test]
+    fn an_ingest_finds_the_threads_of_conversations(
+        links in prop::collection::vec(prop::option::of(0_usize..44), 2..40),
+    ) {
+        let posts: Vec<Post> = links
+            .iter()
+            .enumerate()
+            .map(|(index, parent)| {
+                let parent = parent.map(|parent| format!("p{parent}"));
+                post(&format!("p{index}"), "a", &format!("words number {index}"), parent.as_deref())
+            })
+            .collect();
+        let text = |post: &Post| post.text.clone();
+        let expected: BTreeSet<(String, BTreeSet<String>)> = conversations(posts.clone())
+            .into_iter()
+            .map(|thread| (thread.id, thread.replies.iter().map(|reply| text(&reply.post)).collect()))
+            .collect();
+        let mut found: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for document in corpus(&lines(&posts)).documents {
+            // A corpus of one thread is two documents.
+            found.entry(document.id).or_default().extend(document.text.lines().map(str::to_string));
+        }
+        prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
 
     /// After parting by author, no author and no thread is on both sides, replies still follow what they
     /// answer, whoever began a thread is in it, and what is set aside could not stay.

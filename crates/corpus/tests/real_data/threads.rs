@@ -1,4 +1,4 @@
-//! Real files that nobody here wrote: threads, archives and tables, from posts to documents.
+//! Real files from other programs: threads, archives and tables, from posts to documents.
 //!
 //! The files are found by `STOA_TEST_DATA`. Only counts are looked at and printed, never names or words.
 

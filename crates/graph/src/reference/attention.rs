@@ -2,12 +2,22 @@
 //! without its tiling).
 
 use super::Array;
+use super::activation::{soft_cap, soft_cap_slope};
 use crate::AttentionSpec;
 
 /// Whether the masks let a query at time `t` see the key at time `s`.
 fn sees(spec: &AttentionSpec, t: usize, s: usize) -> bool {
     let future = spec.causal && s > t;
     !future && spec.window.is_none_or(|window| t.abs_diff(s) < window)
+}
+
+/// The score of a raw product q·k, and its slope by the product.
+pub(super) fn score(raw: f64, scale: f32, cap: Option<f32>) -> (f64, f64) {
+    let scale = f64::from(scale);
+    match cap.map(f64::from) {
+        None => (scale * raw, scale),
+        Some(cap) => (soft_cap(scale * raw, cap), scale * soft_cap_slope(scale * raw, cap)),
+    }
 }
 
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -73,7 +83,7 @@ pub(super) fn attention(
             let query = head(q, token, h, dim);
             let scores: Vec<f64> = keys
                 .iter()
-                .map(|&s| f64::from(spec.scale) * dot(query, head(k, s, kv, dim)))
+                .map(|&s| score(dot(query, head(k, s, kv, dim)), spec.scale, spec.score_cap).0)
                 .collect();
             let values = keys.iter().map(|&s| head(v, s, kv, dim));
             let (average, log_sum) = softmax_average(&scores, values, dim);
@@ -84,14 +94,14 @@ pub(super) fn attention(
     vec![out, lse]
 }
 
-/// q, k, v, out, lse, dout → dq, dk, dv. With p = exp(scale·q·k − lse):
-/// dv = Σ p·dout, ds = p·(dout·v − dout·out), dq = Σ scale·ds·k, dk = Σ scale·ds·q.
+/// q, k, v, out, lse, dout → dq, dk, dv. With a score s of q·k and p = exp(s − lse):
+/// dv = Σ p·dout, ds = p·(dout·v − dout·out), dq = Σ s′·ds·k, dk = Σ s′·ds·q.
 pub(super) fn attention_backward(
     [q, k, v, out, lse, dout]: [&Array; 6],
     segments: Option<&Array>,
     spec: &AttentionSpec,
 ) -> Vec<Array> {
-    let (tokens, dim, scale) = (q.shape[0], spec.head_dim, f64::from(spec.scale));
+    let (tokens, dim) = (q.shape[0], spec.head_dim);
     let mut dq = Array::zeros(&q.shape);
     let mut dk = Array::zeros(&k.shape);
     let mut dv = Array::zeros(&v.shape);
@@ -103,11 +113,12 @@ pub(super) fn attention_backward(
             let delta = dot(d, head(out, token, h, dim));
             for s in visible(tokens, token, segments, spec) {
                 let (key, value) = (head(k, s, kv, dim), head(v, s, kv, dim));
-                let p = (scale * dot(query, key) - lse.row(token)[h]).exp();
-                let ds = p * (dot(d, value) - delta);
+                let (score, slope) = score(dot(query, key), spec.scale, spec.score_cap);
+                let p = (score - lse.row(token)[h]).exp();
+                let dproduct = slope * p * (dot(d, value) - delta);
                 for j in 0..dim {
-                    dq.row_mut(token)[h * dim + j] += scale * ds * key[j];
-                    dk.row_mut(s)[kv * dim + j] += scale * ds * query[j];
+                    dq.row_mut(token)[h * dim + j] += dproduct * key[j];
+                    dk.row_mut(s)[kv * dim + j] += dproduct * query[j];
                     dv.row_mut(s)[kv * dim + j] += p * d[j];
                 }
             }

@@ -1,9 +1,9 @@
 //! Paged key-value caches: appending and attending.
 
-use super::attention::{dot, softmax_average};
+use super::attention::{dot, score, softmax_average};
 use super::table::{checked, checked_or_none};
 use super::{Array, Result};
-use crate::AttentionSpec;
+use crate::CachedAttentionSpec;
 
 /// Where tokens lie: the inputs of the op that say so.
 pub(super) struct Places<'a> {
@@ -54,7 +54,7 @@ pub(super) fn cached_attention(
     keys: &Array,
     values: &Array,
     places: &Places<'_>,
-    spec: &AttentionSpec,
+    spec: &CachedAttentionSpec,
 ) -> Result<Array> {
     let dim = spec.head_dim;
     let mut out = Array::zeros(&q.shape);
@@ -68,8 +68,10 @@ pub(super) fn cached_attention(
                 (first..=position).map(row).collect()
             };
             let query = &q.row(i)[h * dim..(h + 1) * dim];
-            let scores: Vec<f64> =
-                entry(keys).iter().map(|key| f64::from(spec.scale) * dot(query, key)).collect();
+            let scores: Vec<f64> = entry(keys)
+                .iter()
+                .map(|key| score(dot(query, key), spec.scale, spec.score_cap).0)
+                .collect();
             let (average, _) = softmax_average(&scores, entry(values).into_iter(), dim);
             out.row_mut(i)[h * dim..(h + 1) * dim].copy_from_slice(&average);
         }

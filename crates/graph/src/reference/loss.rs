@@ -53,16 +53,15 @@ pub(super) fn cross_entropy(
     Ok((Array::scalar(loss), nll))
 }
 
-/// x, w, targets, weights, dloss → dx, dw [+ c], loss, nll. The gradient by a capped logit is
+/// x, w, targets, weights, dloss → dx, dw, loss, nll. The gradient by a capped logit is
 /// dloss·weight·(probability − [is target]).
 pub(super) fn cross_entropy_backward(
     [x, w, targets, weights, dloss]: [&Array; 5],
-    c: Option<&Array>,
     softcap: Option<f32>,
 ) -> Result<Vec<Array>> {
     let (n, vocab, cap) = (x.shape[0], w.shape[0], softcap.map(f64::from));
     let mut dx = Array::zeros(&x.shape);
-    let mut dw = c.cloned().unwrap_or_else(|| Array::zeros(&w.shape));
+    let mut dw = Array::zeros(&w.shape);
     let mut nll = Array::zeros(&[n]);
     let mut loss = 0.0;
     for i in 0..n {

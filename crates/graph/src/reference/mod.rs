@@ -99,15 +99,15 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         Op::Add => vec![elementwise::map2(x[0], x[1], |a, b| a + b)],
         Op::Mul => vec![elementwise::map2(x[0], x[1], |a, b| a * b)],
         Op::Scale { by } => vec![elementwise::map(x[0], |x| f64::from(*by) * x)],
-        Op::MatMul { transpose_a, transpose_b, accumulate, result: _ } => {
-            vec![matmul::matmul(x[0], x[1], last(*accumulate), *transpose_a, *transpose_b)]
+        Op::MatMul { transpose_a, transpose_b, bias, result: _ } => {
+            let product = matmul::matmul(x[0], x[1], *transpose_a, *transpose_b);
+            vec![if *bias { matmul::add_to_rows(&product, x[2]) } else { product }]
         }
         Op::RmsNorm { group, eps, weighted } => {
             vec![norm::rms_norm(x[0], last(*weighted), *group, f64::from(*eps))]
         }
-        Op::RmsNormBackward { group, eps, weighted, accumulate } => {
-            let w = weighted.then(|| x[2]);
-            norm::rms_norm_backward(x[0], x[1], w, last(*accumulate), *group, f64::from(*eps))
+        Op::RmsNormBackward { group, eps, weighted } => {
+            norm::rms_norm_backward(x[0], x[1], last(*weighted), *group, f64::from(*eps))
         }
         Op::Rope(spec) => vec![rope::rope(x[0], x[1], spec)],
         Op::Attention { spec, segmented } => {
@@ -127,18 +127,14 @@ fn apply(op: &Op, x: &[&Array]) -> Result<Vec<Array>> {
         }
         Op::GatedBackward(f) => activation::gated_backward(*f, x[0], x[1], x[2]),
         Op::Gather => vec![table::gather(x[0], x[1])?],
-        Op::GatherBackward { rows, accumulate } => {
-            vec![table::gather_backward(x[0], x[1], last(*accumulate), *rows)?]
-        }
+        Op::GatherBackward { rows } => vec![table::gather_backward(x[0], x[1], *rows)?],
         Op::CrossEntropy { softcap } => {
             let (loss, nll) = loss::cross_entropy(x[0], x[1], x[2], x[3], *softcap)?;
             vec![loss, nll]
         }
-        Op::CrossEntropyBackward { softcap, accumulate } => loss::cross_entropy_backward(
-            [x[0], x[1], x[2], x[3], x[4]],
-            last(*accumulate),
-            *softcap,
-        )?,
+        Op::CrossEntropyBackward { softcap } => {
+            loss::cross_entropy_backward([x[0], x[1], x[2], x[3], x[4]], *softcap)?
+        }
         Op::MeanSquaredError => vec![loss::mean_squared_error(x[0], x[1], x[2])],
         Op::MeanSquaredErrorBackward => {
             vec![loss::mean_squared_error_backward(x[0], x[1], x[2], x[3])]

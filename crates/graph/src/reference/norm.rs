@@ -21,16 +21,15 @@ pub(super) fn rms_norm(x: &Array, w: Option<&Array>, group: usize, eps: f64) -> 
     out
 }
 
-/// With x̂ = x·r and g = dy[·w]: dx = r·(g − x̂·mean(g·x̂)) [+ c] and dw = Σ dy·x̂.
+/// With x̂ = x·r and g = dy[·w]: dx = r·(g − x̂·mean(g·x̂)) and dw = Σ dy·x̂.
 pub(super) fn rms_norm_backward(
     x: &Array,
     dy: &Array,
     w: Option<&Array>,
-    c: Option<&Array>,
     group: usize,
     eps: f64,
 ) -> Vec<Array> {
-    let mut dx = c.cloned().unwrap_or_else(|| Array::zeros(&x.shape));
+    let mut dx = Array::zeros(&x.shape);
     let mut dw = Array::zeros(&[group]);
     for start in (0..x.data.len()).step_by(group) {
         let x = &x.data[start..start + group];
@@ -39,7 +38,7 @@ pub(super) fn rms_norm_backward(
         let g: Vec<f64> = (0..group).map(|j| dy[j] * w.map_or(1.0, |w| w.data[j])).collect();
         let mean = (0..group).map(|j| g[j] * x[j] * r).sum::<f64>() / group as f64;
         for j in 0..group {
-            dx.data[start + j] += r * (g[j] - x[j] * r * mean);
+            dx.data[start + j] = r * (g[j] - x[j] * r * mean);
             dw.data[j] += dy[j] * x[j] * r;
         }
     }

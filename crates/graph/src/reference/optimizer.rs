@@ -80,12 +80,12 @@ fn orthogonalise(x: &Array, orthogonalizer: Orthogonalizer, iterations: usize) -
     for step in 0..iterations {
         let (a, b, c) = orthogonalizer.coefficients(step);
         let (a, b, c) = (f64::from(a), f64::from(b), f64::from(c));
-        let gram = matmul(&x, &x, None, false, true);
-        let mut polynomial = matmul(&gram, &gram, None, false, false);
+        let gram = matmul(&x, &x, false, true);
+        let mut polynomial = matmul(&gram, &gram, false, false);
         for (p, g) in polynomial.data.iter_mut().zip(&gram.data) {
             *p = b * g + c * *p;
         }
-        let product = matmul(&polynomial, &x, None, false, false);
+        let product = matmul(&polynomial, &x, false, false);
         x.data.iter_mut().zip(&product.data).for_each(|(x, p)| *x = a * *x + p);
     }
     if tall { transpose(&x) } else { x }

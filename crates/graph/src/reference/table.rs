@@ -41,14 +41,9 @@ pub(super) fn gather(table: &Array, ids: &Array) -> Result<Array> {
     Ok(out)
 }
 
-/// dy summed by id [+ c].
-pub(super) fn gather_backward(
-    ids: &Array,
-    dy: &Array,
-    c: Option<&Array>,
-    rows: usize,
-) -> Result<Array> {
-    let mut out = c.cloned().unwrap_or_else(|| Array::zeros(&[rows, dy.shape[1]]));
+/// dy summed by id.
+pub(super) fn gather_backward(ids: &Array, dy: &Array, rows: usize) -> Result<Array> {
+    let mut out = Array::zeros(&[rows, dy.shape[1]]);
     for i in 0..ids.data.len() {
         let row = checked("gather_backward", ids, i, rows)?;
         out.row_mut(row).iter_mut().zip(dy.row(i)).for_each(|(out, dy)| *out += dy);

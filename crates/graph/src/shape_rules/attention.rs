@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::rule::Rule;
-use crate::{AttentionSpec, DType, RopeSpec, TensorType};
+use crate::{AttentionSpec, CachedAttentionSpec, DType, RopeSpec, TensorType};
 
 impl Rule<'_> {
     pub fn rope(&self, spec: &RopeSpec) -> Result<Vec<TensorType>> {
@@ -65,10 +65,10 @@ impl Rule<'_> {
         Ok(vec![cache.clone()])
     }
 
-    pub fn cached_attention(&self, spec: &AttentionSpec) -> Result<Vec<TensorType>> {
+    pub fn cached_attention(&self, spec: &CachedAttentionSpec) -> Result<Vec<TensorType>> {
         self.arity(6)?;
-        self.heads(spec)?;
-        self.attribute(spec.causal, || "attends to the past: the spec must be causal".into())?;
+        self.heads(spec.heads, spec.kv_heads, spec.head_dim)?;
+        self.scores(spec.window, spec.score_cap)?;
         self.float(0, "q")?;
         self.rank(0, "q", 2)?;
         self.rank(1, "keys", 4)?;
@@ -93,21 +93,24 @@ impl Rule<'_> {
         self.is(first + 2, "positions", DType::I32, &[n])
     }
 
-    fn heads(&self, spec: &AttentionSpec) -> Result<()> {
-        let sound =
-            spec.kv_heads > 0 && spec.heads.is_multiple_of(spec.kv_heads) && spec.head_dim > 0;
+    fn heads(&self, heads: usize, kv_heads: usize, head_dim: usize) -> Result<()> {
+        let sound = kv_heads > 0 && heads.is_multiple_of(kv_heads) && head_dim > 0;
         self.attribute(sound, || {
             format!(
-                "kv_heads {} must divide heads {}, head_dim {} must be positive",
-                spec.kv_heads, spec.heads, spec.head_dim
+                "kv_heads {kv_heads} must divide heads {heads}, head_dim {head_dim} must be positive"
             )
-        })?;
-        self.attribute(spec.window != Some(0), || "a window must hold at least one key".into())
+        })
+    }
+
+    fn scores(&self, window: Option<usize>, cap: Option<f32>) -> Result<()> {
+        self.attribute(window != Some(0), || "a window must hold at least one key".into())?;
+        cap.map_or(Ok(()), |cap| self.positive("score_cap", cap))
     }
 
     /// q, k and v of whole sequences.
     fn queries(&self, spec: &AttentionSpec, segments: Option<usize>) -> Result<()> {
-        self.heads(spec)?;
+        self.heads(spec.heads, spec.kv_heads, spec.head_dim)?;
+        self.scores(spec.window, spec.score_cap)?;
         self.float(0, "q")?;
         self.rank(0, "q", 2)?;
         let (tokens, dtype) = (self.inputs[0].shape[0], self.inputs[0].dtype);

@@ -5,14 +5,8 @@ use super::rule::Rule;
 use crate::{DType, TensorType};
 
 impl Rule<'_> {
-    pub fn matmul(
-        &self,
-        ta: bool,
-        tb: bool,
-        accumulate: bool,
-        result: DType,
-    ) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(accumulate))?;
+    pub fn matmul(&self, ta: bool, tb: bool, bias: bool, result: DType) -> Result<Vec<TensorType>> {
+        self.arity(2 + usize::from(bias))?;
         self.float(0, "a")?;
         self.weight(1, "b")?;
         self.rank(0, "a", 2)?;
@@ -27,12 +21,10 @@ impl Rule<'_> {
             if tb { " transposed" } else { "" }
         );
         self.require(ka == kb, &what, a, b)?;
-        let ty = TensorType::new(result, [m, n]);
-        if accumulate {
-            let c = self.inputs[2];
-            self.require(*c == ty, "c must have the type of the product", c, &ty)?;
+        if bias {
+            self.is(2, "bias", DType::F32, &[n])?;
         }
-        Ok(vec![ty])
+        Ok(vec![TensorType::new(result, [m, n])])
     }
 
     pub fn norm(&self, group: usize, weighted: bool) -> Result<Vec<TensorType>> {
@@ -41,18 +33,10 @@ impl Rule<'_> {
         Ok(vec![self.inputs[0].clone()])
     }
 
-    pub fn norm_backward(
-        &self,
-        group: usize,
-        weighted: bool,
-        accumulate: bool,
-    ) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(weighted) + usize::from(accumulate))?;
+    pub fn norm_backward(&self, group: usize, weighted: bool) -> Result<Vec<TensorType>> {
+        self.arity(2 + usize::from(weighted))?;
         self.normalised(group, weighted.then_some(2))?;
         self.same(0, 1)?;
-        if accumulate {
-            self.same(0, self.inputs.len() - 1)?;
-        }
         let mut outputs = vec![self.inputs[0].clone()];
         outputs.extend(weighted.then(|| self.inputs[2].clone()));
         Ok(outputs)

@@ -11,18 +11,11 @@ impl Rule<'_> {
         Ok(vec![TensorType::scalar(), TensorType::f32([self.inputs[0].shape[0]])])
     }
 
-    pub fn cross_entropy_backward(
-        &self,
-        softcap: Option<f32>,
-        accumulate: bool,
-    ) -> Result<Vec<TensorType>> {
-        self.arity(5 + usize::from(accumulate))?;
+    pub fn cross_entropy_backward(&self, softcap: Option<f32>) -> Result<Vec<TensorType>> {
+        self.arity(5)?;
         self.head(softcap)?;
         self.scalar(4, "dloss")?;
         let dw = TensorType::f32(self.inputs[1].shape.clone());
-        if accumulate {
-            self.is(5, "c", DType::F32, &dw.shape)?;
-        }
         let nll = TensorType::f32([self.inputs[0].shape[0]]);
         let dx = TensorType::f32(self.inputs[0].shape.clone());
         Ok(vec![dx, dw, TensorType::scalar(), nll])

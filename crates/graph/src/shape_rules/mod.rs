@@ -39,22 +39,18 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Op::Activation(f) => rule.nonlinear(*f, 1),
         Op::ActivationBackward(f) | Op::Gated(f) => rule.nonlinear(*f, 2),
         Op::GatedBackward(f) => rule.gated_backward(*f),
-        Op::MatMul { transpose_a, transpose_b, accumulate, result } => {
-            rule.matmul(*transpose_a, *transpose_b, *accumulate, *result)
+        Op::MatMul { transpose_a, transpose_b, bias, result } => {
+            rule.matmul(*transpose_a, *transpose_b, *bias, *result)
         }
         Op::RmsNorm { group, weighted, .. } => rule.norm(*group, *weighted),
-        Op::RmsNormBackward { group, weighted, accumulate, .. } => {
-            rule.norm_backward(*group, *weighted, *accumulate)
-        }
+        Op::RmsNormBackward { group, weighted, .. } => rule.norm_backward(*group, *weighted),
         Op::Rope(spec) => rule.rope(spec),
         Op::Attention { spec, segmented } => rule.attention(spec, *segmented),
         Op::AttentionBackward { spec, segmented } => rule.attention_backward(spec, *segmented),
         Op::Gather => rule.gather(),
-        Op::GatherBackward { rows, accumulate } => rule.gather_backward(*rows, *accumulate),
+        Op::GatherBackward { rows } => rule.gather_backward(*rows),
         Op::CrossEntropy { softcap } => rule.cross_entropy(*softcap),
-        Op::CrossEntropyBackward { softcap, accumulate } => {
-            rule.cross_entropy_backward(*softcap, *accumulate)
-        }
+        Op::CrossEntropyBackward { softcap } => rule.cross_entropy_backward(*softcap),
         Op::MeanSquaredError => rule.squared_error(),
         Op::MeanSquaredErrorBackward => rule.squared_error_backward(),
         Op::GlobalNorm => rule.global_norm(),

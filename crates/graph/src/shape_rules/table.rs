@@ -14,15 +14,11 @@ impl Rule<'_> {
         Ok(vec![TensorType::f32([self.inputs[1].shape[0], self.inputs[0].shape[1]])])
     }
 
-    pub fn gather_backward(&self, rows: usize, accumulate: bool) -> Result<Vec<TensorType>> {
-        self.arity(2 + usize::from(accumulate))?;
+    pub fn gather_backward(&self, rows: usize) -> Result<Vec<TensorType>> {
+        self.arity(2)?;
         self.rank(1, "dy", 2)?;
         self.f32(1, "dy")?;
         self.is(0, "ids", DType::I32, &[self.inputs[1].shape[0]])?;
-        let table = [rows, self.inputs[1].shape[1]];
-        if accumulate {
-            self.is(2, "c", DType::F32, &table)?;
-        }
-        Ok(vec![TensorType::f32(table)])
+        Ok(vec![TensorType::f32([rows, self.inputs[1].shape[1]])])
     }
 }

@@ -11,8 +11,8 @@ use std::ops::Range;
 use super::attention::{KEYS, QUERIES, Running, Visibility, scratch_floats};
 use super::convert::Float;
 use super::disjoint::Disjoint;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 mod single;
 
@@ -86,6 +86,8 @@ pub struct CachedHeads {
     pub paging: Paging,
     /// Factor on q·k before softmax.
     pub scale: f32,
+    /// Bound of the scores, `cap·tanh(score/cap)`.
+    pub score_cap: Option<f32>,
     /// A query at position p sees entries at positions > p − window.
     pub window: Option<usize>,
 }
@@ -142,8 +144,7 @@ pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places:
 /// # Panics
 /// If a slice does not have its shape or a place lies outside the cache.
 pub fn cached_attention<T: Float>(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     heads: CachedHeads,
     q: &[f32],
     (keys, values): (&[T], &[T]),
@@ -159,14 +160,14 @@ pub fn cached_attention<T: Float>(
     let (runs, singles) = runs(heads, places);
     let out = Disjoint::new(out);
     let cached = Cached { heads, q, keys, values, places, out: &out };
-    pool.run(runs.len() * kv_heads, &|task, worker| {
+    context.pool.run(runs.len() * kv_heads, &|task, worker| {
         let (first, count) = runs[task / kv_heads];
         let kv_head = task % kv_heads;
-        pool.with_scratch(worker, scratch_floats(heads.head_dim()), |scratch| {
-            isa.dispatch(Tile { cached, kv_head, first, count, scratch });
+        context.pool.with_scratch(worker, scratch_floats(heads.head_dim()), |scratch| {
+            context.isa.dispatch(Tile { cached, kv_head, first, count, scratch });
         });
     });
-    attend_singly(pool, isa, cached, &singles);
+    attend_singly(context, cached, &singles);
 }
 
 /// What every task reads, and the output they share.
@@ -293,7 +294,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
             let (first, end) = range(self.first + row / group);
             (first as u32, end as u32)
         });
-        let mut running = Running::new(rows, d, self.scratch);
+        let mut running = Running::new(rows, d, self.scratch).capped(heads.score_cap);
         let mut ignored = [0.0; QUERIES];
         let lse = ignored.as_mut_ptr();
         // SAFETY: queries and entries lie inside their tensors, as `cached_attention` checked; the
@@ -339,7 +340,7 @@ fn whole_query<S: Simd, T: Float>(
 
 /// Queries on their own: a task per query, key head and block of keys, then one per query and key
 /// head to combine.
-fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles: &[usize]) {
+fn attend_singly<T: Float>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
     let heads = cached.heads;
     // (query, block of keys), and where the blocks of each query begin.
     let mut blocks = Vec::new();
@@ -360,13 +361,15 @@ fn attend_singly<T: Float>(pool: &Pool, isa: Isa, cached: Cached<'_, T>, singles
     let mut partials: Vec<Partial> = Vec::new();
     partials.resize_with(blocks.len() * heads.paging.kv_heads, || Partial::nothing(heads));
     let shared = Disjoint::new(&mut partials);
-    pool.run(blocks.len() * heads.paging.kv_heads, &|task, worker| {
+    context.pool.run(blocks.len() * heads.paging.kv_heads, &|task, worker| {
         let (query, entries) = blocks[task / heads.paging.kv_heads].clone();
         let kv_head = task % heads.paging.kv_heads;
         // SAFETY: one partial per task.
         let partial = unsafe { &mut shared.part(task, 1)[0] };
-        pool.with_scratch(worker, KEY_BLOCK * heads.group(), |scratch| {
-            isa.dispatch(Single { cached, query, kv_head, entries, scratch }.into_kernel(partial));
+        context.pool.with_scratch(worker, KEY_BLOCK * heads.group(), |scratch| {
+            context
+                .isa
+                .dispatch(Single { cached, query, kv_head, entries, scratch }.into_kernel(partial));
         });
     });
     for (at, &query) in singles.iter().enumerate() {

@@ -5,8 +5,9 @@ use half::{bf16, f16};
 use stoa_graph::{DType, dequantise};
 
 use super::disjoint::Disjoint;
+use crate::context::Context;
 use crate::gemm::Element;
-use crate::isa::{Isa, Kernel, Simd};
+use crate::isa::{Kernel, Simd};
 use crate::pool::Pool;
 
 /// Elements a task works on.
@@ -72,15 +73,15 @@ impl Float for bf16 {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn cast<A: Float, B: Float>(pool: &Pool, isa: Isa, x: &[A], y: &mut [B]) {
+pub fn cast<A: Float, B: Float>(context: Context<'_>, x: &[A], y: &mut [B]) {
     assert_eq!(x.len(), y.len(), "cast: lengths differ");
     let to = Disjoint::new(y);
-    pool.run(x.len().div_ceil(TASK), &|task, _| {
+    context.pool.run(x.len().div_ceil(TASK), &|task, _| {
         let start = task * TASK;
         let x = &x[start..x.len().min(start + TASK)];
         // SAFETY: each task has its own block.
         let y = unsafe { to.part(start, x.len()) };
-        isa.dispatch(Cast { x, y });
+        context.isa.dispatch(Cast { x, y });
     });
 }
 

@@ -4,7 +4,7 @@ use stoa_graph::{DType, dequantise};
 
 use super::convert::{Cast, Float};
 use super::disjoint::Disjoint;
-use crate::isa::Isa;
+use crate::context::Context;
 use crate::pool::Pool;
 
 /// Elements a task copies.
@@ -14,19 +14,19 @@ const TASK: usize = 1 << 14;
 ///
 /// # Panics
 /// If an id lies outside the table or y is not [n, d]; the engine checks ids before it runs.
-pub fn gather<T: Float>(pool: &Pool, isa: Isa, table: &[T], d: usize, ids: &[i32], y: &mut [f32]) {
+pub fn gather<T: Float>(context: Context<'_>, table: &[T], d: usize, ids: &[i32], y: &mut [f32]) {
     assert_eq!(y.len(), ids.len() * d, "gather: y is [ids, d]");
     if d == 0 {
         return;
     }
     let per_task = (TASK / d).max(1);
     let y = Disjoint::new(y);
-    pool.run(ids.len().div_ceil(per_task), &|task, _| {
+    context.pool.run(ids.len().div_ceil(per_task), &|task, _| {
         let first = task * per_task;
         for (i, &id) in ids.iter().enumerate().skip(first).take(per_task) {
             let x = &table[row(id, d)..][..d];
             // SAFETY: each task has its own rows.
-            isa.dispatch(Cast { x, y: unsafe { y.part(i * d, d) } });
+            context.isa.dispatch(Cast { x, y: unsafe { y.part(i * d, d) } });
         }
     });
 }

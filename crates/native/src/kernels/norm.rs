@@ -2,8 +2,8 @@
 
 use super::disjoint::Disjoint;
 use super::math::dot;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 /// Elements a task works on: enough to repay handing it out, few enough to stay in cache.
 const TASK: usize = 1 << 14;
@@ -15,8 +15,7 @@ const MAX_PARTIALS: usize = 64;
 /// # Panics
 /// If `group` does not divide x, or y or w has another length.
 pub fn rms_norm(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     group: usize,
     eps: f32,
     x: &[f32],
@@ -27,12 +26,12 @@ pub fn rms_norm(
     let groups = x.len() / group;
     let per_task = (TASK / group).max(1);
     let y = Disjoint::new(y);
-    pool.run(groups.div_ceil(per_task), &|task, _| {
+    context.pool.run(groups.div_ceil(per_task), &|task, _| {
         let start = task * per_task * group;
         let x = &x[start..(start + per_task * group).min(groups * group)];
         // SAFETY: each task has its own rows.
         let y = unsafe { y.part(start, x.len()) };
-        isa.dispatch(Forward { group, eps, x, w, y });
+        context.isa.dispatch(Forward { group, eps, x, w, y });
     });
 }
 
@@ -85,8 +84,7 @@ impl Kernel for Forward<'_> {
 /// # Panics
 /// If `group` does not divide x, or another slice does not have its length.
 pub fn rms_norm_backward(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     group: usize,
     eps: f32,
     x: &[f32],
@@ -104,15 +102,15 @@ pub fn rms_norm_backward(
     let tasks = groups.div_ceil(per_task);
     let dx = Disjoint::new(dx);
     let width = if w.is_some() { group } else { 0 };
-    pool.with_joint_scratch(tasks * width, |partials| {
+    context.pool.with_joint_scratch(tasks * width, |partials| {
         let shared = Disjoint::new(partials);
-        pool.run(tasks, &|task, _| {
+        context.pool.run(tasks, &|task, _| {
             let start = task * per_task * group;
             let len = (per_task * group).min(x.len() - start);
             // SAFETY: each task has its own rows and its own partial sum.
             let (dx, dw) = unsafe { (dx.part(start, len), shared.part(task * width, width)) };
             let (x, dy) = (&x[start..start + len], &dy[start..start + len]);
-            isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
+            context.isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
         });
         if let Some(dw) = dw {
             assert_eq!(dw.len(), group, "rms_norm_backward: dw has the shape of w");

@@ -4,8 +4,8 @@
 //! overwritten. Casts and fills are in `convert`.
 
 use super::disjoint::Disjoint;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 pub use super::convert::{Float, cast, cast_blocks, fill};
 
@@ -23,8 +23,7 @@ pub(crate) trait Function<const I: usize, const O: usize>: Copy + Sync {
 /// # Panics
 /// If the operands have different lengths.
 pub(crate) fn apply<const I: usize, const O: usize, F: Function<I, O>>(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     f: F,
     inputs: [Option<&[f32]>; I],
     place: [usize; I],
@@ -34,7 +33,7 @@ pub(crate) fn apply<const I: usize, const O: usize, F: Function<I, O>>(
     assert!(outputs.iter().all(|o| o.len() == len), "outputs of different lengths");
     assert!(inputs.iter().flatten().all(|x| x.len() == len), "an operand has not {len} elements");
     let outputs = outputs.map(Disjoint::new);
-    pool.run(len.div_ceil(TASK), &|task, _| {
+    context.pool.run(len.div_ceil(TASK), &|task, _| {
         let start = task * TASK;
         let to: [*mut f32; O] = std::array::from_fn(|o| outputs[o].at(start));
         let from: [*const f32; I] = std::array::from_fn(|i| match inputs[i] {
@@ -42,7 +41,7 @@ pub(crate) fn apply<const I: usize, const O: usize, F: Function<I, O>>(
             None => to[place[i]].cast_const(),
         });
         // SAFETY: inside the operands, whose lengths were checked; a task's elements are its own.
-        isa.dispatch(unsafe { Block::new(f, from, to, TASK.min(len - start)) });
+        context.isa.dispatch(unsafe { Block::new(f, from, to, TASK.min(len - start)) });
     });
 }
 
@@ -122,14 +121,13 @@ macro_rules! pointwise {
         /// # Panics
         /// If the operands have different lengths.
         pub fn $name(
-            pool: &Pool,
-            isa: Isa,
+            context: Context<'_>,
             $($constant: f32,)?
             $($x: Option<&[f32]>,)+
             $($y: &mut [f32],)+
         ) {
             let f = $function { $($constant)? };
-            apply(pool, isa, f, [$($x),+], [$($place),+], [$($y),+]);
+            apply(context, f, [$($x),+], [$($place),+], [$($y),+]);
         }
     };
 }

@@ -3,8 +3,8 @@
 //! positions asked for.
 
 use super::disjoint::Disjoint;
-use crate::isa::{Isa, Kernel, Simd};
-use crate::pool::Pool;
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;
@@ -91,8 +91,7 @@ pub struct Turn {
 /// # Panics
 /// If the lengths do not fit.
 pub fn rope(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     table: &mut RopeTable,
     turn: Turn,
     positions: &[i32],
@@ -120,13 +119,13 @@ pub fn rope(
     let table = &*table;
     let per_task = (TASK / features).max(1);
     let y = Disjoint::new(y);
-    pool.run(tokens.div_ceil(per_task), &|task, _| {
+    context.pool.run(tokens.div_ceil(per_task), &|task, _| {
         let first = task * per_task;
         let count = per_task.min(tokens - first);
         let to = y.at(first * features);
         let from = x.map_or(to.cast_const(), |x| x[first * features..].as_ptr());
         let positions = &positions[first * axes..(first + count) * axes];
-        isa.dispatch(Rows { table, turn, positions, from, to });
+        context.isa.dispatch(Rows { table, turn, positions, from, to });
     });
 }
 

@@ -54,7 +54,8 @@ fn check(spec: &AttentionSpec, time: usize, segmented: bool, all_sources: bool) 
     let given = qkv(spec, time, segmented);
     let backward = backward_inputs(spec, &given);
     let check = if all_sources { check_op } else { check_large };
-    check(&Op::Attention { spec: spec.clone(), segmented }, &given, FORWARD);
+    let op = Op::Attention { spec: spec.clone(), segmented };
+    check(&op, &given, FORWARD);
     let op = Op::AttentionBackward { spec: spec.clone(), segmented };
     check(&op, &backward, BACKWARD);
 }
@@ -62,7 +63,16 @@ fn check(spec: &AttentionSpec, time: usize, segmented: bool, all_sources: bool) 
 fn spec(batch: usize, heads: [usize; 2], head_dim: usize) -> AttentionSpec {
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [heads, kv_heads] = heads;
-    AttentionSpec { batch, heads, kv_heads, head_dim, causal: true, window: None, scale }
+    AttentionSpec {
+        batch,
+        heads,
+        kv_heads,
+        head_dim,
+        causal: true,
+        window: None,
+        scale,
+        score_cap: None,
+    }
 }
 
 #[test]
@@ -71,8 +81,11 @@ fn every_mask_and_grouping() {
         for (heads, head_dim) in [([1, 1], 1), ([3, 3], 8), ([4, 2], 16), ([5, 1], 7)] {
             for causal in [true, false] {
                 for window in [None, Some(1), Some(5), Some(100)] {
-                    for segmented in [false, true] {
-                        let spec = AttentionSpec { causal, window, ..spec(batch, heads, head_dim) };
+                    for (segmented, score_cap) in
+                        [(false, None), (true, None), (false, Some(0.7)), (true, Some(0.7))]
+                    {
+                        let spec = spec(batch, heads, head_dim);
+                        let spec = AttentionSpec { causal, window, score_cap, ..spec };
                         check(&spec, time, segmented, window.is_none());
                     }
                 }
@@ -85,8 +98,9 @@ fn every_mask_and_grouping() {
 fn sequences_longer_than_any_tile() {
     for (time, head_dim) in [(203, 64), (131, 128), (259, 32)] {
         for (causal, window) in [(true, None), (false, None), (true, Some(67)), (false, Some(67))] {
-            for segmented in [false, true] {
-                let spec = AttentionSpec { causal, window, ..spec(1, [2, 1], head_dim) };
+            for (segmented, score_cap) in [(false, None), (true, None), (true, Some(0.7))] {
+                let spec = spec(1, [2, 1], head_dim);
+                let spec = AttentionSpec { causal, window, score_cap, ..spec };
                 check(&spec, time, segmented, false);
             }
         }
@@ -117,10 +131,10 @@ proptest! {
     fn any_shape(
         batch in 1usize..4, time in 1usize..90, kv_heads in 1usize..4, groups in 1usize..4,
         head_dim in 1usize..70, causal: bool, window in proptest::option::of(1usize..100),
-        segmented: bool,
+        segmented: bool, score_cap in proptest::option::of(0.3f32..3.0),
     ) {
         let heads = [kv_heads * groups, kv_heads];
-        let spec = AttentionSpec { causal, window, ..spec(batch, heads, head_dim) };
+        let spec = AttentionSpec { causal, window, score_cap, ..spec(batch, heads, head_dim) };
         check(&spec, time, segmented, false);
     }
 }

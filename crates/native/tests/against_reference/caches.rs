@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, ReferenceEngine, Rounding};
 use stoa_graph::{
-    AttentionSpec, Builder, DType, Engine, Op, Places, Program, RopeSpec, TensorType,
+    Builder, CachedAttentionSpec, DType, Engine, Op, Places, Program, RopeSpec, TensorType,
 };
 
 use crate::draws::Draws;
@@ -56,7 +56,13 @@ fn appending_to_every_float_type() {
 fn attending_to_every_float_type() {
     for dtype in [DType::F32, DType::BF16, DType::F16] {
         for (heads, kv_heads, head_dim) in [(1, 1, 1), (4, 2, 16), (3, 1, 7), (2, 2, 64)] {
-            for window in [None, Some(1), Some(3), Some(1000)] {
+            for (window, score_cap) in [
+                (None, None),
+                (Some(1), None),
+                (Some(3), Some(0.5)),
+                (Some(1000), None),
+                (None, Some(0.5)),
+            ] {
                 let mut draws = Draws::new(head_dim as u64);
                 // Pages that tiles of keys do not end with.
                 let page = if head_dim == 16 { 37 } else { 5 };
@@ -67,14 +73,13 @@ fn attending_to_every_float_type() {
                 let q = f32s(draws.array(&[7, heads * head_dim], 1.0));
                 let sequences = integers(&[3, 0, -1, 1, 3, 3, 2]);
                 let positions = integers(&[36, 0, 0, 17, 5, 6, 1]);
-                let spec = AttentionSpec {
-                    batch: 1,
+                let spec = CachedAttentionSpec {
                     heads,
                     kv_heads,
                     head_dim,
-                    causal: true,
                     window,
                     scale: 0.3,
+                    score_cap,
                 };
                 let given = [q, keys, values, dealt(4, columns), sequences, positions];
                 // Scores below 6, exponentials, sums over 37 keys.
@@ -93,16 +98,17 @@ fn attending_to_a_long_past() {
     let q = f32s(draws.array(&[5, heads * head_dim], 1.0));
     let (sequences, positions) = (integers(&[0, 1, 0, 1, 1]), integers(&[1499, 1300, 3, 0, 777]));
     let given = [q, keys, values, dealt(2, 47), sequences, positions];
-    let spec = AttentionSpec {
-        batch: 1,
+    let spec = CachedAttentionSpec {
         heads,
         kv_heads,
         head_dim,
-        causal: true,
         window: None,
         scale: 0.2,
+        score_cap: None,
     };
-    check_large(&Op::CachedAttention(spec), &given, 48.0 * ULP);
+    check_large(&Op::CachedAttention(spec.clone()), &given, 48.0 * ULP);
+    let capped = CachedAttentionSpec { score_cap: Some(1.5), ..spec };
+    check_large(&Op::CachedAttention(capped), &given, 48.0 * ULP);
 }
 
 /// One layer of a decoder with its caches as state: tokens in, logits out.
@@ -123,14 +129,13 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let cache = TensorType::new(dtype, [12, kv_heads, 5, head_dim]);
     let [keys, values] = ["keys", "values"].map(|name| b.state(name, cache.clone()).unwrap());
     let rope = RopeSpec::geometric(head_dim, 100.0, 1);
-    let spec = AttentionSpec {
-        batch: 1,
+    let spec = CachedAttentionSpec {
         heads,
         kv_heads,
         head_dim,
-        causal: true,
         window: Some(9),
         scale: 0.4,
+        score_cap: None,
     };
     let h = b.gather(table, tokens).unwrap();
     let x = b.rms_norm(h, None, 1e-5).unwrap();
@@ -205,14 +210,13 @@ fn where_pages_lie_changes_no_bit() {
     let mut draws = Draws::new(5);
     let rows = draws.array(&[TIME, kv_heads * head_dim], 1.0);
     let q = draws.array(&[TIME, heads * head_dim], 1.0);
-    let spec = AttentionSpec {
-        batch: 1,
+    let spec = CachedAttentionSpec {
         heads,
         kv_heads,
         head_dim,
-        causal: true,
         window: Some(90),
         scale: 0.2,
+        score_cap: None,
     };
     let mut expected: Option<Vec<f64>> = None;
     for (page, shift) in [(256, 0), (32, 0), (32, 3), (7, 5), (1, 1)] {
@@ -272,7 +276,7 @@ fn a_page_of_a_prompt_gives_the_same_bits_in_any_company() {
         let q = draws.array(&[TIME, heads * head_dim], 1.0);
         let (scale, window) = (0.2, Some(70));
         let spec =
-            AttentionSpec { batch: 1, heads, kv_heads, head_dim, causal: true, window, scale };
+            CachedAttentionSpec { heads, kv_heads, head_dim, window, scale, score_cap: None };
         // Rows `range` of the prompt, read as sequence 1 of 2, with `more` tokens of another.
         let read = |range: std::ops::Range<usize>, more: usize| {
             let n = range.len() + more;

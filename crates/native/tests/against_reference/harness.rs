@@ -176,9 +176,30 @@ enum Source {
     State { last: bool },
 }
 
+/// What is checked: an op, and perhaps that the last input is added to one of its results.
+#[derive(Clone, Debug)]
+pub struct Case {
+    op: Op,
+    sum: Option<usize>,
+}
+
+impl Case {
+    /// The last input is added to result `sum`.
+    pub fn adding(op: Op, sum: usize) -> Self {
+        Case { op, sum: Some(sum) }
+    }
+}
+
+impl From<&Op> for Case {
+    fn from(op: &Op) -> Self {
+        Case { op: op.clone(), sum: None }
+    }
+}
+
 /// Checks one op with its inputs from all sources.
 #[track_caller]
-pub fn check_op(op: &Op, given: &[Given], tolerance: f64) {
+pub fn check_op<C: Into<Case>>(case: C, given: &[Given], tolerance: f64) {
+    let case = &case.into();
     let mut sources = vec![Source::Data, Source::Nodes];
     for i in 0..given.len() {
         for j in i + 1..given.len() {
@@ -189,27 +210,31 @@ pub fn check_op(op: &Op, given: &[Given], tolerance: f64) {
     }
     sources.extend([Source::State { last: false }, Source::State { last: true }]);
     for source in sources {
-        let (program, inputs) = program_of(op, given, source);
-        let what =
-            format!("{op:?} {:?} from {source:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
+        let (program, inputs) = program_of(case, given, source);
+        let what = format!(
+            "{case:?} {:?} from {source:?}",
+            given.iter().map(Given::ty).collect::<Vec<_>>()
+        );
         check_program(&what, &program, &inputs, Rounding::Declared, tolerance);
     }
 }
 
 /// Checks one op as [`check_op`] does, with its inputs given as data alone.
 #[track_caller]
-pub fn check_large(op: &Op, given: &[Given], tolerance: f64) {
-    let (program, inputs) = program_of(op, given, Source::Data);
-    let what = format!("{op:?} {:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
+pub fn check_large<C: Into<Case>>(case: C, given: &[Given], tolerance: f64) {
+    let case = &case.into();
+    let (program, inputs) = program_of(case, given, Source::Data);
+    let what = format!("{case:?} {:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
     check_program(&what, &program, &inputs, Rounding::Declared, tolerance);
 }
 
 /// As [`check_large`], where NaN may stand for infinity and the reverse: the op adds terms in an
 /// order of its own.
 #[track_caller]
-pub fn check_any_nonfinite(op: &Op, given: &[Given], tolerance: f64) {
-    let (program, inputs) = program_of(op, given, Source::Data);
-    let what = format!("{op:?} {:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
+pub fn check_any_nonfinite<C: Into<Case>>(case: C, given: &[Given], tolerance: f64) {
+    let case = &case.into();
+    let (program, inputs) = program_of(case, given, Source::Data);
+    let what = format!("{case:?} {:?}", given.iter().map(Given::ty).collect::<Vec<_>>());
     let expected = run_rounded(&program, &inputs, Rounding::Declared).unwrap();
     check_results(&what, &program, &inputs, |what, found| {
         for (name, expected) in &expected {
@@ -225,7 +250,7 @@ pub fn check_any_nonfinite(op: &Op, given: &[Given], tolerance: f64) {
     });
 }
 
-fn program_of(op: &Op, given: &[Given], source: Source) -> (Program, BTreeMap<String, Array>) {
+fn program_of(case: &Case, given: &[Given], source: Source) -> (Program, BTreeMap<String, Array>) {
     let mut b = Builder::new();
     let mut values: Vec<ValueId> = Vec::new();
     let mut inputs = BTreeMap::new();
@@ -241,7 +266,11 @@ fn program_of(op: &Op, given: &[Given], source: Source) -> (Program, BTreeMap<St
     if let Source::Shared(i, j) = source {
         values[j] = values[i];
     }
-    let outputs = b.add_node(op.clone(), &values).unwrap();
+    let of_op = values.len() - usize::from(case.sum.is_some());
+    let mut outputs = b.add_node(case.op.clone(), &values[..of_op]).unwrap();
+    if let Some(sum) = case.sum {
+        outputs[sum] = b.add(values[of_op], outputs[sum]).unwrap();
+    }
     let mut replaced = Vec::new();
     for (o, &output) in outputs.iter().enumerate() {
         b.returns(format!("y{o}"), output).unwrap();

@@ -10,10 +10,30 @@ use stoa_native::isa::Isa;
 use stoa_native::pool::Pool;
 
 use crate::draws::Draws;
-use crate::harness::{ULP, check_large, check_op, check_program, each_isa, f32s, run_on, typed};
+use crate::harness::{
+    Case, Given, ULP, check_large, check_op, check_program, each_isa, f32s, run_on, typed,
+};
 
-fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Op {
-    Op::MatMul { transpose_a, transpose_b, accumulate, result: DType::F32 }
+fn product(transpose_a: bool, transpose_b: bool) -> Op {
+    Op::MatMul { transpose_a, transpose_b, bias: false, result: DType::F32 }
+}
+
+/// A product with a bias, which is added before the matrix that the sum starts at, if any.
+fn biased(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Case {
+    let op = Op::MatMul { transpose_a, transpose_b, bias: true, result: DType::F32 };
+    if accumulate { Case::adding(op, 0) } else { Case::from(&op) }
+}
+
+/// With a bias of its columns, as the third input.
+fn with_bias(mut given: Vec<Given>, n: usize) -> Vec<Given> {
+    given.insert(2, f32s(Draws::new(n as u64).array(&[n], 1.0)));
+    given
+}
+
+/// A product, and a matrix that it is added to.
+fn matmul(transpose_a: bool, transpose_b: bool, accumulate: bool) -> Case {
+    let op = product(transpose_a, transpose_b);
+    if accumulate { Case::adding(op, 0) } else { Case::from(&op) }
 }
 
 /// Sums of k products of numbers below 1: errors add like a random walk, with a wide margin.
@@ -21,11 +41,7 @@ fn tolerance(k: usize) -> f64 {
     (4.0 + k as f64) * ULP
 }
 
-fn inputs(
-    [m, k, n]: [usize; 3],
-    [ta, tb, accumulate]: [bool; 3],
-    dtype: DType,
-) -> Vec<crate::harness::Given> {
+fn inputs([m, k, n]: [usize; 3], [ta, tb, accumulate]: [bool; 3], dtype: DType) -> Vec<Given> {
     let mut draws = Draws::new((m * 31 + k * 7 + n) as u64);
     let a = if ta { [k, m] } else { [m, k] };
     let b = if tb { [n, k] } else { [k, n] };
@@ -47,7 +63,9 @@ fn small_products_in_all_layouts_and_types() {
         for [ta, tb, accumulate] in layouts() {
             for dtype in [DType::F32, DType::BF16, DType::F16] {
                 let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
-                check_op(&matmul(ta, tb, accumulate), &given, tolerance(k));
+                check_op(matmul(ta, tb, accumulate), &given, tolerance(k));
+                let given = with_bias(given, n);
+                check_op(biased(ta, tb, accumulate), &given, tolerance(k));
             }
         }
     }
@@ -91,7 +109,7 @@ fn products_with_quantised_weights() {
             for dtype in [DType::Q8_0, DType::Q4_0] {
                 let n = if tb { n + 5 } else { n };
                 let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
-                check_large(&matmul(ta, tb, accumulate), &given, tolerance(k));
+                check_large(matmul(ta, tb, accumulate), &given, tolerance(k));
             }
         }
     }
@@ -102,7 +120,10 @@ fn products_of_nothing() {
     for [m, k, n] in [[0, 3, 5], [3, 0, 5], [3, 5, 0]] {
         for layout in layouts() {
             let [ta, tb, accumulate] = layout;
-            check_op(&matmul(ta, tb, accumulate), &inputs([m, k, n], layout, DType::F32), 0.0);
+            let given = inputs([m, k, n], layout, DType::F32);
+            check_op(matmul(ta, tb, accumulate), &given, 0.0);
+            // A sum of nothing is its bias.
+            check_op(biased(ta, tb, accumulate), &with_bias(given, n), ULP);
         }
     }
 }
@@ -114,7 +135,7 @@ fn products_larger_than_any_block() {
             let [ta, tb, accumulate] = layout;
             let dtype = if ta == tb { DType::F32 } else { DType::BF16 };
             let given = inputs([m, k, n], layout, dtype);
-            check_large(&matmul(ta, tb, accumulate), &given, tolerance(k));
+            check_large(matmul(ta, tb, accumulate), &given, tolerance(k));
         }
     }
 }
@@ -136,7 +157,9 @@ proptest! {
         let layout = layouts().nth(layout).unwrap();
         let [ta, tb, accumulate] = layout;
         let dtype = [DType::F32, DType::BF16, DType::F16][dtype];
-        check_large(&matmul(ta, tb, accumulate), &inputs([m, k, n], layout, dtype), tolerance(k));
+        let given = inputs([m, k, n], layout, dtype);
+        check_large(matmul(ta, tb, accumulate), &given, tolerance(k));
+        check_large(biased(ta, tb, accumulate), &with_bias(given, n), tolerance(k));
     }
 
     /// The casts are exact by definition, so the tolerance is that of a sum in f32: whether they are
@@ -157,13 +180,13 @@ proptest! {
         let w = data("w", &mut b, if tb { [n, k] } else { [k, n] });
         let c = data("c", &mut b, [m, n]);
         let narrow = [x, w].map(|v| b.cast(v, DType::BF16).unwrap());
-        let operands = if accumulate { vec![narrow[0], narrow[1], c] } else { narrow.to_vec() };
-        let y = b.add_node(matmul(ta, tb, accumulate), &operands).unwrap()[0];
+        let y = b.add_node(product(ta, tb), &narrow).unwrap()[0];
+        let y = if accumulate { b.add(c, y).unwrap() } else { y };
         b.returns("y", y).unwrap();
         if keep {
             b.returns("x rounded", narrow[0]).unwrap();
             // A product with one operand of f32 reads the other as it was rounded.
-            let mixed = b.add_node(matmul(ta, tb, false), &[x, narrow[1]]).unwrap()[0];
+            let mixed = b.add_node(product(ta, tb), &[x, narrow[1]]).unwrap()[0];
             b.returns("mixed", mixed).unwrap();
         }
         check_program("bf16", &b.finish(), &given, Rounding::Declared, tolerance(k));

@@ -4,7 +4,7 @@ use stoa_graph::reference::Array;
 use stoa_graph::{DType, Op};
 
 use crate::draws::Draws;
-use crate::harness::{Given, ULP, check_large, check_op, f32s, i32s, typed};
+use crate::harness::{Case, Given, ULP, check_large, check_op, f32s, i32s, typed};
 
 fn entropy_inputs([n, d, vocab]: [usize; 3], ignored: usize, dtype: DType) -> Vec<Given> {
     let mut draws = Draws::new((n * d + vocab) as u64);
@@ -27,15 +27,15 @@ fn tolerance([n, d, vocab]: [usize; 3]) -> f64 {
 }
 
 fn check(sizes: [usize; 3], softcap: Option<f32>, ignored: usize, dtype: DType, all: bool) {
-    let check = if all { check_op } else { check_large };
+    let check = if all { check_op::<Case> } else { check_large::<Case> };
     let mut given = entropy_inputs(sizes, ignored, dtype);
     let [_, d, vocab] = sizes;
-    check(&Op::CrossEntropy { softcap }, &given, tolerance(sizes));
+    check((&Op::CrossEntropy { softcap }).into(), &given, tolerance(sizes));
     given.push(f32s(Array::scalar(-1.5)));
-    let op = |accumulate| Op::CrossEntropyBackward { softcap, accumulate };
-    check(&op(false), &given, 2.0 * tolerance(sizes));
+    let op = Op::CrossEntropyBackward { softcap };
+    check((&op).into(), &given, 2.0 * tolerance(sizes));
     given.push(f32s(Draws::new(5).array(&[vocab, d], 1.0)));
-    check(&op(true), &given, 2.0 * tolerance(sizes));
+    check(Case::adding(op, 1), &given, 2.0 * tolerance(sizes));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn cross_entropy_of_bf16_features_and_weights() {
             given[0].dtype = DType::BF16;
             check_large(&Op::CrossEntropy { softcap: None }, &given, tolerance(sizes));
             given.push(f32s(Array::scalar(-1.5)));
-            let op = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+            let op = Op::CrossEntropyBackward { softcap: None };
             let rounded = 1.5 / 512.0 * (2.0 + (sizes[0] as f64).sqrt());
             check_large(&op, &given, rounded);
         }
@@ -90,7 +90,7 @@ fn large_logits_do_not_overflow() {
     // Logits of hundreds carry absolute errors of as many roundings.
     check_large(&Op::CrossEntropy { softcap: None }, &given, 100.0 * ULP);
     given.push(f32s(Array::scalar(1.0)));
-    let op = Op::CrossEntropyBackward { softcap: None, accumulate: false };
+    let op = Op::CrossEntropyBackward { softcap: None };
     check_large(&op, &given, 4000.0 * ULP);
 }
 

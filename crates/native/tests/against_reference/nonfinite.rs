@@ -4,30 +4,31 @@ use std::collections::BTreeMap;
 
 use stoa_graph::reference::{Array, run};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, Builder, DType, MuonSpec, Nonlinearity, Op, Orthogonalizer, RopeSpec,
-    TensorType,
+    AdamWSpec, AttentionSpec, Builder, CachedAttentionSpec, DType, MuonSpec, Nonlinearity, Op,
+    Orthogonalizer, RopeSpec, TensorType,
 };
 
 use crate::draws::Draws;
 use crate::harness::{
-    Given, ULP, check_any_nonfinite, check_large, check_op, each_isa, f32s, i32s, run_on, typed,
+    Case, Given, ULP, check_any_nonfinite, check_large, check_op, each_isa, f32s, i32s, run_on,
+    typed,
 };
 
 const POISONS: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
 /// Checks the op with each poison at several places of each float input.
-fn check(op: &Op, given: &[Given], tolerance: f64) {
-    check_by(check_large, op, given, tolerance);
+fn check(case: impl Into<Case>, given: &[Given], tolerance: f64) {
+    check_by(check_large, case.into(), given, tolerance);
 }
 
-fn check_by(check_one: fn(&Op, &[Given], f64), op: &Op, given: &[Given], tolerance: f64) {
+fn check_by(check_one: fn(Case, &[Given], f64), case: Case, given: &[Given], tolerance: f64) {
     for i in (0..given.len()).filter(|&i| given[i].dtype.is_float()) {
         let n = given[i].array.data.len();
         for at in [0, n / 2, n - 1] {
             for poison in POISONS {
                 let mut given = given.to_vec();
                 given[i].array.data[at] = poison;
-                check_one(op, &given, tolerance);
+                check_one(case.clone(), &given, tolerance);
             }
         }
     }
@@ -82,13 +83,18 @@ fn products_skip_no_zero() {
             let a = if ta { [k, m] } else { [m, k] };
             let b = if tb { [n, k] } else { [k, n] };
             for accumulate in [false, true] {
-                let result = DType::F32;
-                let op = Op::MatMul { transpose_a: ta, transpose_b: tb, accumulate, result };
+                let op = Op::MatMul {
+                    transpose_a: ta,
+                    transpose_b: tb,
+                    bias: false,
+                    result: DType::F32,
+                };
+                let case = if accumulate { Case::adding(op, 0) } else { Case::from(&op) };
                 let shapes: [&[usize]; 3] = [&a, &b, &[m, n]];
                 let mut given = tensors(&shapes[..2 + usize::from(accumulate)]);
-                check(&op, &given, 64.0 * ULP);
+                check(case.clone(), &given, 64.0 * ULP);
                 given[0].array.data.fill(0.0);
-                check(&op, &given, 64.0 * ULP);
+                check(case, &given, 64.0 * ULP);
             }
         }
     }
@@ -100,7 +106,7 @@ fn rows() {
         let x: [&[usize]; 3] = [&[rows, d], &[group], &[]];
         check(&Op::RmsNorm { group, eps: 0.1, weighted: true }, &tensors(&x[..2]), 16.0 * ULP);
         let x: [&[usize]; 3] = [&[rows, d], &[rows, d], &[group]];
-        let op = Op::RmsNormBackward { group, eps: 0.1, weighted: true, accumulate: false };
+        let op = Op::RmsNormBackward { group, eps: 0.1, weighted: true };
         check(&op, &tensors(&x), 64.0 * ULP);
     }
     let positions = i32s(Draws::new(2).integers(&[3, 1], 0..9));
@@ -111,7 +117,7 @@ fn rows() {
     let given = [tensors(&[&[4, 19]]), vec![ids.clone()]].concat();
     check(&Op::Gather, &given, 0.0);
     let given = [vec![ids], tensors(&[&[5, 19], &[4, 19]])].concat();
-    check(&Op::GatherBackward { rows: 4, accumulate: true }, &given, 8.0 * ULP);
+    check(Case::adding(Op::GatherBackward { rows: 4 }, 0), &given, 8.0 * ULP);
 }
 
 #[test]
@@ -122,7 +128,7 @@ fn losses() {
         given.extend(tensors(&[&[5]]));
         check_entropy(&Op::CrossEntropy { softcap }, &given);
         given.push(f32s(Array::scalar(1.0)));
-        check_entropy(&Op::CrossEntropyBackward { softcap, accumulate: false }, &given);
+        check_entropy(&Op::CrossEntropyBackward { softcap }, &given);
     }
     let given = tensors(&[&[3, 19], &[3, 19], &[3]]);
     check(&Op::MeanSquaredError, &given, 32.0 * ULP);
@@ -132,7 +138,7 @@ fn losses() {
 
 /// As [`check`], and with everything in an ignored row.
 fn check_entropy(op: &Op, given: &[Given]) {
-    check_by(check_any_nonfinite, op, given, 64.0 * ULP);
+    check_by(check_any_nonfinite, op.into(), given, 64.0 * ULP);
     for poison in POISONS {
         let mut given = given.to_vec();
         given[0].array.data[7..14].fill(poison);
@@ -151,7 +157,7 @@ fn optimizers() {
     given[3].array.data.iter_mut().for_each(|x| *x = x.abs() + 0.25);
     for factor in [1.0, 0.0] {
         let given = [given.clone(), scalars(&[0.1, 2.0, factor])].concat();
-        check_by(check_any_nonfinite, &Op::AdamW(adamw), &given, 64.0 * ULP);
+        check_by(check_any_nonfinite, (&Op::AdamW(adamw)).into(), &given, 64.0 * ULP);
     }
     let muon = MuonSpec {
         nesterov: true,
@@ -183,14 +189,13 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         let mut cache = draws.array(&[2, 1, 40, 8], 1.0);
         // Sequence 0 is filled up to position 17, sequence 1 not at all.
         cache.data[18 * 8..].fill(f64::NAN);
-        let spec = AttentionSpec {
-            batch: 1,
+        let spec = CachedAttentionSpec {
             heads: 2,
             kv_heads: 1,
             head_dim: 8,
-            causal: true,
             window: None,
             scale: 0.3,
+            score_cap: None,
         };
         let q = f32s(draws.array(&[4, 16], 1.0));
         let table = i32s(Array::new([2, 1], [0.0, 1.0]));
@@ -206,7 +211,7 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         let caches = [typed(dtype, old.clone()), typed(dtype, old)];
         let given = [&given[..1], &caches, &places[..2]].concat();
         let positions = i32s(Array::new([4], [17.0, 20.0, 0.0, 39.0]));
-        let spec = AttentionSpec { window: Some(6), ..spec };
+        let spec = CachedAttentionSpec { window: Some(6), ..spec };
         check_large(&Op::CachedAttention(spec), &[&given[..], &[positions]].concat(), 48.0 * ULP);
     }
 }
@@ -221,6 +226,7 @@ fn attention_keeps_it_in_the_sequence() {
         causal: true,
         window: None,
         scale: 0.3,
+        score_cap: None,
     };
     let time = 35;
     let clean = tensors(&[&[3 * time, 16], &[3 * time, 8], &[3 * time, 8]]);

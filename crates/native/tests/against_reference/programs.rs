@@ -73,6 +73,7 @@ impl Transformer {
             causal: true,
             window: Some(7),
             scale: 0.4,
+            score_cap: None,
         };
         let mut h = b.gather(table, ids).unwrap();
         for layer in 0..2 {
@@ -403,16 +404,24 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
                     causal: draws.below(2) == 0,
                     window: [None, Some(3)][draws.below(2)],
                     scale: 0.5,
+                    score_cap: None,
                 };
                 let w = recent(&mut draws);
                 b.attention(u, v, w, None, spec).unwrap().0
             }
         };
-        let y = if draws.below(5) == 0 {
-            let flat = b.reshape(y, [tokens * d]).unwrap();
-            b.reshape(flat, [tokens, d]).unwrap()
-        } else {
-            y
+        let y = match draws.below(10) {
+            0 => {
+                let flat = b.reshape(y, [tokens * d]).unwrap();
+                b.reshape(flat, [tokens, d]).unwrap()
+            }
+            // The op between sees the shape of the view.
+            1 => {
+                let tall = b.reshape(y, [tokens * heads, head_dim]).unwrap();
+                let tall = b.rms_norm(tall, None, 0.1).unwrap();
+                b.reshape(tall, [tokens, d]).unwrap()
+            }
+            _ => y,
         };
         pool.push(y);
     }
@@ -478,6 +487,59 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
         inputs.insert(input.name.clone(), array);
     }
     (program, inputs)
+}
+
+/// Each op reads the shape of the view that it is given, not that of the bytes under it: products,
+/// norms, attention, tables and losses after reshapes, forward and backward.
+#[test]
+fn ops_between_reshapes() {
+    let mut draws = Draws::new(11);
+    let mut b = Builder::new();
+    let mut inputs = BTreeMap::new();
+    let mut state = |b: &mut Builder, name: &str, shape: [usize; 2]| {
+        inputs.insert(name.to_owned(), draws.array(&shape, 1.0));
+        b.state(name, TensorType::f32(shape)).unwrap()
+    };
+    let names = ["x", "first", "second", "table"];
+    let shapes = [[6, 10], [15, 15], [5, 12], [5, 40]];
+    let wrt: [ValueId; 4] = std::array::from_fn(|i| state(&mut b, names[i], shapes[i]));
+    let [x, first, second, table] = wrt;
+    let targets = b.data("targets", TensorType::i32([5, 5])).unwrap();
+    inputs.insert("targets".to_owned(), draws.integers(&[5, 5], 0..8));
+    let y = b.reshape(x, [4, 15]).unwrap();
+    let y = b.linear(y, first).unwrap();
+    let y = b.reshape(y, [5, 12]).unwrap();
+    let wide = b.reshape(second, [12, 5]).unwrap();
+    let y = b.matmul(y, wide, false, false).unwrap();
+    let y = b.reshape(y, [25]).unwrap();
+    let y = b.rms_norm_grouped(y, None, 5, 0.1).unwrap();
+    let y = b.reshape(y, [25, 1]).unwrap();
+    let y = b.matmul(y, y, false, true).unwrap();
+    let y = b.reshape(y, [125, 5]).unwrap();
+    let spec = AttentionSpec {
+        batch: 5,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 5,
+        causal: true,
+        window: None,
+        scale: 0.5,
+        score_cap: None,
+    };
+    let (y, _) = b.attention(y, y, y, None, spec).unwrap();
+    let y = b.reshape(y, [25, 25]).unwrap();
+    let head = b.reshape(table, [8, 25]).unwrap();
+    let targets = b.reshape(targets, [25]).unwrap();
+    let rows = b.gather(head, targets).unwrap();
+    let y = b.add(y, rows).unwrap();
+    let weights = b.fill(TensorType::f32([25]), 0.2).unwrap();
+    let (loss, _) = b.cross_entropy(y, head, targets, weights, None).unwrap();
+    let grads = gradients(&mut b, loss, &wrt, &[], Recompute::Cheap).unwrap();
+    b.returns("loss", grads.current(loss)).unwrap();
+    for (name, &gradient) in names.iter().zip(&grads.values) {
+        b.returns(format!("{name} gradient"), gradient).unwrap();
+    }
+    check_program("reshapes", &b.finish(), &inputs, Rounding::Exact, DEEP);
 }
 
 proptest! {

@@ -107,7 +107,7 @@ fn cases() -> Vec<Case> {
             (true, Some(0), false),
         ] {
             let scale = (head_dim as f32).powf(-0.5);
-            let heads = Heads { batch, time, heads, kv_heads, head_dim, scale };
+            let heads = Heads { batch, time, heads, kv_heads, head_dim, scale, score_cap: None };
             let mut ids = vec![0; batch * time];
             for i in 1..ids.len() {
                 ids[i] = ids[i - 1] + i32::from(numbers.below(17) == 0);
@@ -134,10 +134,10 @@ fn forward_is_softmax_of_the_visible_keys() {
     for c in cases() {
         let want = slow_attention(c.heads, &c.ranges, &wide(&c.q), &wide(&c.k), &wide(&c.v));
         on_every_machine(
-            |pool, isa| {
+            |context| {
                 let mut out = vec![f32::NAN; c.q.len()];
                 let mut lse = vec![f32::NAN; c.heads.rows() * c.heads.heads];
-                attention(pool, isa, c.heads, &c.ranges, &c.q, &c.k, &c.v, &mut out, &mut lse);
+                attention(context, c.heads, &c.ranges, &c.q, &c.k, &c.v, &mut out, &mut lse);
                 vec![out, lse]
             },
             |isa, found| {
@@ -156,15 +156,15 @@ fn backward_is_the_gradient() {
         let dout = Numbers(2).vec(c.q.len());
         let want = slow_backward(&c, &wide(&dout));
         on_every_machine(
-            |pool, isa| {
+            |context| {
                 let (h, r) = (c.heads, &c.ranges);
                 let mut out = vec![0.0; c.q.len()];
                 let mut lse = vec![0.0; h.rows() * h.heads];
-                attention(pool, isa, h, r, &c.q, &c.k, &c.v, &mut out, &mut lse);
+                attention(context, h, r, &c.q, &c.k, &c.v, &mut out, &mut lse);
                 let mut dq = vec![f32::NAN; c.q.len()];
                 let (mut dk, mut dv) = (vec![f32::NAN; c.k.len()], vec![f32::NAN; c.k.len()]);
                 let given = [&c.q[..], &c.k, &c.v, &out, &lse, &dout];
-                attention_backward(pool, isa, h, r, given, (&mut dq, &mut dk, &mut dv));
+                attention_backward(context, h, r, given, (&mut dq, &mut dk, &mut dv));
                 vec![dq, dk, dv]
             },
             |isa, found| {
@@ -180,19 +180,27 @@ fn backward_is_the_gradient() {
 
 #[test]
 fn a_query_that_sees_nothing_is_silent() {
-    let heads = Heads { batch: 1, time: 20, heads: 1, kv_heads: 1, head_dim: 8, scale: 1.0 };
+    let heads = Heads {
+        batch: 1,
+        time: 20,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 8,
+        scale: 1.0,
+        score_cap: None,
+    };
     let mut ranges = key_ranges(Mask { causal: true, window: None }, 1, 20, None);
     ranges[0] = (0, 0);
     ranges[7] = (7, 7);
     let x = Numbers(3).vec(160);
     on_every_machine(
-        |pool, isa| {
+        |context| {
             let (mut out, mut lse) = (vec![1.0; 160], vec![1.0; 20]);
-            attention(pool, isa, heads, &ranges, &x, &x, &x, &mut out, &mut lse);
+            attention(context, heads, &ranges, &x, &x, &x, &mut out, &mut lse);
             let mut grads = [vec![1.0; 160], vec![1.0; 160], vec![1.0; 160]];
             let [dq, dk, dv] = &mut grads;
             let given = [&x[..], &x, &x, &out, &lse, &x];
-            attention_backward(pool, isa, heads, &ranges, given, (dq, dk, dv));
+            attention_backward(context, heads, &ranges, given, (dq, dk, dv));
             let [dq, dk, dv] = grads;
             vec![out, lse, dq, dk, dv]
         },
@@ -209,15 +217,23 @@ fn a_query_that_sees_nothing_is_silent() {
 
 #[test]
 fn nan_reaches_the_query_it_enters() {
-    let heads = Heads { batch: 2, time: 9, heads: 2, kv_heads: 1, head_dim: 8, scale: 1.0 };
+    let heads = Heads {
+        batch: 2,
+        time: 9,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        scale: 1.0,
+        score_cap: None,
+    };
     let ranges = key_ranges(Mask { causal: true, window: None }, 2, 9, None);
     let mut q = Numbers(4).vec(2 * 9 * 16);
     let k = Numbers(5).vec(2 * 9 * 8);
     q[3 * 16 + 8] = f32::NAN;
     on_every_machine(
-        |pool, isa| {
+        |context| {
             let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; 36]);
-            attention(pool, isa, heads, &ranges, &q, &k, &k, &mut out, &mut lse);
+            attention(context, heads, &ranges, &q, &k, &k, &mut out, &mut lse);
             vec![out, lse]
         },
         |isa, found| {

@@ -1,5 +1,6 @@
 //! What the kernel tests share: repeatable inputs, a loop over machines, comparison.
 
+use stoa_native::Context;
 use stoa_native::isa::Isa;
 use stoa_native::pool::Pool;
 
@@ -33,12 +34,13 @@ impl Numbers {
 /// Runs `kernel` on every instruction set with 1, 2 and 3 threads, requires the threads to agree
 /// bit for bit, and hands each set's result to `judge`.
 pub fn on_every_machine(
-    mut kernel: impl FnMut(&Pool, Isa) -> Vec<Vec<f32>>,
+    mut kernel: impl FnMut(Context<'_>) -> Vec<Vec<f32>>,
     mut judge: impl FnMut(Isa, &[Vec<f32>]),
 ) {
     let pools = [1, 2, 3].map(Pool::new);
     for isa in Isa::available() {
-        let results: Vec<Vec<Vec<f32>>> = pools.iter().map(|pool| kernel(pool, isa)).collect();
+        let results: Vec<Vec<Vec<f32>>> =
+            pools.iter().map(|pool| kernel(Context::new(pool, isa))).collect();
         let bits = |r: &Vec<Vec<f32>>| -> Vec<Vec<u32>> {
             r.iter().map(|v| v.iter().map(|x| x.to_bits()).collect()).collect()
         };

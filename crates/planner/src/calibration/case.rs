@@ -365,7 +365,7 @@ fn possible_layouts(
         None => vec![1, 2],
     };
     let whole = row.tp.is_some() || row.pp.is_some() || row.dp.is_some();
-    // Its pipeline makes as many micro-batches as stages unless told otherwise (torchtitan,
+    // Its pipeline makes as many micro-batches as stages unless set otherwise (torchtitan,
     // `pipeline_parallel_microbatches`, 2024).
     let micro = match (software.name.as_str(), row.pp, row.dp, row.micro_batch) {
         ("torchtitan", Some(pp), Some(dp), None) if pp > 1 => {

@@ -31,9 +31,9 @@ pub struct Score<'a> {
 #[serde(deny_unknown_fields)]
 pub struct Widths {
     /// Error of the model itself on dense models, constants aside: root mean square of the logarithm.
-    pub misfit_dense: f64,
+    pub residual_dense: f64,
     /// The same on models with experts.
-    pub misfit_moe: f64,
+    pub residual_moe: f64,
     /// Expected errors that hold nine of ten dense models: 1.6 if errors were normal, expected rightly
     /// and many.
     pub quantile_dense: f64,
@@ -43,10 +43,10 @@ pub struct Widths {
     pub unseen_device: f64,
 }
 
-/// Least misfit that is believed: no model of this kind is nearer than a few percent.
-const LEAST_MISFIT: f64 = 0.03;
+/// Smallest residual that is accepted: no model of this kind is nearer than a few percent.
+const MIN_RESIDUAL: f64 = 0.03;
 
-/// Errors beyond this many times the expected one count no further towards the misfit, so that a run
+/// Errors beyond this many times the expected one count no further towards the residual, so that a run
 /// whose conditions were misreported does not widen all intervals.
 const LARGEST: f64 = 0.5;
 
@@ -54,12 +54,12 @@ impl Widths {
     /// Widths from errors on sources not seen.
     pub fn of(scores: &[Score]) -> Self {
         let weights = weights(scores);
-        let all = misfit(scores, &weights, |_| true).unwrap_or(0.15);
-        let of_class = |sparse: bool| misfit(scores, &weights, |s| s.sparse == sparse);
+        let all = residual(scores, &weights, |_| true).unwrap_or(0.15);
+        let of_class = |sparse: bool| residual(scores, &weights, |s| s.sparse == sparse);
         // A class that no other source has is doubted twice as much as what was seen.
         let mut widths = Widths {
-            misfit_dense: of_class(false).unwrap_or(2.0 * all),
-            misfit_moe: of_class(true).unwrap_or(2.0 * all),
+            residual_dense: of_class(false).unwrap_or(2.0 * all),
+            residual_moe: of_class(true).unwrap_or(2.0 * all),
             quantile_dense: NORMAL,
             quantile_moe: NORMAL,
             unseen_device: 1.0,
@@ -95,8 +95,8 @@ impl Widths {
 
     /// Standard deviation expected of an error's logarithm.
     fn expected(&self, sparse: bool, variance: f64) -> f64 {
-        let misfit = if sparse { self.misfit_moe } else { self.misfit_dense };
-        (misfit * misfit + variance).sqrt()
+        let residual = if sparse { self.residual_moe } else { self.residual_dense };
+        (residual * residual + variance).sqrt()
     }
 
     /// Half the width of an interval, in the logarithm of the step time.
@@ -130,13 +130,13 @@ fn weights(scores: &[Score]) -> Vec<f64> {
 }
 
 /// What of the mean square error the constants do not explain; `None` without a row.
-fn misfit(scores: &[Score], weights: &[f64], of: impl Fn(&Score) -> bool) -> Option<f64> {
+fn residual(scores: &[Score], weights: &[f64], of: impl Fn(&Score) -> bool) -> Option<f64> {
     let (mut sum, mut weight) = (0.0, 0.0);
     for (score, w) in scores.iter().zip(weights).filter(|(score, _)| of(score)) {
         sum += w * (score.error.abs().min(LARGEST).powi(2) - score.variance);
         weight += w;
     }
-    (weight > 0.0).then(|| (sum / weight).max(LEAST_MISFIT * LEAST_MISFIT).sqrt())
+    (weight > 0.0).then(|| (sum / weight).max(MIN_RESIDUAL * MIN_RESIDUAL).sqrt())
 }
 
 /// The least value that, with all below it, holds a share of the weight.
@@ -227,7 +227,7 @@ mod tests {
     fn devices_and_classes_not_seen_are_doubted_more() {
         let rows = drawn(20, 3, 4);
         let widths = Widths::of(&scores(&rows));
-        assert!(widths.misfit_moe > 1.5 * widths.misfit_dense);
+        assert!(widths.residual_moe > 1.5 * widths.residual_dense);
         let off: Vec<(String, f64, f64)> =
             rows.iter().map(|r| (r.0.clone(), 2.0 * r.1, r.2)).collect();
         let wider = widths.widened_for_devices(&scores(&off));

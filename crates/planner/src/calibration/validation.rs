@@ -98,7 +98,7 @@ pub struct MemoryVerdict {
     pub measured_gib: Option<f64>,
     /// What a run can use, in GiB.
     pub usable_gib: f64,
-    /// Said to fit.
+    /// Assumption to fit.
     pub fits: bool,
     /// What became of it.
     pub outcome: Outcome,
@@ -115,9 +115,9 @@ pub struct MemoryReport {
     pub max_ape_pct: f64,
     /// Rows within 15 %.
     pub within_15_pct: usize,
-    /// Rows that did not fit and were said to.
+    /// Rows that did not fit and were predicted to.
     pub false_fits: usize,
-    /// Rows that ran and were said not to fit.
+    /// Rows that ran and were predicted not to fit.
     pub false_rejections: usize,
     /// Rows judged.
     pub judged: usize,

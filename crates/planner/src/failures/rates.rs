@@ -142,7 +142,7 @@ impl Failures {
         (minutes(self.times.restart_low_minutes), minutes(self.times.restart_high_minutes))
     }
 
-    /// Time to go on without a replica.
+    /// Time to continue without a replica.
     pub fn drop_replica(&self) -> Seconds {
         Seconds(self.times.drop_replica_seconds)
     }

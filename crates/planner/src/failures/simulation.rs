@@ -13,7 +13,7 @@ use stoa_random::Draws;
 pub enum Policy {
     /// Stop, take a spare machine or wait for a repair, load the last checkpoint.
     Restart,
-    /// Go on without the replica until its machine is back; only the running step is lost.
+    /// Continue without the replica until its machine is back; only the running step is lost.
     DropReplica,
 }
 
@@ -34,7 +34,7 @@ pub struct Scenario {
     pub repair: Seconds,
     /// Time to find out, restart and load.
     pub restart: Seconds,
-    /// Time to go on without a replica.
+    /// Time to continue without a replica.
     pub drop_replica: Seconds,
     /// Useful work between checkpoints.
     pub interval: Seconds,
@@ -89,7 +89,7 @@ pub fn simulate(scenario: &Scenario, seed: u64) -> Simulated {
     while saved < scenario.work.0 && state.now < GIVE_UP * scenario.work.0 {
         let speed = state.speed();
         let until_failure = state.next_failure();
-        // Whoever restarts takes repaired machines in at the next restart; only a run that goes on
+        // A run that restarts takes repaired machines in at the next restart; only a run that continues
         // without them waits for each.
         let until_repair = match scenario.policy {
             Policy::Restart => f64::INFINITY,

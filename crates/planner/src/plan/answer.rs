@@ -1,15 +1,15 @@
-//! Answers a resolved question: search, failures, bill, lesson, over the cluster sizes it asks for.
+//! Answers a resolved question: search, failures, bill, forecast, over the cluster sizes it asks for.
 
 use serde::Serialize;
 
-use super::demands;
+use super::assumption::Assumption;
+use super::constraints;
 use super::reliability::{Reliability, reliability};
 use super::resolve::{Knowledge, Resolved};
-use super::said::Said;
-use super::sizing::{Alternative, alternatives, settle};
+use super::sizing::{Alternative, alternatives, size_run};
 use crate::error::{PlanError, Result};
 use crate::layout::Layout;
-use crate::learning::Lesson;
+use crate::learning::LossForecast;
 use crate::memory::{memory, usable};
 use crate::model::ModelShape;
 use crate::money::{Bill, Run, bill};
@@ -17,9 +17,9 @@ use crate::search::{Candidate, Limit, Rejections, Search, limits, pareto, search
 use crate::time::{Job, Timeline, timeline};
 use crate::units::{Bytes, Seconds};
 
-/// A cluster size beside the one planned.
+/// Another cluster size than the one planned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Scale {
+pub struct ClusterSize {
     /// Devices that train.
     pub gpus: usize,
     /// Its best layout.
@@ -56,7 +56,7 @@ pub struct Plan {
     /// Seed of everything drawn.
     pub seed: u64,
     /// What was filled in.
-    pub assumptions: Vec<Said>,
+    pub assumptions: Vec<Assumption>,
     /// The layout planned, and what a step of it takes.
     pub best: Candidate,
     /// Its 90 % interval of a step, in seconds.
@@ -76,7 +76,8 @@ pub struct Plan {
     /// Why the others were refused.
     pub rejections: Option<Rejections>,
     /// Other cluster sizes.
-    pub scales: Vec<Scale>,
+    #[serde(rename = "scales")]
+    pub cluster_sizes: Vec<ClusterSize>,
     /// What else could be done with the same means, where a size was left open.
     pub alternatives: Vec<Alternative>,
     /// When each stage does what within a step.
@@ -88,7 +89,8 @@ pub struct Plan {
     /// Money and energy.
     pub bill: Bill,
     /// Learning.
-    pub lesson: Lesson,
+    #[serde(rename = "lesson")]
+    pub forecast: LossForecast,
     /// Date of the calibration.
     pub calibrated: String,
     /// Half the width of the step's interval, in the logarithm.
@@ -102,9 +104,9 @@ pub struct Plan {
 /// that is possible.
 pub fn answer(question: &Resolved, known: &Knowledge) -> Result<Plan> {
     let mut asked = question.clone();
-    let gpus = settle(&mut asked, known)?;
+    let gpus = size_run(&mut asked, known)?;
     let mut plan = plan_for(&asked, gpus, known, true)?;
-    demands::check(&asked, &plan)?;
+    constraints::check(&asked, &plan)?;
     plan.alternatives = alternatives(question, known);
     Ok(plan)
 }
@@ -159,7 +161,7 @@ pub(super) fn plan_for(
     let tokens = tokens(asked);
     let steps = tokens / (best.global_batch as f64 * asked.seq as f64);
     let ideal = best.step_seconds * steps;
-    demands::lasting(tokens, gpus, &asked.gpu.name, ideal)?;
+    constraints::lasting(tokens, gpus, &asked.gpu.name, ideal)?;
     let half_width = known.calibration.half_width(&job);
     let (reliability, days) = reliability(asked, &best, ideal, half_width, known, whole);
     let spare_gpus = reliability.spare_nodes * asked.gpu.node;
@@ -171,7 +173,7 @@ pub(super) fn plan_for(
         wall_half_width: (days[2] / days[0]).ln() / 2.0,
         rent: asked.rent,
     };
-    let scales = if whole { scales(asked, gpus, known) } else { Vec::new() };
+    let cluster_sizes = if whole { cluster_sizes(asked, gpus, known) } else { Vec::new() };
     Ok(Plan {
         params: asked.model.params(),
         active_params: asked.model.active_params(),
@@ -194,13 +196,13 @@ pub(super) fn plan_for(
         limits: limits(&job, constants),
         front,
         rejections,
-        scales,
+        cluster_sizes,
         alternatives: Vec::new(),
         timeline: whole.then(|| timeline(&job, constants)),
         fabric: asked.gpu.fabric.name.clone(),
         reliability,
         bill: bill(&run, &known.prices, asked.seed),
-        lesson: known.learning.lesson(&asked.model, asked.seq, tokens),
+        forecast: known.learning.forecast(&asked.model, asked.seq, tokens),
         calibrated: known.calibration.date.clone(),
         step_half_width: half_width,
         best,
@@ -285,7 +287,7 @@ fn fixed(
 }
 
 /// The same run on an eighth, a quarter, half and twice the devices.
-fn scales(asked: &Resolved, gpus: usize, known: &Knowledge) -> Vec<Scale> {
+fn cluster_sizes(asked: &Resolved, gpus: usize, known: &Knowledge) -> Vec<ClusterSize> {
     if asked.layout.is_some() {
         return Vec::new();
     }
@@ -294,7 +296,7 @@ fn scales(asked: &Resolved, gpus: usize, known: &Knowledge) -> Vec<Scale> {
         .filter(|n| *n > 0)
         .filter_map(|n| {
             let plan = plan_for(asked, n, known, false).ok()?;
-            Some(Scale {
+            Some(ClusterSize {
                 gpus: n,
                 layout: plan.best.layout,
                 mfu: plan.best.mfu,

@@ -10,7 +10,7 @@ use crate::units::{Dollars, Seconds};
 /// A budget in dollars.
 pub type Budget = Dollars;
 
-/// What is asked. Everything may be left out but the devices; what is left out is chosen and said.
+/// What is asked. Everything may be left out but the devices; what is left out is chosen and listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Question {
@@ -40,7 +40,7 @@ pub struct Question {
     pub fabric: Option<String>,
     /// Rent of a device-hour in dollars.
     pub rent: Option<f64>,
-    /// Spare machines beside those that train.
+    /// Spare machines in addition to those that train.
     pub spares: Option<usize>,
     /// Interruptions for 1,000 machine-days, instead of the published range.
     pub failures: Option<f64>,

@@ -65,7 +65,7 @@ pub(super) fn reliability(
     let between = |a: Seconds, b: Seconds| Seconds((a.0 * b.0).sqrt());
     let nodes = gpus.div_ceil(asked.gpu.node);
     // Machines in repair on average at the high rate and a long repair, and two deviations more: a
-    // spare is then nearly always there, and costs little beside a cluster that waits.
+    // spare is then nearly always there, and costs little compared with a cluster that waits.
     let long_repair = between(between(repair_low, repair_high), repair_high);
     let in_repair = failures.machine_share() * long_repair.0 / mean(high).0;
     let spares = asked.spares.unwrap_or((in_repair + 2.0 * in_repair.sqrt()).ceil() as usize);

@@ -1,4 +1,4 @@
-//! From a question to something that can be computed: names looked up, gaps filled and said.
+//! From a question to something that can be computed: names looked up, gaps filled and listed.
 
 use crate::calibration::Calibration;
 use crate::error::{PlanError, Result};
@@ -12,8 +12,8 @@ use crate::money::Prices;
 use crate::software::{self, Software};
 use crate::units::{ByteRate, Dollars, Seconds};
 
+use super::assumption::Assumption;
 use super::question::{Question, parse_count, parse_days, parse_dollars, parse_layout};
-use super::said::Said;
 
 /// Everything published that a plan rests on.
 #[derive(Clone, Debug)]
@@ -98,13 +98,13 @@ pub struct Resolved {
     /// Seed.
     pub seed: u64,
     /// What was filled in, in words.
-    pub assumptions: Vec<Said>,
+    pub assumptions: Vec<Assumption>,
 }
 
 /// Resolves a question; `given` is the shape of a file the caller read, in place of a name.
 ///
 /// # Errors
-/// When a name is unknown, a quantity senseless, or too little is said.
+/// When a name is unknown, a quantity makes no sense, or too little is given.
 pub fn resolve(
     question: &Question,
     given: Option<ModelShape>,
@@ -135,7 +135,8 @@ pub fn resolve(
         }
         Some(seq) => seq,
         None => {
-            assumptions.push(Said::new("sequences of 8,192 tokens", "séquences de 8 192 jetons"));
+            assumptions
+                .push(Assumption::new("sequences of 8,192 tokens", "séquences de 8 192 jetons"));
             8192
         }
     };
@@ -198,10 +199,11 @@ fn positive(what: &str, value: Option<f64>) -> Result<Option<f64>> {
 fn devices(
     question: &Question,
     known: &Knowledge,
-    assumptions: &mut Vec<Said>,
+    assumptions: &mut Vec<Assumption>,
 ) -> Result<(Option<usize>, Gpu)> {
     let Some(text) = question.gpus.as_deref() else {
-        assumptions.push(Said::new("devices not given: h100", "accélérateurs non donnés : h100"));
+        assumptions
+            .push(Assumption::new("devices not given: h100", "accélérateurs non donnés : h100"));
         return Ok((None, on_fabric(known.accelerators.find("h100")?.clone(), question, known)?));
     };
     let (count, name) = match text.split_once(':') {
@@ -229,10 +231,14 @@ fn on_fabric(gpu: Gpu, question: &Question, known: &Knowledge) -> Result<Gpu> {
     }
 }
 
-fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<Said>) -> Result<Precision> {
+fn precision(
+    question: &Question,
+    gpu: &Gpu,
+    assumptions: &mut Vec<Assumption>,
+) -> Result<Precision> {
     let asked = match question.precision.as_deref().map(str::to_lowercase).as_deref() {
         None => {
-            assumptions.push(Said::new("bf16", "bf16"));
+            assumptions.push(Assumption::new("bf16", "bf16"));
             Precision::Bf16
         }
         Some("bf16") => Precision::Bf16,
@@ -260,13 +266,17 @@ fn precision(question: &Question, gpu: &Gpu, assumptions: &mut Vec<Said>) -> Res
 }
 
 /// A published model, or a dense one of a size such as 70b.
-fn named_model(name: &str, known: &Knowledge, assumptions: &mut Vec<Said>) -> Result<ModelShape> {
+fn named_model(
+    name: &str,
+    known: &Knowledge,
+    assumptions: &mut Vec<Assumption>,
+) -> Result<ModelShape> {
     let found = known.models.find(name);
     match parse_count("model", name) {
         Ok(params) if found.is_err() && (1e6..1e14).contains(&params) => {
             let shape = shape_of_size(params, 128_256);
             let size = shape.params() / 1e9;
-            assumptions.push(Said::new(
+            assumptions.push(Assumption::new(
                 format!("a dense model of {size:.1}B parameters"),
                 format!("un modèle dense de {size:.1} milliards de paramètres"),
             ));

@@ -5,14 +5,14 @@
 use serde::Serialize;
 
 use super::answer::plan_for;
+use super::assumption::Assumption;
 use super::resolve::{Knowledge, Resolved};
-use super::said::Said;
 use super::size::{sizes, smallest};
 use crate::error::{PlanError, Result};
 use crate::learning::shape_of_size;
 use crate::units::{Dollars, Seconds};
 
-/// Length of a run when nobody says: a quarter of a year.
+/// Length of a run when no deadline is given: a quarter of a year.
 const USUAL_DAYS: f64 = 90.0;
 
 /// Devices when neither they nor a budget are given.
@@ -31,7 +31,7 @@ const VOCABULARY: usize = 128_256;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
     /// What is different.
-    pub what: Said,
+    pub what: Assumption,
     /// Model.
     pub model: String,
     /// Parameters.
@@ -52,11 +52,11 @@ pub struct Alternative {
     pub loss: Vec<(String, f64)>,
 }
 
-/// Settles what a question leaves open; answers with the number of devices.
+/// Chooses model, tokens and devices where the question leaves them open. Returns the number of devices.
 ///
 /// # Errors
-/// When the means do not suffice for anything that learns: with what would do.
-pub(super) fn settle(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
+/// When budget, deadline and devices allow fewer tokens than parameters: with what would be enough.
+pub(super) fn size_run(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     let by_means = asked.budget.is_some() || asked.deadline.is_some() && asked.gpus.is_some();
     let tokens_from_means = asked.tokens.is_none() && by_means;
     if asked.model_open || tokens_from_means {
@@ -65,7 +65,11 @@ pub(super) fn settle(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     if asked.tokens.is_none() {
         let tokens = asked.tokens_per_param * asked.model.active_params();
         asked.tokens = Some(tokens);
-        asked.assumptions.push(ratio_said(tokens, asked.tokens_per_param, asked.compute_optimal));
+        asked.assumptions.push(ratio_assumption(
+            tokens,
+            asked.tokens_per_param,
+            asked.compute_optimal,
+        ));
     }
     match asked.gpus {
         Some(gpus) => Ok(gpus),
@@ -73,10 +77,10 @@ pub(super) fn settle(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     }
 }
 
-fn ratio_said(tokens: f64, ratio: f64, compute_optimal: bool) -> Said {
+fn ratio_assumption(tokens: f64, ratio: f64, compute_optimal: bool) -> Assumption {
     let tokens = tokens / 1e12;
     if !compute_optimal {
-        return Said::new(
+        return Assumption::new(
             format!(
                 "tokens not given: {tokens:.3}T, {ratio:.0} for each active parameter, as asked"
             ),
@@ -85,7 +89,7 @@ fn ratio_said(tokens: f64, ratio: f64, compute_optimal: bool) -> Said {
             ),
         );
     }
-    Said::new(
+    Assumption::new(
         format!(
             "tokens not given: {tokens:.3}T, {ratio:.0} for each active parameter (compute-optimal)"
         ),
@@ -95,7 +99,7 @@ fn ratio_said(tokens: f64, ratio: f64, compute_optimal: bool) -> Said {
     )
 }
 
-/// The fewest devices that meet the deadline with the tokens that are settled.
+/// The fewest devices that meet the deadline with the chosen tokens.
 fn for_deadline(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     let deadline = asked.deadline.unwrap_or(Seconds::days(USUAL_DAYS));
     let tokens = asked.tokens.unwrap_or(0.0);
@@ -110,11 +114,11 @@ fn for_deadline(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
         Ok(Seconds::days(plan.days[1]))
     })?;
     asked.assumptions.push(match asked.deadline {
-        Some(_) => Said::new(
+        Some(_) => Assumption::new(
             format!("{gpus} devices: the fewest looked at that meet the deadline"),
             format!("{gpus} accélérateurs : le moins, parmi les tailles vues, qui tient le délai"),
         ),
-        None => Said::new(
+        None => Assumption::new(
             format!("number of devices not given: {gpus}, which take under 90 days"),
             format!("nombre d'accélérateurs non donné : {gpus}, qui prennent moins de 90 jours"),
         ),
@@ -128,7 +132,7 @@ fn from_means(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     if asked.gpus.is_none() && asked.budget.is_none() {
         asked.gpus = Some(USUAL_DEVICES.next_multiple_of(asked.gpu.node));
         asked.devices_assumed = true;
-        asked.assumptions.push(Said::new(
+        asked.assumptions.push(Assumption::new(
             format!("number of devices not given: {USUAL_DEVICES}; other sizes are below"),
             format!("nombre d'accélérateurs non donné : {USUAL_DEVICES} ; d'autres plus bas"),
         ));
@@ -170,7 +174,7 @@ fn from_means(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
         asked.tokens = asked.tokens.map(|tokens| tokens * by_rent.min(by_time) * 0.99);
     }
     enough(asked, rate * device_seconds, rent / 3600.0 / rate)?;
-    say(asked, gpus, given_gpus.is_some(), given_tokens.is_some());
+    list_assumptions(asked, gpus, given_gpus.is_some(), given_tokens.is_some());
     Ok(gpus)
 }
 
@@ -232,7 +236,7 @@ fn plan_larger(
     Err(first)
 }
 
-/// Refuses what learns nothing: fewer tokens than parameters.
+/// Refuses a run of fewer tokens than parameters.
 fn enough(asked: &Resolved, compute: f64, dollars_per_flop: f64) -> Result<()> {
     let (params, tokens) = (asked.model.active_params(), asked.tokens.unwrap_or(0.0));
     if tokens >= params {
@@ -271,8 +275,8 @@ fn enough(asked: &Resolved, compute: f64, dollars_per_flop: f64) -> Result<()> {
     })
 }
 
-/// Says how everything was decided.
-fn say(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) {
+/// Lists how each quantity was chosen.
+fn list_assumptions(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) {
     let tokens = asked.tokens.unwrap_or(0.0);
     let params = asked.model.active_params();
     let ratio = tokens / params;
@@ -292,7 +296,7 @@ fn say(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) 
         } else {
             ("as asked", "comme demandé")
         };
-        asked.assumptions.push(Said::new(
+        asked.assumptions.push(Assumption::new(
             format!(
                 "model not given: dense, {size:.2}B parameters on {billions:.3}T tokens, {ratio:.0} a \
                  parameter ({rule}), what {means}"
@@ -303,7 +307,7 @@ fn say(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) 
             ),
         ));
     } else if !tokens_given {
-        asked.assumptions.push(Said::new(
+        asked.assumptions.push(Assumption::new(
             format!(
                 "tokens not given: {:.3}T, {ratio:.0} a parameter, what {means} on {gpus} devices",
                 tokens / 1e12
@@ -320,7 +324,7 @@ fn say(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) 
             Some(_) => ("within the deadline", "dans le délai"),
             None => ("within 90 days", "en 90 jours"),
         };
-        asked.assumptions.push(Said::new(
+        asked.assumptions.push(Assumption::new(
             format!("number of devices not given: {gpus}, the fewest that spend the budget {when}"),
             format!(
                 "nombre d'accélérateurs non donné : {gpus}, le moins qui dépense le budget {quand}"
@@ -333,18 +337,18 @@ fn say(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_given: bool) 
 pub(super) fn alternatives(question: &Resolved, known: &Knowledge) -> Vec<Alternative> {
     let middle = known.learning.optimal_tokens(1.0);
     let open_ratio = question.model_open && question.tokens.is_none();
-    let mut variants: Vec<(Said, Resolved)> = Vec::new();
+    let mut variants: Vec<(Assumption, Resolved)> = Vec::new();
     if open_ratio {
         for times in [1.0, 5.0, 20.0] {
             let ratio = middle * times;
             if (ratio / question.tokens_per_param - 1.0).abs() > 0.01 {
                 let mut asked = question.clone();
                 asked.tokens_per_param = ratio;
-                let said = Said::new(
+                let name = Assumption::new(
                     format!("{ratio:.0} tokens a parameter"),
                     format!("{ratio:.0} jetons par paramètre"),
                 );
-                variants.push((said, asked));
+                variants.push((name, asked));
             }
         }
     }
@@ -357,7 +361,8 @@ pub(super) fn alternatives(question: &Resolved, known: &Knowledge) -> Vec<Altern
                 let mut asked = question.clone();
                 let fabric = asked.gpu.fabric.clone();
                 asked.gpu = crate::hardware::Gpu { fabric, ..gpu.clone() };
-                variants.push((Said::new(format!("on {name}"), format!("sur {name}")), asked));
+                variants
+                    .push((Assumption::new(format!("on {name}"), format!("sur {name}")), asked));
             }
         }
     }
@@ -365,24 +370,24 @@ pub(super) fn alternatives(question: &Resolved, known: &Knowledge) -> Vec<Altern
         for gpus in [256, 4096, 16_384] {
             let mut asked = question.clone();
             asked.gpus = Some(gpus);
-            let said = Said::new(format!("{gpus} devices"), format!("{gpus} accélérateurs"));
-            variants.push((said, asked));
+            let name = Assumption::new(format!("{gpus} devices"), format!("{gpus} accélérateurs"));
+            variants.push((name, asked));
         }
     }
-    let made = |(what, mut asked): (Said, Resolved)| -> Option<Alternative> {
-        let gpus = settle(&mut asked, known).ok()?;
+    let made = |(what, mut asked): (Assumption, Resolved)| -> Option<Alternative> {
+        let gpus = size_run(&mut asked, known).ok()?;
         let plan = plan_for(&asked, gpus, known, false).ok()?;
         Some(Alternative {
             what,
             model: plan.model.name.clone(),
             params: plan.params,
             tokens: plan.tokens,
-            tokens_per_param: plan.lesson.tokens_per_param,
+            tokens_per_param: plan.forecast.tokens_per_param,
             gpu: plan.gpu,
             gpus: plan.gpus,
             days: plan.days[1],
             rent: plan.bill.rent.median,
-            loss: plan.lesson.loss,
+            loss: plan.forecast.loss,
         })
     };
     variants.into_iter().filter_map(made).collect()

@@ -63,17 +63,17 @@ pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
     })
 }
 
-pub(super) fn scales(plan: &Plan, w: Words) -> Option<Section> {
-    if plan.scales.is_empty() {
+pub(super) fn cluster_sizes(plan: &Plan, w: Words) -> Option<Section> {
+    if plan.cluster_sizes.is_empty() {
         return None;
     }
     let points = plan
-        .scales
+        .cluster_sizes
         .iter()
         .map(|s| (s.days, s.rent / 1e6, format!("{} : {}", s.gpus, w.layout(&s.layout))))
         .collect();
     let rows = plan
-        .scales
+        .cluster_sizes
         .iter()
         .map(|s| {
             vec![

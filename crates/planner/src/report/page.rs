@@ -6,7 +6,7 @@ use stoa_report::{
     StackBar, StackPart, Table,
 };
 
-use super::layouts::{layouts, scales};
+use super::layouts::{cluster_sizes, layouts};
 use super::step::{memory, step};
 use super::words::Words;
 use crate::calibration::CONSTANTS;
@@ -23,7 +23,7 @@ fn report(plan: &Plan, language: Language) -> Report {
     let w = Words(language);
     let mut sections = vec![step(plan, w), memory(plan, w)];
     sections.extend(layouts(plan, w));
-    sections.extend(scales(plan, w));
+    sections.extend(cluster_sizes(plan, w));
     sections.extend(alternatives(plan, w));
     sections.push(failures(plan, w));
     sections.push(money(plan, w));
@@ -122,7 +122,7 @@ fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
         w.say("rent", "location"),
     ];
     let loss = |name: &str| w.say(format!("loss, {name}"), format!("perte, {name}"));
-    header.extend(plan.lesson.loss.iter().map(|(name, _)| loss(name)));
+    header.extend(plan.forecast.loss.iter().map(|(name, _)| loss(name)));
     let row = |what: String, params: f64, tokens: f64, devices: String, days: f64, rent: f64| {
         vec![
             what,
@@ -141,11 +141,11 @@ fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
         plan.days[1],
         plan.bill.rent.median,
     );
-    first.extend(plan.lesson.loss.iter().map(|(_, loss)| w.number(*loss, 3)));
+    first.extend(plan.forecast.loss.iter().map(|(_, loss)| w.number(*loss, 3)));
     let mut rows = vec![first];
     for a in &plan.alternatives {
         let devices = format!("{} × {}", a.gpus, a.gpu);
-        let mut cells = row(w.said(&a.what), a.params, a.tokens, devices, a.days, a.rent);
+        let mut cells = row(w.assumption(&a.what), a.params, a.tokens, devices, a.days, a.rent);
         cells.extend(a.loss.iter().map(|(_, loss)| w.number(*loss, 3)));
         rows.push(cells);
     }
@@ -268,7 +268,7 @@ fn money(plan: &Plan, w: Words) -> Section {
 }
 
 fn learning(plan: &Plan, w: Words) -> Section {
-    let l = &plan.lesson;
+    let l = &plan.forecast;
     let (flop, ratio) = (w.scientific(l.train_flop, 2), w.number(l.tokens_per_param, 0));
     let [low, middle, high] = l.optimal_tokens.map(|t| w.number(t / 1e12, 2));
     let (batch, rate) = (w.number(l.batch_tokens / 1e6, 1), w.scientific(l.learning_rate, 1));
@@ -329,7 +329,7 @@ fn learning(plan: &Plan, w: Words) -> Section {
 
 fn grounds(plan: &Plan, w: Words) -> Section {
     let mut rows: Vec<Vec<String>> =
-        plan.assumptions.iter().map(|said| vec![w.said(said)]).collect();
+        plan.assumptions.iter().map(|assumption| vec![w.assumption(assumption)]).collect();
     if rows.is_empty() {
         rows.push(vec![w.say("nothing", "rien")]);
     }

@@ -91,7 +91,7 @@ fn gantt(timeline: &Timeline, w: Words) -> GanttChart {
     let row = |(name, time): &(&str, Seconds)| {
         vec![w.term(name), w.time(*time), w.percent(*time / timeline.step_seconds)]
     };
-    let told: Vec<String> =
+    let labels: Vec<String> =
         parts.iter().map(|(name, time)| format!("{} {}", w.term(name), w.time(*time))).collect();
     GanttChart {
         title: w.say("Timeline of a step", "Chronologie d'un pas"),
@@ -103,13 +103,13 @@ fn gantt(timeline: &Timeline, w: Words) -> GanttChart {
                 "{} stages, {} micro-batches; each stage: {}.",
                 timeline.stages,
                 timeline.micro_batches,
-                told.join(", ")
+                labels.join(", ")
             ),
             format!(
                 "{} étages, {} micro-lots ; chaque étage : {}.",
                 timeline.stages,
                 timeline.micro_batches,
-                told.join(", ")
+                labels.join(", ")
             ),
         ),
         table: Table {

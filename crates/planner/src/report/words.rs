@@ -3,7 +3,7 @@
 use stoa_report::Language;
 
 use crate::layout::{Layout, Recompute, Sharding};
-use crate::plan::Said;
+use crate::plan::Assumption;
 use crate::units::{Bytes, Dollars, Seconds};
 
 /// A language to speak.
@@ -20,8 +20,8 @@ impl Words {
         self.0 == Language::French
     }
 
-    pub(super) fn said(self, said: &Said) -> String {
-        self.say(said.english.clone(), self.local(&said.french))
+    pub(super) fn assumption(self, assumption: &Assumption) -> String {
+        self.say(assumption.english.clone(), self.local(&assumption.french))
     }
 
     /// A number with its decimals.
@@ -192,8 +192,8 @@ mod tests {
         assert_eq!(words.time(Seconds::days(60.5)), "60,5 jours");
         assert_eq!(words.dollars(1.5e8), "150,0 M$");
         assert_eq!(words.scientific(2.5e24, 1), "2,5e24");
-        let said = Said::new("10.5 days", "10.5 jours sur 2.25 T jetons.");
-        assert_eq!(words.said(&said), "10,5 jours sur 2,25 T jetons.");
+        let assumption = Assumption::new("10.5 days", "10.5 jours sur 2.25 T jetons.");
+        assert_eq!(words.assumption(&assumption), "10,5 jours sur 2,25 T jetons.");
         assert_eq!(words.term("waiting"), "attente");
         assert!(words.layout(&Layout::single()).contains("sans recalcul"));
         assert_eq!(Words(Language::English).number(3.25, 2), "3.25");

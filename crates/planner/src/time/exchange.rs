@@ -1,6 +1,6 @@
 //! Time of collectives over the fast link or the network: volume over the rate attained, and the
 //! latencies of a ring, or of a tree where that is shorter. What the network beyond the machine leaves
-//! of a device's rate, and adds to a hop, is said by [`crate::fabric`].
+//! of a device's rate, and adds to a hop, is given by [`crate::fabric`].
 
 use crate::calibration::Constants;
 use crate::hardware::Gpu;

@@ -81,7 +81,7 @@ pub fn layer_times(job: &Job, constants: &Constants, sparse: bool) -> (LayerTime
     match job.layout.recompute {
         Recompute::None => {}
         Recompute::Selective => {
-            // Fused attention never keeps scores, so only pointwise work is made again.
+            // Fused attention never keeps scores, so only pointwise work is recomputed.
             if !job.software.flash_attention {
                 backward.attention += forward.attention;
             }
@@ -311,7 +311,7 @@ impl<'a> Block<'a> {
         let whole = Bytes(self.tokens as f64 * layout.cp as f64 * width * 2.0);
         let group = Group { ranks: layout.cp, stride: layout.tp };
         let all = group.gather(whole, self.job.gpu, self.constants) * passes;
-        // The exchange runs beside attention, the first block of keys apart.
+        // The exchange overlaps with attention, except for the first block of keys.
         (all - attention).max(all / layout.cp as f64)
     }
 
@@ -342,7 +342,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Elements of the left operands: what is cast anew for each micro-batch.
+/// Elements of the left operands: what is cast again for each micro-batch.
 fn operands(products: &[(Product, bool)]) -> f64 {
     products.iter().map(|(p, _)| (p.m * p.k * p.count) as f64).sum()
 }

@@ -180,7 +180,7 @@ impl Stage {
         {
             mean.max(block * per_stage)
         } else {
-            // The last stage has the head beside its layers.
+            // The last stage has the head in addition to its layers.
             block * per_stage.max(layers) + head
         };
         let bubbles = job.software.bubble * (layout.pp - 1) as f64 / layout.vpp as f64;
@@ -241,12 +241,12 @@ pub(super) fn step_of(stage: &Stage, job: &Job, constants: &Constants) -> Breakd
     // Context exchange already hides behind attention: what is left of it counts with it, or the same
     // attention would hide two exchanges and a faster device could be slower.
     let per_stage = job.layout.layers_per_stage(job.model);
-    let beside = |pass: &LayerTime| (pass.compute() + pass.context) * per_stage;
+    let overlapped = |pass: &LayerTime| (pass.compute() + pass.context) * per_stage;
     parts.data = data_exchange(
         job,
         constants,
-        beside(&stage.forward),
-        beside(&stage.backward),
+        overlapped(&stage.forward),
+        overlapped(&stage.backward),
         micro_batches,
     );
     let machines = (job.gpus() as f64 / job.gpu.node as f64).max(1.0);
@@ -338,8 +338,8 @@ fn data_exchange(
         }
     }
     let hidden = if job.software.data_overlap { constants.data_hidden } else { 0.0 };
-    let exposed = |exchange: Seconds, beside: Seconds| {
-        let room = exchange - beside * hidden;
+    let exposed = |exchange: Seconds, overlapped: Seconds| {
+        let room = exchange - overlapped * hidden;
         room.max(exchange * (1.0 - hidden))
     };
     match layout.sharding {

@@ -96,7 +96,7 @@ pub struct Lane {
 pub struct Timeline {
     /// The step.
     pub step_seconds: Seconds,
-    /// Stages of the pipeline; at most `MOST_LANES` of them are drawn.
+    /// Stages of the pipeline; at most `MAX_LANES` of them are drawn.
     pub stages: usize,
     /// Micro-batches.
     pub micro_batches: usize,
@@ -107,10 +107,10 @@ pub struct Timeline {
 }
 
 /// Stages a timeline shows.
-pub const MOST_LANES: usize = 16;
+pub const MAX_LANES: usize = 16;
 
 /// Passes of a stage that are shown one by one.
-const MOST_PASSES: usize = 48;
+const MAX_PASSES: usize = 48;
 
 /// The timeline of a job's step.
 pub fn timeline(job: &Job, constants: &Constants) -> Timeline {
@@ -149,7 +149,7 @@ pub fn timeline(job: &Job, constants: &Constants) -> Timeline {
 
 /// Stages to show: evenly chosen, first and last among them.
 fn shown(stages: usize) -> impl Iterator<Item = usize> {
-    let lanes = stages.min(MOST_LANES);
+    let lanes = stages.min(MAX_LANES);
     (0..lanes).map(move |lane| {
         if lanes <= 1 { 0 } else { (lane * (stages - 1) + (lanes - 1) / 2) / (lanes - 1) }
     })
@@ -213,7 +213,7 @@ impl Schedule {
 
     /// A stage's spans with gaps stretched, and what ends the step.
     fn lane(&self, stage: usize, stretch: f64, last: &[(Work, Seconds)]) -> Lane {
-        let single = 2 * self.micro_batches <= MOST_PASSES;
+        let single = 2 * self.micro_batches <= MAX_PASSES;
         let mut spans = Spans { spans: Vec::new(), now: Seconds::ZERO };
         let mut at = 0.0;
         for &(backward, end) in &self.ends[stage] {

@@ -27,20 +27,20 @@ pub(super) fn event(value: &Value, out: &mut Vec<Found>) {
     if is_view(value) {
         return view(value, out);
     }
-    let Some(did) = at(value, "/did") else { return out.push(Found::Aside) };
+    let Some(did) = at(value, "/did") else { return out.push(Found::Other) };
     let micros = value.get("time_us").and_then(Value::as_i64);
     let seconds = micros.map(|micros| micros.div_euclid(1_000_000));
     if let Some(active) = value.pointer("/account/active").and_then(Value::as_bool) {
         return account(&did, active, at(value, "/account/status").as_deref(), seconds, out);
     }
-    let Some(commit) = value.get("commit") else { return out.push(Found::Aside) };
+    let Some(commit) = value.get("commit") else { return out.push(Found::Other) };
     let operation = commit.get("operation").and_then(Value::as_str).unwrap_or("");
     let collection = commit.get("collection").and_then(Value::as_str).unwrap_or("");
     let key = commit.get("rkey").and_then(Value::as_str).unwrap_or("");
     let uri = format!("at://{did}/{collection}/{key}");
     match (collection, operation) {
         ("app.bsky.feed.post", "create" | "update") => {
-            let Some(record) = commit.get("record") else { return out.push(Found::Aside) };
+            let Some(record) = commit.get("record") else { return out.push(Found::Other) };
             let mut post = post(&uri, &did, record);
             if let Some(seconds) = seconds {
                 post.set(Part::Edited, Some(seconds.to_string()));
@@ -66,7 +66,7 @@ pub(super) fn event(value: &Value, out: &mut Vec<Found>) {
                 at_unix_seconds: seconds,
             }));
         }
-        _ => out.push(Found::Aside),
+        _ => out.push(Found::Other),
     }
 }
 
@@ -118,7 +118,7 @@ fn view(value: &Value, out: &mut Vec<Found>) {
     let value = value.get("thread").unwrap_or(value);
     let shown = value.get("post").unwrap_or(value);
     let (Some(uri), Some(record)) = (at(shown, "/uri"), shown.get("record")) else {
-        return out.push(Found::Aside);
+        return out.push(Found::Other);
     };
     let did = at(shown, "/author/did").unwrap_or_default();
     let mut found = post(&uri, &did, record);

@@ -7,7 +7,7 @@
 use super::address;
 use super::decode::{self, Member};
 use super::framing::extension;
-use super::header_limit::{Ration, TooMuch};
+use super::header_limit::{HeaderLimit, TooMuch};
 use super::input::io_error;
 use super::{Format, ReadOptions};
 use crate::error::PostsError;
@@ -16,7 +16,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Most bytes of the names in a tar that are held in memory, and what a name takes beside its bytes.
+/// Most bytes of the names in a tar that are held in memory, and what a name takes in addition to its bytes.
 /// (A month of stream grabs has 44,640 members, 6 MB.)
 const MAX_NAME_BYTES: usize = 64 << 20;
 const NAME_BYTES: usize = 64;
@@ -77,8 +77,8 @@ fn plan(path: &Path, names: Vec<(usize, PathBuf)>) -> Result<Vec<(Role, usize)>,
         .into_iter()
         .filter_map(|(index, name)| Some((promise(&name)?, index, name)))
         .collect();
-    let beside = [Promise::XNotes, Promise::XDeleted];
-    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !beside.contains(kind)).min();
+    let secondary = [Promise::XNotes, Promise::XDeleted];
+    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !secondary.contains(kind)).min();
     let deleted = found.iter().any(|(kind, ..)| *kind == Promise::XDeleted);
     if best.is_none() && !deleted {
         return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
@@ -281,7 +281,7 @@ fn is_tar_block(block: &[u8]) -> bool {
 
 /// The error of a tar that could not be read on.
 fn tar_error(path: &Path, cause: std::io::Error) -> PostsError {
-    if Ration::is_passed(&cause) {
+    if HeaderLimit::is_passed(&cause) {
         let (path, cause) = (path.to_path_buf(), TooMuch.to_string());
         return PostsError::ArchiveBomb { path, cause };
     }
@@ -303,8 +303,8 @@ fn tarred(
     };
     let wrong = |cause| tar_error(path, cause);
     let (mut names, mut name_bytes) = (Vec::new(), 0);
-    let ration = Ration::new();
-    let mut archive = tar::Archive::new(ration.of(open(false)?));
+    let limit = HeaderLimit::new();
+    let mut archive = tar::Archive::new(limit.of(open(false)?));
     for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
         let member = match member {
             Ok(member) => member,
@@ -312,7 +312,7 @@ fn tarred(
             Err(_) if !names.is_empty() => break,
             Err(cause) => return Err(wrong(cause)),
         };
-        ration.allow(member.size());
+        limit.allow(member.size());
         let name = member.path().map_err(wrong)?;
         if member.header().entry_type().is_file() && promise(&name).is_some() {
             name_bytes += name.as_os_str().len() + NAME_BYTES;
@@ -329,11 +329,11 @@ fn tarred(
         if !chosen.iter().any(|(role, _)| *role == wanted) {
             continue;
         }
-        let ration = Ration::new();
-        let mut archive = tar::Archive::new(ration.of(open(wanted == Role::Posts)?));
+        let limit = HeaderLimit::new();
+        let mut archive = tar::Archive::new(limit.of(open(wanted == Role::Posts)?));
         for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
             let member = member.map_err(wrong)?;
-            ration.allow(member.size());
+            limit.allow(member.size());
             if !chosen.contains(&(wanted, index)) {
                 continue;
             }
@@ -364,11 +364,11 @@ fn single(
         return visit(Role::Posts, path, Box::new(stream));
     }
     let wrong = |cause| tar_error(path, cause);
-    let ration = Ration::new();
-    let mut archive = tar::Archive::new(ration.of(stream));
+    let limit = HeaderLimit::new();
+    let mut archive = tar::Archive::new(limit.of(stream));
     for member in archive.entries().map_err(wrong)? {
         let member = member.map_err(wrong)?;
-        ration.allow(member.size());
+        limit.allow(member.size());
         let name = member.path().map_err(wrong)?.into_owned();
         let role = match promise(&name).filter(|_| member.header().entry_type().is_file()) {
             None | Some(Promise::XNotes) => continue,

@@ -29,7 +29,7 @@ pub(super) fn mastodon(value: &Value, out: &mut Vec<Found>) {
                 }
             }
             ("update" | "status.update", status) => mastodon(status, out),
-            _ => out.push(Found::Aside),
+            _ => out.push(Found::Other),
         }
         return;
     }
@@ -136,7 +136,7 @@ pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
                     at_unix_seconds: time.and_then(|time| timestamp::parse(&time)),
                 }),
                 Some(id) => removed(id, time.and_then(|time| timestamp::parse(&time))),
-                None => Found::Aside,
+                None => Found::Other,
             });
         }
         ("Announce", Some(object)) => {
@@ -153,10 +153,10 @@ pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
         }
         ("Tombstone", _) => {
             let time = at(value, "/deleted").and_then(|time| timestamp::parse(&time));
-            out.push(first(value, &["id"]).map_or(Found::Aside, |id| removed(id, time)));
+            out.push(first(value, &["id"]).map_or(Found::Other, |id| removed(id, time)));
         }
         (kind, _) if is_object(kind) => note(value, out),
-        _ => out.push(Found::Aside),
+        _ => out.push(Found::Other),
     }
 }
 

@@ -2,7 +2,7 @@
 //! other kinds, and formats that are read from their end and so not from a stream.
 //!
 //! Words that a text could begin with are not enough: signatures of letters alone are looked at with
-//! what stands beside them.
+//! what surrounds them.
 
 /// What a source is instead of posts, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ impl RawFrame {
         match &self.content {
             Ok(Raw::Json(text)) => text.len(),
             Ok(Raw::Row(row, _)) => row.as_slice().len(),
-            // Nobody counts the bytes of values; a thousand make a batch.
+            // The bytes of values are not counted; a thousand make a batch.
             _ => 256,
         }
     }

@@ -23,15 +23,15 @@ pub(super) fn activity(value: &Value, embedded: bool, out: &mut Vec<Found>) {
                     reversed: false,
                     at_unix_seconds: time.and_then(|time| timestamp::parse(&time)),
                 }),
-                None => Found::Aside,
+                None => Found::Other,
             });
             return;
         }
-        _ => return out.push(Found::Aside),
+        _ => return out.push(Found::Other),
     }
     if value.get("body").is_none() && value.get("object").is_none() {
         // `info` lines at the end of a download.
-        return out.push(Found::Aside);
+        return out.push(Found::Other);
     }
     let mut record = Record::default();
     record.set(Part::Id, at(value, "/id").map(|id| last(&id)));

@@ -11,16 +11,16 @@ const HEADER_BYTES: u64 = 1 << 20;
 
 /// What is left of it, shared between a stream and the code that sees the members.
 #[derive(Clone)]
-pub(super) struct Ration(Rc<Cell<u64>>);
+pub(super) struct HeaderLimit(Rc<Cell<u64>>);
 
 /// The error of a stream that was asked for more.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("a member has headers of more than {HEADER_BYTES} bytes")]
 pub(super) struct TooMuch;
 
-impl Ration {
-    pub(super) fn new() -> Ration {
-        Ration(Rc::new(Cell::new(HEADER_BYTES)))
+impl HeaderLimit {
+    pub(super) fn new() -> HeaderLimit {
+        HeaderLimit(Rc::new(Cell::new(HEADER_BYTES)))
     }
 
     /// A stream that gives no more than this.

@@ -192,7 +192,7 @@ pub struct Scanned {
     pub posts: u64,
     /// Notices.
     pub notices: u64,
-    /// What streams send beside posts: likes, follows, limits.
+    /// What streams send in addition to posts: likes, follows, limits.
     pub asides: u64,
     /// Records passed over.
     pub rejected: u64,
@@ -377,7 +377,7 @@ impl Scan<'_, '_> {
                 self.counts.records += 1;
                 *record += 1;
                 let reason = match item {
-                    ParsedItem::Aside => {
+                    ParsedItem::Other => {
                         self.counts.asides += 1;
                         continue;
                     }

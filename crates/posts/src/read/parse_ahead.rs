@@ -42,7 +42,7 @@ pub(super) struct Parsed {
 
 /// One thing in a frame.
 pub(super) enum ParsedItem {
-    Aside,
+    Other,
     Notice(Notice),
     Post(Box<Post>),
     Rejected(RejectReason),
@@ -61,7 +61,7 @@ impl Reading {
 
     fn item(&self, found: Found, byte_offset: u64) -> ParsedItem {
         let mut record = match found {
-            Found::Aside => return ParsedItem::Aside,
+            Found::Other => return ParsedItem::Other,
             Found::Notice(notice) => return ParsedItem::Notice(notice),
             Found::Rejected(reason) => return ParsedItem::Rejected(reason),
             Found::Post(record) => record,

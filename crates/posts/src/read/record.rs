@@ -163,8 +163,8 @@ pub(super) enum Found {
     Post(Box<Record>),
     /// A notice about posts or authors.
     Notice(Notice),
-    /// Something a source sends beside posts: likes, follows, limits, keep-alives.
-    Aside,
+    /// Something a source sends in addition to posts: likes, follows, limits, keep-alives.
+    Other,
     /// No post and no notice.
     Rejected(RejectReason),
 }

@@ -13,7 +13,7 @@ pub(super) fn thing(value: &Value, out: &mut Vec<Found>) {
     }
     let value = match (value.get("kind").and_then(Value::as_str), value.get("data")) {
         (Some("t1" | "t3"), Some(data)) => data,
-        (Some(_), Some(_)) => return out.push(Found::Aside),
+        (Some(_), Some(_)) => return out.push(Found::Other),
         _ => value,
     };
     let comment = value.get("body").is_some();

@@ -166,7 +166,7 @@ fn store(
     Ok((store, key))
 }
 
-/// What a store said, with the remedy; queries, which may hold signatures, are taken out.
+/// The message of a store, with the remedy; queries, which may hold signatures, are taken out.
 fn failed(address: &Path, web: bool, cause: &object_store::Error) -> Failed {
     use object_store::Error;
     let remedy = match cause {

@@ -15,7 +15,7 @@ pub(super) fn tweet(value: &Value, embedded: bool, out: &mut Vec<Found>) {
     // Lists of accounts are no posts, even where an account is withheld.
     let account = ["username", "screen_name"].iter().any(|name| value.get(name).is_some());
     if account && value.get("name").is_some() && record.get(Part::Text).is_none() {
-        return out.push(Found::Aside);
+        return out.push(Found::Other);
     }
     let original = value.get("retweeted_status").filter(|status| status.is_object());
     if let Some(original) = original {
@@ -126,7 +126,7 @@ pub(super) fn page(value: &Value, embedded: bool, out: &mut Vec<Found>) -> bool 
         // A page without results, or with errors only.
         let empty = value.get("meta").is_some_and(|meta| meta.get("result_count").is_some());
         if empty || is_problem(value) {
-            out.push(Found::Aside);
+            out.push(Found::Other);
             return true;
         }
         return false;
@@ -194,7 +194,7 @@ pub(super) fn notice(value: &Value, out: &mut Vec<Found>) -> bool {
             Some("suspended") => Removal::Suspended,
             Some("protected") => Removal::Protected,
             Some("scrub_geo") => {
-                out.push(Found::Aside);
+                out.push(Found::Other);
                 return true;
             }
             _ => Removal::Deleted,
@@ -267,7 +267,7 @@ fn event(kind: &str, body: &Value, whole: &Value, out: &mut Vec<Found>) -> bool 
         | "user_update"
         | "favorite"
         | "unfavorite" => {
-            out.push(Found::Aside);
+            out.push(Found::Other);
             return true;
         }
         _ => return false,
@@ -277,7 +277,7 @@ fn event(kind: &str, body: &Value, whole: &Value, out: &mut Vec<Found>) -> bool 
     }
     // A direct message or a like that was deleted belongs to no author's posts.
     if body.get("direct_message").is_some() || body.get("favorite").is_some() {
-        out.push(Found::Aside);
+        out.push(Found::Other);
         return true;
     }
     let of_user = kind.starts_with("user_");

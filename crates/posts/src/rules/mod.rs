@@ -2,7 +2,7 @@
 //!
 //! `gopher`, `c4` and `dialogpt` are published filters of web and forum text, here so that they can be
 //! audited; on posts they lean (docs/posts-rules.md). `posts` is the profile to use. Nothing here
-//! reads or writes: a caller stores each judgement beside the post, and what is dropped stays
+//! reads or writes: a caller stores each verdict next to the post, and what is dropped stays
 //! inspectable.
 
 mod c4;
@@ -11,6 +11,8 @@ mod gopher;
 mod posts;
 mod template;
 mod words;
+
+use crate::Post;
 
 pub use c4::Blocklist;
 pub use template::{SPAM_COPIES, SPAM_REASON};
@@ -32,6 +34,19 @@ pub struct RulePost<'a> {
     pub is_reply: bool,
     /// Whether the source marks the account as automated (Mastodon's and Bluesky's `bot`).
     pub declared_bot: bool,
+}
+
+impl<'a> From<&'a Post> for RulePost<'a> {
+    fn from(post: &'a Post) -> Self {
+        RulePost {
+            text: &post.text,
+            language: post.language.code(),
+            author: &post.author,
+            source_app: post.source_app.as_deref(),
+            is_reply: post.in_reply_to.is_some(),
+            declared_bot: post.declared_bot,
+        }
+    }
 }
 
 impl<'a> RulePost<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Two passes: [`TemplateSpam::observe`] counts (author, template) pairs, `judge` asks the counts. A
 //! count is one 16-byte key and four bytes, kept only for posts with links; an ingest sorts the keys on
-//! disk instead. Texts without links are speech, however often they are said.
+//! disk instead. Texts without links are speech, however often they occur.
 
 use super::words;
 use super::{CorpusRule, Judgement, RulePost};

@@ -1,4 +1,4 @@
-//! The Parquet form of posts and of columns beside them, and how a file appears whole.
+//! The Parquet form of posts and of columns that accompany them, and how a file appears whole.
 
 mod columns;
 mod parquet_guard;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-const LONGEST: usize = 280;
+const MAX_LENGTH: usize = 280;
 /// What a link weighs, however long it is.
 pub(super) const LINK: usize = 23;
 /// Characters that weigh one; all others weigh two.
@@ -30,7 +30,7 @@ pub struct WeightedLength {
 impl WeightedLength {
     /// Thousandths of the longest post.
     pub fn permillage(self) -> usize {
-        self.weight * 1000 / LONGEST
+        self.weight * 1000 / MAX_LENGTH
     }
 }
 
@@ -52,7 +52,7 @@ pub fn weighted_length(text: &str, whole_emoji: bool) -> WeightedLength {
         let piece = &normal[at..end];
         weight += piece_weight;
         units += piece.encode_utf16().count();
-        valid = valid && !piece.contains(is_invalid) && weight <= LONGEST;
+        valid = valid && !piece.contains(is_invalid) && weight <= MAX_LENGTH;
         if valid {
             valid_utf16 = units;
         }

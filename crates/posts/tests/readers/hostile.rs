@@ -131,11 +131,14 @@ fn pictures_programs_and_archives_of_other_kinds_are_refused_by_name() {
             let path = file(&folder, name, &bytes);
             let error = read(&path).0.unwrap_err();
             assert!(matches!(error, PostsError::NotPosts { .. }), "{name}: {error}");
-            let told = error.to_string();
-            assert!(told.contains(name) && told.contains(kind) && told.contains("; "), "{told}");
+            let message = error.to_string();
+            assert!(
+                message.contains(name) && message.contains(kind) && message.contains("; "),
+                "{message}"
+            );
         }
     }
-    // Told to be text, data is text; a picture is not.
+    // Declared as text, data is text; a picture is not.
     let text = ReadOptions { format: Format::Text, ..ReadOptions::default() };
     let odd = file(&folder, "odd.txt", b"words\0and more");
     assert!(read_with(&odd, &text).0.is_ok());
@@ -280,7 +283,7 @@ fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "closed.jsonl", b"{\"text\": \"words\"}");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // Whoever may read everything reads this too.
+    // A process that may read everything reads this too.
     if std::fs::File::open(&path).is_err() {
         let error = read(&path).0.unwrap_err();
         assert!(matches!(error, PostsError::Io { .. }), "{error}");

@@ -1,14 +1,16 @@
-//! `stoa bench decode`: prompt and answer speed of a Llama-type model with random weights.
+//! `stoa bench decode`: prompt and answer speed of a model: one of a directory, or a Llama with random
+//! weights.
 
 use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use stoa_graph::{Buffers, CompileOptions, DType, Executable, Tensor};
+use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, Tensor};
 use stoa_models::{
-    DecodingSpec, LanguageConfig, Mlp, cache_types, decoding_program, parameters, save_model,
-    upload, with_matrix_dtype,
+    DecodingSpec, LanguageConfig, Mlp, Weights, cache_types, decoding_program, load, parameters,
+    save_model, upload, with_matrix_dtype,
 };
 
 use super::median;
@@ -28,6 +30,9 @@ struct Report {
     answer_tokens: usize,
     answer_tokens_per_second: f64,
     weight_bytes: usize,
+    /// The cache of keys and values, and what the programs need besides it and the weights.
+    cache_bytes: usize,
+    arena_bytes: usize,
     peak_rss_bytes: u64,
 }
 
@@ -47,7 +52,13 @@ pub fn run(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let engine = engine::open(machine)?;
-    let config = llama(args.size);
+    let (config, stored) = match &args.model {
+        Some(directory) => {
+            let (config, weights) = load(directory)?;
+            (config, Some(weights))
+        }
+        None => (llama(args.size), None),
+    };
     let dtype = match args.weights {
         WeightType::F32 => DType::F32,
         WeightType::F16 => DType::F16,
@@ -70,16 +81,7 @@ pub fn run(
     let mut decode =
         engine.compile(&decoding_program(&config, &spec(1))?, &CompileOptions::default())?;
     let mut state = Buffers::new();
-    let drawn = parameters(&config).into_iter().map(|p| anyhow::Ok((p.name.clone(), drawn(&p)?)));
-    let weights = with_matrix_dtype(&config, &drawn.collect::<anyhow::Result<_>>()?, dtype);
-    if let Some(directory) = &args.save {
-        fs::create_dir_all(directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        save_model(directory, &config, &weights)?;
-    }
-    let weight_bytes = weights.values().map(|t| t.ty().size_bytes()).sum();
-    upload(&*engine, &weights, &mut state)?;
-    drop(weights);
+    place_weights(&*engine, &config, stored, dtype, args.save.as_deref(), &mut state)?;
     for (name, ty) in cache_types(&config, &spec(1)) {
         state.insert(name, engine.upload(&Tensor::zeros(&ty))?);
     }
@@ -121,13 +123,21 @@ pub fn run(
     let steps = steps.collect::<anyhow::Result<Vec<f64>>>()?;
     let report = Report {
         engine: engine.facts().name,
-        size: format!("{:?}", args.size),
+        size: match &args.model {
+            Some(directory) => directory.display().to_string(),
+            None => format!("{:?}", args.size),
+        },
         weights: dtype.to_string(),
         prompt_tokens: prompt,
         prompt_tokens_per_second: prompt as f64 / prompt_seconds,
         answer_tokens: args.tokens,
         answer_tokens_per_second: 1.0 / median(&steps),
-        weight_bytes,
+        weight_bytes: parameters(&config).iter().map(|p| p.ty(dtype).size_bytes()).sum(),
+        cache_bytes: cache_types(&config, &spec(1)).iter().map(|(_, ty)| ty.size_bytes()).sum(),
+        arena_bytes: [prefill.memory(), decode.memory()]
+            .map(|plan| plan.arena_bytes + plan.scratch_bytes)
+            .into_iter()
+            .fold(0, usize::max),
         peak_rss_bytes: peak_rss_bytes(),
     };
     bar.finish("done");
@@ -141,6 +151,30 @@ pub fn run(
             report.answer_tokens_per_second
         )
     })
+}
+
+/// Uploads the weights of a model, those of a file or drawn ones, each as its program declares it.
+fn place_weights(
+    engine: &dyn Engine,
+    config: &LanguageConfig,
+    stored: Option<Weights>,
+    dtype: DType,
+    save: Option<&Path>,
+    state: &mut Buffers,
+) -> anyhow::Result<()> {
+    let weights: Box<dyn Iterator<Item = (String, Tensor)>> = match stored {
+        Some(weights) => Box::new(with_matrix_dtype(config, weights, dtype)),
+        None => Box::new(parameters(config).into_iter().map(|p| {
+            let tensor = drawn(&p).converted(p.ty(dtype).dtype);
+            (p.name, tensor.expect("numbers are blocks of one element"))
+        })),
+    };
+    let Some(directory) = save else { return Ok(upload(engine, weights, state)?) };
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let weights: Weights = weights.collect();
+    save_model(directory, config, &weights)?;
+    Ok(upload(engine, weights, state)?)
 }
 
 /// The workload's size as a Llama: SwiGLU of 8/3 the width, which makes the same matrices.

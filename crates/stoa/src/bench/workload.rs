@@ -116,7 +116,7 @@ impl Step {
     pub fn state(&self, engine: &dyn Engine) -> anyhow::Result<Buffers> {
         let mut state = Buffers::new();
         for p in &self.parameters {
-            state.insert(p.name.clone(), engine.upload(&drawn(p)?)?);
+            state.insert(p.name.clone(), engine.upload(&drawn(p))?);
         }
         for (name, ty) in &self.moments {
             state.insert(name.clone(), engine.upload(&Tensor::zeros(ty))?);
@@ -136,15 +136,13 @@ impl Step {
 }
 
 /// Values of a parameter: N(0, 0.02²), and 1 for factors of norms.
-///
-/// # Errors
-/// Out of memory.
-pub fn drawn(parameter: &Parameter) -> anyhow::Result<Tensor> {
+pub fn drawn(parameter: &Parameter) -> Tensor {
     let n = parameter.shape.iter().product::<usize>() as u64;
     let stream = stoa_random::Stream::new(0, &parameter.name);
     let norm = parameter.group == ParameterGroup::Norm;
     let value = |i| if norm { 1.0 } else { 0.02 * normal(&stream, i) };
-    Ok(Tensor::f32(parameter.shape.clone(), (0..n).map(value).collect())?)
+    let values = (0..n).map(value).collect();
+    Tensor::f32(parameter.shape.clone(), values).expect("as many as the shape has")
 }
 
 /// A standard normal draw by Box and Muller's transform.

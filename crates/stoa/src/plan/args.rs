@@ -20,7 +20,7 @@ pub struct PlanArgs {
     pub output: OutputArgs,
 }
 
-/// Commands beside the plan itself.
+/// Commands other than the plan itself.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
     /// Compare the cost model with published runs: error by source, device, size and class.
@@ -36,7 +36,7 @@ pub enum PlanCommand {
     Example,
 }
 
-/// What is asked. What is left out is chosen, and said.
+/// The question. What is left out is chosen, and listed as an assumption.
 #[derive(Args, Clone, Debug)]
 pub struct QuestionArgs {
     /// A published model (llama-405b, deepseek-v3, …), a size (70b), or a Hugging Face config.json;
@@ -69,10 +69,10 @@ pub struct QuestionArgs {
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
     /// Most that may be spent on rent, as 100M$.
-    #[arg(long, value_name = "SUM", help_heading = "Demands")]
+    #[arg(long, value_name = "SUM", help_heading = "Constraints")]
     pub budget: Option<String>,
     /// Longest the run may take, as 60d, 12h or 8w.
-    #[arg(long, value_name = "TIME", help_heading = "Demands")]
+    #[arg(long, value_name = "TIME", help_heading = "Constraints")]
     pub deadline: Option<String>,
     /// Times the compute-optimal number of tokens, where tokens are not given [default: 1].
     #[arg(long, value_name = "TIMES", help_heading = "Run")]
@@ -84,7 +84,7 @@ pub struct QuestionArgs {
     /// Rent of a device-hour in dollars [default: a dated range].
     #[arg(long, value_name = "DOLLARS", help_heading = "Circumstances")]
     pub rent: Option<f64>,
-    /// Spare machines beside those that train [default: enough for two deviations of repairs].
+    /// Spare machines in addition to those that train [default: enough for two deviations of repairs].
     #[arg(long, value_name = "N", help_heading = "Circumstances")]
     pub spares: Option<usize>,
     /// Interruptions for 1,000 machine-days [default: the published range for the size].

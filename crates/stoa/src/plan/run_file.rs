@@ -1,5 +1,5 @@
 //! Planning the model of a run file: its shape, and batch, sequence and tokens of its pretraining
-//! where the question leaves them out; the work of its own program beside what the planner counts.
+//! where the question leaves them out; the work of its own program next to what the planner counts.
 
 use std::path::Path;
 

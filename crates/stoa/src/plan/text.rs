@@ -7,7 +7,7 @@ use stoa_planner::units::{Bytes, Seconds};
 
 /// The law that compares alternatives: the last, most careful one.
 fn law(plan: &Plan) -> &str {
-    plan.lesson.loss.last().map_or("none", |law| law.0.as_str())
+    plan.forecast.loss.last().map_or("none", |law| law.0.as_str())
 }
 
 /// The plan for people.
@@ -159,17 +159,17 @@ fn money(text: &mut String, plan: &Plan) {
 }
 
 fn learning(text: &mut String, plan: &Plan) {
-    let lesson = &plan.lesson;
+    let forecast = &plan.forecast;
     let _ = writeln!(text, "\nLearning");
     line(
         text,
         "compute",
         format!(
             "{:.2e} FLOP, {:.0} tokens a parameter",
-            lesson.train_flop, lesson.tokens_per_param
+            forecast.train_flop, forecast.tokens_per_param
         ),
     );
-    for ((name, loss), (_, efficiency)) in lesson.loss.iter().zip(&lesson.compute_efficiency) {
+    for ((name, loss), (_, efficiency)) in forecast.loss.iter().zip(&forecast.compute_efficiency) {
         line(
             text,
             name,
@@ -184,11 +184,11 @@ fn learning(text: &mut String, plan: &Plan) {
         "rules of thumb",
         format!(
             "batch {:.1}M tokens, learning rate {:.1e}",
-            lesson.batch_tokens / 1e6,
-            lesson.learning_rate
+            forecast.batch_tokens / 1e6,
+            forecast.learning_rate
         ),
     );
-    for threshold in &lesson.thresholds_passed {
+    for threshold in &forecast.thresholds_passed {
         line(text, "above", format!("{:.0e} FLOP: {}", threshold.flop, threshold.what));
     }
 }
@@ -208,7 +208,7 @@ fn choices(text: &mut String, plan: &Plan) {
                 plan.gpu,
                 plan.days[1],
                 plan.bill.rent.median / 1e6,
-                loss(&plan.lesson.loss)
+                loss(&plan.forecast.loss)
             ),
         );
         for a in &plan.alternatives {
@@ -228,9 +228,9 @@ fn choices(text: &mut String, plan: &Plan) {
             );
         }
     }
-    if !plan.scales.is_empty() {
+    if !plan.cluster_sizes.is_empty() {
         let _ = writeln!(text, "\nOther sizes");
-        for s in &plan.scales {
+        for s in &plan.cluster_sizes {
             line(
                 text,
                 &format!("{} devices", s.gpus),
@@ -265,8 +265,8 @@ fn choices(text: &mut String, plan: &Plan) {
     }
     if !plan.assumptions.is_empty() {
         let _ = writeln!(text, "\nAssumed");
-        for said in &plan.assumptions {
-            let _ = writeln!(text, "  {said}");
+        for assumption in &plan.assumptions {
+            let _ = writeln!(text, "  {assumption}");
         }
     }
 }

@@ -76,8 +76,8 @@ fn table(report: &Report) -> String {
     let memory = &report.memory;
     let _ = write!(
         text,
-        "memory: {} of {} measured rows within 15 % (median {:.1} %); of {} rows {} said to fit \
-         that did not, {} said not to fit that ran",
+        "memory: {} of {} measured rows within 15 % (median {:.1} %); of {} rows {} predicted to fit \
+         that did not, {} predicted not to fit that ran",
         memory.within_15_pct,
         memory.measured,
         memory.median_ape_pct,

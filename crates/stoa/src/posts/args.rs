@@ -49,7 +49,7 @@ pub struct IngestArgs {
     /// Fail when more records than this are rejected: a number, or a share such as 1%.
     #[arg(long, value_name = "N|P%")]
     pub max_rejects: Option<String>,
-    /// Keep what stands before the place where a damaged source breaks off.
+    /// Keep what precedes the damage when a source is cut short.
     #[arg(long)]
     pub keep_truncated: bool,
     /// Read quoted, reposted and referenced posts only as part of the post that holds them.

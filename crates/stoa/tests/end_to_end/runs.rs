@@ -63,10 +63,10 @@ pub fn made() -> &'static Made {
 
 /// Removes what processes that must have ended left.
 fn remove_old(place: &Path) {
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const TIME_LIMIT: Duration = Duration::from_secs(3600);
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let made = entry.metadata().and_then(|m| m.modified()).ok();
-        if made.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LONGEST) {
+        if made.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > TIME_LIMIT) {
             // Another process may be removing it too.
             let _ = fs::remove_dir_all(entry.path());
         }

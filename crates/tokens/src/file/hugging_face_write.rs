@@ -156,7 +156,7 @@ impl Tokenizer {
         added.map_or_else(spelling, |token| token.content.clone())
     }
 
-    /// The model's tokens, and those added tokens that `tokenizers` would otherwise number anew:
+    /// The model's tokens, and those added tokens that `tokenizers` would otherwise renumber:
     /// it gives an added token outside the vocabulary the next free id, whatever the file says.
     fn vocab_entries(&self) -> Vocab {
         let mut entries: Vec<(String, u32)> =

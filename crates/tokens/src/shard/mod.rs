@@ -13,7 +13,6 @@
 //! [`TokenShard::verify`].
 
 mod format;
-mod map;
 mod reader;
 mod writer;
 

@@ -5,17 +5,16 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use stoa_maps::Map;
 
 use super::format::{BLOCK_BYTES, HEADER_BYTES, Header, Layout, TokenWidth, u32_at, u64_at};
-use super::map::map;
 use crate::{Fingerprint, TokenId, TokensError};
 
 /// A shard open for reading. Reading any range costs the pages it touches.
 #[derive(Debug)]
 pub struct TokenShard {
     path: PathBuf,
-    map: Mmap,
+    map: Map,
     header: Header,
     layout: Layout,
 }
@@ -23,8 +22,7 @@ pub struct TokenShard {
 impl TokenShard {
     /// Opens a shard and checks everything but the tokens themselves.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
-        let file = File::open(path).map_err(TokensError::io("opening", path))?;
-        let map = map(&file).map_err(TokensError::io("mapping", path))?;
+        let map = Map::open(path)?;
         let corrupt = |(offset, problem): (u64, String)| TokensError::CorruptShard {
             path: path.to_path_buf(),
             offset,

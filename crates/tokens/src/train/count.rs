@@ -16,7 +16,7 @@ use crate::piece_table::PieceTable;
 use crate::split::for_each_piece;
 use crate::{Pattern, TokensError};
 
-/// Bytes of text in a batch: large enough to share out, small beside the tables.
+/// Bytes of text in a batch: large enough to share out, small compared with the tables.
 const BATCH_BYTES: usize = 4 << 20;
 /// Blocks that a batch is split in, several a thread so that loads even out.
 const BLOCKS: usize = 64;

@@ -8,10 +8,10 @@ use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, Window, padded};
 use super::{Heads, Rows};
-use crate::isa::{Isa, Kernel, Simd};
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::{LOG2E, dot, exp2};
-use crate::pool::Pool;
 
 /// Tasks that keep any machine of interest busy. With fewer key heads than this the keys of a head
 /// are shared among tasks too.
@@ -40,8 +40,7 @@ pub fn attention_backward_scratch(heads: Heads) -> usize {
 /// # Panics
 /// If a slice does not have its shape.
 pub fn attention_backward(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     heads: Heads,
     ranges: &[KeyRange],
     [q, k, v, out, lse, dout]: [&[f32]; 6],
@@ -54,18 +53,17 @@ pub fn attention_backward(
     let inputs = Inputs { heads, ranges, q, k, v, out, lse, dout };
     let shares = shares(heads);
     if shares == 1 {
-        return all_shares(pool, isa, inputs, shares, dq, dk, dv);
+        return all_shares(context, inputs, shares, dq, dk, dv);
     }
-    pool.with_joint_scratch(attention_backward_scratch(heads), |parts| {
-        all_shares(pool, isa, inputs, shares, parts, dk, dv);
-        sum_parts(pool, isa, parts, dq);
+    context.pool.with_joint_scratch(attention_backward_scratch(heads), |parts| {
+        all_shares(context, inputs, shares, parts, dk, dv);
+        sum_parts(context, parts, dq);
     });
 }
 
 /// Runs every share of every key head; `dq` is [shares, rows, heads·head_dim].
 fn all_shares(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     inputs: Inputs<'_>,
     shares: usize,
     dq: &mut [f32],
@@ -75,15 +73,15 @@ fn all_shares(
     let heads = inputs.heads;
     let (dq, dk, dv) = (Disjoint::new(dq), Disjoint::new(dk), Disjoint::new(dv));
     let tiles = heads.time.div_ceil(KEYS).div_ceil(shares);
-    pool.run(heads.batch * heads.kv_heads * shares, &|task, worker| {
+    context.pool.run(heads.batch * heads.kv_heads * shares, &|task, worker| {
         let (at, share) = (task / shares, task % shares);
         let (sequence, kv_head) = (at / heads.kv_heads, at % heads.kv_heads);
         let start = (share * tiles * KEYS).min(heads.time);
         let keys = (start, (start + tiles * KEYS).min(heads.time));
         let dq_start = share * heads.rows() * heads.q_row();
-        pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
+        context.pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
             let (dq, dk, dv) = (&dq, &dk, &dv);
-            isa.dispatch(KeyShare {
+            context.isa.dispatch(KeyShare {
                 inputs,
                 dq,
                 dq_start,
@@ -99,15 +97,15 @@ fn all_shares(
 }
 
 /// out = Σ parts, in order; `parts` is [n, out.len()].
-fn sum_parts(pool: &Pool, isa: Isa, parts: &[f32], out: &mut [f32]) {
+fn sum_parts(context: Context<'_>, parts: &[f32], out: &mut [f32]) {
     const BLOCK: usize = 1 << 14;
     let len = out.len();
     let target = Disjoint::new(out);
-    pool.run(len.div_ceil(BLOCK), &|task, _| {
+    context.pool.run(len.div_ceil(BLOCK), &|task, _| {
         let start = task * BLOCK;
         // SAFETY: each task has its own block.
         let out = unsafe { target.part(start, BLOCK.min(len - start)) };
-        isa.dispatch(SumParts { parts, len, start, out });
+        context.isa.dispatch(SumParts { parts, len, start, out });
     });
 }
 
@@ -347,6 +345,9 @@ impl<'a> Blocks<'a> {
             tile::scores(s, &window, keys, d, left(self.value_rows), dout, dscores);
             for group in 0..visible.groups() {
                 let seen = window.keys[group];
+                if let Some(cap) = self.heads.score_cap {
+                    tile::cap(s, group, seen, cap * LOG2E, scores);
+                }
                 if !window.whole[group] && seen.0 < seen.1 {
                     visible.mask(s, group, start, seen, f32::NEG_INFINITY, scores);
                 }
@@ -362,19 +363,32 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Scores and dout·v of a group → probabilities and the gradient of q·k.
+    /// Scores and dout·v of a group → probabilities and the gradient of q·k. A capped score
+    /// c = cap·t has the slope (1 − t)(1 + t).
     #[inline(always)]
     fn differentiate<S: Simd>(&mut self, s: S, group: usize, keys: (usize, usize)) {
         let lane = group * S::LANES;
         let (lse, mean) = (s.load(&self.lse[lane..]), s.load(&self.mean[lane..]));
         let scale = s.splat(self.heads.scale);
+        let cap = self.heads.score_cap.map(|cap| s.splat(cap * LOG2E));
+        let one = s.splat(1.0);
         for key in keys.0..keys.1 {
             let score = &mut self.scores[key * QUERIES + lane..];
             let dscore = &mut self.dscores[key * QUERIES + lane..];
-            let p = exp2(s, s.sub(s.load(score), lse));
+            let value = s.load(score);
+            let p = exp2(s, s.sub(value, lse));
             let dp = s.sub(s.load(dscore), mean);
             s.store(p, score);
-            s.store(s.mul(s.mul(p, dp), scale), dscore);
+            let gradient = s.mul(s.mul(p, dp), scale);
+            let gradient = match cap {
+                None => gradient,
+                // What the mask hides is −∞, and its slope 0 as at the end of the curve.
+                Some(cap) => {
+                    let t = s.max(s.neg(one), s.div(value, cap));
+                    s.mul(gradient, s.mul(s.sub(one, t), s.add(one, t)))
+                }
+            };
+            s.store(gradient, dscore);
         }
     }
 

@@ -6,11 +6,11 @@ use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, padded};
 use super::{Heads, Rows};
+use crate::context::Context;
 use crate::gemm::Element;
-use crate::isa::{Isa, Kernel, Simd};
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::{LOG2E, exp2};
-use crate::pool::Pool;
 
 /// softmax(scale·q·kᵀ + mask)·v per head: q and `out` are [batch·time, heads·head_dim], k and v
 /// [batch·time, kv_heads·head_dim], `ranges` one per row, `lse` [batch·time, heads] the logarithm
@@ -21,8 +21,7 @@ use crate::pool::Pool;
 /// # Panics
 /// If a slice does not have its shape.
 pub fn attention(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     heads: Heads,
     ranges: &[KeyRange],
     q: &[f32],
@@ -37,12 +36,12 @@ pub fn attention(
     let tiles = heads.time.div_ceil(QUERIES);
     let (out, lse) = (Disjoint::new(out), Disjoint::new(lse));
     // Late tiles see most keys of a causal mask: they go first, so that threads end together.
-    pool.run(heads.batch * heads.heads * tiles, &|task, worker| {
+    context.pool.run(heads.batch * heads.heads * tiles, &|task, worker| {
         let (tile, at) =
             (tiles - 1 - task / (heads.batch * heads.heads), task % (heads.batch * heads.heads));
         let (sequence, head) = (at / heads.heads, at % heads.heads);
-        pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
-            isa.dispatch(QueryTile {
+        context.pool.with_scratch(worker, scratch_floats(heads.head_dim), |scratch| {
+            context.isa.dispatch(QueryTile {
                 heads,
                 ranges,
                 q,
@@ -92,7 +91,7 @@ impl Kernel for QueryTile<'_> {
         let kv_at = self.sequence * time * kv_row + self.heads.kv_head(self.head) * head_dim;
         let (k, v) = (&self.k[kv_at..], &self.v[kv_at..]);
         let visible = Visibility::new::<S>(count, |i| self.ranges[row + i]);
-        let mut running = Running::new(count, head_dim, self.scratch);
+        let mut running = Running::new(count, head_dim, self.scratch).capped(self.heads.score_cap);
         // SAFETY: query i < count and key < time lie inside q, k and v, whose shapes were checked;
         // each (row, head) of out and lse belongs to this task alone.
         unsafe {
@@ -119,6 +118,8 @@ impl Kernel for QueryTile<'_> {
 pub(in crate::kernels) struct Running<'a> {
     count: usize,
     head_dim: usize,
+    /// Bound of the scores, in units of log2.
+    cap: Option<f32>,
     /// Largest score so far, in units of log2.
     max: [f32; QUERIES],
     /// Sum of 2^(score − max) so far.
@@ -146,7 +147,13 @@ impl<'a> Running<'a> {
         let values = &mut rest[..KEYS * padded(head_dim)];
         out[..count * padded(head_dim)].fill(0.0);
         let (max, sum) = ([f32::NEG_INFINITY; QUERIES], [0.0; QUERIES]);
-        Running { count, head_dim, max, sum, queries, scores, out, keys, values }
+        Running { count, head_dim, cap: None, max, sum, queries, scores, out, keys, values }
+    }
+
+    /// With scores bounded by `cap·tanh(score/cap)`.
+    #[inline(always)]
+    pub fn capped(self, cap: Option<f32>) -> Self {
+        Running { cap: cap.map(|cap| cap * LOG2E), ..self }
     }
 
     /// Takes the queries; `row(i)` is the address of query i.
@@ -190,6 +197,9 @@ impl<'a> Running<'a> {
             for group in 0..visible.groups() {
                 let keys = window.keys[group];
                 if keys.0 < keys.1 {
+                    if let Some(cap) = self.cap {
+                        tile::cap(s, group, keys, cap, scores);
+                    }
                     if !window.whole[group] {
                         visible.mask(s, group, start, keys, f32::NEG_INFINITY, scores);
                     }

@@ -31,6 +31,8 @@ pub struct Heads {
     pub head_dim: usize,
     /// Factor on q·k before softmax.
     pub scale: f32,
+    /// Bound of the scores, `cap·tanh(score/cap)`.
+    pub score_cap: Option<f32>,
 }
 
 impl Heads {

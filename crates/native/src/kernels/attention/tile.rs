@@ -5,6 +5,7 @@
 use super::product::{Left, ROWS, Right, Target, multiply};
 use super::ranges::KeyRange;
 use crate::isa::Simd;
+use crate::kernels::curves::{Curve, SoftCap};
 
 /// Queries of a tile: the width of a score row.
 pub(in crate::kernels) const QUERIES: usize = 64;
@@ -139,6 +140,29 @@ impl Visibility {
                 let at = scores.add(key * QUERIES + group * S::LANES);
                 s.store_ptr(s.select(seen, s.load_ptr(at), hidden), at);
             }
+        }
+    }
+}
+
+/// Bounds the scores of group `group` by cap·tanh(score/cap), with the hyperbolic tangent of the op
+/// for soft caps.
+///
+/// # Safety
+/// `scores` must hold the tile, `keys` rows of [`QUERIES`].
+#[inline(always)]
+pub(super) unsafe fn cap<S: Simd>(
+    s: S,
+    group: usize,
+    keys: (usize, usize),
+    cap: f32,
+    scores: *mut f32,
+) {
+    let curve = SoftCap { cap };
+    for key in keys.0..keys.1 {
+        // SAFETY: one vector of the tile.
+        unsafe {
+            let at = scores.add(key * QUERIES + group * S::LANES);
+            s.store_ptr(curve.value_and_slope(s, s.load_ptr(at)).0, at);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{Cached, CachedHeads};
 use crate::isa::{Kernel, Simd};
 use crate::kernels::convert::Float;
+use crate::kernels::curves::{Curve, SoftCap};
 
 /// Entries of a block: long enough to repay a task, short enough to share a long context among
 /// threads, and a fixed number, so that an answer does not depend on who else is being answered.
@@ -99,6 +100,10 @@ impl<'a, T: Float> Single<'a, T> {
         }
         for head in 0..group {
             let scores = &mut self.scratch[head * KEY_BLOCK..][..self.entries.len()];
+            if let Some(cap) = heads.score_cap {
+                bound(s, scores, cap);
+                partial.max[head] = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            }
             let max = partial.max[head];
             let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
             partial.sum[head] = exponentials(s, scores, base);
@@ -142,6 +147,15 @@ fn dot_wide<S: Simd, T: Float>(s: S, q: &[f32], key: &[T]) -> f32 {
         sum += q * key.to_f32();
     }
     sum
+}
+
+/// x ← cap·tanh(x/cap).
+#[inline(always)]
+fn bound<S: Simd>(s: S, scores: &mut [f32], cap: f32) {
+    let curve = SoftCap { cap };
+    for x in scores.chunks_mut(S::LANES) {
+        s.store_partial(curve.value_and_slope(s, s.load_partial(x)).0, x);
+    }
 }
 
 /// x ← e^(x − base); returns their sum.

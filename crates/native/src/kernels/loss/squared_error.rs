@@ -1,8 +1,8 @@
 //! Weighted mean squared error per row, and its gradient.
 
-use crate::isa::{Isa, Kernel, Simd};
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
-use crate::pool::Pool;
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;
@@ -12,8 +12,7 @@ const TASK: usize = 1 << 14;
 /// # Panics
 /// If the lengths do not fit.
 pub fn mean_squared_error(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     prediction: &[f32],
     target: &[f32],
     weights: &[f32],
@@ -22,11 +21,11 @@ pub fn mean_squared_error(
     let mut means = vec![0.0_f32; weights.len()];
     let shared = Disjoint::new(&mut means);
     let per_task = (TASK / d.max(1)).max(1);
-    pool.run(weights.len().div_ceil(per_task), &|task, _| {
+    context.pool.run(weights.len().div_ceil(per_task), &|task, _| {
         let rows = task * per_task..((task + 1) * per_task).min(weights.len());
         for row in rows {
             let at = row * d..(row + 1) * d;
-            let sum = isa.dispatch(Distance(&prediction[at.clone()], &target[at]));
+            let sum = context.isa.dispatch(Distance(&prediction[at.clone()], &target[at]));
             // SAFETY: one element per row.
             unsafe { shared.part(row, 1)[0] = sum / d as f32 };
         }
@@ -64,8 +63,7 @@ impl Kernel for Distance<'_> {
 /// # Panics
 /// If the lengths do not fit.
 pub fn mean_squared_error_backward(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     prediction: &[f32],
     target: &[f32],
     weights: &[f32],
@@ -79,13 +77,13 @@ pub fn mean_squared_error_backward(
     }
     let per_task = (TASK / d).max(1);
     let to = Disjoint::new(dprediction);
-    pool.run(weights.len().div_ceil(per_task), &|task, _| {
+    context.pool.run(weights.len().div_ceil(per_task), &|task, _| {
         for row in task * per_task..((task + 1) * per_task).min(weights.len()) {
             let at = row * d..(row + 1) * d;
             let factor = dloss * weights[row] * (2.0 / d as f32);
             // SAFETY: each row is written once.
             let to = unsafe { to.part(row * d, d) };
-            isa.dispatch(Slope { factor, a: &prediction[at.clone()], b: &target[at], to });
+            context.isa.dispatch(Slope { factor, a: &prediction[at.clone()], b: &target[at], to });
         }
     });
 }

@@ -1,8 +1,8 @@
 //! AdamW (arXiv 1711.05101, algorithm 2) in one pass over parameter, gradient and moments.
 
-use crate::isa::{Isa, Kernel, Simd};
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
-use crate::pool::Pool;
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;
@@ -31,8 +31,7 @@ pub struct AdamW {
 /// # Panics
 /// If the lengths differ.
 pub fn adamw(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     constants: AdamW,
     p: &mut [f32],
     g: &[f32],
@@ -48,14 +47,14 @@ pub fn adamw(
     let unbias = |beta: f32| (1.0 / (1.0 - f64::from(beta).powf(step))) as f32;
     let (unbias1, unbias2) = (unbias(constants.beta1), unbias(constants.beta2));
     let (p, m, v) = (Disjoint::new(p), Disjoint::new(m), Disjoint::new(v));
-    pool.run(len.div_ceil(TASK), &|task, _| {
+    context.pool.run(len.div_ceil(TASK), &|task, _| {
         let start = task * TASK;
         let count = TASK.min(len - start);
         let g = &g[start..start + count];
         // SAFETY: each task has its own block.
         let (p, m, v) =
             unsafe { (p.part(start, count), m.part(start, count), v.part(start, count)) };
-        isa.dispatch(Step { constants, unbias1, unbias2, p, g, m, v });
+        context.isa.dispatch(Step { constants, unbias1, unbias2, p, g, m, v });
     });
 }
 

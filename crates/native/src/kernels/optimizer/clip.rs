@@ -1,9 +1,9 @@
 //! Norm of all gradients together and the factor that clips it.
 
-use crate::isa::{Isa, Kernel, Simd};
+use crate::context::Context;
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::dot;
-use crate::pool::Pool;
 
 /// Elements summed in f32 before the sum goes on in f64: at most 2^14/16 additions per lane keep
 /// the relative error of a block below 1e-5.
@@ -11,17 +11,17 @@ const BLOCK: usize = 1 << 14;
 
 /// Root of the sum of all squares of all tensors. Blocks are summed in f32, their sums in order in
 /// f64, so the result does not depend on the threads.
-pub fn global_norm(pool: &Pool, isa: Isa, tensors: &[&[f32]]) -> f32 {
-    sum_of_squares(pool, isa, tensors).sqrt() as f32
+pub fn global_norm(context: Context<'_>, tensors: &[&[f32]]) -> f32 {
+    sum_of_squares(context, tensors).sqrt() as f32
 }
 
 /// Σ x² over all tensors.
-pub(super) fn sum_of_squares(pool: &Pool, isa: Isa, tensors: &[&[f32]]) -> f64 {
+pub(super) fn sum_of_squares(context: Context<'_>, tensors: &[&[f32]]) -> f64 {
     let blocks: Vec<&[f32]> = tensors.iter().flat_map(|t| t.chunks(BLOCK)).collect();
     let mut sums = vec![0.0; blocks.len()];
     let shared = Disjoint::new(&mut sums);
-    pool.run(blocks.len(), &|task, _| {
-        let sum = isa.dispatch(SquareSum(blocks[task]));
+    context.pool.run(blocks.len(), &|task, _| {
+        let sum = context.isa.dispatch(SquareSum(blocks[task]));
         // SAFETY: one element per task.
         unsafe { shared.part(task, 1)[0] = f64::from(sum) };
     });

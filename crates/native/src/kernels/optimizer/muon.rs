@@ -3,10 +3,10 @@
 //! from the caller.
 
 use super::clip::sum_of_squares;
+use crate::context::Context;
 use crate::gemm::{MatMut, MatRef, gemm};
-use crate::isa::{Isa, Kernel, Simd};
+use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
-use crate::pool::Pool;
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;
@@ -46,8 +46,7 @@ pub fn muon_scratch(rows: usize, cols: usize) -> usize {
 /// # Panics
 /// If the lengths do not fit or `scratch` is smaller than [`muon_scratch`].
 pub fn muon(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     constants: Muon<'_>,
     (rows, cols): (usize, usize),
     p: &mut [f32],
@@ -65,27 +64,26 @@ pub fn muon(
     let (mut next, rest) = rest.split_at_mut(len);
     let (gram, rest) = rest.split_at_mut(short * short);
     let polynomial = &mut rest[..short * short];
-    in_blocks(pool, isa, Direction(constants), [buffer, x], g);
+    in_blocks(context, Direction(constants), [buffer, x], g);
     let (scale, eps) = constants.normalisation;
-    let norm = sum_of_squares(pool, isa, &[x]).sqrt();
+    let norm = sum_of_squares(context, &[x]).sqrt();
     let factor = (1.0 / (f64::from(scale) * norm + f64::from(eps))) as f32;
     for (step, &(a, b, c)) in constants.coefficients.iter().enumerate() {
         // The first iterate is the direction times `factor`, which goes into the products.
         let factor = if step == 0 { factor } else { 1.0 };
-        iterate(pool, isa, (rows, cols), (a, b, c), factor, x, gram, polynomial, next);
+        iterate(context, (rows, cols), (a, b, c), factor, x, gram, polynomial, next);
         std::mem::swap(&mut x, &mut next);
     }
     // Without an iteration the direction is only normalised.
     let factor = if constants.coefficients.is_empty() { factor } else { 1.0 };
     let gain = (rows as f32 / cols as f32).max(1.0).sqrt() * factor;
-    in_blocks(pool, isa, Update { constants, gain }, [p], x);
+    in_blocks(context, Update { constants, gain }, [p], x);
 }
 
 /// next = P·X with P = a·1 + b·G + c·G² and G = X·Xᵀ, on the short side (X·P with G = XᵀX when
 /// rows > cols), where X is `factor·x`.
 fn iterate(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     (rows, cols): (usize, usize),
     (a, b, c): (f32, f32, f32),
     factor: f32,
@@ -97,21 +95,20 @@ fn iterate(
     let short = rows.min(cols);
     let matrix = MatRef::new(x, rows, cols);
     let flat = if rows > cols { matrix.t() } else { matrix };
-    symmetric(pool, isa, factor * factor, flat, flat.t(), 0.0, gram, short);
+    symmetric(context, factor * factor, flat, flat.t(), 0.0, gram, short);
     polynomial.copy_from_slice(gram);
     let square = MatRef::new(gram, short, short);
-    symmetric(pool, isa, c, square, square, b, polynomial, short);
+    symmetric(context, c, square, square, b, polynomial, short);
     polynomial.iter_mut().step_by(short + 1).for_each(|diagonal| *diagonal += a);
     let polynomial = MatRef::new(polynomial, short, short);
     let (left, right) = if rows > cols { (matrix, polynomial) } else { (polynomial, matrix) };
-    gemm(pool, isa, factor, left, right, 0.0, MatMut::new(next, rows, cols));
+    gemm(context.pool, context.isa, factor, left, right, 0.0, MatMut::new(next, rows, cols));
 }
 
 /// out = alpha·left·right + beta·out for a product known to be symmetric: the blocks above the
 /// diagonal are copied, not computed.
 fn symmetric(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     alpha: f32,
     left: MatRef<'_>,
     right: MatRef<'_>,
@@ -125,10 +122,10 @@ fn symmetric(
         let (height, width) = (BLOCK.min(n - row), (row + BLOCK).min(n));
         let a = left.block(row, 0, height, inner);
         let b = right.block(0, 0, inner, width);
-        gemm(pool, isa, alpha, a, b, beta, whole.block(row, 0, height, width));
+        gemm(context.pool, context.isa, alpha, a, b, beta, whole.block(row, 0, height, width));
     }
     let shared = Disjoint::new(out);
-    pool.run(n.div_ceil(BLOCK), &|block, _| {
+    context.pool.run(n.div_ceil(BLOCK), &|block, _| {
         for row in block * BLOCK..((block + 1) * BLOCK).min(n) {
             for col in (block + 1) * BLOCK..n {
                 // SAFETY: elements above the diagonal blocks are written once, from elements
@@ -146,19 +143,18 @@ trait Pass<const N: usize>: Copy + Sync {
 }
 
 fn in_blocks<const N: usize, P: Pass<N>>(
-    pool: &Pool,
-    isa: Isa,
+    context: Context<'_>,
     pass: P,
     to: [&mut [f32]; N],
     from: &[f32],
 ) {
     let to = to.map(Disjoint::new);
-    pool.run(from.len().div_ceil(TASK), &|task, _| {
+    context.pool.run(from.len().div_ceil(TASK), &|task, _| {
         let start = task * TASK;
         let from = &from[start..from.len().min(start + TASK)];
         // SAFETY: each task has its own block.
         let to = to.each_ref().map(|to| unsafe { to.part(start, from.len()) });
-        isa.dispatch(Block { pass, to, from });
+        context.isa.dispatch(Block { pass, to, from });
     });
 }
 

@@ -12,13 +12,13 @@ pub struct AuditArgs {
     #[arg(required = true, value_name = "SOURCE|DIR")]
     pub sources: Vec<PathBuf>,
     /// Column of the side a post speaks for: party, camp, language, dialect. In a store: a column of its
-    /// posts, or of the files they were read from, which must still be there.
+    /// posts, or of the files they were read from, which must still exist.
     #[arg(long, value_name = "COLUMN")]
     pub side: String,
     /// Sides to compare, the reference first [default: all, the first by alphabet as reference].
     #[arg(long, value_name = "SIDE", value_delimiter = ',')]
     pub sides: Vec<String>,
-    /// Side the others are held against.
+    /// Side that the others are compared with.
     #[arg(long, value_name = "SIDE")]
     pub reference: Option<String>,
     /// Column of the author [default: the usual names, such as author, screen_name, author_id, name].

@@ -1,20 +1,20 @@
-//! Whether a plan keeps to what was demanded, and the nearest that would. Changes nothing.
+//! Whether a plan meets its deadline and budget, and the nearest plan that would. Changes nothing.
 
 use super::Plan;
 use super::resolve::Resolved;
 use crate::error::{PlanError, Result};
 use crate::units::{Dollars, Seconds};
 
-/// Days beyond which a run is no plan: nobody's machines last that long.
-const LONGEST_DAYS: f64 = 36_525.0;
+/// Days beyond which a run is refused: no machine lasts that long.
+const MAX_DAYS: f64 = 36_525.0;
 
-/// Refuses a run that outlives its machines, before its failures are simulated one by one.
+/// Refuses a run that takes longer than machines last, before its failures are simulated one by one.
 ///
 /// # Errors
-/// With tokens for a year, and devices that end within one.
+/// When it does: with the tokens that a year allows, and the devices that finish within a year.
 pub(super) fn lasting(tokens: f64, gpus: usize, gpu: &str, ideal: Seconds) -> Result<()> {
     let days = ideal.as_days();
-    if days <= LONGEST_DAYS {
+    if days <= MAX_DAYS {
         return Ok(());
     }
     Err(PlanError::Contradiction {
@@ -28,10 +28,10 @@ pub(super) fn lasting(tokens: f64, gpus: usize, gpu: &str, ideal: Seconds) -> Re
     })
 }
 
-/// Compares a plan with deadline, budget and reason.
+/// Compares a plan with its deadline and budget.
 ///
 /// # Errors
-/// Naming the demands that contradict each other, and what could be had.
+/// When one is exceeded: names the constraints that contradict each other, and the nearest possible plan.
 pub(super) fn check(asked: &Resolved, plan: &Plan) -> Result<()> {
     if let Some(deadline) = asked.deadline.filter(|d| plan.days[1] > d.as_days()) {
         let gpus =

@@ -1,4 +1,4 @@
-//! What a plan says of itself in words, in both languages of reports. No more than a pair of sentences.
+//! An assumption of a plan as a sentence in both languages of reports. Nothing else.
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use serde::{Serialize, Serializer};
 
 /// A sentence; written out in English where no language is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Assumption {
     /// English.
     pub english: String,
     /// French.
     pub french: String,
 }
 
-impl Said {
+impl Assumption {
     /// A sentence in both languages.
     pub fn new(english: impl Into<String>, french: impl Into<String>) -> Self {
-        Said { english: english.into(), french: french.into() }
+        Assumption { english: english.into(), french: french.into() }
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for Assumption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.english)
     }
 }
 
-impl Serialize for Said {
+impl Serialize for Assumption {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.english)
     }
