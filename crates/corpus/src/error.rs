@@ -1,6 +1,7 @@
 //! What can go wrong between posts and a corpus, with the place and the remedy.
 
 use std::path::PathBuf;
+use stoa_durable::FileError;
 use stoa_posts::PostsError;
 use thiserror::Error;
 
@@ -29,6 +30,12 @@ pub enum CorpusError {
         byte_offset: u64,
         /// The message of the parser.
         cause: String,
+    },
+    /// A share that does not exist.
+    #[error("shard {text}: write I/N from 1/N to N/N, such as 2/8")]
+    NoSuchShare {
+        /// What was given.
+        text: String,
     },
     /// A rule that a store does not have.
     #[error("`{name}` is no rule of this store; use one of {known}")]
@@ -134,6 +141,12 @@ pub enum CorpusError {
         /// Counts by reason.
         reasons: String,
     },
+}
+
+impl From<FileError> for CorpusError {
+    fn from(error: FileError) -> CorpusError {
+        CorpusError::Io { path: error.path, cause: error.source }
+    }
 }
 
 impl From<PostsError> for CorpusError {

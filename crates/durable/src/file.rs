@@ -6,6 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::{FileError, failed, sync_parent, unfinished};
 
+/// Whether a file that was written must survive a power cut. A killed process loses none either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The file is synced before it gets its name, and then the directory that names it.
+    #[default]
+    Synced,
+    /// Neither is: for what can be made again, and for tests.
+    Unsynced,
+}
+
 /// A file being written. Dropped without [`WholeFile::commit`] it leaves nothing, and what was at
 /// its path stays.
 #[derive(Debug)]
@@ -45,11 +55,24 @@ impl WholeFile {
     ///
     /// # Errors
     /// What the system refuses; what was at the path is then still there.
-    pub fn commit(mut self) -> Result<(), FileError> {
-        self.file().sync_all().map_err(failed("writing", &self.path))?;
+    pub fn commit(self) -> Result<(), FileError> {
+        self.commit_as(Durability::Synced)
+    }
+
+    /// Moves the file to its place, and makes that last where it must.
+    ///
+    /// # Errors
+    /// As [`WholeFile::commit`].
+    pub fn commit_as(mut self, durability: Durability) -> Result<(), FileError> {
+        if durability == Durability::Synced {
+            self.file().sync_all().map_err(failed("writing", &self.path))?;
+        }
         fs::rename(unfinished(&self.path), &self.path).map_err(failed("writing", &self.path))?;
         self.file = None;
-        sync_parent(&self.path)
+        match durability {
+            Durability::Synced => sync_parent(&self.path),
+            Durability::Unsynced => Ok(()),
+        }
     }
 }
 

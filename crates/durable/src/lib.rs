@@ -1,14 +1,16 @@
 //! Files and directories that appear whole or not at all: written under another name in the same
 //! directory, synced, renamed, and the directory synced, so that a power cut loses nothing that was
-//! reported as written. No formats, no checksums.
+//! reported as written; and what manifests keep of a file, its size and SHA-256. No formats.
 
+mod checksum;
 mod directory;
 mod file;
 
 use std::path::{Path, PathBuf};
 
+pub use checksum::{FileEntry, hex};
 pub use directory::{clear_unfinished, remove_directory, replace_directory};
-pub use file::{WholeFile, write, write_with};
+pub use file::{Durability, WholeFile, write, write_with};
 
 /// Prefix of what is not in its place yet, or no longer. After a crash it may be left over; the next
 /// write of the same path replaces it.

@@ -2,9 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use stoa_assistant::AssistantError;
+use stoa_corpus::CorpusError;
 use stoa_dialogue::DialogueError;
 use stoa_durable::FileError;
+use stoa_graph::EngineError;
+use stoa_models::ModelError;
+use stoa_square::SquareError;
 use stoa_tokens::TokensError;
+use stoa_training::TrainingError;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +31,7 @@ pub enum RunsError {
         .0.display()
     )]
     NoStore(PathBuf),
-    /// A line of a store is not what an ingest writes.
+    /// A line of a store or of a run's text is not what was written.
     #[error("{} line {line}: {problem}; run the ingest again", path.display())]
     Line {
         /// The file.
@@ -46,20 +52,95 @@ pub enum RunsError {
         /// What differs: "another tokenizer", "another chat template".
         what: &'static str,
     },
-    /// A share that does not exist.
-    #[error("shard {index} of {of}: write I/N from 1/N to N/N")]
-    NoSuchShare {
-        /// Index, from 1.
-        index: usize,
-        /// Shares in all.
-        of: usize,
+    /// A file of a run is not what was written there.
+    #[error("{} is damaged; remove it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
     },
-    /// A shard.
+    /// The directory holds a run of something else.
+    #[error(
+        "{} holds a run of other text or another seed; give another --dir or remove it",
+        .0.display()
+    )]
+    OtherText(PathBuf),
+    /// A run file without a tokenizer.
+    #[error("the run file names no data.tokenizer")]
+    NoTokenizer,
+    /// A stage that a run does not have.
+    #[error("the run has no stage {0}")]
+    NoStage(String),
+    /// A model that is larger than memory.
+    #[error(
+        "the weights of {layers} layers of width {hidden} and their optimizer need {:.1} GiB of \
+         memory, the limit is {:.3} GiB; choose a smaller depth, or raise --memory-limit",
+        gib(*needed),
+        gib(*limit)
+    )]
+    TooLarge {
+        /// Layers.
+        layers: usize,
+        /// Width.
+        hidden: usize,
+        /// Bytes needed.
+        needed: f64,
+        /// Bytes there are.
+        limit: f64,
+    },
+    /// A directory without a model.
+    #[error("{} is not a trained run: {}", run.display(), why_untrained(damaged))]
+    NotTrained {
+        /// The directory.
+        run: PathBuf,
+        /// Checkpoints that are damaged, with the reason.
+        damaged: Vec<String>,
+    },
+    /// A model that cannot be loaded.
+    #[error("cannot load the model in {}", directory.display())]
+    Model {
+        /// Its directory.
+        directory: PathBuf,
+        /// Why.
+        source: Box<AssistantError>,
+    },
+    /// Posts or their store.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The sample square.
+    #[error(transparent)]
+    Square(#[from] SquareError),
+    /// A tokenizer or a shard.
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// A dialogue or its template.
     #[error(transparent)]
     Dialogue(#[from] DialogueError),
+    /// Training.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// A model or its weights.
+    #[error(transparent)]
+    Weights(#[from] ModelError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An assistant.
+    #[error(transparent)]
+    Assistant(#[from] AssistantError),
+}
+
+fn gib(bytes: f64) -> f64 {
+    bytes / f64::from(1_u32 << 30)
+}
+
+fn why_untrained(damaged: &[String]) -> String {
+    if damaged.is_empty() {
+        "it holds no checkpoint; train one with `stoa up --dir …`".to_owned()
+    } else {
+        format!("its checkpoints are damaged: {}", damaged.join("; "))
+    }
 }
 
 impl From<FileError> for RunsError {

@@ -1,7 +1,30 @@
-//! What a run's files are made of, known to the binary and to every room that serves or spreads
-//! runs. So far: token shards made from a store, file by file. Training and models are other rooms.
+//! Runs: the directory of a run, its text, tokenizer and token shards, what `up` decides, training from
+//! a run file, finding and loading its model, the examination. Known to the binary and to every room
+//! that serves or spreads runs.
+//!
+//! Nothing of the size of a corpus is in memory: a run reads its text some lines at a time and its
+//! tokens through a memory map. Engines come through `&dyn Engine`; clocks are arguments; what is worth
+//! showing goes to a [`Progress`].
 
 mod error;
+mod exam;
+mod files;
+mod inputs;
+mod lines;
+mod model;
+mod progress;
+mod recipe;
 pub mod shards;
+mod text;
+mod tokenizer;
 
 pub use error::RunsError;
+pub use exam::{Answer, Exam, ask, examine, held_out_questions};
+pub use files::RunFiles;
+pub use inputs::{Resume, RunInputs};
+pub use lines::{read_lines, write_lines};
+pub use model::{assistant, batch_assistant, model_directory};
+pub use progress::{NoProgress, Progress, Work};
+pub use recipe::Recipe;
+pub use text::{Dropped, RunText, SquareText, TextSource, ingest, ingest_progress, square_corpus};
+pub use tokenizer::tokenizer_of;

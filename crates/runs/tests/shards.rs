@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use stoa_dialogue::{ChatTemplate, Dialogue};
 use stoa_runs::RunsError;
-use stoa_runs::shards::{Job, Manifest, Share, write};
+use stoa_runs::shards::{Job, Layout, Manifest, ShardText, Share, write};
 use stoa_tokens::{TokenId, TokenShard, Tokenizer, TrainOptions};
 
 struct World {
@@ -55,8 +55,17 @@ impl World {
         share: Share,
         threads: usize,
     ) -> Result<Option<Manifest>, RunsError> {
-        let (store, World { tokenizer, template, .. }) = (self.store(), self);
-        let job = Job { store: &store, out, tokenizer, template, share, threads };
+        self.write_as(out, Layout::EachFile(share), threads)
+    }
+
+    fn write_as(
+        &self,
+        out: &Path,
+        layout: Layout,
+        threads: usize,
+    ) -> Result<Option<Manifest>, RunsError> {
+        let (text, World { tokenizer, template, .. }) = (ShardText::of_store(&self.store())?, self);
+        let job = Job { text: &text, out, tokenizer, template, layout, threads };
         write(&job, &mut |_, _| ())
     }
 }
@@ -150,6 +159,33 @@ fn the_bytes_do_not_depend_on_how_the_work_is_shared_out() {
         }
         assert!(files(&out) == expected, "{of} shares");
     }
+}
+
+#[test]
+fn joined_shards_hold_the_files_one_after_the_other() {
+    let world = World::new();
+    let (apart, joined) = (world.out("apart"), world.out("joined"));
+    let parts = world.write(&apart, Share::ALL, 1).unwrap().unwrap();
+    let whole = world.write_as(&joined, Layout::Joined, 2).unwrap().unwrap();
+    assert_eq!(whole.totals, parts.totals);
+    let documents = |path: PathBuf| -> Vec<Vec<TokenId>> {
+        let shard = TokenShard::open(&path).unwrap();
+        (0..shard.document_count()).map(|at| shard.document(at).unwrap()).collect()
+    };
+    for side in ["train", "held_out", "dialogues"] {
+        assert!(whole.shards(side).eq([format!("{side}.tokens")]));
+        let expected: Vec<Vec<TokenId>> =
+            parts.shards(side).flat_map(|name| documents(apart.join(name))).collect();
+        assert_eq!(documents(joined.join(format!("{side}.tokens"))), expected, "{side}");
+    }
+    let learned: Vec<Vec<TokenId>> = (0..3)
+        .flat_map(|file| documents(apart.join(format!("dialogues/{file:02}.learned"))))
+        .collect();
+    assert_eq!(documents(joined.join("dialogues.learned")), learned);
+    let modified = || fs::metadata(joined.join("train.tokens")).unwrap().modified().unwrap();
+    let before = modified();
+    world.write_as(&joined, Layout::Joined, 1).unwrap().unwrap();
+    assert_eq!(modified(), before, "what is whole is kept");
 }
 
 #[test]

@@ -3,24 +3,28 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use rustyline::error::ReadlineError;
 use serde_json::json;
 use stoa_assistant::{Assistant, Completion, Event, FinishReason, Sampling, Settings};
 use stoa_dialogue::{Conversation, Message};
+use stoa_graph::Engine;
+use stoa_runs::RunsError;
 
 use crate::cli::{ChatArgs, MachineArgs, SamplingArgs};
 use crate::interrupt::Interrupt;
 use crate::terminal::{Terminal, stdout};
-use crate::{clock, engine, model};
+use crate::{clock, engine};
 
 /// Runs the command.
 ///
 /// # Errors
 /// A model that cannot be loaded, settings outside their range.
 pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
-    let mut assistant = model::assistant(&args.run, engine::open(machine)?, terminal)?;
+    let mut assistant = assistant(&args.run, engine::open(machine)?, terminal)?;
     let settings = settings(&args.sampling);
     match &args.prompt {
         Some(prompt) => answer_once(&mut assistant, args, prompt, &settings, terminal),
@@ -30,6 +34,20 @@ pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyho
             converse(&mut assistant, args.system.as_deref(), &settings, &history, &interrupt)
         }
     }
+}
+
+/// The assistant of a run, with a clock for the timings of answers.
+///
+/// # Errors
+/// Model files that cannot be used.
+pub fn assistant(
+    run: &Path,
+    engine: Arc<dyn Engine>,
+    terminal: &Terminal,
+) -> Result<Assistant, RunsError> {
+    let start = Instant::now();
+    let assistant = stoa_runs::assistant(run, engine, terminal)?;
+    Ok(assistant.with_clock(Box::new(move || start.elapsed())))
 }
 
 /// The options as the assistant takes them.

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use stoa_graph::{DType, Engine};
-use stoa_models::{LanguageConfig, OptimizerConfig, optimizer_state, parameters};
+use stoa_graph::Engine;
 use stoa_native::{NativeEngine, NativeOptions};
 
 use crate::cli::MachineArgs;
@@ -26,37 +25,6 @@ pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
     stoa_native::return_large_blocks();
     let memory_limit_bytes = machine.memory_limit.or_else(machine_memory);
     Ok(Arc::new(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?))
-}
-
-/// Refuses a model whose weights and optimizer state alone exceed the limit, before any of it is
-/// made. What a whole step needs is known when it is compiled, and is refused there.
-///
-/// # Errors
-/// When they do.
-pub fn check_state(
-    engine: &dyn Engine,
-    model: &LanguageConfig,
-    optimizer: &OptimizerConfig,
-) -> anyhow::Result<()> {
-    let weights = parameters(model).into_iter().map(|p| p.ty(DType::F32));
-    let types = weights.chain(optimizer_state(&parameters(model), optimizer).into_values());
-    // In f64: absurd sizes overflow integers.
-    let bytes = |ty: stoa_graph::TensorType| {
-        ty.shape.iter().map(|&n| n as f64).product::<f64>() * size_of::<f32>() as f64
-    };
-    let needed: f64 = types.map(bytes).sum();
-    let Some(limit) = engine.facts().memory_limit_bytes else { return Ok(()) };
-    let gib = |bytes: f64| bytes / f64::from(1_u32 << 30);
-    anyhow::ensure!(
-        needed <= limit as f64,
-        "the weights of {} layers of width {} and their optimizer need {:.1} GiB of memory, the \
-         limit is {:.3} GiB; choose a smaller depth, or raise --memory-limit",
-        model.layers,
-        model.hidden,
-        gib(needed),
-        gib(limit as f64)
-    );
-    Ok(())
 }
 
 /// Memory and swap of this machine or container, where the system says (Linux: proc(5), cgroups(7)).

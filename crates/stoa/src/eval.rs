@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::json;
 use stoa_graph::{Buffers, DType, Placement};
 use stoa_models::{upload, with_matrix_dtype};
+use stoa_runs::{RunFiles, model_directory};
 use stoa_tokens::{TokenShard, Tokenizer};
 use stoa_training::{Documents, Evaluator, Measure, token_bytes};
 
 use crate::cli::{EvalCommand, MachineArgs};
-use crate::files::RunFiles;
 use crate::terminal::Terminal;
-use crate::{engine, exam, model};
+use crate::{engine, exam};
 
 /// Rows of held-out text read at once, and their length.
 const ROWS: (usize, usize) = (16, 256);
@@ -36,7 +36,7 @@ pub fn run(
 fn bits_per_byte(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let files = RunFiles::new(run);
     let engine = engine::open(machine)?;
-    let directory = model::directory(run, terminal)?;
+    let directory = model_directory(run, terminal)?;
     let (config, weights) = stoa_models::load(&directory)?;
     let tokenizer = Tokenizer::open(&files.tokenizer())?;
     let shard = TokenShard::open_for(&files.held_out_tokens(), tokenizer.fingerprint())?;

@@ -1,9 +1,8 @@
 //! Reading and writing the text files of the program, with errors that name the file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Creates a directory and its parents.
@@ -21,27 +20,6 @@ pub fn create_directory(path: &Path) -> anyhow::Result<()> {
 /// With the path: no permission, disk full.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(stoa_durable::write(path, bytes)?)
-}
-
-/// Writes one JSON object a line.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_lines<T: Serialize>(path: &Path, items: &[T]) -> anyhow::Result<()> {
-    write(path, &lines(items)?)
-}
-
-/// One JSON object a line.
-///
-/// # Errors
-/// Items without a JSON form.
-pub fn lines<T: Serialize>(items: &[T]) -> anyhow::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for item in items {
-        serde_json::to_writer(&mut text, item)?;
-        text.push(b'\n');
-    }
-    Ok(text)
 }
 
 /// Reads one JSON object a line.
@@ -88,63 +66,4 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
         let at = error.utf8_error().valid_up_to();
         anyhow::anyhow!("{} is not UTF-8 text at byte {at}; convert it first", path.display())
     })
-}
-
-/// Where the files of a run are.
-#[derive(Clone, Debug)]
-pub struct RunFiles {
-    /// The run's directory.
-    pub directory: PathBuf,
-}
-
-impl RunFiles {
-    /// The files of the run in `directory`.
-    pub fn new(directory: &Path) -> Self {
-        RunFiles { directory: directory.to_owned() }
-    }
-
-    /// Everything that determines the result, resolved.
-    pub fn run(&self) -> PathBuf {
-        self.directory.join("run.toml")
-    }
-
-    /// Where the text came from.
-    pub fn source(&self) -> PathBuf {
-        self.directory.join("corpus/source.json")
-    }
-
-    /// Pretraining documents of both splits.
-    pub fn documents(&self) -> PathBuf {
-        self.directory.join("corpus/documents.jsonl")
-    }
-
-    /// Fine-tuning dialogues.
-    pub fn dialogues(&self) -> PathBuf {
-        self.directory.join("corpus/dialogues.jsonl")
-    }
-
-    /// The tokenizer.
-    pub fn tokenizer(&self) -> PathBuf {
-        self.directory.join("tokenizer.json")
-    }
-
-    /// Tokens of the training documents.
-    pub fn train_tokens(&self) -> PathBuf {
-        self.directory.join("tokens/train.tokens")
-    }
-
-    /// Tokens of the held-out documents.
-    pub fn held_out_tokens(&self) -> PathBuf {
-        self.directory.join("tokens/held_out.tokens")
-    }
-
-    /// The last examination.
-    pub fn exam(&self) -> PathBuf {
-        self.directory.join("exam.json")
-    }
-
-    /// The report.
-    pub fn report(&self) -> PathBuf {
-        self.directory.join("report.html")
-    }
 }

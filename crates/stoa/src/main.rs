@@ -9,7 +9,6 @@ mod eval;
 mod exam;
 mod files;
 mod interrupt;
-mod model;
 mod peak_memory;
 mod plan;
 mod posts;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde_json::json;
 use stoa_corpus::Corpus;
 use stoa_posts::{ReadOptions, read_all};
+use stoa_runs::{square_corpus, write_lines};
 use stoa_square::{Square, SquareConfig, exam, majority_baseline};
 
 use crate::cli::{MachineArgs, PostsCommand};
@@ -39,13 +39,13 @@ pub fn run(
 
 fn square(seed: u64, out: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let square = Square::generate(seed, &SquareConfig::default())?;
-    let (corpus, dropped) = posts::square_corpus(&square, posts::threads(machine))?;
+    let (corpus, dropped) = square_corpus(&square, posts::threads(machine))?;
     let text = corpus.training_text();
     let questions = exam(&square, seed, usize::MAX, |question| text.contains(question));
     files::create_directory(out)?;
-    files::write_lines(&out.join("posts.jsonl"), &square.posts)?;
+    write_lines(&out.join("posts.jsonl"), &square.posts)?;
     write_corpus(out, &corpus)?;
-    files::write_lines(&out.join("questions.jsonl"), &questions)?;
+    write_lines(&out.join("questions.jsonl"), &questions)?;
     let summary = json!({
         "people": square.people.len(),
         "places": square.places.len(),
@@ -78,7 +78,7 @@ fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> 
     let intake = read_all(paths, &ReadOptions::default())?;
     if let Some(out) = out {
         files::create_directory(out)?;
-        files::write_lines(&out.join("posts.jsonl"), &intake.posts)?;
+        write_lines(&out.join("posts.jsonl"), &intake.posts)?;
     }
     let rejected: usize = intake.rejected.values().sum();
     let summary = json!({"posts": intake.posts.len(), "rejected": intake.rejected});
@@ -86,6 +86,6 @@ fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> 
 }
 
 fn write_corpus(out: &Path, corpus: &Corpus) -> anyhow::Result<()> {
-    files::write_lines(&out.join("documents.jsonl"), &corpus.documents)?;
-    files::write_lines(&out.join("dialogues.jsonl"), &corpus.dialogues).context("writing dialogues")
+    write_lines(&out.join("documents.jsonl"), &corpus.documents)?;
+    Ok(write_lines(&out.join("dialogues.jsonl"), &corpus.dialogues)?)
 }

@@ -8,13 +8,11 @@ use stoa_assistant::{Settings, ignore_events};
 use stoa_dialogue::{Conversation, Message};
 use stoa_graph::Engine;
 use stoa_report::{Content, Figure, Language, Report, Sample, Section, Table};
+use stoa_runs::{Answer, Exam, RunFiles, RunInputs, batch_assistant};
 use stoa_training::{CHAT, Checkpoints, Contents, Metric, read_metrics, report};
 
-use crate::exam::Exam;
-use crate::files::{self, RunFiles};
-use crate::stages::RunInputs;
 use crate::up::Trained;
-use crate::{clock, model};
+use crate::{clock, files};
 
 /// Longest sample answer, in tokens.
 const SAMPLE_TOKENS: usize = 60;
@@ -24,18 +22,18 @@ const SAMPLE_TOKENS: usize = 60;
 /// # Errors
 /// What the assistant says.
 pub fn samples(
-    prepared: &RunInputs,
+    inputs: &RunInputs,
     prompts: &[String],
     engine: &Arc<dyn Engine>,
 ) -> anyhow::Result<Vec<(String, String)>> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
-    let (found, _) = Checkpoints::of_run(prepared.directory()).newest(CHAT, Contents::Weights)?;
-    let tokenizer = prepared.tokenizer()?;
-    let config = &prepared.run.model;
-    let (engine, template) = (Arc::clone(engine), prepared.template().clone());
-    let mut assistant = model::examinee(engine, config, found.weights, tokenizer, template)?;
+    let (found, _) = Checkpoints::of_run(inputs.directory()).newest(CHAT, Contents::Weights)?;
+    let tokenizer = inputs.tokenizer()?;
+    let config = &inputs.run.model;
+    let (engine, template) = (Arc::clone(engine), inputs.template().clone());
+    let mut assistant = batch_assistant(engine, config, found.weights, tokenizer, template)?;
     let settings = Settings { max_tokens: SAMPLE_TOKENS, ..Settings::default() };
     let mut answered = Vec::with_capacity(prompts.len());
     for prompt in prompts {
@@ -67,7 +65,7 @@ pub fn first_bits_per_byte(directory: &Path) -> anyhow::Result<Option<f64>> {
 /// When it or the metrics cannot be read or written.
 pub fn write(
     files: &RunFiles,
-    prepared: &RunInputs,
+    inputs: &RunInputs,
     exam: Option<&Exam>,
     samples: &[(String, String)],
     trained: &Trained,
@@ -91,7 +89,7 @@ pub fn write(
         let note = before.map_or(String::new(), |b| format!("{b:.2} before training"));
         figures.push(Figure::new("bits per byte, held out", format!("{after:.3}"), note));
     }
-    let parameters = stoa_models::parameter_count(&prepared.run.model) as f64 / 1e6;
+    let parameters = stoa_models::parameter_count(&inputs.run.model) as f64 / 1e6;
     figures.push(Figure::new("parameters", format!("{parameters:.2} M"), ""));
     let speed = format!("{:.0}", trained.tokens_per_second);
     figures.push(Figure::new("training tokens a second", speed, ""));
@@ -132,7 +130,7 @@ fn exam_section(exam: &Exam) -> Section {
         .into_iter()
         .map(|(language, right, of)| format!("{language}: {right} of {of}"))
         .collect();
-    let row = |a: &crate::exam::Answer| {
+    let row = |a: &Answer| {
         let mark = if a.right { "right" } else { "wrong" };
         [&a.question, &a.answer, &a.truth, mark].map(|s: &str| s.to_owned()).to_vec()
     };

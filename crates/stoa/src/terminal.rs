@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use stoa_runs::{Progress, Work};
 
 use crate::cli::MachineArgs;
 
@@ -163,11 +164,35 @@ impl Bar {
         }
     }
 
-    /// Takes the bar away and says what came of the work.
+    /// Takes the bar away and prints what came of the work.
     pub fn finish(self, line: &str) {
         self.bar.finish_and_clear();
         if self.plain || !self.bar.is_hidden() {
             tell(&format!("{:<12} {line}", self.what));
         }
+    }
+}
+
+impl Progress for Terminal {
+    fn note(&self, line: &str) {
+        Terminal::note(self, line);
+    }
+
+    fn begin(&self, what: &str, total: u64, unit: &str) -> Box<dyn Work> {
+        Box::new(self.bar(what, total, unit))
+    }
+}
+
+impl Work for Bar {
+    fn set_total(&mut self, total: u64) {
+        self.set_length(total);
+    }
+
+    fn update(&mut self, done: u64, message: &str) {
+        Bar::update(self, done, message);
+    }
+
+    fn finish(self: Box<Self>, line: &str) {
+        Bar::finish(*self, line);
     }
 }

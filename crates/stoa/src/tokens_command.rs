@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
 use stoa_dialogue::ChatTemplate;
-use stoa_runs::shards::{Job, Manifest, Share};
+use stoa_runs::RunsError;
+use stoa_runs::shards::{Job, Layout, Manifest, ShardText, Share};
 use stoa_tokens::{Pattern, TokenId, Tokenizer, TrainOptions, TrainProgress};
 
 use crate::cli::{MachineArgs, TokensCommand};
@@ -30,12 +31,13 @@ pub fn run(
         }
         TokensCommand::Shards { store, tokenizer, out, shard } => {
             let template = ChatTemplate::read(tokenizer.parent().unwrap_or(Path::new("")))?;
+            let share = Share::parse(shard).map_err(|error| anyhow::anyhow!("--{error}"))?;
             let job = Job {
-                store,
+                text: &ShardText::of_store(store)?,
                 out,
                 tokenizer: &Tokenizer::open(tokenizer)?,
                 template: &template,
-                share: Share::parse(shard).map_err(|error| anyhow::anyhow!("--{error}"))?,
+                layout: Layout::EachFile(share),
                 threads: posts::threads(machine),
             };
             shards(&job, terminal)
@@ -88,7 +90,7 @@ fn train(
 ///
 /// # Errors
 /// Options or texts the trainer refuses.
-pub fn trained<T: AsRef<str>>(
+fn trained<T: AsRef<str>>(
     texts: impl IntoIterator<Item = T>,
     options: &TrainOptions,
     terminal: &Terminal,
@@ -107,14 +109,29 @@ pub fn trained<T: AsRef<str>>(
     Ok(tokenizer)
 }
 
-/// Writes the shards of a job with a progress bar and says what is in them.
-fn shards(job: &Job<'_>, terminal: &Terminal) -> anyhow::Result<()> {
-    let mut bar = terminal.bar("shards", 1, "files");
+/// Writes the shards of a job with a progress bar.
+///
+/// # Errors
+/// As [`stoa_runs::shards::write`].
+pub fn write_shards(job: &Job<'_>, terminal: &Terminal) -> Result<Option<Manifest>, RunsError> {
+    let mut bar = terminal.bar("shards", 1, "parts");
     let manifest = stoa_runs::shards::write(job, &mut |done, of| {
         bar.set_length(of as u64);
         bar.update(done as u64, "");
     })?;
-    bar.finish(if manifest.is_some() { "complete" } else { "this part is done" });
+    bar.finish(&match &manifest {
+        None => "this part is done".to_owned(),
+        Some(Manifest { totals, .. }) => format!(
+            "{} documents, {} tokens; {} dialogues",
+            totals.documents, totals.tokens, totals.dialogues
+        ),
+    });
+    Ok(manifest)
+}
+
+/// Writes the shards of a job and prints what is in them.
+fn shards(job: &Job<'_>, terminal: &Terminal) -> anyhow::Result<()> {
+    let manifest = write_shards(job, terminal)?;
     let directory = job.out.display();
     let Some(Manifest { totals, .. }) = manifest else {
         let waiting = json!({"complete": false, "directory": job.out});

@@ -182,3 +182,28 @@ fn an_unfinished_shard_leaves_nothing() {
     let unwritable = ShardWriter::create(Path::new("/nonexistent/a"), FINGERPRINT, TokenWidth::U16);
     assert!(matches!(unwritable, Err(TokensError::Io { .. })));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn reading_and_verifying_take_no_memory_of_the_size_of_the_shard() {
+    const DOCUMENTS: u64 = 2048;
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("a.tokens");
+    // 32 MiB of tokens.
+    write(&path, TokenWidth::U32, &vec![vec![5; 4096]; DOCUMENTS as usize]);
+    // Pages of files in memory, in bytes: proc(5).
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssFile:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    let before = resident();
+    let shard = TokenShard::open_for(&path, FINGERPRINT).expect("whole");
+    shard.verify().expect("whole");
+    // Every document once, in an order that jumps about.
+    for at in 0..DOCUMENTS {
+        assert_eq!(shard.document(at * 769 % DOCUMENTS).expect("exists"), [TokenId(5); 4096]);
+    }
+    // The other tests of this process map small shards, and run code of their own for the first time.
+    assert!(resident() < before + (8 << 20), "{} to {} bytes", before, resident());
+}

@@ -4,18 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use stoa_durable::{remove_directory, replace_directory, sync_parent, unfinished};
+use stoa_durable::{FileEntry, remove_directory, replace_directory, sync_parent, unfinished};
 use stoa_maps::Map;
 use stoa_models::{Weights, from_map, save};
 
 use crate::TrainingError;
 use crate::error::io;
-use crate::examples::hex;
 use crate::guard::GuardMemory;
 
 /// Where a run is, beside its tensors.
@@ -88,13 +85,7 @@ pub enum Contents {
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
-    files: BTreeMap<String, Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    sha256: String,
-    bytes: u64,
+    files: BTreeMap<String, FileEntry>,
 }
 
 impl Manifest {
@@ -296,7 +287,8 @@ fn write_files(
         let path = directory.join(name);
         let mut file = File::open(&path).map_err(io("reading", &path))?;
         file.sync_all().map_err(io("syncing", &path))?;
-        entries.insert(name.to_owned(), entry_of(&mut file).map_err(io("reading", &path))?);
+        entries
+            .insert(name.to_owned(), FileEntry::of_open(&mut file).map_err(io("reading", &path))?);
     }
     let path = directory.join(MANIFEST);
     let manifest = serde_json::to_vec_pretty(&Manifest { files: entries }).expect("plain strings");
@@ -306,12 +298,12 @@ fn write_files(
 }
 
 /// Opens a file and reads all of it, as the manifest says.
-fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<File, TrainingError> {
+fn verify(directory: &Path, name: &str, expected: &FileEntry) -> Result<File, TrainingError> {
     let path = directory.join(name);
     if Path::new(name).components().count() != 1 {
         return Err(corrupt(&directory.join(MANIFEST), format!("lists {name}, no plain name")));
     }
-    let read = File::open(&path).and_then(|mut file| Ok((entry_of(&mut file)?, file)));
+    let read = File::open(&path).and_then(|mut file| Ok((FileEntry::of_open(&mut file)?, file)));
     let (found, file) = read.map_err(|error| corrupt(&path, error.to_string()))?;
     compare(&path, &found, expected)?;
     Ok(file)
@@ -319,13 +311,13 @@ fn verify(directory: &Path, name: &str, expected: &Entry) -> Result<File, Traini
 
 /// The file that was verified, mapped. Its checksum is read through the file and not through the map:
 /// a disk that fails is then an error.
-fn verified_map(directory: &Path, name: &str, expected: &Entry) -> Result<Map, TrainingError> {
+fn verified_map(directory: &Path, name: &str, expected: &FileEntry) -> Result<Map, TrainingError> {
     let file = verify(directory, name, expected)?;
     let path = directory.join(name);
     Map::of(&file, &path).map_err(|error| corrupt(&path, error.source.to_string()))
 }
 
-fn compare(path: &Path, found: &Entry, expected: &Entry) -> Result<(), TrainingError> {
+fn compare(path: &Path, found: &FileEntry, expected: &FileEntry) -> Result<(), TrainingError> {
     if found.bytes != expected.bytes {
         let problem = format!("has {} bytes, the manifest says {}", found.bytes, expected.bytes);
         return Err(corrupt(path, problem));
@@ -338,21 +330,6 @@ fn compare(path: &Path, found: &Entry, expected: &Entry) -> Result<(), TrainingE
     Ok(())
 }
 
-/// Checksum and size of what a file holds from where it stands, read back from the disk.
-fn entry_of(file: &mut File) -> std::io::Result<Entry> {
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(Entry { sha256: hex(&digest.finalize()), bytes });
-        }
-        digest.update(&buffer[..n]);
-        bytes += n as u64;
-    }
-}
-
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, TrainingError> {
     let bytes = fs::read(path).map_err(|error| corrupt(path, error.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|error| corrupt(path, error.to_string()))
@@ -362,13 +339,16 @@ fn tensors(map: &Map) -> Result<Weights, TrainingError> {
     from_map(map).map_err(|error| corrupt(map.path(), error.to_string()))
 }
 
-/// Compares every file of a checkpoint's directory with its manifest, without reading tensors.
+/// Compares the files of a checkpoint's directory with its manifest, without reading tensors: those that
+/// make the model, or all.
 ///
 /// # Errors
 /// [`TrainingError::CorruptCheckpoint`] names the file.
-pub fn verify_checkpoint(path: &Path) -> Result<(), TrainingError> {
+pub fn verify_checkpoint(path: &Path, contents: Contents) -> Result<(), TrainingError> {
     let manifest = Manifest::read(path)?;
-    manifest.files.iter().try_for_each(|(name, entry)| verify(path, name, entry).map(drop))
+    let used = |name: &str| contents == Contents::Everything || name != OPTIMIZER;
+    let mut files = manifest.files.iter().filter(|(name, _)| used(name));
+    files.try_for_each(|(name, entry)| verify(path, name, entry).map(drop))
 }
 
 fn corrupt(path: &Path, problem: String) -> TrainingError {

@@ -2,6 +2,7 @@
 //! token of which is a target. Dialogues are in `dialogues`, packing into rows is in `packing`.
 
 use sha2::{Digest, Sha256};
+use stoa_durable::hex;
 use stoa_tokens::{END_OF_TEXT, TokenId, TokenShard, Tokenizer};
 
 use crate::TrainingError;
@@ -67,11 +68,6 @@ pub trait Examples: Send + Sync {
         }
         Ok(hex(&digest.finalize()))
     }
-}
-
-/// Lower-case hexadecimal digits of bytes.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Pretraining documents: end-of-text, the tokens, end-of-text. The first end-of-text is what the

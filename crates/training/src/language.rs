@@ -2,6 +2,7 @@
 //! chat fine-tuning on answers. They differ in their data and in where they start.
 
 use sha2::{Digest, Sha256};
+use stoa_durable::hex;
 use stoa_graph::{DType, Engine, Placement};
 use stoa_models::{
     Forward, LanguageConfig, Parameter, TrainingShape, model_weights, parameters, to_hugging_face,
@@ -12,7 +13,7 @@ use crate::TrainingError;
 use crate::batch::{Batch, DataOrder, Source};
 use crate::checkpoint::Identity;
 use crate::evaluation::Evaluator;
-use crate::examples::{Examples, hex};
+use crate::examples::Examples;
 use crate::objective::{Measure, Objective, Part, StageData, Start};
 use crate::packing::WINDOW_PAIRS;
 use crate::run::Stage;

@@ -310,6 +310,12 @@ fn a_damaged_checkpoint_is_named_and_passed_over() {
             // Who wants the weights alone reads and verifies no moments.
             let weights = checkpoints.load(6, Contents::Weights);
             assert_eq!(weights.is_ok(), name == "optimizer.safetensors", "{damage}: {name}");
+            for (contents, loaded) in
+                [(Contents::Weights, weights.is_ok()), (Contents::Everything, false)]
+            {
+                let verified = verify_checkpoint(&checkpoints.path(6), contents);
+                assert_eq!(verified.is_ok(), loaded, "{damage}: {name}");
+            }
             let listener = world.train(directory.path(), None);
             assert!(listener.warnings[0].contains(name), "{:?}", listener.warnings);
             assert!(listener.warnings[0].contains("resuming from step 3"));

@@ -50,7 +50,22 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-durable", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-maps", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-random", may_know: &[], may_test_with: &[] },
-    Room { package: "stoa-runs", may_know: &["stoa-dialogue", "stoa-tokens"], may_test_with: &[] },
+    // Posts for their sides and durability; engines through the `Engine` trait of graph.
+    Room {
+        package: "stoa-runs",
+        may_know: &[
+            "stoa-assistant",
+            "stoa-corpus",
+            "stoa-dialogue",
+            "stoa-graph",
+            "stoa-models",
+            "stoa-posts",
+            "stoa-square",
+            "stoa-tokens",
+            "stoa-training",
+        ],
+        may_test_with: &["stoa-native"],
+    },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.

@@ -4,7 +4,7 @@
 //! them between machines, as NFS 4 and the parallel file systems do.
 
 use super::options::Plan;
-use super::phases::Shard;
+use super::share::Share;
 use super::workdir::Work;
 use crate::error::CorpusError;
 use crate::store::Store;
@@ -26,7 +26,7 @@ fn open(path: &Path) -> Result<File, CorpusError> {
 pub(super) fn begin<T>(
     store: &Store,
     work: &Work,
-    own: Shard,
+    own: Share,
     prepare: impl FnOnce() -> Result<T, CorpusError>,
 ) -> Result<(Locks, T), CorpusError> {
     for folder in ["sources", "rejects", "complete"] {
@@ -45,7 +45,7 @@ pub(super) fn begin<T>(
         write_whole(&machines, work.durability, own.of.to_string().as_bytes())?;
     }
     let mut held = Vec::new();
-    if own != Shard::WHOLE {
+    if own != Share::ALL {
         if alone {
             all.unlock().map_err(|cause| CorpusError::Io { path: work.folder("lock"), cause })?;
         }

@@ -13,12 +13,10 @@ use crate::error::CorpusError;
 use crate::split::SplitBy;
 use crate::store::{Store, at, read_json, write_json};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use stoa_durable::FileEntry;
 use stoa_posts::{write_whole, write_whole_with};
 
 /// Posts into and out of a stage.
@@ -305,20 +303,5 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
 
 /// SHA-256 of a file, in hexadecimal.
 fn checksum(path: &Path) -> Result<String, CorpusError> {
-    let io = |cause| CorpusError::Io { path: path.to_path_buf(), cause };
-    let mut file = File::open(path).map_err(io)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let read = file.read(&mut buffer).map_err(io)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-    }
-    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(FileEntry::of(path)?.sha256)
 }

@@ -23,6 +23,7 @@ mod queries;
 mod reading;
 mod removals;
 mod rewrite;
+mod share;
 mod tasks;
 mod templates;
 mod threading;
@@ -33,11 +34,12 @@ pub use counts::ThreadCounts;
 pub use erase::{Forgotten, Request, forget};
 pub use manifest::{Manifest, StageCounts};
 pub use options::{IngestOptions, RejectBound, SourceFile, Stage};
-pub use phases::{PHASES, Shard, WaitPolicy, Waiting, phases_of};
+pub use phases::{PHASES, WaitPolicy, Waiting, phases_of};
 pub use queries::{
     Difference, Explained, RuleVerdict, Sampled, Statistics, Survival, difference, explain, sample,
     statistics,
 };
+pub use share::Share;
 pub use tasks::Progress;
 
 use crate::error::CorpusError;
@@ -80,7 +82,7 @@ struct Ingest<'i> {
 /// ingest.
 pub fn ingest(options: &IngestOptions, progress: &Progress<'_>) -> Result<Manifest, CorpusError> {
     let never = |_: &Waiting| false;
-    let done = ingest_shard(options, Shard::WHOLE, None, progress, &never)?;
+    let done = ingest_shard(options, Share::ALL, None, progress, &never)?;
     done.ok_or_else(|| CorpusError::NoStore { path: options.out.clone() })
 }
 
@@ -92,7 +94,7 @@ pub fn ingest(options: &IngestOptions, progress: &Progress<'_>) -> Result<Manife
 /// As [`ingest`]; a phase before the one asked for that is not complete, and no wait.
 pub fn ingest_shard(
     options: &IngestOptions,
-    own: Shard,
+    own: Share,
     phase: Option<&str>,
     progress: &Progress<'_>,
     wait: &WaitPolicy<'_>,
@@ -101,7 +103,7 @@ pub fn ingest_shard(
     let options =
         &IngestOptions { sources: address::expanded(&options.sources)?, ..options.clone() };
     let only = phase.map(Phase::from_name).transpose()?;
-    if own != Shard::WHOLE && options.sources.iter().any(|source| source.as_os_str() == "-") {
+    if own != Share::ALL && options.sources.iter().any(|source| source.as_os_str() == "-") {
         return Err(CorpusError::SharedStdin);
     }
     let rules = rules::profile(&options.profile).ok_or_else(|| CorpusError::UnknownProfile {

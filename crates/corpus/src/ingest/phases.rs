@@ -43,6 +43,7 @@
 //! | manifest | one | all of it | `rejects.jsonl`, `manifest.json` |
 
 use super::options::{IngestOptions, Stage};
+use super::share::Share;
 use super::workdir::Work;
 use super::{
     BUCKETS, Ingest, Manifest, copies, documents, finished, held_out, manifest, near_copies,
@@ -188,24 +189,6 @@ impl Phase {
     }
 }
 
-/// A machine's part of the tasks: `index` from 0, of `of`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// Which machine, from 0.
-    pub index: usize,
-    /// How many machines.
-    pub of: usize,
-}
-
-impl Shard {
-    /// All tasks: one machine.
-    pub const WHOLE: Shard = Shard { index: 0, of: 1 };
-
-    fn owns(self, task: usize) -> bool {
-        task % self.of == self.index
-    }
-}
-
 /// What an ingest waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
@@ -226,7 +209,7 @@ impl Ingest<'_> {
     /// Does this machine's tasks, phase by phase.
     pub(super) fn run(
         &mut self,
-        own: Shard,
+        own: Share,
         only: Option<Phase>,
         wait: &WaitPolicy<'_>,
     ) -> Result<Option<Manifest>, CorpusError> {
@@ -257,7 +240,7 @@ impl Ingest<'_> {
     }
 
     /// Waits until a phase is complete.
-    fn pass(&mut self, phase: Phase, own: Shard, wait: &WaitPolicy<'_>) -> Result<(), CorpusError> {
+    fn pass(&mut self, phase: Phase, own: Share, wait: &WaitPolicy<'_>) -> Result<(), CorpusError> {
         loop {
             if self.store.manifest().exists() {
                 return Ok(());

@@ -6,10 +6,10 @@
 use crate::error::CorpusError;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use stoa_durable::hex;
 
 /// The key of a store.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl AuthorKey {
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             let mut file = options.open(&partial).map_err(io)?;
-            writeln!(file, "{}", hexadecimal(&bytes)).map_err(io)?;
+            writeln!(file, "{}", hex(&bytes)).map_err(io)?;
             file.sync_all().map_err(io)?;
             fs::rename(&partial, path).map_err(io)?;
         }
@@ -64,16 +64,8 @@ impl AuthorKey {
         // HMAC takes keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
         mac.update(author.as_bytes());
-        hexadecimal(&mac.finalize().into_bytes()[..16])
+        hex(&mac.finalize().into_bytes()[..16])
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::error::CorpusError;
 use std::fs;
 use std::path::{Path, PathBuf};
+use stoa_durable::UNFINISHED;
 use stoa_posts::Durability;
 
 /// The directory of an ingest.
@@ -97,7 +98,8 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<String>, CorpusError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
         let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        if let Some(stem) = name.strip_suffix(ending) {
+        let stem = name.strip_suffix(ending).filter(|stem| !stem.starts_with(UNFINISHED));
+        if let Some(stem) = stem {
             names.push(stem.to_string());
         }
     }

@@ -6,7 +6,7 @@ use crate::source_folder::folder_with;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use stoa_corpus::ingest::{IngestOptions, Manifest, PHASES, Shard, Waiting, ingest, ingest_shard};
+use stoa_corpus::ingest::{IngestOptions, Manifest, PHASES, Share, Waiting, ingest, ingest_shard};
 use stoa_corpus::{CorpusError, SplitBy};
 use stoa_posts::Durability;
 use stoa_square::{Square, SquareConfig};
@@ -91,7 +91,7 @@ fn part(
     of: usize,
     phase: &str,
 ) -> Result<Option<Manifest>, CorpusError> {
-    ingest_shard(options, Shard { index, of }, Some(phase), &QUIET, &|_: &Waiting| false)
+    ingest_shard(options, Share { index, of }, Some(phase), &QUIET, &|_: &Waiting| false)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_missing_shard_is_named_and_another_number_may_go_on() {
         "{error}"
     );
     let error =
-        ingest_shard(&shared, Shard { index: 2, of: 3 }, None, &QUIET, &|_: &Waiting| false);
+        ingest_shard(&shared, Share { index: 2, of: 3 }, None, &QUIET, &|_: &Waiting| false);
     assert!(matches!(error, Err(CorpusError::PhaseIncomplete { phase: "read", .. })), "{error:?}");
     assert!(matches!(part(&shared, 0, 2, "reed"), Err(CorpusError::UnknownPhase { .. })));
     // One machine alone finishes what several began.
@@ -151,7 +151,7 @@ fn a_missing_shard_is_named_and_another_number_may_go_on() {
 fn child_machine_that_is_killed() {
     let folder = std::env::var("STOA_INGEST_IN").unwrap();
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
-    let own = Shard { index: number("STOA_SHARD") as usize, of: number("STOA_SHARDS") as usize };
+    let own = Share { index: number("STOA_SHARD") as usize, of: number("STOA_SHARDS") as usize };
     let calls = AtomicU64::new(0);
     let end_at = number("STOA_END_AT");
     let progress = |_: &'static str, _: u64, _: u64| {

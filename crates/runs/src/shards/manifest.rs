@@ -1,13 +1,13 @@
 //! What was made of which file: the record of a part, and the manifest of the whole.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stoa_dialogue::ChatTemplate;
+use stoa_durable::{FileEntry, hex};
 use stoa_tokens::Tokenizer;
 
 use super::{Job, Source};
@@ -29,36 +29,6 @@ impl Origin {
         Origin {
             tokenizer: tokenizer.fingerprint().to_string(),
             template: hex(&Sha256::digest(template.source().as_bytes())),
-        }
-    }
-}
-
-/// A file by its content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// SHA-256, lower-case hexadecimal.
-    pub sha256: String,
-    /// Size.
-    pub bytes: u64,
-}
-
-impl Entry {
-    /// The entry of a file on disk.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn of(path: &Path) -> Result<Self, RunsError> {
-        let mut file = File::open(path).map_err(io("reading", path))?;
-        let (mut digest, mut bytes) = (Sha256::new(), 0);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read = file.read(&mut buffer).map_err(io("reading", path))?;
-            if read == 0 {
-                return Ok(Entry { sha256: hex(&digest.finalize()), bytes });
-            }
-            digest.update(&buffer[..read]);
-            bytes += read as u64;
         }
     }
 }
@@ -98,15 +68,15 @@ impl Totals {
     }
 }
 
-/// What was made of one file of the store.
+/// What was made of a file, or of files joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     pub(super) origin: Origin,
-    /// The file of the store.
-    pub source: Entry,
+    /// The files that it was made of, in order.
+    pub sources: Vec<FileEntry>,
     /// The shards, by path within the directory.
-    pub files: BTreeMap<String, Entry>,
+    pub files: BTreeMap<String, FileEntry>,
     /// Counts.
     pub totals: Totals,
 }
@@ -119,14 +89,14 @@ pub struct Manifest {
     /// Sums over all parts.
     pub totals: Totals,
     /// The shards, by path within the directory.
-    pub files: BTreeMap<String, Entry>,
+    pub files: BTreeMap<String, FileEntry>,
 }
 
 impl Manifest {
     /// Writes and gives the manifest when every file of the store has its part.
     pub(super) fn complete(
         out: &Path,
-        sources: &[Source],
+        sources: &[Source<'_>],
         origin: Origin,
     ) -> Result<Option<Self>, RunsError> {
         let (mut totals, mut files) = (Totals::default(), BTreeMap::new());
@@ -140,26 +110,32 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Paths of the shards in a folder (`train`, `held_out`, `dialogues`) that hold tokens, in order.
-    pub fn shards(&self, folder: &str) -> impl Iterator<Item = &str> {
-        let prefix = format!("{folder}/");
-        let of_folder = move |path: &&str| path.starts_with(&prefix) && path.ends_with(".tokens");
-        self.files.keys().map(String::as_str).filter(of_folder)
+    /// Paths of the shards of a side (`train`, `held_out`, `dialogues`) that hold tokens, in order.
+    pub fn shards(&self, side: &str) -> impl Iterator<Item = &str> {
+        let of_side = move |path: &&str| {
+            let rest = path.strip_prefix(side).and_then(|rest| rest.strip_suffix(".tokens"));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.files.keys().map(String::as_str).filter(of_side)
     }
 }
 
-/// Whether a part was made of this file with this tokenizer and template, and its shards are there.
-pub(super) fn is_whole(job: &Job<'_>, source: &Source, origin: &Origin) -> Result<bool, RunsError> {
+/// Whether a part was made of these files with this tokenizer and template, and its shards are there.
+pub(super) fn is_whole(
+    job: &Job<'_>,
+    source: &Source<'_>,
+    origin: &Origin,
+) -> Result<bool, RunsError> {
     let Some(part) = read_part(&source.part(job.out))? else { return Ok(false) };
     if part.origin != *origin {
         let same_tokenizer = part.origin.tokenizer == origin.tokenizer;
         let what = if same_tokenizer { "another chat template" } else { "another tokenizer" };
         return Err(RunsError::OtherShards { directory: job.out.to_owned(), what });
     }
-    let is_same = |(path, entry): (&String, &Entry)| {
-        fs::metadata(job.out.join(path)).is_ok_and(|there| there.len() == entry.bytes)
+    let is_same = |(path, entry): (&String, &FileEntry)| {
+        fs::metadata(job.out.join(path)).is_ok_and(|found| found.len() == entry.bytes)
     };
-    Ok(part.files.iter().all(is_same) && Entry::of(&source.path(job.store))? == part.source)
+    Ok(part.files.iter().all(is_same) && entries(source.files)? == part.sources)
 }
 
 /// A part's record; `None` when there is none or it is damaged, in which case its file of the store is encoded again.
@@ -176,6 +152,6 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Run
     Ok(stoa_durable::write(path, &text)?)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn entries(files: &[PathBuf]) -> Result<Vec<FileEntry>, RunsError> {
+    files.iter().map(|file| Ok(FileEntry::of(file)?)).collect()
 }

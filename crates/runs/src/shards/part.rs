@@ -1,69 +1,62 @@
-//! One file of the store to its shards, some lines at a time.
+//! Text to the shards of a part, some lines at a time.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Lines};
-use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use stoa_corpus::Document;
 use stoa_dialogue::Dialogue;
+use stoa_durable::FileEntry;
+use stoa_posts::Split;
 use stoa_tokens::{ShardWriter, TokenId, TokenWidth};
 
-use super::manifest::{Entry, Origin, Part, Totals};
+use super::manifest::{Origin, Part, Totals, entries};
 use super::{Job, Kind, Source};
 use crate::RunsError;
-use crate::error::io;
+use crate::lines::JsonLines;
 
 /// Bytes of text encoded together: enough for every thread, little beside a tokenizer.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What this room reads of a document's line.
-#[derive(Deserialize)]
-struct DocumentLine {
-    text: String,
-    split: Side,
-}
-
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum Side {
-    Train,
-    HeldOut,
-}
-
-/// Writes the shards of a file and says what is in them.
-pub(super) fn write(job: &Job<'_>, source: &Source, origin: &Origin) -> Result<Part, RunsError> {
-    let path = source.path(job.store);
+/// Writes the shards of a part and gives its record.
+pub(super) fn write(
+    job: &Job<'_>,
+    source: &Source<'_>,
+    origin: &Origin,
+) -> Result<Part, RunsError> {
     let mut totals = Totals::default();
     let names = match source.kind {
-        Kind::Documents => documents(job, source, &path, &mut totals)?,
-        Kind::Dialogues => dialogues(job, source, &path, &mut totals)?,
+        Kind::Documents => documents(job, source, &mut totals)?,
+        Kind::Dialogues => dialogues(job, source, &mut totals)?,
     };
     let mut files = BTreeMap::new();
     for name in names {
-        let entry = Entry::of(&job.out.join(&name))?;
+        let entry = FileEntry::of(&job.out.join(&name))?;
         files.insert(name, entry);
     }
-    Ok(Part { origin: origin.clone(), source: Entry::of(&path)?, files, totals })
+    Ok(Part { origin: origin.clone(), sources: entries(source.files)?, files, totals })
 }
 
 fn documents(
     job: &Job<'_>,
-    source: &Source,
-    path: &Path,
+    source: &Source<'_>,
     totals: &mut Totals,
 ) -> Result<Vec<String>, RunsError> {
-    let names = ["train", "held_out"].map(|side| format!("{side}/{}.tokens", source.name));
+    let names = ["train", "held_out"].map(|side| source.shard(side, "tokens"));
     let width = TokenWidth::for_vocab_size(job.tokenizer.vocab_size());
     let [mut train, mut held_out] =
         [create(job, &names[0], width)?, create(job, &names[1], width)?];
-    let mut batches = Batches::<DocumentLine>::open(path)?;
-    while let Some(batch) = batches.next(|line| line.text.len())? {
-        let texts: Vec<&str> = batch.iter().map(|line| line.text.as_str()).collect();
+    let mut lines = JsonLines::<Document>::of_files(source.files);
+    loop {
+        let batch = batch(&mut lines)?;
+        if batch.is_empty() {
+            break;
+        }
+        let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
         let encoded = job.tokenizer.encode_batch(&texts, job.threads);
-        for (line, tokens) in batch.iter().zip(encoded) {
-            let shard = if line.split == Side::Train { &mut train } else { &mut held_out };
+        for (document, tokens) in batch.iter().zip(encoded) {
+            let shard = match document.split {
+                Split::Train => &mut train,
+                Split::HeldOut => &mut held_out,
+            };
             shard.push_document(&tokens)?;
         }
     }
@@ -75,30 +68,26 @@ fn documents(
 
 fn dialogues(
     job: &Job<'_>,
-    source: &Source,
-    path: &Path,
+    source: &Source<'_>,
     totals: &mut Totals,
 ) -> Result<Vec<String>, RunsError> {
-    let names = ["tokens", "learned"].map(|end| format!("dialogues/{}.{end}", source.name));
+    let names = ["tokens", "learned"].map(|ending| source.shard("dialogues", ending));
     let width = TokenWidth::for_vocab_size(job.tokenizer.vocab_size());
     let mut tokens = create(job, &names[0], width)?;
     let mut learned = create(job, &names[1], TokenWidth::U16)?;
-    let mut batches = Batches::<Dialogue>::open(path)?;
-    while let Some(batch) = batches.next(length)? {
-        for dialogue in batch {
-            if !dialogue.has_answer() {
-                totals.dialogues_without_answer += 1;
-                continue;
-            }
-            let encoded =
-                job.template.encode_for_training(job.tokenizer, &dialogue.conversation(None))?;
-            totals.learned_tokens +=
-                encoded.learned.iter().filter(|learned| **learned).count() as u64;
-            tokens.push_document(&encoded.tokens)?;
-            let marks: Vec<TokenId> =
-                encoded.learned.iter().map(|&learned| TokenId(u32::from(learned))).collect();
-            learned.push_document(&marks)?;
+    for dialogue in JsonLines::<Dialogue>::of_files(source.files) {
+        let dialogue = dialogue?;
+        if !dialogue.has_answer() {
+            totals.dialogues_without_answer += 1;
+            continue;
         }
+        let conversation = dialogue.conversation(None);
+        let encoded = job.template.encode_for_training(job.tokenizer, &conversation)?;
+        totals.learned_tokens += encoded.learned.iter().filter(|learned| **learned).count() as u64;
+        tokens.push_document(&encoded.tokens)?;
+        let marks: Vec<TokenId> =
+            encoded.learned.iter().map(|&learned| TokenId(u32::from(learned))).collect();
+        learned.push_document(&marks)?;
     }
     let tokens = tokens.finish()?;
     learned.finish()?;
@@ -106,47 +95,18 @@ fn dialogues(
     Ok(names.into())
 }
 
-/// Bytes of what a dialogue says.
-fn length(dialogue: &Dialogue) -> usize {
-    dialogue.messages.iter().map(|message| message.text().len()).sum()
-}
-
 fn create(job: &Job<'_>, name: &str, width: TokenWidth) -> Result<ShardWriter, RunsError> {
     let path = job.out.join(name);
     Ok(ShardWriter::create(&path, job.tokenizer.fingerprint(), width)?)
 }
 
-/// Lines of a file as values, about [`BATCH_BYTES`] of text at a time.
-struct Batches<'p, T> {
-    path: &'p Path,
-    lines: Lines<BufReader<File>>,
-    line: usize,
-    of: std::marker::PhantomData<T>,
-}
-
-impl<'p, T: DeserializeOwned> Batches<'p, T> {
-    fn open(path: &'p Path) -> Result<Self, RunsError> {
-        let file = File::open(path).map_err(io("reading", path))?;
-        let lines = BufReader::new(file).lines();
-        Ok(Batches { path, lines, line: 0, of: std::marker::PhantomData })
+/// The next documents, about [`BATCH_BYTES`] of text; none at the end.
+fn batch(lines: &mut JsonLines<'_, Document>) -> Result<Vec<Document>, RunsError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while bytes < BATCH_BYTES {
+        let Some(document) = lines.next().transpose()? else { break };
+        bytes += document.text.len().max(1);
+        batch.push(document);
     }
-
-    /// The next values; `None` at the end.
-    fn next(&mut self, bytes: impl Fn(&T) -> usize) -> Result<Option<Vec<T>>, RunsError> {
-        let (mut batch, mut read) = (Vec::new(), 0);
-        while read < BATCH_BYTES {
-            let Some(line) = self.lines.next() else { break };
-            self.line += 1;
-            let wrong = |problem: String| RunsError::Line {
-                path: self.path.to_owned(),
-                line: self.line,
-                problem,
-            };
-            let line = line.map_err(|error| wrong(error.to_string()))?;
-            let value: T = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-            read += bytes(&value).max(1);
-            batch.push(value);
-        }
-        Ok(Some(batch).filter(|batch| !batch.is_empty()))
-    }
+    Ok(batch)
 }

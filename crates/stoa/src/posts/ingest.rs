@@ -1,18 +1,17 @@
 //! `stoa posts ingest`: sources to a store, with progress and a summary that scripts can read.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use stoa_corpus::SplitBy;
-use stoa_corpus::ingest::{self, IngestOptions, Manifest, RejectBound, Stage};
+use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
 use stoa_posts::Format;
 
 use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
-use crate::terminal::{Bar, Terminal};
+use crate::terminal::Terminal;
 
 /// Runs the command.
 ///
@@ -24,10 +23,10 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
     let bytes: u64 = args.sources.iter().map(|path| size(path)).sum();
     let own = match &args.shard {
         None => None,
-        Some(text) => Some(shard::parse(text)?),
+        Some(text) => Some(Share::parse(text).map_err(|error| anyhow::anyhow!("--{error}"))?),
     };
     let manifest = match own {
-        None => run_ingest(&options, terminal)?,
+        None => stoa_runs::ingest(&options, terminal)?,
         Some(own) => match shard::run(args, &options, own, terminal)? {
             Some(manifest) => manifest,
             None => {
@@ -43,37 +42,6 @@ pub fn ingest(args: &IngestArgs, machine: &MachineArgs, terminal: &Terminal) -> 
     let seconds = started.elapsed().as_secs_f64();
     let summary = summary(&manifest, &options.out, bytes, seconds);
     terminal.result(&summary, || summary_text(&manifest, &options.out, bytes, seconds))
-}
-
-/// Ingests with a bar for every step.
-///
-/// # Errors
-/// What an ingest says.
-pub fn run_ingest(options: &IngestOptions, terminal: &Terminal) -> anyhow::Result<Manifest> {
-    let manifest = ingest::ingest(options, &bars(terminal))?;
-    if manifest.is_older() {
-        terminal.note(format!(
-            "{}: an earlier version made this store, and it stays as it is; ingest into another folder \
-             to have languages identified",
-            options.out.display()
-        ));
-    }
-    Ok(manifest)
-}
-
-/// A bar for every step.
-pub(super) fn bars(terminal: &Terminal) -> impl Fn(&'static str, u64, u64) + Sync + '_ {
-    let shown: Mutex<Option<(&'static str, Bar)>> = Mutex::new(None);
-    move |step: &'static str, done: u64, total: u64| {
-        let mut shown = shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if shown.as_ref().is_none_or(|(before, _)| *before != step) {
-            let unit = if step == "read" { "bytes" } else { "parts" };
-            *shown = Some((step, terminal.bar(step, total.max(1), unit)));
-        }
-        if let Some((_, bar)) = shown.as_mut() {
-            bar.update(done, "");
-        }
-    }
 }
 
 pub(super) fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Result<IngestOptions> {

@@ -2,7 +2,6 @@
 
 mod args;
 mod audit;
-mod corpus;
 mod forget;
 mod ingest;
 mod inspect;
@@ -11,8 +10,7 @@ mod shard;
 
 pub use args::{DiffArgs, ExplainArgs, ForgetArgs, IngestArgs, JobsArgs, SampleArgs, StatsArgs};
 pub use audit::{AuditArgs, audit};
-pub use corpus::{corpus, square_corpus};
 pub use forget::forget;
-pub use ingest::{ingest, run_ingest, threads};
+pub use ingest::{ingest, threads};
 pub use inspect::{diff, explain, sample, stats};
 pub use jobs::jobs;

@@ -4,31 +4,17 @@ use std::cell::Cell;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
 use serde_json::json;
-use stoa_corpus::ingest::{IngestOptions, Manifest, Shard, Waiting, ingest_shard};
+use stoa_corpus::ingest::{IngestOptions, Manifest, Share, Waiting, ingest_shard};
 
 use super::IngestArgs;
-use super::ingest::bars;
 use crate::terminal::Terminal;
+use stoa_runs::ingest_progress;
 
 /// Seconds to wait for machines that do nothing, when none are given.
 const WAIT_SECONDS: u64 = 3600;
 /// How often to look whether the others are done. Looking costs a look at every missing file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Reads `I/N`, from 1.
-///
-/// # Errors
-/// Anything else.
-pub fn parse(text: &str) -> anyhow::Result<Shard> {
-    let wrong = || format!("--shard {text}: write I/N from 1/N to N/N, such as 2/8");
-    let (index, of) = text.split_once('/').with_context(wrong)?;
-    let index: usize = index.trim().parse().with_context(wrong)?;
-    let of: usize = of.trim().parse().with_context(wrong)?;
-    ensure!((1..=of).contains(&index), wrong());
-    Ok(Shard { index: index - 1, of })
-}
 
 /// Does the share; the manifest is there when the whole is done.
 ///
@@ -37,12 +23,12 @@ pub fn parse(text: &str) -> anyhow::Result<Shard> {
 pub fn run(
     args: &IngestArgs,
     options: &IngestOptions,
-    own: Shard,
+    own: Share,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<Manifest>> {
     let usual = if args.phase.is_some() { 0 } else { WAIT_SECONDS };
     let limit = Duration::from_secs(args.wait.unwrap_or(usual));
-    let progress = bars(terminal);
+    let progress = ingest_progress(terminal);
     let before: Cell<Option<(&'static str, usize, Instant)>> = Cell::new(None);
     let wait = |waiting: &Waiting| {
         let since = match before.get() {
@@ -79,7 +65,7 @@ pub fn run(
 /// An output that is closed.
 pub fn report_unfinished(
     args: &IngestArgs,
-    own: Shard,
+    own: Share,
     seconds: f64,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {

@@ -84,8 +84,8 @@ pub fn copy() -> tempfile::TempDir {
     copy
 }
 
-/// A directory with the tokenizer, shards and dialogues of the run, and a `run.toml` with these
-/// settings, to be trained by `stoa train`.
+/// A directory with the tokenizer and shards of the run, its dialogues as JSON lines, and a `run.toml`
+/// with these settings, to be trained by `stoa train`.
 pub fn prepared(settings: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let made = made().directory.join("run");
@@ -93,12 +93,20 @@ pub fn prepared(settings: &str) -> tempfile::TempDir {
         ("tokenizer.json", "tokenizer.json"),
         ("train.tokens", "tokens/train.tokens"),
         ("held_out.tokens", "tokens/held_out.tokens"),
-        ("dialogues.jsonl", "corpus/dialogues.jsonl"),
     ] {
         fs::copy(made.join(from), directory.path().join(name)).unwrap();
     }
+    fs::write(directory.path().join("dialogues.jsonl"), dialogues()).unwrap();
     write_run_file(directory.path(), settings);
     directory
+}
+
+/// The dialogues of the run, in the order of its shard.
+pub fn dialogues() -> String {
+    let files = fs::read_dir(made().directory.join("run/corpus/store/dialogues")).unwrap();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// Writes `run.toml`: these settings beside the data.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::program::{files, run};
-use crate::runs::{UP, copy, made};
+use crate::runs::{UP, copy, dialogues, made};
 
 #[test]
 fn the_last_line_is_the_contract() {
@@ -56,10 +56,12 @@ fn a_run_leaves_what_is_documented() {
         "run.toml",
         "tokenizer.json",
         "corpus/source.json",
-        "corpus/documents.jsonl",
-        "corpus/dialogues.jsonl",
+        "corpus/store/manifest.json",
         "tokens/train.tokens",
         "tokens/held_out.tokens",
+        "tokens/dialogues.tokens",
+        "tokens/dialogues.learned",
+        "tokens/manifest.json",
         "metrics.jsonl",
         "report.html",
     ] {
@@ -113,6 +115,25 @@ fn the_same_seed_makes_the_same_model_at_any_thread_count() {
     };
     assert!(!weights(directory.path()).is_empty());
     assert!(weights(directory.path()) == weights(&made().directory));
+}
+
+/// Dialogues as JSON lines, as runs of before named them, train what their shard trains.
+#[test]
+fn a_run_that_names_dialogues_as_lines_is_the_same_run() {
+    let copy = copy();
+    let run_file = copy.path().join("run/run.toml");
+    let text = fs::read_to_string(&run_file).unwrap();
+    assert!(text.contains("\"tokens/dialogues.tokens\""), "{text}");
+    fs::write(copy.path().join("run/corpus/dialogues.jsonl"), dialogues()).unwrap();
+    fs::write(&run_file, text.replace("tokens/dialogues.tokens", "corpus/dialogues.jsonl"))
+        .unwrap();
+    for stage in ["pretrain", "chat"] {
+        // Both digests of the data are those of the checkpoints.
+        let line = format!("train {stage} --config run/run.toml --resume --json");
+        assert_eq!(run(copy.path(), &line).succeeded().json()["finished"], true);
+    }
+    // `up` itself goes back to its shards, without a step.
+    assert_eq!(run(copy.path(), UP).succeeded().json()["train_tokens_per_second"], 0.0);
 }
 
 #[test]

@@ -10,7 +10,11 @@ use stoa_maps::Map;
 use super::format::{BLOCK_BYTES, HEADER_BYTES, Header, Layout, TokenWidth, u32_at, u64_at};
 use crate::{Fingerprint, TokenId, TokensError};
 
-/// A shard open for reading. Reading any range costs the pages it touches.
+/// A page that is read brings pages around it into memory (Linux maps 64 KiB at once).
+const NEIGHBOURHOOD: usize = 64 << 10;
+
+/// A shard open for reading. What was read of the tokens is given back to the system, so that a shard
+/// takes no memory but the table of its documents, 8 bytes each.
 #[derive(Debug)]
 pub struct TokenShard {
     path: PathBuf,
@@ -133,7 +137,8 @@ impl TokenShard {
 
     /// Fills `tokens` from position `start` on.
     pub fn read(&self, start: u64, tokens: &mut [TokenId]) -> Result<(), TokensError> {
-        let bytes = self.check_range(start, tokens.len())?;
+        let range = self.check_range(start, tokens.len())?;
+        let bytes = &self.map[range.clone()];
         match self.header.width {
             TokenWidth::U16 => {
                 for (token, bytes) in tokens.iter_mut().zip(bytes.as_chunks().0) {
@@ -146,11 +151,12 @@ impl TokenShard {
                 }
             }
         }
+        self.map.release(range.start.saturating_sub(NEIGHBOURHOOD)..range.end + NEIGHBOURHOOD);
         Ok(())
     }
 
-    /// The stored bytes of `count` tokens from `start` on.
-    fn check_range(&self, start: u64, count: usize) -> Result<&[u8], TokensError> {
+    /// Where `count` tokens from `start` on are stored.
+    fn check_range(&self, start: u64, count: usize) -> Result<Range<usize>, TokensError> {
         let end = start.checked_add(count as u64).filter(|&end| end <= self.header.token_count);
         let Some(end) = end else {
             return Err(TokensError::ShardRange {
@@ -162,7 +168,7 @@ impl TokenShard {
             });
         };
         let at = |position: u64| HEADER_BYTES + position as usize * self.header.width.bytes();
-        Ok(&self.map[at(start)..at(end)])
+        Ok(at(start)..at(end))
     }
 
     /// One past the last token of a document that exists.
