@@ -158,7 +158,7 @@ fn logits_are_the_same_in_any_chunks() {
     for (config, dtype) in
         [(plain(), DType::F32), (grouped(), DType::F16), (squared(), DType::BF16)]
     {
-        let weights = || with_matrix_dtype(&config, tiny::weights(&config, 5), dtype);
+        let weights = || with_matrix_dtype(&config, tiny::weights(&config, 5), dtype).unwrap();
         for isa in Isa::available() {
             let native = NativeOptions { isa: Some(isa), ..NativeOptions::default() };
             let engine = NativeEngine::new(native).unwrap();

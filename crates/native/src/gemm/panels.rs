@@ -144,7 +144,7 @@ macro_rules! with_format {
                 type $format = Q4;
                 $body
             }
-            DType::I32 | DType::U32 => unreachable!("a matrix of weights holds numbers"),
+            DType::I32 => unreachable!("a matrix of weights holds numbers"),
         }
     };
 }
@@ -223,7 +223,7 @@ impl<'a> PanelMatrix<'a> {
             DType::F16 => MatRef::new(halves::<f16>(bytes), rows, cols).into(),
             DType::BF16 => MatRef::new(halves::<bf16>(bytes), rows, cols).into(),
             DType::Q8_0 | DType::Q4_0 => BlockMatrix::new(self.dtype, bytes, rows, cols).into(),
-            DType::I32 | DType::U32 => unreachable!("a matrix of weights holds numbers"),
+            DType::I32 => unreachable!("a matrix of weights holds numbers"),
         }
     }
 
@@ -356,7 +356,7 @@ fn rearrange(
                         blocks_of_panel(dtype, width, blocks, at, from, to, into_panels);
                     }
                 }
-                DType::I32 | DType::U32 => unreachable!("a matrix of weights holds numbers"),
+                DType::I32 => unreachable!("a matrix of weights holds numbers"),
             }
         });
     });
