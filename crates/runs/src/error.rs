@@ -70,8 +70,13 @@ pub enum RunsError {
     #[error("the run file names no data.tokenizer")]
     NoTokenizer,
     /// A stage that a run does not have.
-    #[error("the run has no stage {0}")]
-    NoStage(String),
+    #[error("the run has no stage {name}; it has {known}")]
+    NoStage {
+        /// The name asked for.
+        name: String,
+        /// Names of its stages.
+        known: String,
+    },
     /// A model that is larger than memory.
     #[error(
         "the weights of {layers} layers of width {hidden} and their optimizer need {:.1} GiB of \

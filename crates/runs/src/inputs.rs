@@ -8,9 +8,9 @@ use stoa_graph::{DType, Engine, Placement, TensorType};
 use stoa_models::{LanguageConfig, OptimizerConfig, initialize, optimizer_state, parameters};
 use stoa_tokens::{IM_END, TokenShard, Tokenizer};
 use stoa_training::{
-    CHAT, Checkpoints, Clock, Contents, DialogueExamples, DialoguePart, DialogueShard, Dialogues,
-    Documents, Examples, LanguageObjective, Outcome, PRETRAIN, Run, RunFile, Setup, Start, Trainer,
-    TrainingError, token_bytes,
+    Checkpoints, Clock, Contents, DialogueExamples, DialoguePart, DialogueShard, Dialogues,
+    Documents, Examples, LanguageObjective, ObjectiveKind, Outcome, Run, RunFile, Setup, Start,
+    Trainer, TrainingError, token_bytes,
 };
 
 use crate::error::io;
@@ -105,7 +105,7 @@ impl RunInputs {
     /// Trains one stage to its end or until `stop`.
     ///
     /// # Errors
-    /// No pretrained model to begin a chat stage with, or training that fails.
+    /// No checkpoint of the stage that this one starts from, or training that fails.
     pub fn train(
         &self,
         engine: &dyn Engine,
@@ -115,14 +115,19 @@ impl RunInputs {
         stop: &AtomicBool,
     ) -> Result<Outcome, RunsError> {
         let directory = self.directory();
-        let stage = self.run.stage(name);
-        let stage = stage.ok_or_else(|| RunsError::NoStage(name.to_owned()))?;
+        let found = self.run.stage(name).ok_or_else(|| RunsError::NoStage {
+            name: name.to_owned(),
+            known: self.run.stages.iter().map(|s| &*s.name).collect::<Vec<_>>().join(", "),
+        })?;
+        let (stage, from) = (&found.settings, found.from.as_deref());
         check_state(engine, &self.run.model, &stage.groups)?;
         std::fs::create_dir_all(directory).map_err(io("creating", directory))?;
         let as_text = DialogueExamples::as_text(self.dialogues.clone());
         let answers = DialogueExamples::answers_only(self.dialogues.clone());
-        let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) =
-            if name == CHAT { (&answers, None) } else { (&self.train, Some(&as_text)) };
+        let (examples, mixed): (&dyn Examples, Option<&dyn Examples>) = match found.objective {
+            ObjectiveKind::Pretrain => (&self.train, Some(&as_text)),
+            ObjectiveKind::Chat => (&answers, None),
+        };
         let objective = LanguageObjective {
             name,
             stage,
@@ -133,7 +138,7 @@ impl RunInputs {
             held_out: self.held_out.as_ref().map(|d| d as &dyn Examples),
             token_bytes: &token_bytes(&self.tokenizer),
             attachments: &self.attachments(),
-            start: &|| self.start(name),
+            start: &|| self.start(from),
         };
         let setup = Setup {
             engine,
@@ -189,16 +194,14 @@ impl RunInputs {
         ]
     }
 
-    /// Where a stage starts: chat where pretraining ended, other stages from drawn weights.
-    fn start(&self, name: &str) -> Result<Start, TrainingError> {
-        if name != CHAT {
-            return Ok(Start {
-                weights: initialize(&self.run.model, self.run.seed),
-                first_step: 0,
-            });
-        }
+    /// Where a stage starts: where another one ended, or from drawn weights.
+    fn start(&self, from: Option<&str>) -> Result<Start, TrainingError> {
+        let Some(from) = from else {
+            let weights = initialize(&self.run.model, self.run.seed);
+            return Ok(Start { weights, first_step: 0 });
+        };
         let checkpoints = Checkpoints::of_run(self.directory());
-        let (found, _) = checkpoints.newest(PRETRAIN, Contents::Weights)?;
+        let (found, _) = checkpoints.newest(from, Contents::Weights)?;
         Ok(Start { weights: found.weights, first_step: found.state.step })
     }
 }

@@ -1,7 +1,7 @@
 //! What `up` decides: sizes and lengths found by experiment (docs/experiments.md).
 
 use stoa_models::Precision;
-use stoa_training::{Length, RunFile};
+use stoa_training::{Length, RunFile, StageFile};
 
 use crate::RunFiles;
 use crate::shards::Totals;
@@ -68,17 +68,19 @@ impl Recipe {
             run.model.hidden = Some(HIDDEN);
             run.model.head_dim = Some(64);
         }
-        for stage in [&mut run.pretrain, &mut run.chat] {
+        let (mut pretrain, mut chat) = (StageFile::pretrain(), StageFile::chat());
+        for stage in [&mut pretrain, &mut chat] {
             (stage.rows, stage.time) = (Some(BATCH.0), Some(BATCH.1));
             stage.checkpoint_every = Some(100);
             stage.precision = Some(self.precision);
         }
-        run.pretrain.length = Some(length(pretrain_steps));
-        run.pretrain.dialogue_share = Some(dialogue_share);
-        run.pretrain.evaluate_every = Some(if pretrain_steps < 100.0 { 10 } else { 50 });
-        run.chat.length = Some(length(chat_steps));
-        run.chat.learning_rate_scale = Some(CHAT_RATES);
-        run.chat.evaluate_every = Some(100);
+        pretrain.length = Some(length(pretrain_steps));
+        pretrain.dialogue_share = Some(dialogue_share);
+        pretrain.evaluate_every = Some(if pretrain_steps < 100.0 { 10 } else { 50 });
+        chat.length = Some(length(chat_steps));
+        chat.learning_rate_scale = Some(CHAT_RATES);
+        chat.evaluate_every = Some(100);
+        run.stages = vec![pretrain, chat];
         run
     }
 }

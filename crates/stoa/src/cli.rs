@@ -51,8 +51,7 @@ pub enum Command {
     /// Train a tokenizer; encode and decode text.
     #[command(subcommand)]
     Tokens(TokensCommand),
-    /// Train a model by a run file.
-    #[command(subcommand)]
+    /// Train a model by a run file: one stage of it, or all.
     Train(TrainCommand),
     /// Talk to a trained model.
     Chat(ChatArgs),
@@ -209,19 +208,35 @@ pub enum TokensCommand {
 }
 
 /// `stoa train …`
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true
+)]
+pub struct TrainCommand {
+    /// A stage, or all of them.
+    #[command(flatten)]
+    pub stages: Option<TrainArgs>,
+    /// Anything else.
+    #[command(subcommand)]
+    pub other: Option<TrainOther>,
+}
+
+/// What `stoa train` does without training.
 #[derive(Debug, Subcommand)]
-pub enum TrainCommand {
-    /// Train a model from random weights on documents.
-    Pretrain(TrainArgs),
-    /// Tune a pretrained model on dialogues; only answers count in the loss.
-    Chat(TrainArgs),
+pub enum TrainOther {
     /// Print a run file with every key and its default, to start from.
     Example,
 }
 
-/// Options of a training stage.
+/// Options of training stages.
 #[derive(Args, Debug)]
 pub struct TrainArgs {
+    /// The stage, by its name in the run file: `pretrain` and `chat` where it names none. Without
+    /// STAGE: all of them in their order.
+    #[arg(value_name = "STAGE")]
+    pub stage: Option<String>,
     /// The run file. `stoa train example` prints one.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 use stoa_graph::Engine;
 use stoa_runs::{Resume, RunInputs, RunsError, Work};
-use stoa_training::{CHAT, EvaluationMetrics, Outcome, PRETRAIN, Progress, RunFile, StepMetrics};
+use stoa_training::{CHAT, EvaluationMetrics, Outcome, Progress, RunFile, StepMetrics};
 
-use crate::cli::{MachineArgs, TrainCommand};
+use crate::cli::{MachineArgs, TrainCommand, TrainOther};
 use crate::clock::SystemClock;
 use crate::engine;
 use crate::interrupt::Interrupt;
@@ -23,10 +23,9 @@ pub fn run(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let (args, name) = match command {
-        TrainCommand::Pretrain(args) => (args, PRETRAIN),
-        TrainCommand::Chat(args) => (args, CHAT),
-        TrainCommand::Example => return example(terminal),
+    let args = match (&command.other, &command.stages) {
+        (Some(TrainOther::Example), _) | (None, None) => return example(terminal),
+        (None, Some(args)) => args,
     };
     let engine = engine::open(machine)?;
     let inputs = RunInputs::read(&args.config)?;
@@ -36,17 +35,26 @@ pub fn run(
         (true, false) => Resume::SameSettings,
         (true, true) => Resume::ChangedSettings,
     };
-    let outcome = train(&inputs, &*engine, (name, resume), terminal, interrupt.flag())?;
-    let summary = Summary::of(&outcome);
-    terminal.result(&summary, || {
-        let state =
-            if outcome.finished { "done" } else { "stopped and saved; continue with --resume" };
-        format!("{name}: step {}, {state}", outcome.step)
-    })
+    let all = inputs.run.stages.iter().map(|stage| stage.name.as_str());
+    let names: Vec<&str> = args.stage.as_deref().map_or_else(|| all.collect(), |one| vec![one]);
+    for name in names {
+        let outcome = train(&inputs, &*engine, (name, resume), terminal, interrupt.flag())?;
+        let summary = Summary::of(name, &outcome);
+        terminal.result(&summary, || {
+            let state =
+                if outcome.finished { "done" } else { "stopped and saved; continue with --resume" };
+            format!("{name}: step {}, {state}", outcome.step)
+        })?;
+        if !outcome.finished {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Summary<'a> {
+    stage: &'a str,
     step: u64,
     finished: bool,
     bits_per_byte: Option<f64>,
@@ -57,9 +65,10 @@ struct Summary {
     skipped: u64,
 }
 
-impl Summary {
-    fn of(outcome: &Outcome) -> Self {
+impl<'a> Summary<'a> {
+    fn of(stage: &'a str, outcome: &Outcome) -> Self {
         Summary {
+            stage,
             step: outcome.step,
             finished: outcome.finished,
             bits_per_byte: outcome.bits_per_byte,

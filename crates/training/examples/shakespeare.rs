@@ -45,9 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = TrainOptions { vocab_size: 1024, ..TrainOptions::default() };
     let tokenizer = Tokenizer::train([&text], &options, |_| ControlFlow::Continue(()))?;
     let mut file = RunFile::parse(RUN, Path::new("built-in run"))?;
-    file.pretrain.length = Some(Length::Steps(steps));
+    file.stages[0].length = Some(Length::Steps(steps));
     let run = file.resolve(tokenizer.vocab_size())?;
-    let time = run.pretrain.time;
+    let time = run.stages[0].settings.time;
     let mut tokens = tokenizer.encode(&text);
     // Pairs are one more than tokens: whole rows only, so that no row is padded.
     tokens.truncate((tokens.len() + 1) / time * time - 1);
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let source = Source::new(&documents, time, seed, "training text")?;
         let order = DataOrder::single(source);
         let starts: Vec<u8> = (0..steps)
-            .flat_map(|step| order.pieces(step, run.pretrain.rows))
+            .flat_map(|step| order.pieces(step, run.stages[0].settings.rows))
             .flat_map(|row| (row[0].start as u32).to_le_bytes())
             .collect();
         fs::write(directory.join("batches.bin"), starts)?;
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let start = || Ok(Start { weights: weights.clone(), first_step: 0 });
         let objective = LanguageObjective {
             name: PRETRAIN,
-            stage: &run.pretrain,
+            stage: &run.stages[0].settings,
             seed,
             model: &run.model,
             examples: &documents,
@@ -96,7 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             placement: &placement,
             directory: &directory.join("run"),
             objective: &objective,
-            stage: &run.pretrain,
+            stage: &run.stages[0].settings,
             changed_settings: false,
         };
         let clock = SinceStart(Instant::now());
@@ -141,7 +141,7 @@ impl Progress for Losses {
 
 /// `run.json` of xtask/oracle/train/shakespeare_torch.py.
 fn recipe(run: &Run, steps: u64) -> serde_json::Value {
-    let stage = &run.pretrain;
+    let stage = &run.stages[0].settings;
     let adamw = |pattern: &str, a: AdamWConfig| {
         json!({
             "pattern": pattern, "kind": "adamw", "lr": a.lr, "beta1": a.beta1, "beta2": a.beta2,

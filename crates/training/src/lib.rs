@@ -42,8 +42,8 @@ pub use packing::{Packing, Piece, WINDOW_PAIRS};
 pub use permutation::Permutation;
 pub use progress::{Clock, NoProgress, Progress};
 pub use run::{
-    CHAT, DataFiles, Length, ModelFile, OptimizerKind, PRETRAIN, RecomputeKind, Run, RunFile,
-    Stage, StageFile,
+    CHAT, DataFiles, Length, ModelFile, ObjectiveKind, OptimizerKind, PRETRAIN, RecomputeKind, Run,
+    RunFile, RunStage, Stage, StageFile,
 };
 pub use schedule::Schedule;
 pub use tensorboard::EventFile;

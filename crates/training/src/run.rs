@@ -16,23 +16,74 @@ use crate::guard::GuardConfig;
 use crate::schedule::Schedule;
 
 /// A run as a user writes it: only what differs from the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Keys")]
 pub struct RunFile {
     /// Seed of everything drawn.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// The model.
     pub model: ModelFile,
     /// What is read.
     pub data: DataFiles,
-    /// Learning from documents.
-    pub pretrain: StageFile,
-    /// Learning to answer.
-    pub chat: StageFile,
+    /// Its stages, in the order in which they run.
+    pub stages: Vec<StageFile>,
     /// What `stoa plan --config` is asked; training does not read it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<toml::Table>,
+}
+
+/// The keys of a `run.toml`. Stages are `[[stage]]` tables. `[pretrain]` and `[chat]` are short for
+/// two of them: the stage of that name and objective, and chat starts from pretraining. A file
+/// without stages has these two.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Keys {
+    seed: Option<u64>,
+    model: ModelFile,
+    data: DataFiles,
+    stage: Vec<StageFile>,
+    pretrain: Option<StageFile>,
+    chat: Option<StageFile>,
+    plan: Option<toml::Table>,
+}
+
+impl TryFrom<Keys> for RunFile {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        let Keys { seed, model, data, stage, pretrain, chat, plan } = keys;
+        let stages = match (stage.is_empty(), &pretrain, &chat) {
+            (false, None, None) => stage,
+            (false, _, _) => {
+                return Err("the file has [[stage]] tables and [pretrain] or [chat]; write all \
+                            stages as [[stage]]"
+                    .to_owned());
+            }
+            (true, _, _) => {
+                let short = |table: Option<StageFile>, stage: StageFile| {
+                    let table = table.unwrap_or_default();
+                    if table.name.is_empty() && table.objective.is_none() && table.from.is_none() {
+                        let StageFile { name, objective, from, .. } = stage;
+                        return Ok(StageFile { name, objective, from, ..table });
+                    }
+                    Err(format!(
+                        "[{}] has a name, an objective or a start of its own; write [[stage]]",
+                        stage.name
+                    ))
+                };
+                vec![short(pretrain, StageFile::pretrain())?, short(chat, StageFile::chat())?]
+            }
+        };
+        for (at, stage) in stages.iter().enumerate() {
+            stage.check(&stages[..at])?;
+        }
+        Ok(RunFile { seed, model, data, stages, plan })
+    }
+}
+
+impl Default for RunFile {
+    fn default() -> Self {
+        RunFile::try_from(Keys::default()).expect("the two short stages fit together")
+    }
 }
 
 /// A model: a depth, from which everything follows, and any size given by itself.
@@ -80,10 +131,20 @@ pub struct DataFiles {
     pub dialogues: Vec<PathBuf>,
 }
 
-/// Name of the stage that learns from documents.
+/// Name of the stage that learns from documents, where a run file does not name its stages.
 pub const PRETRAIN: &str = "pretrain";
-/// Name of the stage that learns to answer.
+/// Name of the stage that learns to answer, where a run file does not name its stages.
 pub const CHAT: &str = "chat";
+
+/// What a stage learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectiveKind {
+    /// The text of documents, with `dialogue_share` of dialogues among them.
+    Pretrain,
+    /// The answers of dialogues.
+    Chat,
+}
 
 /// How long a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +198,13 @@ impl From<RecomputeKind> for Recompute {
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)] // The fields of `Stage`.
 pub struct StageFile {
+    /// By which `stoa train` and other stages know it.
+    pub name: String,
+    /// What it learns.
+    pub objective: Option<ObjectiveKind>,
+    /// The stage whose last checkpoint it starts from; absent in the first stage, which starts from
+    /// drawn weights.
+    pub from: Option<String>,
     pub length: Option<Length>,
     pub rows: Option<usize>,
     pub time: Option<usize>,
@@ -157,7 +225,23 @@ pub struct StageFile {
     pub keep_checkpoints: Option<usize>,
 }
 
-/// A stage with everything decided.
+/// A stage of a run: what it is, and its settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunStage {
+    /// By which it is known.
+    pub name: String,
+    /// What it learns.
+    pub objective: ObjectiveKind,
+    /// The stage whose last checkpoint it starts from; absent in the first stage, which starts from
+    /// drawn weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its settings.
+    #[serde(flatten)]
+    pub settings: Stage,
+}
+
+/// The settings of a stage with everything decided.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
     /// How long it is.
@@ -199,10 +283,9 @@ pub struct Run {
     pub model: LanguageConfig,
     /// What is read.
     pub data: DataFiles,
-    /// Learning from documents.
-    pub pretrain: Stage,
-    /// Learning to answer.
-    pub chat: Stage,
+    /// Its stages, in the order in which they run.
+    #[serde(rename = "stage")]
+    pub stages: Vec<RunStage>,
 }
 
 /// Depth when none is given: the S workload of the benchmarks.
@@ -247,9 +330,9 @@ impl RunFile {
     /// [`TrainingError::Setting`], [`TrainingError::Model`].
     pub fn resolve(&self, vocab_size: usize) -> Result<Run, TrainingError> {
         let model = self.model.resolve(vocab_size)?;
-        let pretrain = self.pretrain.resolve(PRETRAIN, &model)?;
-        let chat = self.chat.resolve(CHAT, &model)?;
-        Ok(Run { seed: self.seed.unwrap_or(0), model, data: self.data.clone(), pretrain, chat })
+        let stages = self.stages.iter().map(|stage| stage.resolve(&model));
+        let stages = stages.collect::<Result<_, TrainingError>>()?;
+        Ok(Run { seed: self.seed.unwrap_or(0), model, data: self.data.clone(), stages })
     }
 }
 
@@ -294,13 +377,56 @@ impl ModelFile {
 }
 
 impl StageFile {
-    /// The stage of this name with everything decided, for a model. Stages but [`CHAT`] have the
-    /// defaults of [`PRETRAIN`].
+    /// The stage [`PRETRAIN`] without settings.
+    pub fn pretrain() -> Self {
+        let objective = Some(ObjectiveKind::Pretrain);
+        StageFile { name: PRETRAIN.to_owned(), objective, ..StageFile::default() }
+    }
+
+    /// The stage [`CHAT`] without settings.
+    pub fn chat() -> Self {
+        let (objective, from) = (Some(ObjectiveKind::Chat), Some(PRETRAIN.to_owned()));
+        StageFile { name: CHAT.to_owned(), objective, from, ..StageFile::default() }
+    }
+
+    /// Whether the stage is whole in itself and fits those before it.
+    fn check(&self, before: &[StageFile]) -> Result<(), String> {
+        let StageFile { name, objective, from, .. } = self;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(format!("stage.name = {name:?}: letters, digits, - and _ are expected"));
+        }
+        if objective.is_none() {
+            return Err(format!("stage `{name}` has no objective; give \"pretrain\" or \"chat\""));
+        }
+        if before.iter().any(|stage| stage.name == *name) {
+            return Err(format!("two stages are named `{name}`; give each a name of its own"));
+        }
+        match from {
+            Some(from) if before.iter().all(|stage| stage.name != *from) => {
+                Err(format!("stage `{name}` starts from `{from}`, which is no stage before it"))
+            }
+            None if !before.is_empty() => Err(format!(
+                "stage `{name}` names no start; give `from`, the stage it starts from: only the first \
+                 stage of a run starts from drawn weights"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The stage with everything decided, for a model.
     ///
     /// # Errors
     /// [`TrainingError::Setting`].
-    pub fn resolve(&self, name: &str, model: &LanguageConfig) -> Result<Stage, TrainingError> {
-        let chat = name == CHAT;
+    pub fn resolve(&self, model: &LanguageConfig) -> Result<RunStage, TrainingError> {
+        let objective = self.objective.unwrap_or(ObjectiveKind::Pretrain);
+        let settings = self.settings(objective, model);
+        settings.validate(&self.name, model)?;
+        Ok(RunStage { name: self.name.clone(), objective, from: self.from.clone(), settings })
+    }
+
+    fn settings(&self, objective: ObjectiveKind, model: &LanguageConfig) -> Stage {
+        let chat = objective == ObjectiveKind::Chat;
         let optimizer = match self.optimizer.unwrap_or_default() {
             OptimizerKind::Muon => OptimizerConfig::muon(model),
             // A common rate for models of this size (GPT-3's table 2.1 has 6e-4 for 125 M).
@@ -319,7 +445,7 @@ impl StageFile {
                 ..Schedule::default()
             },
         };
-        let stage = Stage {
+        Stage {
             length: self.length.unwrap_or(if chat {
                 Length::Epochs(1.0)
             } else {
@@ -338,9 +464,7 @@ impl StageFile {
             evaluation_rows: self.evaluation_rows.unwrap_or(256),
             checkpoint_every: self.checkpoint_every.unwrap_or(200),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
-        };
-        stage.validate(name, model)?;
-        Ok(stage)
+        }
     }
 }
 
@@ -395,12 +519,8 @@ impl Run {
     }
 
     /// The stage of a name, if the run has it.
-    pub fn stage(&self, name: &str) -> Option<&Stage> {
-        match name {
-            PRETRAIN => Some(&self.pretrain),
-            CHAT => Some(&self.chat),
-            _ => None,
-        }
+    pub fn stage(&self, name: &str) -> Option<&RunStage> {
+        self.stages.iter().find(|stage| stage.name == name)
     }
 }
 
@@ -418,13 +538,66 @@ mod tests {
                     precision = \"bf16\"\nlength = { epochs = 1.5 }\n[chat]\noptimizer = \"adamw\"\n\
                     [data]\ntrain = [\"a.tokens\"]\n";
         let run = parse(text).unwrap().resolve(300).unwrap();
-        assert_eq!(run.pretrain.rows, 4);
-        assert_eq!(run.pretrain.compute().precision, Precision::Bf16);
-        assert_eq!(run.chat.compute().precision, Precision::F32);
+        let settings = |name: &str| run.stage(name).unwrap().settings.clone();
+        assert_eq!(settings(PRETRAIN).rows, 4);
+        assert_eq!(settings(PRETRAIN).compute().precision, Precision::Bf16);
+        assert_eq!(settings(CHAT).compute().precision, Precision::F32);
         assert_eq!(run.model.layers, 2);
         let again = parse(&run.to_toml()).unwrap().resolve(300).unwrap();
         assert_eq!(again, run);
         assert_eq!(again.to_toml(), run.to_toml());
+    }
+
+    #[test]
+    fn the_short_tables_are_two_stages() {
+        let long = "[[stage]]\nname = \"pretrain\"\nobjective = \"pretrain\"\nrows = 4\n\
+                    [[stage]]\nname = \"chat\"\nobjective = \"chat\"\nfrom = \"pretrain\"\ntime = 32\n";
+        // The order of tables does not matter: chat comes after what it starts from.
+        let short = parse("[chat]\ntime = 32\n[pretrain]\nrows = 4\n").unwrap();
+        assert_eq!(short, parse(long).unwrap());
+        assert_eq!(parse("").unwrap(), RunFile::default());
+        let names = |file: RunFile| file.stages.into_iter().map(|s| s.name).collect::<Vec<_>>();
+        assert_eq!(names(RunFile::default()), [PRETRAIN, CHAT]);
+    }
+
+    #[test]
+    fn stages_run_in_the_order_they_are_written_in() {
+        let text = "[[stage]]\nname = \"letters\"\nobjective = \"pretrain\"\n\
+                    [[stage]]\nname = \"tone\"\nobjective = \"chat\"\nfrom = \"letters\"\n\
+                    [[stage]]\nname = \"more-letters\"\nobjective = \"pretrain\"\nfrom = \"tone\"\n";
+        let run = parse(text).unwrap().resolve(300).unwrap();
+        let starts: Vec<_> = run.stages.iter().map(|s| (&*s.name, s.from.as_deref())).collect();
+        let expected =
+            [("letters", None), ("tone", Some("letters")), ("more-letters", Some("tone"))];
+        assert_eq!(starts, expected);
+        // Defaults follow the objective, not the name.
+        assert_eq!(run.stages[1].settings.length, Length::Epochs(1.0));
+        assert_eq!(run.stages[2].settings.length, Length::Steps(1000));
+        let again = parse(&run.to_toml()).unwrap().resolve(300).unwrap();
+        assert_eq!(again, run);
+    }
+
+    #[test]
+    fn stages_that_do_not_fit_together_are_refused() {
+        let message = |text: &str| parse(text).unwrap_err().to_string();
+        let stage = |name: &str, rest: &str| {
+            format!("[[stage]]\nname = \"{name}\"\nobjective = \"pretrain\"\n{rest}\n")
+        };
+        let twice = message(&(stage("a", "") + &stage("a", "")));
+        assert!(twice.contains("two stages are named `a`"), "{twice}");
+        let later = message(&(stage("a", "from = \"b\"") + &stage("b", "")));
+        assert!(later.contains("starts from `b`"), "{later}");
+        let fresh = message(&(stage("a", "") + &stage("b", "")));
+        assert!(fresh.contains("`b` names no start"), "{fresh}");
+        let mixed = message(&format!("[chat]\nrows = 2\n{}", stage("a", "")));
+        assert!(mixed.contains("[[stage]] tables and"), "{mixed}");
+        let renamed = message("[pretrain]\nname = \"other\"\n");
+        assert!(renamed.contains("[pretrain] has a name"), "{renamed}");
+        let nothing = message("[[stage]]\nname = \"a\"\n");
+        assert!(nothing.contains("no objective"), "{nothing}");
+        let unknown = message("[[stage]]\nname = \"a\"\nobjective = \"poems\"\n");
+        assert!(unknown.contains("poems") && unknown.contains("chat"), "{unknown}");
+        assert!(message(&stage("a b", "")).contains("letters, digits"));
     }
 
     #[test]
@@ -449,12 +622,10 @@ mod tests {
 
     #[test]
     fn epochs_round_up_to_steps() {
-        let mut file = RunFile::default();
-        file.chat.rows = Some(4);
-        file.chat.accumulation = Some(2);
-        file.chat.length = Some(Length::Epochs(2.0));
-        let run = file.resolve(300).unwrap();
-        assert_eq!(run.chat.steps(17), 5);
-        assert_eq!(run.chat.steps(1), 1);
+        let text = "[chat]\nrows = 4\naccumulation = 2\nlength = { epochs = 2.0 }\n";
+        let run = parse(text).unwrap().resolve(300).unwrap();
+        let chat = &run.stage(CHAT).unwrap().settings;
+        assert_eq!(chat.steps(17), 5);
+        assert_eq!(chat.steps(1), 1);
     }
 }

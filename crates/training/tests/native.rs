@@ -92,7 +92,7 @@ impl World {
             let (found, _) = checkpoints.newest(PRETRAIN, Contents::Weights)?;
             Ok(Start { weights: found.weights, first_step: found.state.step })
         };
-        let stage = self.run.stage(name).unwrap();
+        let stage = &self.run.stage(name).unwrap().settings;
         let objective = LanguageObjective {
             name,
             stage,
@@ -197,8 +197,8 @@ fn threads_change_nothing_even_across_a_resumption() {
 fn parts_of_a_batch_add_up_to_the_whole() {
     let whole = World::new(|_| {});
     let parts = World::new(|file| {
-        file.pretrain.rows = Some(2);
-        file.pretrain.accumulation = Some(2);
+        file.stages[0].rows = Some(2);
+        file.stages[0].accumulation = Some(2);
     });
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let engine = engine(2);
@@ -236,8 +236,8 @@ fn chat_goes_on_from_pretraining_and_learns_the_answers() {
 #[test]
 fn divergence_ends_with_an_error_and_the_checkpoints_before_it() {
     let world = World::new(|file| {
-        file.pretrain.learning_rate_scale = Some(1e30);
-        file.pretrain.checkpoint_every = Some(1);
+        file.stages[0].learning_rate_scale = Some(1e30);
+        file.stages[0].checkpoint_every = Some(1);
     });
     let directory = tempfile::tempdir().unwrap();
     let engine = engine(2);

@@ -31,7 +31,13 @@ fn stage(rate: f32, extra: &str) -> Stage {
          checkpoint_every = 3\nkeep_checkpoints = 100\nevaluate_every = 5\n\
          schedule = {{ warmup_steps = 2, decay_fraction = 0.5 }}\n{extra}"
     );
-    RunFile::parse(&text, Path::new("run.toml")).unwrap().resolve(300).unwrap().pretrain
+    RunFile::parse(&text, Path::new("run.toml"))
+        .unwrap()
+        .resolve(300)
+        .unwrap()
+        .stages
+        .remove(0)
+        .settings
 }
 
 /// A number from 0 to 1 that depends on its name and place only.

@@ -74,7 +74,7 @@ impl World {
     fn objective(&self) -> LanguageObjective<'_> {
         LanguageObjective {
             name: PRETRAIN,
-            stage: &self.run.pretrain,
+            stage: &self.run.stages[0].settings,
             seed: self.run.seed,
             model: &self.run.model,
             examples: &self.documents,
@@ -213,7 +213,7 @@ fn two_devices_and_deferred_results_change_nothing() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         world.train(one.path(), None);
 
-        let (model, stage) = (&world.run.model, &world.run.pretrain);
+        let (model, stage) = (&world.run.model, &world.run.stages[0].settings);
         let names = parameters(model).into_iter().flat_map(|p| [gradient_name(&p.name), p.name]);
         let names = names.chain(optimizer_state(&parameters(model), &stage.groups).into_keys());
         let (near, far) = (DeviceId(0), DeviceId(1));
@@ -349,13 +349,14 @@ fn another_run_is_not_continued() {
     let other = |objective| refused(world.setup_of(objective, directory.path()));
     let found = other(LanguageObjective { seed: 9, ..objective });
     assert!(found.contains("another seed: 0, now 9"), "{found}");
-    let stage = Stage { rows: 3, ..world.run.pretrain.clone() };
+    let stage = Stage { rows: 3, ..world.run.stages[0].settings.clone() };
     let found = other(LanguageObjective { stage: &stage, ..objective });
     assert!(found.contains("another configuration"), "{found}");
     let found = other(LanguageObjective { examples: &world.held_out, ..objective });
     assert!(found.contains("another training data"), "{found}");
     // How often to look and save may change.
-    let watched = Stage { evaluate_every: 1, checkpoint_every: 1, ..world.run.pretrain.clone() };
+    let watched =
+        Stage { evaluate_every: 1, checkpoint_every: 1, ..world.run.stages[0].settings.clone() };
     let watched = LanguageObjective { stage: &watched, ..objective };
     assert!(Trainer::resume(world.setup_of(watched, directory.path()), &mut NoProgress).is_ok());
     // A new run does not write over an old one.
@@ -368,7 +369,7 @@ fn a_changed_configuration_is_continued_on_request() {
     let world = World::new("");
     let directory = tempfile::tempdir().unwrap();
     world.train(directory.path(), Some(4));
-    let stage = Stage { rows: 3, ..world.run.pretrain.clone() };
+    let stage = Stage { rows: 3, ..world.run.stages[0].settings.clone() };
     let objective = LanguageObjective { stage: &stage, ..world.objective() };
     let changed = Setup { changed_settings: true, ..world.setup_of(objective, directory.path()) };
     let mut listener = Listener::default();

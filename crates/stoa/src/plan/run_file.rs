@@ -9,7 +9,7 @@ use stoa_planner::model::ModelShape;
 use stoa_planner::plan::Question;
 use stoa_planner::program::work;
 use stoa_tokens::Tokenizer;
-use stoa_training::{Length, ModelFile, Run, RunFile};
+use stoa_training::{Length, ModelFile, ObjectiveKind, Run, RunFile, Stage};
 
 use crate::terminal::Terminal;
 
@@ -64,9 +64,16 @@ fn shape(model: &LanguageConfig, name: &str) -> ModelShape {
     shape
 }
 
+/// The settings of the first stage that learns from documents.
+fn pretraining(run: &Run) -> Option<&Stage> {
+    let mut stages = run.stages.iter();
+    let found = stages.find(|stage| stage.objective == ObjectiveKind::Pretrain);
+    found.map(|stage| &stage.settings)
+}
+
 /// What the pretraining of the run says where the question says nothing.
 fn filled(asked: Question, run: &Run) -> Question {
-    let stage = &run.pretrain;
+    let Some(stage) = pretraining(run) else { return asked };
     let batch = stage.rows * stage.time * stage.accumulation;
     let tokens = match stage.length {
         Length::Steps(steps) => Some((steps * batch as u64).to_string()),
@@ -83,7 +90,7 @@ fn filled(asked: Question, run: &Run) -> Question {
 
 /// Says how the planner's count of a step compares with the run's program, which is exact.
 fn compare(run: &Run, shape: &ModelShape, terminal: &Terminal) -> anyhow::Result<()> {
-    let stage = &run.pretrain;
+    let Some(stage) = pretraining(run) else { return Ok(()) };
     let batch = TrainingShape { batch: stage.rows, time: stage.time, segmented: true };
     let program = training_program(&run.model, &stage.groups, batch, stage.compute())?;
     let exact = work(&program);
