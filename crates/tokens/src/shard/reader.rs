@@ -10,8 +10,8 @@ use stoa_maps::Map;
 use super::format::{BLOCK_BYTES, HEADER_BYTES, Header, Layout, TokenWidth, u32_at, u64_at};
 use crate::{Fingerprint, TokenId, TokensError};
 
-/// A page that is read brings pages around it into memory (Linux maps 64 KiB at once).
-const NEIGHBOURHOOD: usize = 64 << 10;
+/// A page that is read maps pages around it: on Linux the whole folio of the page cache, up to 2 MiB.
+const NEIGHBOURHOOD: usize = 2 << 20;
 
 /// A shard open for reading. What was read of the tokens is given back to the system, so that a shard
 /// takes no memory but the table of its documents, 8 bytes each.
