@@ -23,7 +23,7 @@ const VOCABULARY: (u64, u64) = (320, 8192);
 /// Trains a tokenizer on training documents and dialogues.
 ///
 /// The texts are those whose draw, a function of the seed and the text's place, is below the share that
-/// makes [`SAMPLE_BYTES`] on average; of less text all of it.
+/// makes 16 MiB on average; of less text all of it.
 ///
 /// # Errors
 /// Files that cannot be read; text that the trainer refuses.
