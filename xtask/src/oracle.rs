@@ -30,6 +30,11 @@ const TEMPLATES_ENVIRONMENT: &str = "oracle-templates";
 /// Its packages.
 const TEMPLATES_PACKAGES: &[&str] = &["jinja2==3.1.6", "transformers==5.23.0"];
 
+/// Environment that writes Parquet.
+const PARQUET_ENVIRONMENT: &str = "oracle-parquet";
+/// Its packages.
+const PARQUET_PACKAGES: &[&str] = &["pyarrow==26.0.1"];
+
 /// Environment with a server that behaves as S3 does.
 const S3_ENVIRONMENT: &str = "oracle-s3";
 /// Its packages.
@@ -187,6 +192,7 @@ const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
 const DIALOGUE_GOLDEN: &str = "crates/dialogue/tests/golden";
 const CHATML: &str = "crates/dialogue/src/chatml.jinja";
 const POSTS_GOLDEN: &str = "crates/audit/tests/golden";
+const PARQUET_GOLDEN: &str = "crates/posts/tests/golden";
 
 /// Remakes every golden output.
 fn make_golden(root: &Path) -> anyhow::Result<()> {
@@ -205,7 +211,9 @@ fn make_golden(root: &Path) -> anyhow::Result<()> {
     {
         workspace::check(light_script(root, script)?.arg(root.join(folder)))?;
     }
-    Ok(())
+    let mut parquet = Command::new(python_env::ensure(PARQUET_ENVIRONMENT, PARQUET_PACKAGES)?);
+    parquet.arg(root.join("xtask/oracle/posts/golden_parquet.py"));
+    workspace::check(parquet.arg(root.join(PARQUET_GOLDEN)))
 }
 
 /// Prints both tables, then what lingua says.

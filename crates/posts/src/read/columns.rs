@@ -5,14 +5,12 @@
 //! other formats than lines and tables are not read here.
 
 use super::input::Input;
+use super::rows::ParquetRows;
 use super::table::delimiter;
 use super::{ReadOptions, decode};
 use crate::error::{PostsError, RejectReason};
 use crate::normalise::normalise;
-use crate::table::guarded;
 use csv::{Reader, ReaderBuilder, StringRecord};
-use parquet::file::reader::SerializedFileReader;
-use parquet::record::reader::RowIter;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read};
@@ -110,7 +108,7 @@ impl Read for Counted {
 enum Source {
     Lines(Input<'static>),
     Table { reader: Box<Reader<Box<dyn BufRead>>>, header: Arc<Vec<String>>, before: u64 },
-    Parquet(Box<RowIter<'static>>),
+    Parquet(Box<ParquetRows>),
 }
 
 impl Rows {
@@ -133,9 +131,7 @@ impl Rows {
         let mut input = Input::new(stream, path, compressed, options.record_limit_bytes);
         let head = input.head()?;
         if head.starts_with(PARQUET_MAGIC) && !compressed {
-            let file = File::open(path).map_err(io)?;
-            let reader = guarded(path, || SerializedFileReader::new(file))?;
-            return Ok(rows(Source::Parquet(Box::new(reader.into_iter()))));
+            return Ok(rows(Source::Parquet(Box::new(ParquetRows::open(path)?))));
         }
         let solid = head.trim_ascii_start();
         let Some(&first) = solid.first() else { return Err(PostsError::Empty { path: owned() }) };
@@ -202,10 +198,8 @@ impl Rows {
                 }
             }
             Source::Parquet(rows) => {
-                let value = guarded(&self.path, || {
-                    rows.next().transpose().map(|row| row.map(|row| super::rows::object(&row)))
-                })?;
-                Ok(value.map(|value| Ok(Row { fields: Fields::Object(value), byte_offset: 0 })))
+                let row = |value| Ok(Row { fields: Fields::Object(value), byte_offset: 0 });
+                Ok(rows.next()?.map(row))
             }
         }
     }

@@ -32,9 +32,16 @@ pub(super) enum Role {
     Deleted,
 }
 
-/// Takes one stream: what for, its name, and whether its bytes were already counted as decoded.
-pub(super) type Visit<'v> =
-    dyn FnMut(Role, &Path, Box<dyn Read + '_>) -> Result<(), PostsError> + 'v;
+/// What a source holds.
+pub(super) enum Content<'r> {
+    /// Bytes, read from their start.
+    Stream(Box<dyn Read + 'r>),
+    /// A Parquet file of this name, which is read from its end.
+    Parquet,
+}
+
+/// Takes what one source holds: what for, its name, and its content.
+pub(super) type Visit<'v> = dyn FnMut(Role, &Path, Content<'_>) -> Result<(), PostsError> + 'v;
 
 /// What a file name promises, the better first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +143,9 @@ pub(super) fn visit(
     let mut magic = Vec::new();
     file.by_ref().take(4).read_to_end(&mut magic).map_err(io)?;
     file.seek(SeekFrom::Start(0)).map_err(io)?;
+    if is_parquet(path, options) {
+        return parquet(path, meter, visit);
+    }
     if magic.starts_with(b"PK\x03\x04") {
         return zipped(path, file, options, meter, visit);
     }
@@ -147,7 +157,7 @@ pub(super) fn visit(
         Some(Promise::XDeleted) => Role::Deleted,
         _ => Role::Posts,
     };
-    visit(role, path, Box::new(Metered { inner: file, meter }))
+    visit(role, path, Content::Stream(Box::new(Metered { inner: file, meter })))
 }
 
 /// One file as a source of its own, whether it stands in a folder or was named.
@@ -175,9 +185,13 @@ fn folder(
     };
     for (role, index) in chosen {
         let path = &files[index];
+        if is_parquet(path, options) {
+            parquet(path, meter, visit)?;
+            continue;
+        }
         let file =
             File::open(path).map_err(|cause| PostsError::Io { path: path.clone(), cause })?;
-        visit(role, path, Box::new(Metered { inner: file, meter }))?;
+        visit(role, path, Content::Stream(Box::new(Metered { inner: file, meter })))?;
     }
     Ok(())
 }
@@ -252,7 +266,7 @@ fn zipped(
         meter.fetch_add(packed, Ordering::Relaxed);
         let name = member_path(path, Path::new(&name));
         let mut limited = Limited { inner: Member::new(member, packed), left: &mut left };
-        match visit(role, &name, Box::new(&mut limited)) {
+        match visit(role, &name, Content::Stream(Box::new(&mut limited))) {
             Err(PostsError::Io { path, cause }) if Limited::<File>::is_passed(&cause) => {
                 let limit_bytes = options.archive_limit_bytes;
                 return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
@@ -339,7 +353,7 @@ fn tarred(
             }
             let name = member_path(path, &member.path().map_err(wrong)?);
             let mut limited = Limited { inner: member, left: &mut left };
-            match visit(wanted, &name, Box::new(&mut limited)) {
+            match visit(wanted, &name, Content::Stream(Box::new(&mut limited))) {
                 Err(PostsError::Io { path, cause }) if Limited::<File>::is_passed(&cause) => {
                     let limit_bytes = options.archive_limit_bytes;
                     return Err(PostsError::ArchiveTooLarge { path, limit_bytes });
@@ -361,7 +375,7 @@ fn single(
     let (stream, _) = decode::decoded(stream).map_err(wrong)?;
     let (head, stream) = decode::peek(stream, 512);
     if !is_tar_block(&head) {
-        return visit(Role::Posts, path, Box::new(stream));
+        return visit(Role::Posts, path, Content::Stream(Box::new(stream)));
     }
     let wrong = |cause| tar_error(path, cause);
     let limit = HeaderLimit::new();
@@ -375,7 +389,7 @@ fn single(
             Some(Promise::XDeleted) => Role::Deleted,
             Some(_) => Role::Posts,
         };
-        visit(role, &member_path(path, &name), Box::new(member))?;
+        visit(role, &member_path(path, &name), Content::Stream(Box::new(member)))?;
     }
     Ok(())
 }
@@ -396,8 +410,14 @@ pub(super) fn is_of_posts(path: &Path) -> bool {
     promise(path).is_some() || is_archive(path)
 }
 
+/// A Parquet file, whose bytes count as read at once.
+fn parquet(path: &Path, meter: &AtomicU64, visit: &mut Visit<'_>) -> Result<(), PostsError> {
+    meter.fetch_add(std::fs::metadata(path).map_or(0, |file| file.len()), Ordering::Relaxed);
+    visit(Role::Posts, path, Content::Parquet)
+}
+
 /// Whether a file is Parquet, which is read from its end.
-pub(super) fn is_parquet(path: &Path, options: &ReadOptions) -> bool {
+fn is_parquet(path: &Path, options: &ReadOptions) -> bool {
     let mut magic = [0; 4];
     options.format == Format::Parquet
         || File::open(path)

@@ -31,13 +31,14 @@ use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Post, Tombstone};
 use crate::worker_pool::WorkerPool;
 pub use columns::{Row, Rows};
-use container::Role;
+use container::{Content, Role};
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
 use network::{Network, Shaping};
 use note_tweets::Notes;
 use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
 use record::Part;
+use rows::ParquetRows;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -246,13 +247,10 @@ pub fn scan_with(
         first_reason: None,
         sink,
     };
-    let done = if path.is_file() && container::is_parquet(path, options) {
-        scan.rows(path)
-    } else {
-        container::visit(path, options, meter, &mut |role, name, stream| {
-            scan.stream(role, name, stream)
-        })
-    };
+    let done = container::visit(path, options, meter, &mut |role, name, content| match content {
+        Content::Stream(stream) => scan.stream(role, name, stream),
+        Content::Parquet => scan.rows(name),
+    });
     done.map_err(|error| match error {
         PostsError::Truncated { path, decoded_bytes, cause, .. } => {
             PostsError::Truncated { path, decoded_bytes, cause, posts: scan.counts.posts }
@@ -347,19 +345,27 @@ impl Scan<'_, '_> {
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
         let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, &source, false));
-        let mut refused = false;
-        let read = rows::read(path, &mut |value, row| {
-            let frame = RawFrame { line: row + 1, byte_offset: 0, content: Ok(Raw::Value(value)) };
-            let Some(batch) = ahead.push(frame) else { return Ok(()) };
-            let taken = self.take(&source, batch, ahead.records());
-            refused = taken.is_err();
-            taken
-        });
-        // Damage ends a source after what stands before it; a refusal ends it at once.
-        while let Some(batch) = ahead.rest().filter(|_| !refused) {
+        let mut rows = ParquetRows::open(path)?;
+        let mut line = 0;
+        let ended = loop {
+            match rows.next() {
+                Ok(Some(value)) => {
+                    line += 1;
+                    let content = Ok(Raw::Value(value));
+                    let Some(batch) = ahead.push(RawFrame { line, byte_offset: 0, content }) else {
+                        continue;
+                    };
+                    self.take(&source, batch, ahead.records())?;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // Damage ends a source after the rows before it.
+        while let Some(batch) = ahead.rest() {
             self.take(&source, batch, ahead.records())?;
         }
-        read
+        ended
     }
 
     /// Numbers what a batch holds and hands it on.

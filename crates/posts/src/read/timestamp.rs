@@ -1,7 +1,7 @@
 //! Times as posts write them, to Unix seconds.
 //!
 //! Known: X's `Wed Oct 10 20:19:24 +0000 2018`, ISO 8601 with or without zone (without: UTC), and Unix
-//! seconds or milliseconds. Anything else is no time, never an error.
+//! seconds, milliseconds, microseconds or nanoseconds. Anything else is no time, never an error.
 
 /// Unix seconds of a written time.
 pub(super) fn parse(text: &str) -> Option<i64> {
@@ -12,10 +12,15 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     if text.as_bytes().first()?.is_ascii_digit() { iso(text) } else { x_style(text) }
 }
 
-/// Unix seconds of a number of seconds, or of milliseconds when it is too large for seconds.
+/// Unix seconds of a number of seconds, milliseconds, microseconds or nanoseconds, by its size.
 pub(super) fn of_number(number: i64) -> i64 {
-    // 10^11 seconds is the year 5138; as milliseconds it is 1973.
-    if number.unsigned_abs() >= 100_000_000_000 { number.div_euclid(1000) } else { number }
+    // 10^11 seconds is the year 5138; as milliseconds it is 1973. So with each smaller unit.
+    number.div_euclid(match number.unsigned_abs() {
+        0..100_000_000_000 => 1,
+        100_000_000_000..100_000_000_000_000 => 1000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
+        _ => 1_000_000_000,
+    })
 }
 
 fn x_style(text: &str) -> Option<i64> {
@@ -95,6 +100,8 @@ mod tests {
         assert_eq!(parse("2018-10-10 16:19:24-04:00"), Some(1_539_202_764));
         assert_eq!(parse("1539202764"), Some(1_539_202_764));
         assert_eq!(parse("1539202764123"), Some(1_539_202_764));
+        assert_eq!(parse("1539202764123456"), Some(1_539_202_764));
+        assert_eq!(parse("1539202764123456789"), Some(1_539_202_764));
         assert_eq!(parse("1970-01-01"), Some(0));
         assert_eq!(parse("2000-02-29"), Some(951_782_400));
     }

@@ -53,8 +53,14 @@ fn object(value: &Value) -> Record {
     for person in ["user", "author"] {
         if let Some(person) = value.get(person).filter(|person| person.is_object()) {
             let handle = first(person, &["screen_name", "username", "handle", "name", "id_str"]);
-            record.set(Part::Author, handle.or_else(|| first(person, ID)));
-            record.set(Part::AuthorId, first(person, &["id_str", "id"]));
+            // A person without a name or number does not hide the author given elsewhere.
+            let named = [
+                (Part::Author, handle.or_else(|| first(person, ID))),
+                (Part::AuthorId, first(person, &["id_str", "id"])),
+            ];
+            for (part, found) in named.into_iter().filter(|(_, found)| found.is_some()) {
+                record.set(part, found);
+            }
             if person.get("protected").and_then(Value::as_bool) == Some(true) {
                 record.removal = Some(Removal::Protected);
             }

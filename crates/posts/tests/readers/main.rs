@@ -2,5 +2,6 @@
 
 mod hostile;
 mod networks;
+mod parquet;
 mod reading;
 mod rules_page;
