@@ -12,7 +12,7 @@ pub enum Durability {
     /// The file is synced before it gets its name, and then the directory that names it.
     #[default]
     Synced,
-    /// Neither is: for what can be made again, and for tests.
+    /// Neither is: for what can be recomputed, and for tests.
     Unsynced,
 }
 

@@ -332,7 +332,7 @@ fn a_training_step_costs_six_flops_per_parameter_and_token_and_its_attention() {
         let known = products + head + 14 * pairs;
         let total = program_cost(&program).flops;
         assert!(total >= known && total < known + known / 50, "the rest is below 2 %");
-        // Everything but the residual stream made again: a third more of the forward's products.
+        // Everything but the residual stream recomputed: a third more of the forward's products.
         let remade = block.program(Recompute::Blocks);
         let again = flops_of(&remade, &["matmul"]) - products;
         let [q, kv, _, _, hidden, ..] = block.matrices().map(|[m, n]| (m * n) as u64);

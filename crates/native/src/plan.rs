@@ -378,7 +378,7 @@ mod tests {
                 let kept = plan.steps.iter().filter(|step| step.kernel == cast).count();
                 assert_eq!(kept, 0, "products round what they read");
                 let adds = plan.steps.iter().filter(|step| step.kernel == Kernel::Op(Op::Add));
-                assert_eq!(adds.count(), 0, "products, norms and losses add to what is there");
+                assert_eq!(adds.count(), 0, "products, norms and losses add to the sum so far");
             }
         }
     }

@@ -150,7 +150,7 @@ impl Bar {
         self.bar.set_length(length);
     }
 
-    /// Sets how far the work is, and what to say beside it.
+    /// Sets how far the work is, and the message next to it.
     pub fn update(&mut self, position: u64, message: &str) {
         self.bar.set_position(position);
         self.bar.set_message(message.to_owned());

@@ -1,4 +1,4 @@
-//! `stoa up`: the whole path. Each part leaves its files in the run's directory; what is there and
+//! `stoa up`: the whole path. Each part leaves its files in the run's directory; a file that exists and is
 //! whole is kept, so a run that was stopped resumes.
 
 use std::sync::atomic::{AtomicBool, Ordering};

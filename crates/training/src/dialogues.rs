@@ -10,7 +10,7 @@ use stoa_tokens::{Fingerprint, TokenId, TokenShard, TokensError};
 use crate::TrainingError;
 use crate::examples::{Examples, IGNORED, Overlong};
 
-/// A shard of dialogues, with the shard beside it that has for each token 1 when it is learned, else 0.
+/// A shard of dialogues, with a second shard that has for each token 1 when it is learned, else 0.
 #[derive(Debug)]
 pub struct DialogueShard {
     tokens: TokenShard,

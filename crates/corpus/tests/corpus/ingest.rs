@@ -392,7 +392,7 @@ fn the_square_loses_what_its_truth_says_and_little_else() {
 /// Not a test of its own: the process that the next test kills. It ends itself, as a power cut would,
 /// at the call of progress that `STOA_END_AT` names.
 #[test]
-#[ignore = "child process of a_killed_ingest_goes_on_to_the_same_bytes"]
+#[ignore = "child process of a_killed_ingest_resumes_to_the_same_bytes"]
 fn child_that_is_killed() {
     let folder = std::env::var("STOA_INGEST_IN").unwrap();
     let end_at: u64 = std::env::var("STOA_END_AT").unwrap().parse().unwrap();
@@ -408,7 +408,7 @@ fn child_that_is_killed() {
 }
 
 #[test]
-fn a_killed_ingest_goes_on_to_the_same_bytes() {
+fn a_killed_ingest_resumes_to_the_same_bytes() {
     let folder = folder_with(&[("notices.jsonl", NOTICES)]);
     square(folder.path());
     let child = |end_at: u64| {

@@ -195,7 +195,7 @@ fn a_run_file_in_the_directory_of_its_run_stays_as_it_was_written() {
     run(above, &format!("train pretrain --config {config}")).succeeded();
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     run(above, &format!("train pretrain --config {config} --resume")).succeeded();
-    // The resolved run is beside it, and is the same run.
+    // The resolved run is in the same folder, and is the same run.
     let resolved = "train pretrain --config run.resolved.toml --resume";
     let said = run(directory.path(), resolved).succeeded();
     assert!(said.out.contains("step 6, done"), "{said:?}");

@@ -30,7 +30,7 @@ pub(super) struct Right {
 pub(super) struct Target {
     pub start: *mut f32,
     pub row: usize,
-    /// Whether the product is added to what is there.
+    /// Whether the product is added to the sum so far.
     pub accumulate: bool,
 }
 
