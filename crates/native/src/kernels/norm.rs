@@ -5,6 +5,7 @@ use super::disjoint::Disjoint;
 use super::math::dot;
 use crate::context::Context;
 use crate::isa::{Kernel, Simd};
+use std::ops::Range;
 
 /// Elements a task works on: enough to repay handing it out, few enough to stay in cache.
 const TASK: usize = 1 << 14;
@@ -98,29 +99,53 @@ pub fn rms_norm_backward(
     check(group, x, dx, w);
     assert_eq!(x.len(), dy.len(), "rms_norm_backward: dy has the shape of x");
     assert_eq!(w.is_some(), dw.is_some(), "rms_norm_backward: w and dw go together");
-    let groups = x.len() / group;
+    let width = if w.is_some() { group } else { 0 };
+    let body = |rows: Range<usize>, dx: &mut [f32], dw: &mut [f32]| {
+        let (x, dy) = (&x[rows.clone()], &dy[rows]);
+        context.isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
+    };
+    with_partial_sums(context, group, width, dx, &body, |partials| {
+        if let Some(dw) = dw {
+            assert_eq!(dw.len(), group, "rms_norm_backward: dw has the shape of w");
+            add_up(partials, width, 0, dw);
+        }
+    });
+}
+
+/// Runs `body` over tasks of whole groups, each with its elements, its part of `dx` and `width` sums of its
+/// own; then hands the sums of all tasks to `total`, in their order.
+fn with_partial_sums(
+    context: Context<'_>,
+    group: usize,
+    width: usize,
+    dx: &mut [f32],
+    body: &(dyn Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync),
+    total: impl FnOnce(&[f32]),
+) {
+    let (size, groups) = (dx.len(), dx.len() / group);
     let per_task = (TASK / group).max(groups.div_ceil(MAX_PARTIALS)).max(1);
     let tasks = groups.div_ceil(per_task);
     let dx = Disjoint::new(dx);
-    let width = if w.is_some() { group } else { 0 };
     context.pool.with_joint_scratch(tasks * width, |partials| {
         let shared = Disjoint::new(partials);
         context.pool.run(tasks, &|task, _| {
             let start = task * per_task * group;
-            let len = (per_task * group).min(x.len() - start);
-            // SAFETY: each task has its own rows and its own partial sum.
-            let (dx, dw) = unsafe { (dx.part(start, len), shared.part(task * width, width)) };
-            let (x, dy) = (&x[start..start + len], &dy[start..start + len]);
-            context.isa.dispatch(Backward { group, eps, x, dy, w, accumulate, dx, dw });
+            let end = (start + per_task * group).min(size);
+            // SAFETY: each task has its own rows and its own sums.
+            let (dx, sums) =
+                unsafe { (dx.part(start, end - start), shared.part(task * width, width)) };
+            body(start..end, dx, sums);
         });
-        if let Some(dw) = dw {
-            assert_eq!(dw.len(), group, "rms_norm_backward: dw has the shape of w");
-            dw.fill(0.0);
-            for partial in partials.chunks_exact(group) {
-                dw.iter_mut().zip(partial).for_each(|(dw, p)| *dw += p);
-            }
-        }
+        total(partials);
     });
+}
+
+/// Sums what each `width` of `partials` holds from `at` on.
+fn add_up(partials: &[f32], width: usize, at: usize, to: &mut [f32]) {
+    to.fill(0.0);
+    for partial in partials.chunks_exact(width) {
+        to.iter_mut().zip(&partial[at..]).for_each(|(sum, p)| *sum += p);
+    }
 }
 
 struct Backward<'a> {
@@ -284,34 +309,16 @@ pub fn layer_norm_backward(
 ) {
     check(group, x, dx, Some(scale));
     assert_eq!(x.len(), dy.len(), "layer_norm_backward: dy has the shape of x");
-    let groups = x.len() / group;
-    let per_task = (TASK / group).max(groups.div_ceil(MAX_PARTIALS)).max(1);
-    let tasks = groups.div_ceil(per_task);
-    let dx = Disjoint::new(dx);
-    context.pool.with_joint_scratch(tasks * 2 * group, |partials| {
-        let shared = Disjoint::new(partials);
-        context.pool.run(tasks, &|task, _| {
-            let start = task * per_task * group;
-            let len = (per_task * group).min(x.len() - start);
-            // SAFETY: each task has its own rows and its own partial sums.
-            let (dx, sums) =
-                unsafe { (dx.part(start, len), shared.part(task * 2 * group, 2 * group)) };
-            let (dscale, dbias) = sums.split_at_mut(group);
-            let (x, dy) = (&x[start..start + len], &dy[start..start + len]);
-            let kernel =
-                LayerNormBackward { group, eps, x, dy, scale, accumulate, dx, dscale, dbias };
-            context.isa.dispatch(kernel);
-        });
-        let sum = |part: usize, to: &mut [f32]| {
-            to.fill(0.0);
-            for partial in partials.chunks_exact(2 * group) {
-                let partial = &partial[part * group..];
-                to.iter_mut().zip(partial).for_each(|(sum, p)| *sum += p);
-            }
-        };
-        sum(0, dscale);
+    let body = |rows: Range<usize>, dx: &mut [f32], sums: &mut [f32]| {
+        let (dscale, dbias) = sums.split_at_mut(group);
+        let (x, dy) = (&x[rows.clone()], &dy[rows]);
+        let kernel = LayerNormBackward { group, eps, x, dy, scale, accumulate, dx, dscale, dbias };
+        context.isa.dispatch(kernel);
+    };
+    with_partial_sums(context, group, 2 * group, dx, &body, |partials| {
+        add_up(partials, 2 * group, 0, dscale);
         if let Some(dbias) = dbias {
-            sum(1, dbias);
+            add_up(partials, 2 * group, group, dbias);
         }
     });
 }
