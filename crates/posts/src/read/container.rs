@@ -9,6 +9,8 @@ use super::decode::{self, Member};
 use super::framing::extension;
 use super::header_limit::{HeaderLimit, TooMuch};
 use super::input::io_error;
+use super::own_output;
+use super::remarks::Remarks;
 use super::{Format, ReadOptions};
 use crate::error::PostsError;
 use std::fs::File;
@@ -38,6 +40,8 @@ pub(super) enum Content<'r> {
     Stream(Box<dyn Read + 'r>),
     /// A Parquet file of this name, which is read from its end.
     Parquet,
+    /// What is left unread of a folder or archive of this name, by kind.
+    Unread(&'r Remarks),
 }
 
 /// Takes what one source holds: what for, its name, and its content.
@@ -167,8 +171,12 @@ fn folder(
     meter: &AtomicU64,
     visit: &mut Visit<'_>,
 ) -> Result<(), PostsError> {
-    let mut files = Vec::new();
-    list(path, &mut files)?;
+    if let Some(kind) = own_output::kind(path) {
+        return Err(PostsError::OwnOutput { path: path.to_path_buf(), kind });
+    }
+    let (mut files, mut stores) = (Vec::new(), Remarks::default());
+    list(path, &mut files, &mut stores)?;
+    visit(Role::Posts, path, Content::Unread(&stores))?;
     let names = files.iter().cloned().enumerate().collect();
     let chosen = match plan(path, names) {
         Ok(chosen) => chosen,
@@ -204,8 +212,9 @@ fn is_archive(path: &Path) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-/// Files below a folder, in order of name; links are not followed, so that no loop can occur.
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PostsError> {
+/// Files below a folder, in order of name; links are not followed, so that no loop can occur. What Stoa
+/// made is left out.
+fn list(folder: &Path, files: &mut Vec<PathBuf>, stores: &mut Remarks) -> Result<(), PostsError> {
     let io = |cause| PostsError::Io { path: folder.to_path_buf(), cause };
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
@@ -214,8 +223,10 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PostsError> {
     }
     entries.sort_by(|left, right| left.0.cmp(&right.0));
     for (path, kind) in entries {
-        if kind.is_dir() {
-            list(&path, files)?;
+        if kind.is_dir() && own_output::kind(&path).is_some() {
+            stores.add(own_output::LEFT_OUT, 1);
+        } else if kind.is_dir() {
+            list(&path, files, stores)?;
         } else if kind.is_file() {
             files.push(path);
         }

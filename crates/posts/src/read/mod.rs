@@ -11,20 +11,27 @@ mod clean_text;
 mod columns;
 mod container;
 mod decode;
+mod dialect;
+mod encoding;
 mod fediverse;
 mod file_signature;
 mod framing;
 mod gnip;
 mod header_limit;
+mod identifiers;
 mod input;
+mod json;
 mod network;
 mod note_tweets;
+mod own_output;
 mod parse_ahead;
 mod record;
 mod reddit;
+mod remarks;
 mod rows;
 mod table;
 mod timestamp;
+mod values;
 mod x;
 
 use crate::error::{PostsError, RejectReason, Rejected};
@@ -32,18 +39,21 @@ use crate::post::{About, Notice, Post, Tombstone};
 use crate::worker_pool::WorkerPool;
 pub use columns::{Row, Rows};
 use container::{Content, Role};
+pub use dialect::{Quote, TableOptions};
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
 use network::{Network, Shaping};
 use note_tweets::Notes;
 use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
-use record::Part;
+use record::{Judgement, Part};
+pub use remarks::Remarks;
 use rows::ParquetRows;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+pub use timestamp::DateOrder;
 
 /// A format, when it is given instead of detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +140,12 @@ pub struct ReadOptions {
     /// Columns or keys by part (`text`, `author`, `id`, `created_at`, …), instead of the usual names;
     /// in JSON a name that starts with `/` is a JSON pointer.
     pub map: Vec<(String, String)>,
+    /// How tables are written, where that is not to be found from the file.
+    pub table: TableOptions,
+    /// How dates are written that can be read in two ways.
+    pub dates: DateOrder,
+    /// The encoding of text, by one of its usual names; else found from the bytes.
+    pub encoding: Option<String>,
     /// Whether posts inside posts (quoted, reposted, referenced) are read as posts too.
     pub embedded: bool,
     /// Keep what was read before compressed data breaks off or a JSON array ends early, instead of
@@ -146,6 +162,9 @@ impl Default for ReadOptions {
         ReadOptions {
             format: Format::Auto,
             map: Vec::new(),
+            table: TableOptions::default(),
+            dates: DateOrder::Unstated,
+            encoding: None,
             embedded: false,
             keep_truncated: false,
             record_limit_bytes: 64 << 20,
@@ -155,11 +174,21 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// Checks the names in `map`.
+    /// How values of JSON are taken apart.
+    fn shaping(&self) -> Shaping {
+        let map = self.map.iter();
+        let map = map.filter_map(|(part, name)| Some((Part::from_mapping(part)?, name.clone())));
+        Shaping { map: map.collect(), embedded: self.embedded, network: self.format.network() }
+    }
+
+    /// Checks the names in `map` and that of the encoding.
     ///
     /// # Errors
-    /// A name that is no part of a post.
+    /// A name that is no part of a post; an encoding that is not known.
     pub fn check(&self) -> Result<(), PostsError> {
+        if let Some(name) = self.encoding.as_ref().filter(|name| encoding::named(name).is_none()) {
+            return Err(PostsError::UnknownEncoding { name: name.clone() });
+        }
         let unknown = self.map.iter().find(|(part, _)| Part::from_mapping(part).is_none());
         match unknown {
             None => Ok(()),
@@ -195,6 +224,8 @@ pub struct Scanned {
     pub asides: u64,
     /// Records passed over.
     pub rejected: u64,
+    /// What was guessed, changed, rounded or left out.
+    pub remarks: Remarks,
 }
 
 /// Takes what a scan finds; an error ends the scan.
@@ -230,16 +261,8 @@ pub fn scan_with(
     sink: &mut Sink<'_>,
 ) -> Result<Scanned, PostsError> {
     options.check()?;
-    let map = options
-        .map
-        .iter()
-        .filter_map(|(part, name)| Part::from_mapping(part).map(|part| (part, name.clone())));
     let mut scan = Scan {
-        shaping: Arc::new(Shaping {
-            map: map.collect(),
-            embedded: options.embedded,
-            network: options.format.network(),
-        }),
+        shaping: Arc::new(options.shaping()),
         options,
         pool,
         notes: Arc::new(Notes::default()),
@@ -250,6 +273,10 @@ pub fn scan_with(
     let done = container::visit(path, options, meter, &mut |role, name, content| match content {
         Content::Stream(stream) => scan.stream(role, name, stream),
         Content::Parquet => scan.rows(name),
+        Content::Unread(remarks) => {
+            scan.counts.remarks.merge(remarks);
+            Ok(())
+        }
     });
     done.map_err(|error| match error {
         PostsError::Truncated { path, decoded_bytes, cause, .. } => {
@@ -298,10 +325,15 @@ impl Scan<'_, '_> {
             // No other owner holds the notes before the posts are read.
             return Arc::make_mut(&mut self.notes).read(name, stream);
         }
+        let given = self.options.encoding.as_deref().and_then(encoding::named);
+        let (stream, facts) = encoding::as_utf8(stream, given);
         let source: Arc<str> = Arc::from(name.display().to_string());
-        let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
-        let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
-        let reading = self.reading(role, &source, frames.is_archive());
+        let mut input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
+        let head = input.head()?;
+        let rounded = identifiers::are_rounded(&head);
+        let Some(mut frames) = Frames::open(input, &head, self.options)? else { return Ok(()) };
+        let judgement = Judgement { dates: self.options.dates, rounded };
+        let reading = self.reading(role, &source, frames.is_archive(), judgement);
         let mut ahead = Ahead::new(self.pool, reading);
         let ended = loop {
             match frames.next() {
@@ -317,6 +349,8 @@ impl Scan<'_, '_> {
         while let Some(batch) = ahead.rest() {
             self.take(&source, batch, ahead.records())?;
         }
+        self.counts.remarks.merge(&frames.remarks());
+        facts.remark(&mut self.counts.remarks);
         match ended {
             Err(error) if self.options.keep_truncated && is_cut(&error) => {
                 let reason = RejectReason::Broken(error.to_string());
@@ -324,6 +358,7 @@ impl Scan<'_, '_> {
                     line: 0,
                     byte_offset: 0,
                     items: vec![ParsedItem::Rejected(reason)],
+                    remarks: Remarks::default(),
                 }];
                 self.take(&source, batch, ahead.records())
             }
@@ -331,20 +366,30 @@ impl Scan<'_, '_> {
         }
     }
 
-    fn reading(&self, role: Role, source: &Arc<str>, archive: bool) -> Arc<Reading> {
+    fn reading(
+        &self,
+        role: Role,
+        source: &Arc<str>,
+        archive: bool,
+        judgement: Judgement,
+    ) -> Arc<Reading> {
         Arc::new(Reading {
             shaping: Arc::clone(&self.shaping),
             notes: Arc::clone(&self.notes),
             source: Arc::clone(source),
             removed: role == Role::Deleted,
             archive,
+            judgement,
         })
     }
 
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, &source, false));
+        let mut ahead = {
+            let judgement = Judgement { dates: self.options.dates, rounded: false };
+            Ahead::new(self.pool, self.reading(Role::Posts, &source, false, judgement))
+        };
         let mut rows = ParquetRows::open(path)?;
         let mut line = 0;
         let ended = loop {
@@ -375,7 +420,8 @@ impl Scan<'_, '_> {
         batch: Vec<Parsed>,
         record: &mut u64,
     ) -> Result<(), PostsError> {
-        for Parsed { line, byte_offset, items } in batch {
+        for Parsed { line, byte_offset, items, remarks } in batch {
+            self.counts.remarks.merge(&remarks);
             for item in items {
                 let number = *record;
                 self.counts.records += 1;

@@ -8,7 +8,8 @@ use super::ARCHIVE_OWNER;
 use super::framing::RawFrame;
 use super::network::Shaping;
 use super::note_tweets::Notes;
-use super::record::{Found, Part};
+use super::record::{Found, Judgement, Part};
+use super::remarks::Remarks;
 use crate::error::RejectReason;
 use crate::post::{Notice, Origin, Post, Removal};
 use crate::worker_pool::{Answer, WorkerPool};
@@ -30,6 +31,7 @@ pub(super) struct Reading {
     pub(super) removed: bool,
     /// Whether posts without an author are those of an archive's owner.
     pub(super) archive: bool,
+    pub(super) judgement: Judgement,
 }
 
 /// What a frame holds, but for the number of the records. A post without an identifier has an empty
@@ -38,6 +40,7 @@ pub(super) struct Parsed {
     pub(super) line: u64,
     pub(super) byte_offset: u64,
     pub(super) items: Vec<ParsedItem>,
+    pub(super) remarks: Remarks,
 }
 
 /// One thing in a frame.
@@ -50,16 +53,20 @@ pub(super) enum ParsedItem {
 
 impl Reading {
     fn frame(&self, frame: RawFrame) -> Parsed {
-        let frame = frame.shaped(&self.shaping);
+        let mut remarks = Remarks::default();
+        let frame = frame.shaped(&self.shaping, &mut remarks);
         let byte_offset = frame.byte_offset;
         let items = match frame.content {
-            Ok(found) => found.into_iter().map(|found| self.item(found, byte_offset)).collect(),
+            Ok(found) => {
+                let found = found.into_iter();
+                found.map(|found| self.item(found, byte_offset, &mut remarks)).collect()
+            }
             Err(reason) => vec![ParsedItem::Rejected(reason)],
         };
-        Parsed { line: frame.line, byte_offset, items }
+        Parsed { line: frame.line, byte_offset, items, remarks }
     }
 
-    fn item(&self, found: Found, byte_offset: u64) -> ParsedItem {
+    fn item(&self, found: Found, byte_offset: u64, remarks: &mut Remarks) -> ParsedItem {
         let mut record = match found {
             Found::Other => return ParsedItem::Other,
             Found::Notice(notice) => return ParsedItem::Notice(notice),
@@ -70,9 +77,10 @@ impl Reading {
         if self.removed {
             record.removal = Some(Removal::Deleted);
         }
+        record.settle_identifiers(&self.judgement, remarks);
         let nameless = record.get(Part::Id).is_none();
         let origin = Origin { source: Arc::clone(&self.source), record: 0, byte_offset };
-        match record.into_post(origin) {
+        match record.into_post(origin, &self.judgement, remarks) {
             Ok(mut post) => {
                 if self.archive && post.author.is_empty() {
                     post.author = ARCHIVE_OWNER.to_string();

@@ -3,7 +3,9 @@
 //! Shapes of sources (`network` and its networks) and tables fill records; only `into_post` judges.
 
 use super::clean_text::clean;
-use super::timestamp;
+use super::identifiers::{self, Identifier};
+use super::remarks::Remarks;
+use super::timestamp::{self, DateOrder};
 use crate::error::RejectReason;
 use crate::post::{Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone};
 use serde_json::Value;
@@ -169,6 +171,21 @@ pub(super) enum Found {
     Rejected(RejectReason),
 }
 
+/// What is known of a source when its records are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Judgement {
+    /// How its dates are written.
+    pub(super) dates: DateOrder,
+    /// Whether its integers that end in zeros went through floating point.
+    pub(super) rounded: bool,
+}
+
+const ROUNDED: &str =
+    "identifiers of posts rounded by floating point, which do not identify: own ones are given";
+const ROUNDED_LINKS: &str =
+    "links to posts, threads and authors by identifiers rounded by floating point, dropped";
+const OWN_REPLY: &str = "replies to themselves, read as no replies";
+
 /// A record before it is judged: what the source wrote, part by part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
@@ -195,15 +212,46 @@ impl Record {
         }
     }
 
+    /// Takes out identifiers whose digits are lost.
+    pub(super) fn settle_identifiers(&mut self, judgement: &Judgement, remarks: &mut Remarks) {
+        let parts =
+            [Part::Id, Part::AuthorId, Part::Reply, Part::Quote, Part::RepostOf, Part::Thread];
+        for part in parts {
+            let Some(written) = self.get(part) else { continue };
+            match identifiers::judge(written, judgement.rounded) {
+                Identifier::Sound(text) if text.len() == written.len() => {}
+                Identifier::Sound(text) => {
+                    let text = Some(text.to_string());
+                    self.set(part, text);
+                }
+                Identifier::Rounded => {
+                    remarks.add(if part == Part::Id { ROUNDED } else { ROUNDED_LINKS }, 1);
+                    self.set(part, None);
+                }
+            }
+        }
+        if self.get(Part::Reply).is_some() && self.get(Part::Reply) == self.get(Part::Id) {
+            remarks.add(OWN_REPLY, 1);
+            self.set(Part::Reply, None);
+        }
+    }
+
     /// Judges the record.
-    pub(super) fn into_post(mut self, origin: Origin) -> Result<Post, RejectReason> {
+    pub(super) fn into_post(
+        mut self,
+        origin: Origin,
+        judgement: &Judgement,
+        remarks: &mut Remarks,
+    ) -> Result<Post, RejectReason> {
         let flag = |part| self.get(part).is_some_and(is_true);
         let gone = flag(Part::Deleted) || self.get(Part::DeletedAt).is_some();
         let removal = self.removal.or(gone.then_some(Removal::Deleted));
-        let tombstone = removal.map(|removal| Tombstone {
-            at_unix_seconds: self.get(Part::DeletedAt).and_then(timestamp::parse),
-            removal,
-        });
+        let mut time =
+            |part| self.get(part).and_then(|text| timestamp::read(text, judgement.dates, remarks));
+        let (created, edited, consent_at) =
+            (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
+        let removed_at = removal.and_then(|_| time(Part::DeletedAt));
+        let tombstone = removal.map(|removal| Tombstone { at_unix_seconds: removed_at, removal });
         let text = self.get(Part::Text).map(clean);
         // A removal that names no post says nothing.
         if text.is_none() && (tombstone.is_none() || self.get(Part::Id).is_none()) {
@@ -220,9 +268,6 @@ impl Record {
             // Any other word in a consent field is not agreement.
             Some(_) => Consent::Refused,
         };
-        let time = |part| self.get(part).and_then(timestamp::parse);
-        let (created, edited, consent_at) =
-            (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
         let declared_bot = flag(Part::Bot);
         let author = self.get(Part::Author).unwrap_or("").trim_start_matches('@').to_string();
         let mut take = |part: Part| self.parts[part as usize].take();

@@ -1,7 +1,10 @@
 //! Readers of every kind of source, and the page of the rules.
 
 mod hostile;
+mod lenient;
 mod networks;
+mod objects;
 mod parquet;
 mod reading;
 mod rules_page;
+mod tables;
