@@ -2,7 +2,10 @@
 
 mod exporters;
 mod hostile;
+mod lenient;
 mod networks;
+mod objects;
 mod parquet;
 mod reading;
 mod rules_page;
+mod tables;
