@@ -166,9 +166,9 @@ enum State<'a> {
 impl Read for Undecided<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match &mut self.inner {
-            State::Utf8(stream) => return stream.read(buffer),
-            State::Other(stream) => return stream.read(buffer),
-            State::Ended => return Ok(0),
+            State::Utf8(stream) => stream.read(buffer),
+            State::Other(stream) => stream.read(buffer),
+            State::Ended => Ok(0),
             State::Ascii(stream) => {
                 let read = stream.read(buffer)?;
                 if buffer[..read].is_ascii() {

@@ -192,9 +192,9 @@ fn string<'t>(text: &'t str, out: &mut Rewritten) -> &'t str {
     while let Some(at) = rest.find(['"', '\\']) {
         out.text.push_str(&rest[..at]);
         rest = &rest[at..];
-        if rest.starts_with('"') {
+        if let Some(after) = rest.strip_prefix('"') {
             out.text.push('"');
-            return &rest[1..];
+            return after;
         }
         let unit = |escape: &str| {
             let digits = escape.strip_prefix("\\u")?.get(..4)?;
