@@ -113,7 +113,8 @@ impl Writing {
         let syllable = self.syllable(draws).to_string();
         match kind {
             "signs, spaces, links" => {
-                words[at].push_str(*draws.pick(&["！", "https://t.co/x ", "\n", " 🙂 ", "…"]));
+                let sign = draws.pick(&["！", "https://t.co/x ", "\n", " 🙂 ", "…"]);
+                words[at].push_str(sign);
             }
             "letter replaced" => words[at] = syllable,
             "letter left out" => drop(words.remove(at)),

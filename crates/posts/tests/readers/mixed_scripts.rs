@@ -227,7 +227,8 @@ fn filled(form: &str, inserts: &[&str], draws: &mut Draws) -> String {
     let mut text = String::new();
     for (at, part) in form.split("{}").enumerate() {
         if at > 0 {
-            text.push_str(*draws.pick(inserts));
+            let insert = draws.pick(inserts);
+            text.push_str(insert);
         }
         text.push_str(part);
     }
