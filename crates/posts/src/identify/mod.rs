@@ -53,6 +53,8 @@ struct Piece<'a> {
     kana: usize,
     /// Most letters with nothing between them.
     longest_run: usize,
+    /// Whether its word has more than letters.
+    has_signs: bool,
     /// What it weighs as a part of the text, by words (`units`).
     weight: usize,
 }
@@ -67,21 +69,22 @@ fn pieces<'a>(words: &[&'a str]) -> Vec<Piece<'a>> {
     for word in words {
         let mut start = 0;
         let mut current: Option<Script> = None;
+        let has_signs = word.contains(|sign: char| !sign.is_alphabetic() && !is_mark(sign));
         for (at, letter) in word.char_indices() {
             let Some(script) = script_of(letter) else { continue };
             if let Some(before) = current.filter(|before| *before != script) {
-                pieces.push(Piece::of(before, &word[start..at]));
+                pieces.push(Piece::of(before, &word[start..at], has_signs));
                 start = at;
             }
             current = Some(script);
         }
-        pieces.extend(current.map(|script| Piece::of(script, &word[start..])));
+        pieces.extend(current.map(|script| Piece::of(script, &word[start..], has_signs)));
     }
     pieces
 }
 
 impl Piece<'_> {
-    fn of(script: Script, text: &str) -> Piece<'_> {
+    fn of(script: Script, text: &str, has_signs: bool) -> Piece<'_> {
         let (mut letters, mut kana, mut unspaced, mut name) = (0, 0, 0, false);
         let (mut run, mut longest_run) = (0, 0);
         for letter in text.chars() {
@@ -102,7 +105,7 @@ impl Piece<'_> {
             _ if name => NAME_WEIGHT,
             _ => WORD_WEIGHT,
         };
-        Piece { script, text, letters, kana, longest_run, weight }
+        Piece { script, text, letters, kana, longest_run, has_signs, weight }
     }
 }
 
@@ -147,7 +150,8 @@ fn carrier(pieces: &[Piece<'_>]) -> Option<Script> {
     }
 }
 
-/// Letters in a row below which a script other than Latin carries nothing: faces are made of single ones.
+/// Letters in a row below which a script other than Latin carries nothing where there are signs: faces are
+/// made of single ones.
 const MIN_RUN: usize = 2;
 /// Han letters for each of Kana from which Kana are inserts.
 const HAN_PER_KANA: usize = 10;
@@ -155,7 +159,7 @@ const HAN_PER_KANA: usize = 10;
 /// The language of the pieces of one script in a text of several, or in one of another than Latin.
 fn of_script(script: Script, pieces: &[Piece<'_>]) -> &'static str {
     let own: Vec<&Piece<'_>> = pieces.iter().filter(|piece| piece.script == script).collect();
-    if !own.iter().any(|piece| piece.longest_run >= MIN_RUN) {
+    if own.iter().all(|piece| piece.longest_run < MIN_RUN && piece.has_signs) {
         return "und";
     }
     let words: Vec<&str> = own.iter().map(|piece| piece.text).collect();
@@ -209,6 +213,7 @@ mod tests {
             "#MondayMotivation",
             "(´･ω･`)",
             "ಠ_ಠ",
+            "ლ(ಠ益ಠლ)",
             "¯\\_(ツ)_/¯",
         ] {
             assert_eq!(identify(text).language, "und", "{text}");
@@ -273,6 +278,8 @@ mod tests {
             ("עברית", "he"),
             ("中文", "zh"),
             ("かな", "ja"),
+            ("み", "ja"),
+            ("OK了", "zh"),
             ("中華人民共和國的歷史悠久而且文化豐富の", "zh"),
         ] {
             assert_eq!(identify(text).language, expected, "{text}");
