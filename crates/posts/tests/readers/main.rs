@@ -1,6 +1,7 @@
 //! Readers of every kind of source, and the page of the rules.
 
 mod hostile;
+mod mixed_scripts;
 mod networks;
 mod parquet;
 mod reading;
