@@ -3,6 +3,7 @@
 mod exporters;
 mod hostile;
 mod lenient;
+mod mixed_scripts;
 mod networks;
 mod objects;
 mod parquet;
