@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use stoa_durable::FileEntry;
-use stoa_posts::{write_whole, write_whole_with};
+use stoa_posts::{Remarks, write_whole, write_whole_with};
 
 /// Posts into and out of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Manifest {
     pub rejected: u64,
     /// Of them, how many for which reason.
     pub reject_reasons: BTreeMap<String, u64>,
+    /// What was guessed, changed, rounded or left out while reading, by kind.
+    #[serde(default)]
+    pub remarks: Remarks,
     /// Posts that every rule kept.
     pub kept: u64,
     /// Counts of each stage, in order.
@@ -201,6 +204,8 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     for (reason, count) in sources.iter().flat_map(|source| &source.reasons) {
         *reject_reasons.entry(reason.clone()).or_insert(0) += count;
     }
+    let mut remarks = Remarks::default();
+    sources.iter().for_each(|source| remarks.merge(&source.remarks));
     let sum = |get: fn(&SourceCounts) -> u64| sources.iter().map(get).sum();
     let shards = readings.shards.iter().map(|shard| (shard.name.clone(), shard.posts));
     let manifest = Manifest {
@@ -213,6 +218,7 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
         asides: sum(|source| source.asides),
         rejected: sum(|source| source.rejected),
         reject_reasons,
+        remarks,
         kept: stages.last().map_or(0, |verdict| verdict.kept),
         stages,
         evaluations: (evaluations.items() > 0).then(|| EvaluationCounts {

@@ -122,6 +122,7 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
         "asides": manifest.asides,
         "rejected": manifest.rejected,
         "reject_reasons": manifest.reject_reasons,
+        "remarks": manifest.remarks,
         "kept": manifest.kept,
         "stages": manifest.stages,
         "evaluations": manifest.evaluations,
@@ -141,6 +142,7 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
     for (reason, count) in &manifest.reject_reasons {
         lines.push(format!("  rejected {count}: {reason}"));
     }
+    lines.extend(manifest.remarks.iter().map(|(kind, count)| format!("  note: {count} {kind}")));
     for stage in &manifest.stages {
         for (reason, count) in stage.dropped.iter().filter(|_| stage.stage != "verdict") {
             lines.push(format!(
