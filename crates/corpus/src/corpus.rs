@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stoa_dialogue::Dialogue;
 use stoa_posts::normalise::Handles;
+use stoa_posts::pii::PiiKind;
 use stoa_posts::{Language, LanguageSource, Post, Split};
 
 /// A text to pretrain on.
@@ -125,7 +126,9 @@ fn handles_of(thread: &Conversation) -> Handles {
 fn line(handles: &mut Handles, post: &Post, identify: &Identify<'_>) -> String {
     let mut words: Vec<&str> = post.text.split_whitespace().collect();
     if post.in_reply_to.is_some() {
-        let leading = words.iter().take_while(|word| word.starts_with('@')).count();
+        let names =
+            |word: &&&str| word.starts_with(['@', '＠']) || **word == PiiKind::Handle.placeholder();
+        let leading = words.iter().take_while(names).count();
         if leading < words.len() {
             words.drain(..leading);
         }
