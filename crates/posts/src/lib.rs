@@ -15,6 +15,7 @@ pub mod rules;
 mod split;
 mod table;
 pub mod twitter_text;
+pub mod units;
 pub mod worker_pool;
 
 pub use error::{PostsError, RejectReason, Rejected};
@@ -23,7 +24,8 @@ pub use post::{
     About, Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone,
 };
 pub use read::{
-    Format, Intake, Item, ReadOptions, Row, Rows, Scanned, Sink, address, read_all, scan, scan_with,
+    Format, Intake, Item, ReadOptions, Remarks, Row, Rows, Scanned, Sink, address, read_all, scan,
+    scan_with,
 };
 pub use split::{HELD_OUT_ONE_IN, Split, split_of};
 pub use table::{

@@ -4,7 +4,7 @@
 
 use super::Ingest;
 use super::attributes::{self, LANGUAGE, Mark, PII, SPLIT, VERDICT};
-use super::counts::{ThreadCounts, Written};
+use super::counts::{EvaluationCounts, ThreadCounts, Written};
 use super::held_out;
 use super::options::{Plan, REVISION, Stage};
 use super::reading::SourceCounts;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use stoa_durable::FileEntry;
-use stoa_posts::{write_whole, write_whole_with};
+use stoa_posts::{Remarks, write_whole, write_whole_with};
 
 /// Posts into and out of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,10 +54,16 @@ pub struct Manifest {
     pub rejected: u64,
     /// Of them, how many for which reason.
     pub reject_reasons: BTreeMap<String, u64>,
+    /// What was guessed, changed, rounded or left out while reading, by kind.
+    #[serde(default)]
+    pub remarks: Remarks,
     /// Posts that every rule kept.
     pub kept: u64,
     /// Counts of each stage, in order.
     pub stages: Vec<StageCounts>,
+    /// Evaluation texts, where posts were compared with some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations: Option<EvaluationCounts>,
     /// What came of the threads.
     pub gathered: Option<ThreadCounts>,
     /// Rows of each shard.
@@ -171,7 +177,7 @@ pub(super) fn checksum_shard(ingest: &Ingest<'_>, index: usize) -> Result<(), Co
 
 /// Puts everything together; the manifest comes last.
 pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
-    let Ingest { store, readings, work, options, .. } = ingest;
+    let Ingest { store, readings, work, options, evaluations, .. } = ingest;
     let sources = &readings.counts;
     write_rejects(store, work, sources.len())?;
     let mut stages: Vec<StageCounts> = stage_names(ingest)?
@@ -198,6 +204,8 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
     for (reason, count) in sources.iter().flat_map(|source| &source.reasons) {
         *reject_reasons.entry(reason.clone()).or_insert(0) += count;
     }
+    let mut remarks = Remarks::default();
+    sources.iter().for_each(|source| remarks.merge(&source.remarks));
     let sum = |get: fn(&SourceCounts) -> u64| sources.iter().map(get).sum();
     let shards = readings.shards.iter().map(|shard| (shard.name.clone(), shard.posts));
     let manifest = Manifest {
@@ -210,8 +218,13 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
         asides: sum(|source| source.asides),
         rejected: sum(|source| source.rejected),
         reject_reasons,
+        remarks,
         kept: stages.last().map_or(0, |verdict| verdict.kept),
         stages,
+        evaluations: (evaluations.items() > 0).then(|| EvaluationCounts {
+            items: evaluations.items(),
+            too_short: evaluations.too_short(),
+        }),
         gathered,
         shards: shards.collect(),
         files,

@@ -136,8 +136,9 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What this program makes of equal sources and options: raised when other bytes come of them. Stores of
-/// 0.1.0 have none; in 1 languages are identified and say where they come from.
-pub(super) const REVISION: u32 = 1;
+/// 0.1.0 have none; in 1 languages are identified and say where they come from; in 2 scripts without spaces
+/// have words by weight and the script that carries a text decides its language.
+pub(super) const REVISION: u32 = 2;
 
 /// Everything that determines the result. Written first; an ingest resumes only with an equal one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

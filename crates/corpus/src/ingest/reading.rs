@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_posts::worker_pool::{Answer, WorkerPool};
 use stoa_posts::{
-    About, Durability, Item, Notice, Post, PostsError, Rejected, Scanned, scan_with, write_posts,
-    write_whole,
+    About, Durability, Item, Notice, Post, PostsError, Rejected, Remarks, Scanned, scan_with,
+    write_posts, write_whole,
 };
 
 /// What reading a source gave; its file says that the source is done.
@@ -31,6 +31,9 @@ pub(super) struct SourceCounts {
     pub(super) asides: u64,
     pub(super) rejected: u64,
     pub(super) reasons: BTreeMap<String, u64>,
+    /// What was guessed, changed, rounded or left out.
+    #[serde(default)]
+    pub(super) remarks: Remarks,
     /// Place and reason of the first record of a source without posts.
     pub(super) unusable: Option<String>,
     /// Posts in each shard.
@@ -293,6 +296,7 @@ impl SourceReader<'_, '_> {
         self.counts.notices = scanned.notices;
         self.counts.asides = scanned.asides;
         self.counts.rejected = scanned.rejected;
+        self.counts.remarks = scanned.remarks;
         self.counts.bytes = bytes;
         let text = serde_json::to_vec(&self.counts).map_err(|error| CorpusError::Io {
             path: self.work.source_counts(self.index),

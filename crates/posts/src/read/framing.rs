@@ -9,7 +9,7 @@ use super::input::{Framed, Input};
 use super::network::{Shaping, found};
 use super::record::{Found, Part, Record};
 use super::table::{Columns, Table};
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, refusal};
 use crate::error::{PostsError, RejectReason};
 use csv::ByteRecord;
 use serde_json::Value;
@@ -69,6 +69,9 @@ fn posted(record: Record) -> Found {
     Found::Post(Box::new(record))
 }
 
+/// How the JavaScript of X archives begins, that of today and that of before 2019.
+const ARCHIVES: [&[u8]; 3] = [b"window.YTD.", b"YTD.", b"Grailbird.data."];
+
 /// A source cut into frames.
 pub(super) enum Frames<'a> {
     Lines(Input<'a>),
@@ -97,8 +100,11 @@ impl<'a> Frames<'a> {
         let extension = extension(input.path());
         let solid = head.trim_ascii_start();
         let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
-        if solid.starts_with(b"window.") || solid.starts_with(b"YTD.") {
+        if ARCHIVES.iter().any(|start| solid.starts_with(start)) && options.format != Format::Text {
             return Values::open(input, true).map(|values| Some(Frames::Values(values)));
+        }
+        if let Some(other) = refusal::markup(&head).filter(|_| options.format == Format::Auto) {
+            return Err(not_posts(other));
         }
         match options.format {
             Format::JsonLines => return Ok(Some(Frames::Lines(input))),
@@ -138,6 +144,9 @@ impl<'a> Frames<'a> {
                 .map(|table| Some(Frames::Table(Box::new(table))));
         }
         if let Some(other) = file_signature::binary(&head) {
+            return Err(not_posts(other));
+        }
+        if let Some(other) = refusal::of(&head, &extension) {
             return Err(not_posts(other));
         }
         Ok(Some(Frames::Text(Text::new(input, &head))))
@@ -202,11 +211,16 @@ impl<'a> Values<'a> {
     fn open(mut input: Input<'a>, archive: bool) -> Result<Values<'a>, PostsError> {
         if archive {
             input.peek_solid()?;
-            // `window.YTD.tweets.part0 = [`
+            // `window.YTD.tweets.part0 = [`, `Grailbird.data.tweets_2013_01 =`
             let assigned = input.until(|byte| byte == b'=')?.map(|framed| framed.text);
             let name = assigned.and_then(Result::ok).unwrap_or_default();
-            let kind = name.trim_start_matches("window.").split('.').nth(1).unwrap_or("");
-            if !matches!(kind, "tweets" | "tweet" | "community_tweet" | "deleted_tweets") {
+            let name = name.trim_start_matches("window.").trim_end_matches('=').trim();
+            let kind = name.split('.').nth(1).unwrap_or("");
+            let month = name.strip_prefix("Grailbird.data.tweets_");
+            let of_owner =
+                matches!(kind, "tweets" | "tweet" | "community_tweet" | "deleted_tweets");
+            if !of_owner && month.is_none() {
+                let kind = name.strip_prefix("Grailbird.data.").unwrap_or(kind);
                 let path = input.path().to_path_buf();
                 return Err(PostsError::NotTweets { path, kind: kind.to_string() });
             }

@@ -7,14 +7,20 @@
 
 pub mod address;
 mod bluesky;
+mod bluesky_repo;
+mod car;
 mod clean_text;
 mod columns;
 mod container;
 mod decode;
 mod fediverse;
+mod field_table;
+mod fields;
 mod file_signature;
 mod framing;
 mod gnip;
+mod gone;
+mod gone_notices;
 mod header_limit;
 mod input;
 mod network;
@@ -22,6 +28,8 @@ mod note_tweets;
 mod parse_ahead;
 mod record;
 mod reddit;
+mod refusal;
+mod remarks;
 mod rows;
 mod table;
 mod timestamp;
@@ -30,6 +38,7 @@ mod x;
 use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Post, Tombstone};
 use crate::worker_pool::WorkerPool;
+use bluesky_repo::Repos;
 pub use columns::{Row, Rows};
 use container::{Content, Role};
 use framing::{Frames, Raw, RawFrame};
@@ -37,10 +46,11 @@ use input::Input;
 use network::{Network, Shaping};
 use note_tweets::Notes;
 use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
-use record::Part;
+use record::{Judged, Part};
+pub use remarks::Remarks;
 use rows::ParquetRows;
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -195,6 +205,8 @@ pub struct Scanned {
     pub asides: u64,
     /// Records passed over.
     pub rejected: u64,
+    /// What was guessed, changed, rounded or left out.
+    pub remarks: Remarks,
 }
 
 /// Takes what a scan finds; an error ends the scan.
@@ -239,10 +251,13 @@ pub fn scan_with(
             map: map.collect(),
             embedded: options.embedded,
             network: options.format.network(),
+            ..Shaping::default()
         }),
         options,
         pool,
-        notes: Arc::new(Notes::default()),
+        notes: Notes::default(),
+        repos: Repos::default(),
+        bots: HashSet::new(),
         counts: Scanned::default(),
         first_reason: None,
         sink,
@@ -250,7 +265,12 @@ pub fn scan_with(
     let done = container::visit(path, options, meter, &mut |role, name, content| match content {
         Content::Stream(stream) => scan.stream(role, name, stream),
         Content::Parquet => scan.rows(name),
+        Content::Unread(remarks) => {
+            scan.counts.remarks.merge(remarks);
+            Ok(())
+        }
     });
+    let done = done.and_then(|()| scan.complete_notes());
     done.map_err(|error| match error {
         PostsError::Truncated { path, decoded_bytes, cause, .. } => {
             PostsError::Truncated { path, decoded_bytes, cause, posts: scan.counts.posts }
@@ -265,7 +285,11 @@ struct Scan<'s, 'c> {
     options: &'s ReadOptions,
     shaping: Arc<Shaping>,
     pool: Option<&'s WorkerPool<'c>>,
-    notes: Arc<Notes>,
+    /// Whole texts of long posts, and the posts that wait for theirs.
+    notes: Notes,
+    repos: Repos,
+    /// Accounts whose own records call them programs.
+    bots: HashSet<String>,
     counts: Scanned,
     first_reason: Option<String>,
     sink: &'s mut Sink<'s>,
@@ -295,13 +319,17 @@ impl Scan<'_, '_> {
         let failed = |cause| input::io_error(name, true, 0, cause);
         let (stream, compressed) = decode::decoded(stream).map_err(failed)?;
         if role == Role::Notes {
-            // No other owner holds the notes before the posts are read.
-            return Arc::make_mut(&mut self.notes).read(name, stream);
+            return self.notes.read(name, stream);
         }
+        let (head, stream) = decode::peek(stream, car::HEAD_BYTES);
+        if car::is_car(&head) {
+            return self.car(name, decode::buffered(Box::new(stream)));
+        }
+        let stream: Box<dyn Read + '_> = Box::new(stream);
         let source: Arc<str> = Arc::from(name.display().to_string());
         let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
         let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
-        let reading = self.reading(role, &source, frames.is_archive());
+        let reading = self.reading(role, name, &source, frames.is_archive());
         let mut ahead = Ahead::new(self.pool, reading);
         let ended = loop {
             match frames.next() {
@@ -331,20 +359,47 @@ impl Scan<'_, '_> {
         }
     }
 
-    fn reading(&self, role: Role, source: &Arc<str>, archive: bool) -> Arc<Reading> {
+    fn reading(
+        &mut self,
+        role: Role,
+        path: &Path,
+        source: &Arc<str>,
+        archive: bool,
+    ) -> Arc<Reading> {
         Arc::new(Reading {
             shaping: Arc::clone(&self.shaping),
-            notes: Arc::clone(&self.notes),
             source: Arc::clone(source),
             removed: role == Role::Deleted,
             archive,
+            repo: self.repos.place(path),
         })
+    }
+
+    /// The posts of a CAR.
+    fn car(&mut self, path: &Path, stream: Box<dyn BufRead + '_>) -> Result<(), PostsError> {
+        let repo = car::read(path, stream)?;
+        self.counts.remarks.merge(&repo.remarks);
+        self.counts.records += repo.others;
+        self.counts.asides += repo.others;
+        let source: Arc<str> = Arc::from(path.display().to_string());
+        let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, path, &source, false));
+        for (post, line) in repo.posts.into_iter().zip(1..) {
+            let frame = RawFrame { line, byte_offset: 0, content: Ok(Raw::Value(post)) };
+            if let Some(batch) = ahead.push(frame) {
+                self.take(&source, batch, ahead.records())?;
+            }
+        }
+        while let Some(batch) = ahead.rest() {
+            self.take(&source, batch, ahead.records())?;
+        }
+        Ok(())
     }
 
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, &source, false));
+        let reading = self.reading(Role::Posts, path, &source, false);
+        let mut ahead = Ahead::new(self.pool, reading);
         let mut rows = ParquetRows::open(path)?;
         let mut line = 0;
         let ended = loop {
@@ -381,8 +436,8 @@ impl Scan<'_, '_> {
                 self.counts.records += 1;
                 *record += 1;
                 let reason = match item {
-                    ParsedItem::Other => {
-                        self.counts.asides += 1;
+                    ParsedItem::Post(judged) => {
+                        self.post(source, number, *judged)?;
                         continue;
                     }
                     ParsedItem::Notice(notice) => {
@@ -390,16 +445,21 @@ impl Scan<'_, '_> {
                         (self.sink)(Item::Notice(notice))?;
                         continue;
                     }
-                    ParsedItem::Post(mut post) => {
-                        post.origin.record = number;
-                        if post.id.is_empty() {
-                            post.id = format!("{source}#{number}");
-                        }
-                        self.counts.posts += 1;
-                        (self.sink)(Item::Post(post))?;
+                    ParsedItem::Rejected(reason) => reason,
+                    ParsedItem::Note(note) => {
+                        self.notes.add(*note);
+                        self.counts.asides += 1;
                         continue;
                     }
-                    ParsedItem::Rejected(reason) => reason,
+                    ParsedItem::Bot(account) => {
+                        self.bots.insert(account);
+                        self.counts.asides += 1;
+                        continue;
+                    }
+                    ParsedItem::Other => {
+                        self.counts.asides += 1;
+                        continue;
+                    }
                 };
                 self.counts.rejected += 1;
                 self.first_reason.get_or_insert_with(|| format!("line {line}: {reason}"));
@@ -412,6 +472,40 @@ impl Scan<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes a post, remarks what its record states of it, and hands it on unless it waits for its
+    /// whole text.
+    fn post(&mut self, source: &Arc<str>, number: u64, judged: Judged) -> Result<(), PostsError> {
+        let Judged { mut post, gone, scraper } = judged;
+        post.origin.record = number;
+        if post.id.is_empty() {
+            post.id = format!("{source}#{number}");
+        }
+        post.declared_bot |= self.bots.contains(&post.author);
+        self.counts.posts += 1;
+        if let Some(how) = gone {
+            self.counts.remarks.add(&format!("posts that are gone, by {how}"), 1);
+        }
+        if let Some(name) = scraper {
+            let kind = format!("posts collected by {name}: their basis and licence are unknown");
+            self.counts.remarks.add(&kind, 1);
+        }
+        match self.notes.hold(Box::new(post)) {
+            Some(post) => (self.sink)(Item::Post(post)),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands on the long posts that waited for their whole texts.
+    fn complete_notes(&mut self) -> Result<(), PostsError> {
+        let (posts, joined) = self.notes.join();
+        let remarks = &mut self.counts.remarks;
+        remarks.add("long posts completed by the identifier of their whole text", joined.by_id);
+        remarks.add("long posts completed by how their whole text begins", joined.by_text);
+        remarks.add("long posts that stay cut: no whole text is theirs alone", joined.ambiguous);
+        remarks.add("whole texts of long posts that complete none", joined.unused);
+        posts.into_iter().try_for_each(|post| (self.sink)(Item::Post(Box::new(post))))
     }
 }
 

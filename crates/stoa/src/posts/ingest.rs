@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stoa_corpus::SplitBy;
 use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
 use stoa_posts::Format;
+use stoa_posts::decontamination::MIN_WORDS;
 
 use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
@@ -121,8 +122,10 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
         "asides": manifest.asides,
         "rejected": manifest.rejected,
         "reject_reasons": manifest.reject_reasons,
+        "remarks": manifest.remarks,
         "kept": manifest.kept,
         "stages": manifest.stages,
+        "evaluations": manifest.evaluations,
         "gathered": manifest.gathered,
         "shards": manifest.shards.len(),
         "seconds": seconds,
@@ -139,6 +142,7 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
     for (reason, count) in &manifest.reject_reasons {
         lines.push(format!("  rejected {count}: {reason}"));
     }
+    lines.extend(manifest.remarks.iter().map(|(kind, count)| format!("  note: {count} {kind}")));
     for stage in &manifest.stages {
         for (reason, count) in stage.dropped.iter().filter(|_| stage.stage != "verdict") {
             lines.push(format!(
@@ -146,6 +150,12 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
                 stage.stage, stage.asked
             ));
         }
+    }
+    if let Some(evaluations) = manifest.evaluations.filter(|counts| counts.too_short > 0) {
+        lines.push(format!(
+            "  {} of {} evaluation texts have fewer than {MIN_WORDS} words and were not looked for",
+            evaluations.too_short, evaluations.items
+        ));
     }
     lines.push(format!("{} posts kept of {}", manifest.kept, manifest.posts));
     if let Some(gathered) = &manifest.gathered {

@@ -73,6 +73,7 @@ pub fn stats(args: &StatsArgs, terminal: &Terminal) -> anyhow::Result<()> {
         "notices": manifest.notices,
         "rejected": manifest.rejected,
         "reject_reasons": manifest.reject_reasons,
+        "remarks": manifest.remarks,
         "kept": manifest.kept,
         "stages": manifest.stages,
         "gathered": manifest.gathered,
