@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stoa_dialogue::Dialogue;
 use stoa_posts::normalise::Handles;
+use stoa_posts::units::after_handles;
 use stoa_posts::{Language, LanguageSource, Post, Split};
 
 /// A text to pretrain on.
@@ -123,13 +124,9 @@ fn handles_of(thread: &Conversation) -> Handles {
 /// The post's text in one line, without the handles a reply starts with (the thread says who is
 /// answered), every other handle replaced.
 fn line(handles: &mut Handles, post: &Post, identify: &Identify<'_>) -> String {
-    let mut words: Vec<&str> = post.text.split_whitespace().collect();
-    if post.in_reply_to.is_some() {
-        let leading = words.iter().take_while(|word| word.starts_with('@')).count();
-        if leading < words.len() {
-            words.drain(..leading);
-        }
-    }
+    let text =
+        if post.in_reply_to.is_some() { after_handles(&post.text) } else { post.text.as_str() };
+    let words: Vec<&str> = text.split_whitespace().collect();
     handles.replace_as(&words.join(" "), identify)
 }
 

@@ -196,6 +196,17 @@ pub enum PostsError {
         /// The message of the library.
         cause: String,
     },
+    /// A CAR export of a repository that cannot be read.
+    #[error(
+        "{path}: not a whole CAR export of a Bluesky repository: {cause}; export it again, for instance \
+         with `goat repo export`"
+    )]
+    WrongCar {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A remote file that could not be read, or not in this build.
     #[error(transparent)]
     Remote(#[from] stoa_remote::RemoteError),

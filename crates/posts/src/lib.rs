@@ -15,6 +15,7 @@ pub mod rules;
 mod split;
 mod table;
 pub mod twitter_text;
+pub mod units;
 pub mod worker_pool;
 
 pub use error::{PostsError, RejectReason, Rejected};

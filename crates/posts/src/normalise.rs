@@ -47,8 +47,14 @@ pub fn unescape_html(text: &str) -> Cow<'_, str> {
     text
 }
 
+/// Characters without width that are written as entities to fill empty lines, as Reddit's editor does.
+/// Written as themselves they stay: Thai and Khmer mark the ends of words with them.
+fn is_zero_width(letter: char) -> bool {
+    matches!(letter, '\u{200b}' | '\u{2060}' | '\u{feff}')
+}
+
 /// Longest entity between `&` and `;`.
-const MAX_ENTITY: usize = 10;
+const MAX_ENTITY: usize = 14;
 
 fn unescape_once(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -59,7 +65,9 @@ fn unescape_once(text: &str) -> String {
         let end = rest.bytes().take(MAX_ENTITY + 2).position(|byte| byte == b';');
         match end.and_then(|end| Some((entity(&rest[1..end])?, end))) {
             Some((letter, end)) => {
-                out.push(letter);
+                if !is_zero_width(letter) {
+                    out.push(letter);
+                }
                 rest = &rest[end + 1..];
             }
             None => {
@@ -105,6 +113,7 @@ const NAMED: &[(&str, char)] = &[
     ("Ugrave", 'Ù'),
     ("Uuml", 'Ü'),
     ("Yacute", 'Ý'),
+    ("ZeroWidthSpace", '\u{200b}'),
     ("aacute", 'á'),
     ("acirc", 'â'),
     ("aelig", 'æ'),
@@ -369,6 +378,8 @@ mod tests {
             ("a &amp;amp; b &lt;3 &#39;x&#x27; &unknown; & &", "a & b <3 'x' &unknown; & &"),
             ("&amp;lt;3 caf&eacute; &#150; &euro;5", "<3 café – €5"),
             ("&#0;&#xD800;&#9999999999;", "&#0;&#xD800;&#9999999999;"),
+            ("a\n\n&amp;#x200B;\n\nb &#8203;c", "a\n\n\n\nb c"),
+            ("ก\u{200b}ข", "ก\u{200b}ข"),
             ("no entity here", "no entity here"),
         ] {
             assert_eq!(unescape_html(text), expected);

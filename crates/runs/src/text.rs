@@ -205,6 +205,9 @@ pub fn ingest_progress(progress: &dyn Progress) -> impl Fn(&'static str, u64, u6
 fn ingested(options: &IngestOptions, progress: &dyn Progress) -> Result<String, RunsError> {
     let manifest = ingest(options, progress)?;
     let dropped = Dropped::of(&manifest);
+    for (kind, count) in manifest.remarks.iter() {
+        progress.note(&format!("{count} {kind}"));
+    }
     if manifest.kept < 2 {
         let error = CorpusError::TooFewPosts {
             posts: manifest.kept as usize,

@@ -27,6 +27,8 @@ const COMPLIANCE: &str = r#"{"data":{"delete":{"tweet":{"id":"1"},"event_at":"20
 "#;
 const ARCHIVE: &str = r#"window.YTD.tweets.part0 = [ {"tweet":{"id_str":"1","full_text":"Boats and nets","created_at":"Wed Oct 10 20:19:24 +0000 2018","lang":"en","edit_info":{"initial":{"editTweetIds":["1"]}}}}, {"tweet":{"id_str":"2","full_text":"RT @bea: ropes"}} ]
 "#;
+const MONTH: &str = r#"Grailbird.data.tweets_2013_01 = [ { "id_str" : "1", "text" : "Boats", "created_at" : "2013-01-04 09:12:00 +0000", "user" : { "screen_name" : "ann" } }, { "id_str" : "2", "text" : "RT @bea: ropes" } ]
+"#;
 const DELETED: &str =
     r#"window.YTD.deleted_tweets.part0 = [ {"tweet":{"id_str":"3","full_text":"gone"}} ]"#;
 const NOTES: &str = r#"window.YTD.note_tweet.part0 = [ {"noteTweet":{"noteTweetId":"1","createdAt":"2018-10-10T20:19:24.000Z","core":{"text":"Boats and nets and ropes"}}} ]"#;
@@ -41,6 +43,29 @@ const BLUESKY: &str = r#"{"did":"did:plc:a","time_us":1600000000000000,"kind":"c
 {"did":"did:plc:a","time_us":1600000000000003,"kind":"commit","commit":{"operation":"create","collection":"org.user-intents.declaration","rkey":"self","record":{"syntheticContentGeneration":{"allow":false}}}}
 {"feed":[{"post":{"uri":"at://did:plc:a/app.bsky.feed.post/2","author":{"handle":"ann.example","did":"did:plc:a"},"record":{"text":"Nets","createdAt":"2020-01-01T00:00:00Z"}}}]}
 "#;
+const RECORDS: &str = r#"{"records":[{"uri":"at://did:plc:a/app.bsky.feed.post/1","cid":"c","value":{"$type":"app.bsky.feed.post","text":"Boats","createdAt":"2020-01-01T00:00:00Z"}}],"cursor":"1"}
+"#;
+/// A repository with two posts, the second an answer to the first.
+const CAR: &[u8] = b"\
+    :\xa2eroots\x81\xd8*X%\x00\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00gversion\x01\
+    \x80\x01\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xa6cdididid:plc:acrevb3kcsi\
+    gD\x00\x00\x00\x00ddata\xd8*X%\x00\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01dpre\
+    v\xf6gversion\x03\xac\x01\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xa2ae\x82\
+    \xa4akVapp.bsky.feed.post/3kaap\x00at\xf6av\xd8*X%\x00\x01q\x12 \x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x02\xa4akAbap\x15at\xf6av\xd8*X%\x00\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x03al\xf6r\x01q\x12 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\xa4dtexteBoatse\
+    $typerapp.bsky.feed.postelangs\x81benicreatedAtt2020-01-01T00:00:00Z\xa1\x01\x01q\x12 \
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\xa4dtextdNetse$typerapp.bsky.feed.postereply\
+    \xa1fparent\xa1curix%at://did:plc:a/app.bsky.feed.post/3kaicreatedAtt2020-01-01T00:00:00\
+    Z";
 const MASTODON: &str = r#"[{"id":"1","content":"<p>Boats <a href=\"https://example.org\">and nets</a></p>","visibility":"public","created_at":"2020-01-01T00:00:00.000Z","language":"en","in_reply_to_id":null,"spoiler_text":"sea","account":{"acct":"ann","url":"https://example.org/@ann","bot":false}},{"id":"2","content":"","visibility":"private","account":{"acct":"bea"},"reblog":{"id":"1","content":"<p>Boats</p>","visibility":"public","account":{"acct":"ann"}}}]
 "#;
 const MASTODON_STREAM: &str = r#"{"event":"update","payload":"{\"id\":\"3\",\"content\":\"<p>Ropes</p>\",\"visibility\":\"public\",\"account\":{\"acct\":\"ann\"}}"}
@@ -85,12 +110,13 @@ fn main() -> Outcome {
         fs::create_dir_all(&folder)?;
         Ok(fs::write(folder.join(name), bytes)?)
     };
-    let formats: [(&str, &[&str]); 14] = [
+    let formats: [(&str, &[&str]); 15] = [
         ("x_archive", &[ARCHIVE, DELETED]),
+        ("grailbird", &[MONTH]),
         ("x_v1", &[V1]),
         ("x_v2", &[V2, COMPLIANCE]),
         ("gnip", &[GNIP]),
-        ("bluesky", &[BLUESKY]),
+        ("bluesky", &[BLUESKY, RECORDS]),
         ("mastodon", &[MASTODON, MASTODON_STREAM]),
         ("activitypub", &[OUTBOX]),
         ("reddit", &[REDDIT]),
@@ -132,6 +158,8 @@ fn main() -> Outcome {
         put("zip", name, &zip)?;
         put("detect", &format!("zip-{name}"), &zip)?;
     }
+    put("car", "posts", CAR)?;
+    put("detect", "car", CAR)?;
     let table = folder.join("parquet").join("posts");
     let square = Square::generate(1, &SquareConfig::default())?;
     write_posts(&table, Durability::Unsynced, &square.posts[..20])?;

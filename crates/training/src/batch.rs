@@ -119,7 +119,7 @@ impl<'a> DataOrder<'a> {
         step: u64,
         rows: usize,
         micro_batches: usize,
-    ) -> Result<Vec<Batch>, TrainingError> {
+    ) -> Result<Vec<Part>, TrainingError> {
         let mut parts = Vec::with_capacity(micro_batches);
         for micro in 0..micro_batches {
             let first = (step * micro_batches as u64 + micro as u64) * rows as u64;
@@ -131,50 +131,7 @@ impl<'a> DataOrder<'a> {
             parts.push(part);
         }
         let learned: usize = parts.iter().map(RowTensors::learned).sum();
-        parts.into_iter().map(|part| part.into_batch(learned)).collect()
-    }
-}
-
-/// The data inputs of a training program.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Input tokens, i32 [rows·time].
-    pub tokens: Tensor,
-    /// Targets, −1 where nothing is learned.
-    pub targets: Tensor,
-    /// Weight of each target: one part of the mean over all targets of the step.
-    pub weights: Tensor,
-    /// Place of each token in its piece.
-    pub positions: Tensor,
-    /// Number of each token's piece in its row.
-    pub segments: Tensor,
-    /// Pairs that are not padding.
-    pub pairs: usize,
-}
-
-impl Batch {
-    /// What one run of the forward pass is given.
-    pub(crate) fn into_part(self) -> Part {
-        let Batch { tokens, targets, weights, positions, segments, pairs } = self;
-        let tensors = vec![
-            ("tokens", tokens),
-            ("targets", targets),
-            ("weights", weights),
-            ("positions", positions),
-            ("segments", segments),
-        ];
-        Part { tensors, tokens: pairs }
-    }
-
-    /// By input name.
-    pub fn bindings(&self) -> [(&'static str, &Tensor); 5] {
-        [
-            ("tokens", &self.tokens),
-            ("targets", &self.targets),
-            ("weights", &self.weights),
-            ("positions", &self.positions),
-            ("segments", &self.segments),
-        ]
+        parts.into_iter().map(|part| part.into_part(learned)).collect()
     }
 }
 
@@ -232,22 +189,26 @@ impl RowTensors {
         self.targets.iter().filter(|&&t| t != IGNORED).count()
     }
 
-    /// Tensors, each target weighing one `learned`-th.
-    pub(crate) fn into_batch(self, learned: usize) -> Result<Batch, TrainingError> {
+    /// What one run of the forward pass takes: the five inputs of a language model's training
+    /// program, each of `[rows·time]`. `tokens` and `targets` (−1 where nothing is learned) are
+    /// ids, `weights` gives each target one `learned`-th of the mean over the whole step,
+    /// `positions` is the place of a token in its piece, `segments` the number of its piece in
+    /// the row.
+    pub(crate) fn into_part(self, learned: usize) -> Result<Part, TrainingError> {
         let n = self.tokens.len();
         let weight = 1.0 / learned.max(1) as f32;
         let weigh = |&target: &i32| if target == IGNORED { 0.0 } else { weight };
         let weights = self.targets.iter().map(weigh).collect();
-        let tensors = || -> Result<Batch, GraphError> {
-            Ok(Batch {
-                tokens: Tensor::i32([n], self.tokens)?,
-                targets: Tensor::i32([n], self.targets)?,
-                weights: Tensor::f32([n], weights)?,
-                positions: Tensor::i32([n], self.positions)?,
-                segments: Tensor::i32([n], self.segments)?,
-                pairs: self.pairs,
-            })
+        let tensors = || -> Result<_, GraphError> {
+            Ok(vec![
+                ("tokens", Tensor::i32([n], self.tokens)?),
+                ("targets", Tensor::i32([n], self.targets)?),
+                ("weights", Tensor::f32([n], weights)?),
+                ("positions", Tensor::i32([n], self.positions)?),
+                ("segments", Tensor::i32([n], self.segments)?),
+            ])
         };
-        Ok(tensors().map_err(stoa_models::ModelError::from)?)
+        let tensors = tensors().map_err(stoa_models::ModelError::from)?;
+        Ok(Part { tensors, tokens: self.pairs })
     }
 }

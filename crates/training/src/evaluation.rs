@@ -99,9 +99,9 @@ impl Measure for Evaluator<'_> {
                 tensors.write_row(row, self.examples, &self.packing.row(at))?;
             }
             let targets = tensors.targets.clone();
-            let batch = tensors.into_batch(1)?;
-            let data: Vec<_> =
-                batch.bindings().into_iter().filter(|(name, _)| *name != "weights").collect();
+            let part = tensors.into_part(1)?;
+            let inputs = part.tensors.iter().filter(|(name, _)| *name != "weights");
+            let data: Vec<_> = inputs.map(|(name, tensor)| (*name, tensor)).collect();
             let outputs = self.executable.run(state, &data)?.outputs()?;
             let nll = outputs["nll"].as_f32().expect("the program returns f32");
             for (&target, &nll) in targets.iter().zip(nll) {

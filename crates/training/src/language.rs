@@ -10,7 +10,7 @@ use stoa_models::{
 };
 
 use crate::TrainingError;
-use crate::batch::{Batch, DataOrder, Source};
+use crate::batch::{DataOrder, Source};
 use crate::checkpoint::Identity;
 use crate::evaluation::Evaluator;
 use crate::examples::Examples;
@@ -134,7 +134,6 @@ impl StageData for Rows<'_> {
     }
 
     fn step(&self, step: u64) -> Result<Vec<Part>, TrainingError> {
-        let batches = self.order.step(step, self.rows, self.parts)?;
-        Ok(batches.into_iter().map(Batch::into_part).collect())
+        self.order.step(step, self.rows, self.parts)
     }
 }

@@ -26,7 +26,7 @@ mod schedule;
 mod tensorboard;
 mod trainer;
 
-pub use batch::{Batch, DataOrder, Source};
+pub use batch::{DataOrder, Source};
 pub use checkpoint::{
     Checkpoint, Checkpoints, Contents, Identity, TrainingState, verify_checkpoint,
 };

@@ -97,6 +97,13 @@ pub struct Part {
     pub tokens: usize,
 }
 
+impl Part {
+    /// The input of that name.
+    pub fn input(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|(input, _)| *input == name).map(|(_, tensor)| tensor)
+    }
+}
+
 /// Measures the model on data it is not trained on.
 pub trait Measure {
     /// Measures the values in `state`.

@@ -77,8 +77,8 @@ proptest! {
         let mut ends = 0;
         for step in 0..rows as u64 {
             let batch = order.step(step, 1, 1).unwrap().remove(0);
-            let (tokens, targets) = (ints(&batch.tokens), ints(&batch.targets));
-            let (positions, segments) = (ints(&batch.positions), ints(&batch.segments));
+            let (tokens, targets) = (ints(batch.input("tokens").unwrap()), ints(batch.input("targets").unwrap()));
+            let (positions, segments) = (ints(batch.input("positions").unwrap()), ints(batch.input("segments").unwrap()));
             let mut pairs = 0;
             for i in 0..time {
                 let begins = i == 0 || segments[i] != segments[i - 1];
@@ -101,14 +101,14 @@ proptest! {
                     prop_assert!(follows || opens, "{} after {}", targets[i], tokens[i]);
                 }
             }
-            prop_assert_eq!(pairs, batch.pairs);
+            prop_assert_eq!(pairs, batch.tokens);
         }
         let tokens: usize = lengths.iter().sum();
         prop_assert_eq!(seen.len(), tokens);
         prop_assert!(seen.values().all(|&n| n == 1));
         prop_assert_eq!(ends, first.len());
         // The next epoch has the same rows in another order.
-        prop_assert_eq!(order.step(rows as u64, 1, 1).unwrap()[0].pairs > 0, true);
+        prop_assert_eq!(order.step(rows as u64, 1, 1).unwrap()[0].tokens > 0, true);
     }
 
     /// Best fit never leaves two rows that would fit into one.
@@ -132,17 +132,23 @@ fn weights_are_a_mean_over_the_whole_step() {
     let source = Source::new(&examples, 8, 1, "rows").unwrap();
     let order = DataOrder::single(source);
     let batches = order.step(0, 2, 3).unwrap();
-    let sum: f32 = batches.iter().flat_map(|b| b.weights.as_f32().unwrap()).sum();
+    let sum: f32 = batches.iter().flat_map(|b| b.input("weights").unwrap().as_f32().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     for batch in &batches {
-        let ignored = ints(&batch.targets).iter().map(|&t| t == IGNORED);
-        assert!(ignored.zip(batch.weights.as_f32().unwrap()).all(|(i, &w)| i == (w == 0.0)));
+        let ignored = ints(batch.input("targets").unwrap()).iter().map(|&t| t == IGNORED);
+        assert!(
+            ignored
+                .zip(batch.input("weights").unwrap().as_f32().unwrap())
+                .all(|(i, &w)| i == (w == 0.0))
+        );
     }
     // Two steps of one batch are the halves of one step of two, whatever came before.
     let apart = [order.step(4, 2, 1).unwrap(), order.step(5, 2, 1).unwrap()].concat();
     let together = order.step(2, 2, 2).unwrap();
     for (a, b) in apart.iter().zip(&together) {
-        assert_eq!((&a.tokens, &a.targets, &a.segments), (&b.tokens, &b.targets, &b.segments));
+        for name in ["tokens", "targets", "segments"] {
+            assert_eq!(a.input(name), b.input(name), "{name}");
+        }
     }
 }
 
@@ -292,7 +298,8 @@ fn answers_in_the_templates_of_other_models_are_the_targets() {
         let examples = DialogueExamples::answers_only(vec![chat.unwrap()]);
         let source = Source::new(&examples, examples.pairs(0), 0, "rows").unwrap();
         let batch = DataOrder::single(source).step(0, 1, 1).unwrap().remove(0);
-        let targets = ints(&batch.targets).iter().filter(|&&target| target != IGNORED);
+        let targets =
+            ints(batch.input("targets").unwrap()).iter().filter(|&&target| target != IGNORED);
         let targets: Vec<TokenId> = targets.map(|&target| TokenId(target as u32)).collect();
         let expected = format!("the people answer{end}où ça 🙂{end}");
         assert_eq!(tokenizer.decode_lossy(&targets), expected, "{style}");
@@ -308,8 +315,11 @@ fn masked_targets_reach_the_batch_and_long_dialogues_lose_their_end() {
     let answers = DialogueExamples::answers_only(vec![chat.clone()]);
     let source = Source::new(&answers, long, 0, "rows").unwrap();
     let batch = DataOrder::single(source).step(0, 1, 1).unwrap().remove(0);
-    assert_eq!(ints(&batch.targets).iter().filter(|&&t| t != IGNORED).count(), learned);
-    assert_eq!(batch.pairs, long - 1);
+    assert_eq!(
+        ints(batch.input("targets").unwrap()).iter().filter(|&&t| t != IGNORED).count(),
+        learned
+    );
+    assert_eq!(batch.tokens, long - 1);
 
     let text = DialogueExamples::as_text(vec![chat]);
     let packing = Packing::best_fit(&text, 10, 0);
@@ -326,7 +336,10 @@ fn a_share_of_the_rows_is_dialogues() {
     let second = Source::new(&dialogues, 8, 0, "dialogues").unwrap();
     let order = DataOrder::mixed(main, second, 0.25);
     let start = tokenizer.special(stoa_tokens::IM_START).unwrap().0 as i32;
-    let is_dialogue = |step| ints(&order.step(step, 1, 1).unwrap()[0].tokens)[0] == start;
+    let is_dialogue = |step| {
+        let parts = order.step(step, 1, 1).unwrap();
+        ints(parts[0].input("tokens").unwrap())[0] == start
+    };
     let drawn: Vec<bool> = (0..40).map(is_dialogue).collect();
     assert_eq!(drawn.iter().filter(|&&d| d).count(), 10);
     assert!(drawn.chunks(4).all(|four| four.iter().filter(|&&d| d).count() == 1), "evenly spread");

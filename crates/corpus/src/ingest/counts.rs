@@ -1,8 +1,17 @@
-//! What became of threads, counted by bucket and summed up for the manifest.
+//! What became of threads, counted by bucket and summed up for the manifest; evaluation texts.
 
 use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Evaluation texts that posts were compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationCounts {
+    /// Texts in the files.
+    pub items: u32,
+    /// Of them, those of too few words, which are not looked for.
+    pub too_short: u32,
+}
 
 /// Counts of threads and of what was written of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use super::Ingest;
 use super::attributes::{self, LANGUAGE, Mark, PII, SPLIT, VERDICT};
-use super::counts::{ThreadCounts, Written};
+use super::counts::{EvaluationCounts, ThreadCounts, Written};
 use super::held_out;
 use super::options::{Plan, REVISION, Stage};
 use super::reading::SourceCounts;
@@ -61,6 +61,9 @@ pub struct Manifest {
     pub kept: u64,
     /// Counts of each stage, in order.
     pub stages: Vec<StageCounts>,
+    /// Evaluation texts, where posts were compared with some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations: Option<EvaluationCounts>,
     /// What came of the threads.
     pub gathered: Option<ThreadCounts>,
     /// Rows of each shard.
@@ -174,7 +177,7 @@ pub(super) fn checksum_shard(ingest: &Ingest<'_>, index: usize) -> Result<(), Co
 
 /// Puts everything together; the manifest comes last.
 pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
-    let Ingest { store, readings, work, options, .. } = ingest;
+    let Ingest { store, readings, work, options, evaluations, .. } = ingest;
     let sources = &readings.counts;
     write_rejects(store, work, sources.len())?;
     let mut stages: Vec<StageCounts> = stage_names(ingest)?
@@ -218,6 +221,10 @@ pub(super) fn write(ingest: &Ingest<'_>) -> Result<(), CorpusError> {
         remarks,
         kept: stages.last().map_or(0, |verdict| verdict.kept),
         stages,
+        evaluations: (evaluations.items() > 0).then(|| EvaluationCounts {
+            items: evaluations.items(),
+            too_short: evaluations.too_short(),
+        }),
         gathered,
         shards: shards.collect(),
         files,

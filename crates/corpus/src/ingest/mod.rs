@@ -30,7 +30,7 @@ mod threading;
 mod verdicts;
 mod workdir;
 
-pub use counts::ThreadCounts;
+pub use counts::{EvaluationCounts, ThreadCounts};
 pub use erase::{Forgotten, Request, forget};
 pub use manifest::{Manifest, StageCounts};
 pub use options::{IngestOptions, RejectBound, SourceFile, Stage};

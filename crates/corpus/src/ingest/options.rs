@@ -136,7 +136,8 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What this program makes of equal sources and options: raised when other bytes come of them. Stores of
-/// 0.1.0 have none; in 1 languages are identified and say where they come from; in 2 tables, times and rounded
+/// 0.1.0 have none; in 1 languages are identified and say where they come from; in 2 scripts without spaces
+/// have words by weight, the script that carries a text decides its language, and tables, times and rounded
 /// identifiers are read in another way.
 pub(super) const REVISION: u32 = 2;
 

@@ -1,14 +1,20 @@
 //! What two short texts are compared by: sets of hashed shingles of characters or of words.
+//!
+//! Words are counted by weight (`stoa_posts::units`): in scripts without spaces a shingle is of letters, as many
+//! as three words have at least.
 
+use stoa_posts::units::{Units, WORD_WEIGHT, runs, units, weight};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// From this many words on, texts have word shingles.
-const WORDY: usize = 8;
+const WORDY: usize = 8 * WORD_WEIGHT;
 /// Below this many words, texts have character shingles; both kinds between, so that a text of seven
 /// words can be near one of eight.
-const SHORT: usize = 10;
-/// Words in a word shingle; characters in character shingles.
-const SHINGLE_WORDS: usize = 3;
+const SHORT: usize = 10 * WORD_WEIGHT;
+/// A word shingle is the shortest run that weighs more than two words: three words, four letters of Han, five
+/// of Khmer or Burmese, seven of Kana, Thai or Lao.
+const MORE_THAN: usize = 2 * WORD_WEIGHT;
+/// Characters in character shingles.
 const SHINGLE_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=5;
 
 /// The shingles of a text: sorted distinct hashes, by kind.
@@ -16,35 +22,28 @@ const SHINGLE_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=5;
 pub struct Features {
     /// Runs of three to five characters, spaces included; empty for long texts.
     pub characters: Vec<u64>,
-    /// Runs of three words; empty for short texts.
+    /// Runs of three words, or of letters that weigh as much; empty for short texts.
     pub words: Vec<u64>,
     /// The normal form of a text with character shingles: they only propose, its words decide.
     pub short: String,
 }
 
 impl Features {
-    /// The shingles of a normal form: lower-case words separated by single spaces.
+    /// The shingles of a normal form.
     pub fn of(normal: &str) -> Features {
-        let starts: Vec<usize> = word_starts(normal).collect();
+        let text = Units::of(normal);
+        let all: usize = text.weights().iter().sum();
         let mut features = Features::default();
-        if starts.len() < SHORT {
+        if all < SHORT {
             features.characters = character_shingles(normal);
             features.short = normal.to_string();
         }
-        if starts.len() >= WORDY {
-            let runs = 0..=starts.len() - SHINGLE_WORDS;
-            features.words = distinct(runs.map(|first| {
-                let end = starts.get(first + SHINGLE_WORDS).map_or(normal.len(), |next| next - 1);
-                xxh3_64(&normal.as_bytes()[starts[first]..end])
-            }));
+        if all >= WORDY {
+            let runs = runs(text.weights(), |weight| weight > MORE_THAN);
+            features.words = distinct(runs.map(|run| xxh3_64(text.run(run).as_bytes())));
         }
         features
     }
-}
-
-fn word_starts(normal: &str) -> impl Iterator<Item = usize> + '_ {
-    let first = (!normal.is_empty()).then_some(0);
-    first.into_iter().chain(normal.match_indices(' ').map(|(at, _)| at + 1))
 }
 
 /// A text shorter than a shingle is one shingle: it has a set of its own, not an empty one shared by
@@ -70,7 +69,7 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
     hashes
 }
 
-/// The words people would count: scripts without spaces have about one in two characters.
+/// The words people would count: letters of scripts without spaces make up words by their weight.
 pub fn word_count(normal: &str) -> usize {
     if normal.is_empty() {
         return 0;
@@ -78,17 +77,7 @@ pub fn word_count(normal: &str) -> usize {
     if normal.is_ascii() {
         return normal.bytes().filter(|&byte| byte == b' ').count() + 1;
     }
-    normal
-        .split(' ')
-        .map(|word| word.chars().filter(|&letter| is_unspaced(letter)).count().div_ceil(2).max(1))
-        .sum()
-}
-
-/// Scripts written without spaces between words: Thai, Lao, Myanmar, Khmer, Kana, Han.
-fn is_unspaced(letter: char) -> bool {
-    matches!(u32::from(letter),
-        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff
-        | 0x2_0000..=0x3_ffff)
+    weight(normal) / WORD_WEIGHT
 }
 
 /// The larger of the Jaccard similarities of the kinds that both texts have. That of characters counts
@@ -100,13 +89,15 @@ pub fn similarity(left: &Features, right: &Features) -> f64 {
     if characters > words && same_words(&left.short, &right.short) { characters } else { words }
 }
 
-/// Whether two texts have the same words, in order, up to spelling.
+/// Whether two texts have the same words, in order, up to spelling. A letter of a script without spaces
+/// is as much as a word: another one says something else.
 fn same_words(left: &str, right: &str) -> bool {
-    let (mut left, mut right) = (left.split(' '), right.split(' '));
+    let (mut left, mut right) = (units(left), units(right));
     loop {
         match (left.next(), right.next()) {
             (None, None) => return true,
-            (Some(one), Some(other)) if one == other || is_spelling(one, other) => {}
+            (Some(one), Some(other)) if one.text == other.text => {}
+            (Some(one), Some(other)) if !one.is_letter() && is_spelling(one.text, other.text) => {}
             _ => return false,
         }
     }
@@ -219,7 +210,9 @@ mod tests {
 
     #[test]
     fn words_of_scripts_without_spaces() {
-        assert_eq!(word_count("東京はいい天気です"), 5);
+        assert_eq!(word_count("東京はいい天気です"), 4);
+        assert_eq!(word_count("東京 iphone 2024 年"), 4);
+        assert_eq!(word_count("ประเทศไทย"), 3);
         assert_eq!(word_count("il fait beau"), 3);
         assert_eq!(word_count("été à"), 2);
         assert_eq!(word_count(""), 0);

@@ -1,8 +1,8 @@
 //! What copies and near-duplicates among short texts are. `ingest` finds them over a whole corpus.
 //!
 //! Two texts are copies when their normal forms are equal, near-duplicates when the Jaccard similarity of
-//! their shingles is at least 0.8: runs of three words, or of three to five characters below eight
-//! words. MinHash (Broder 1997, "On the resemblance and containment of documents") with banding (Leskovec,
+//! their shingles is at least 0.8: runs of three words (of letters that weigh as much in scripts without
+//! spaces), or of three to five characters below eight words. MinHash (Broder 1997, "On the resemblance and containment of documents") with banding (Leskovec,
 //! Rajaraman, Ullman, "Mining of massive datasets", section 3.4) only proposes pairs; each is verified
 //! before a post is dropped. A post is dropped for one kept post it resembles, never for a chain of
 //! them, so clusters do not collapse into one another. The earliest post is kept, whatever the order

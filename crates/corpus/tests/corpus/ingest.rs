@@ -193,14 +193,18 @@ fn stages_can_be_left_out_and_rejects_bounded() {
 
 #[test]
 fn evaluation_sets_are_kept_out() {
-    let exam = "{\"question\": \"When does the market open on Sunday?\", \"answer\": \"The market opens on Sunday at nine, he says.\"}\n";
+    let exam = "{\"question\": \"When does the market open on Sunday?\", \"answer\": \"The market opens on Sunday at nine, he says.\"}\n\
+        {\"question\": \"市場は日曜日の何時に開きますか\", \"answer\": \"九時\"}\n";
     let posts = "{\"id\": 1, \"author\": \"a\", \"text\": \"oh the market opens on Sunday at nine he says, good\"}\n\
-        {\"id\": 2, \"author\": \"b\", \"text\": \"the market opens on Monday\"}\n";
+        {\"id\": 2, \"author\": \"b\", \"text\": \"the market opens on Monday\"}\n\
+        {\"id\": 3, \"author\": \"b\", \"text\": \"ねえ市場は日曜日の何時に開きますか？九時？\"}\n";
     let folder = folder_with(&[("posts.jsonl", posts), ("exam.jsonl", exam)]);
     let mut options = options(folder.path(), &["posts.jsonl"], "out");
     options.evaluation_sets = vec![folder.path().join("exam.jsonl")];
     let manifest = run(&options);
-    assert_eq!(stage(&manifest, "decontaminate")["stands in an evaluation set"], 1);
+    assert_eq!(stage(&manifest, "decontaminate")["stands in an evaluation set"], 2);
+    let evaluations = manifest.evaluations.unwrap();
+    assert_eq!((evaluations.items, evaluations.too_short), (4, 1));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod copies;
 mod forgetting;
 mod ingest;
+mod scripts;
 mod shards;
 mod source_folder;
 mod splits;

@@ -1,31 +1,75 @@
-//! Bluesky: events of Jetstream, and posts as the API's views show them.
+//! Bluesky: events of Jetstream, posts as the API's views show them, and records by themselves.
 //!
-//! Sources: bluesky-social/jetstream (JSON of `subscribe`), lexicons `app.bsky.feed.post` and
-//! `com.atproto.sync.subscribeRepos#account`, proposal 0008 (`org.user-intents.declaration`).
+//! Sources: bluesky-social/jetstream (JSON of `subscribe`), lexicons `app.bsky.feed.post`,
+//! `com.atproto.repo.listRecords` and `com.atproto.sync.subscribeRepos#account`, proposal 0008 (`org.user-intents.declaration`).
 
+use super::bluesky_repo::POSTS;
+use super::field_table::FieldTable;
+use super::fields::Shape;
+use super::gone::How;
 use super::record::{Found, Part, Record, at};
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
 
 /// Whether it is a view of the API: a post with its address, or a page of such.
 pub(super) fn is_view(value: &Value) -> bool {
-    let post = |value: &Value| {
-        value.pointer("/uri").and_then(Value::as_str).is_some_and(|uri| uri.starts_with("at://"))
-            && value.get("record").is_some()
-    };
-    post(value)
-        || value.get("post").is_some_and(post)
+    is_shown(value)
+        || value.get("post").is_some_and(is_shown)
+        || value.get("feed").and_then(Value::as_array).is_some_and(|feed| {
+            feed.first().is_some_and(|item| item.get("post").is_some_and(is_shown))
+        })
         || value
-            .get("feed")
+            .get("records")
             .and_then(Value::as_array)
-            .is_some_and(|feed| feed.first().is_some_and(|item| item.get("post").is_some_and(post)))
-        || value.get("thread").and_then(|thread| thread.get("post")).is_some_and(post)
+            .is_some_and(|records| records.first().is_some_and(is_shown))
+        || value
+            .get("thread")
+            .is_some_and(|thread| is_stub(thread) || thread.get("post").is_some_and(is_shown))
+        || is_stub(value)
 }
 
-/// One event, or one view.
-pub(super) fn event(value: &Value, out: &mut Vec<Found>) {
+/// A record with its address: `record` in views, `value` in lists of records.
+fn is_shown(value: &Value) -> bool {
+    value.get("uri").and_then(Value::as_str).is_some_and(|uri| uri.starts_with("at://"))
+        && (value.get("record").is_some() || value.get("value").is_some_and(is_record))
+}
+
+/// What stands where a post was.
+fn is_stub(value: &Value) -> bool {
+    stub(value).is_some()
+}
+
+/// What a stub says of the post.
+fn stub(value: &Value) -> Option<(Removal, &'static str)> {
+    match value.get("$type")?.as_str()?.rsplit_once('#')?.1 {
+        "notFoundPost" => Some((Removal::Deleted, "notFoundPost")),
+        "blockedPost" => Some((Removal::Protected, "blockedPost")),
+        "viewNotFound" => Some((Removal::Deleted, "viewNotFound")),
+        "viewBlocked" => Some((Removal::Protected, "viewBlocked")),
+        "viewDetached" => Some((Removal::Deleted, "viewDetached")),
+        _ => None,
+    }
+}
+
+/// Whether it is a record, or the commit of a repository.
+pub(super) fn is_record(value: &Value) -> bool {
+    let of_network = |kind: &str| {
+        !kind.contains('#')
+            && ["app.bsky.", "com.atproto.", "chat.bsky."]
+                .iter()
+                .any(|start| kind.starts_with(start))
+    };
+    value.get("$type").and_then(Value::as_str).is_some_and(of_network)
+        || (value.get("did").is_some() && value.get("rev").is_some() && value.get("sig").is_some())
+}
+
+/// One event, one view, or one record.
+pub(super) fn event(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     if is_view(value) {
-        return view(value, out);
+        return view(value, fields, out);
+    }
+    if is_record(value) {
+        return out.push(record(value, fields).map_or(Found::Other, Found::Post));
     }
     let Some(did) = at(value, "/did") else { return out.push(Found::Other) };
     let micros = value.get("time_us").and_then(Value::as_i64);
@@ -41,7 +85,7 @@ pub(super) fn event(value: &Value, out: &mut Vec<Found>) {
     match (collection, operation) {
         ("app.bsky.feed.post", "create" | "update") => {
             let Some(record) = commit.get("record") else { return out.push(Found::Other) };
-            let mut post = post(&uri, &did, record);
+            let mut post = post(&uri, &did, record, fields);
             if let Some(seconds) = seconds {
                 post.set(Part::Edited, Some(seconds.to_string()));
             }
@@ -94,41 +138,68 @@ fn account(
     }));
 }
 
-/// A record of `app.bsky.feed.post`.
-fn post(uri: &str, did: &str, record: &Value) -> Record {
-    let mut post = Record::default();
+/// A record by itself, which does not say whose it is; nothing for one that is no post.
+fn record(value: &Value, fields: &FieldTable) -> Option<Box<Record>> {
+    let is_post = value.get("$type").and_then(Value::as_str) == Some(POSTS);
+    is_post.then(|| Box::new(fields.read(Shape::Bluesky, value)))
+}
+
+/// A record of `app.bsky.feed.post` with its address.
+fn post(uri: &str, did: &str, record: &Value, fields: &FieldTable) -> Record {
+    let mut post = fields.read(Shape::Bluesky, record);
     post.set(Part::Id, Some(uri.to_string()));
     post.set(Part::Author, Some(did.to_string()));
     post.set(Part::AuthorId, Some(did.to_string()));
-    post.set(Part::Text, record.get("text").and_then(Value::as_str).map(str::to_string));
-    post.set(Part::Created, at(record, "/createdAt"));
-    post.set(Part::Reply, at(record, "/reply/parent/uri"));
     // The thread is named by its first post, which itself answers nothing.
-    post.set(Part::Thread, at(record, "/reply/root/uri").or_else(|| Some(uri.to_string())));
-    let quoted = ["/embed/record/uri", "/embed/record/record/uri"];
-    post.set(Part::Quote, quoted.iter().find_map(|path| at(record, path)));
-    post.set(Part::Language, at(record, "/langs/0"));
+    post.fill(Part::Thread, Some(uri.to_string()));
     post
 }
 
-fn view(value: &Value, out: &mut Vec<Found>) {
-    if let Some(feed) = value.get("feed").and_then(Value::as_array) {
-        return feed.iter().for_each(|item| view(item, out));
+fn view(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
+    for list in ["feed", "records"] {
+        if let Some(items) = value.get(list).and_then(Value::as_array) {
+            return items.iter().for_each(|item| view(item, fields, out));
+        }
     }
     let value = value.get("thread").unwrap_or(value);
+    if let Some((removal, kind)) = stub(value) {
+        let mut gone = Record::default();
+        gone.set(Part::Id, at(value, "/uri"));
+        gone.set_gone(removal, How::Structure(kind));
+        return out.push(Found::Post(Box::new(gone)));
+    }
     let shown = value.get("post").unwrap_or(value);
-    let (Some(uri), Some(record)) = (at(shown, "/uri"), shown.get("record")) else {
+    let record = shown.get("record").or_else(|| shown.get("value"));
+    let (Some(uri), Some(record)) = (at(shown, "/uri"), record) else {
         return out.push(Found::Other);
     };
-    let did = at(shown, "/author/did").unwrap_or_default();
-    let mut found = post(&uri, &did, record);
+    let kind = record.get("$type").and_then(Value::as_str).unwrap_or(POSTS);
+    if kind != POSTS {
+        return out.push(Found::Other);
+    }
+    let of_address = || uri.strip_prefix("at://").and_then(|rest| rest.split('/').next());
+    let did = at(shown, "/author/did").or_else(|| of_address().map(str::to_string));
+    let mut found = post(&uri, &did.unwrap_or_default(), record, fields);
     if let Some(handle) = at(shown, "/author/handle") {
         found.set(Part::Author, Some(handle));
+    }
+    let labels = shown.pointer("/author/labels").and_then(Value::as_array).into_iter().flatten();
+    if labels.chain(shown.get("labels").and_then(Value::as_array).into_iter().flatten()).any(is_bot)
+    {
+        found.set(Part::Bot, Some("bot".to_string()));
+    }
+    if let Some(gone) = fields.read(Shape::Bluesky, shown).gone {
+        found.gone.get_or_insert(gone);
     }
     out.push(Found::Post(Box::new(found)));
     // Replies of a thread view; JSON's own limit of depth bounds this.
     let replies = value.get("replies").and_then(Value::as_array);
-    replies.into_iter().flatten().for_each(|reply| view(reply, out));
+    replies.into_iter().flatten().for_each(|reply| view(reply, fields, out));
+}
+
+/// The label by which accounts declare themselves programs.
+fn is_bot(label: &Value) -> bool {
+    label.get("val").and_then(Value::as_str) == Some("bot")
 }
 
 #[cfg(test)]
@@ -138,7 +209,7 @@ mod tests {
 
     fn notices(value: &Value) -> Vec<Notice> {
         let mut out = Vec::new();
-        event(value, &mut out);
+        event(value, &FieldTable::default(), &mut out);
         out.into_iter()
             .filter_map(|found| if let Found::Notice(notice) = found { Some(notice) } else { None })
             .collect()

@@ -47,13 +47,14 @@ pub(super) enum Content<'r> {
 /// Takes what one source holds: what for, its name, and its content.
 pub(super) type Visit<'v> = dyn FnMut(Role, &Path, Content<'_>) -> Result<(), PostsError> + 'v;
 
-/// What a file name promises, the better first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a file name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Promise {
     XTweets,
     XNotes,
     XDeleted,
     Records,
+    /// Words that may be posts, or words about the posts beside them.
     Text,
 }
 
@@ -70,42 +71,126 @@ fn promise(path: &Path) -> Option<Promise> {
         Some("tweets" | "tweet" | "community-tweet") => return Some(Promise::XTweets),
         Some("note-tweet") => return Some(Promise::XNotes),
         Some("deleted-tweets" | "deleted-tweet") => return Some(Promise::XDeleted),
+        Some(stem) if is_month(stem) => return Some(Promise::XTweets),
         _ => {}
     }
     match extension(path).as_str() {
-        "jsonl" | "ndjson" | "json" | "csv" | "tsv" | "parquet" => Some(Promise::Records),
+        "jsonl" | "ndjson" | "json" | "csv" | "tsv" | "parquet" | "car" => Some(Promise::Records),
         // Pushshift names its dumps `RC_2015-01`, without an ending of their own.
         "" if name.starts_with("rc_") || name.starts_with("rs_") => Some(Promise::Records),
+        "txt" if !is_about(&name) => Some(Promise::Records),
         "txt" | "md" => Some(Promise::Text),
         _ => None,
     }
 }
 
-/// Which members of a container are read, and for what: all of the best promise, with what belongs
-/// to it.
-fn plan(path: &Path, names: Vec<(usize, PathBuf)>) -> Result<Vec<(Role, usize)>, PostsError> {
-    let mut found: Vec<(Promise, usize, PathBuf)> = names
-        .into_iter()
-        .filter_map(|(index, name)| Some((promise(&name)?, index, name)))
-        .collect();
-    let secondary = [Promise::XNotes, Promise::XDeleted];
-    let best = found.iter().map(|(kind, ..)| *kind).filter(|kind| !secondary.contains(kind)).min();
-    let deleted = found.iter().any(|(kind, ..)| *kind == Promise::XDeleted);
-    if best.is_none() && !deleted {
-        return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
+/// Whether a name is that of a month, as archives of before 2019 name their files: `2013_01`.
+fn is_month(stem: &str) -> bool {
+    let digits = |part: &str, count: usize| {
+        part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    stem.split_once('_').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
+}
+
+/// Whether a text is about the files beside it, by its name.
+fn is_about(name: &str) -> bool {
+    const ABOUT: [&str; 12] = [
+        "readme",
+        "read_me",
+        "license",
+        "licence",
+        "copying",
+        "changelog",
+        "changes",
+        "notice",
+        "authors",
+        "contributing",
+        "description",
+        "requirements",
+    ];
+    ABOUT.iter().any(|about| name.starts_with(about))
+}
+
+/// Which members of a container are read and for what, and what is left.
+struct Plan {
+    chosen: Vec<(Role, usize)>,
+    unread: Remarks,
+}
+
+/// Reads all that promises posts. Of an X archive only the owner's tweets and what belongs to them;
+/// words, which may be about the posts, only where there is nothing else.
+fn plan(names: Vec<(usize, PathBuf)>) -> Plan {
+    let mut unread = Remarks::default();
+    let mut found: Vec<(Promise, usize, PathBuf)> = Vec::new();
+    for (index, name) in names {
+        match promise(&name) {
+            Some(promise) => found.push((promise, index, name)),
+            None => leave(&name, &mut unread),
+        }
     }
-    found.sort_by(|left, right| left.2.cmp(&right.2));
-    let of_x = best.is_none_or(|best| best == Promise::XTweets);
-    let mut plan: Vec<(Role, usize)> = found
-        .into_iter()
-        .filter_map(|(kind, index, _)| match kind {
-            Promise::XNotes => of_x.then_some((Role::Notes, index)),
-            Promise::XDeleted => of_x.then_some((Role::Deleted, index)),
-            kind => (Some(kind) == best).then_some((Role::Posts, index)),
-        })
+    let roots: Vec<PathBuf> = found
+        .iter()
+        .filter(|(kind, ..)| matches!(kind, Promise::XTweets | Promise::XNotes | Promise::XDeleted))
+        .filter_map(|(_, _, name)| archive_root(name))
         .collect();
-    plan.sort_by_key(|(role, _)| *role);
-    Ok(plan)
+    let of_archive = |name: &Path| roots.iter().any(|root| name.starts_with(root));
+    let better = |(kind, _, name): &(Promise, usize, PathBuf)| match kind {
+        Promise::XTweets | Promise::XDeleted => true,
+        Promise::Records => !of_archive(name),
+        Promise::XNotes | Promise::Text => false,
+    };
+    let has_better = found.iter().any(better);
+    found.sort_by(|left, right| left.2.cmp(&right.2));
+    let mut chosen = Vec::new();
+    for (kind, index, name) in found {
+        let role = match kind {
+            Promise::XNotes if has_better => Some(Role::Notes),
+            Promise::XDeleted => Some(Role::Deleted),
+            Promise::XTweets => Some(Role::Posts),
+            Promise::Records | Promise::Text if of_archive(&name) => None,
+            Promise::Records => Some(Role::Posts),
+            Promise::Text => (!has_better).then_some(Role::Posts),
+            Promise::XNotes => None,
+        };
+        match role {
+            Some(role) => chosen.push((role, index)),
+            None => leave(&name, &mut unread),
+        }
+    }
+    chosen.sort_by_key(|(role, _)| *role);
+    Plan { chosen, unread }
+}
+
+impl Plan {
+    /// The plan, when it is to read anything.
+    fn of_any(self, path: &Path) -> Result<Plan, PostsError> {
+        if self.chosen.is_empty() {
+            return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
+        }
+        Ok(self)
+    }
+}
+
+/// Counts a file that is not read, by the ending of its name.
+fn leave(name: &Path, unread: &mut Remarks) {
+    let hidden = name.components().any(|part| part.as_os_str() == "__MACOSX")
+        || name.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    // Endings are short; anything else is a name, which may hold anything.
+    let ending = extension(name);
+    let plain = ending.len() <= 8 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let kind = match (hidden, ending.as_str()) {
+        (true, _) => "files left unread: those of the system".to_string(),
+        (_, ending) if plain && !ending.is_empty() => format!("files left unread: .{ending}"),
+        _ => "files left unread: of another kind".to_string(),
+    };
+    unread.add(&kind, 1);
+}
+
+/// The folder of an X archive by one of its files, which stand below `data`.
+fn archive_root(name: &Path) -> Option<PathBuf> {
+    let data = |folder: &&Path| folder.file_name().is_some_and(|name| name == "data");
+    let data = name.ancestors().skip(1).take(3).find(data)?;
+    Some(data.parent().unwrap_or(Path::new("")).to_path_buf())
 }
 
 /// Goes through everything a path holds. A plain file is itself, whatever its name; `-` is standard
@@ -164,7 +249,7 @@ pub(super) fn visit(
     visit(role, path, Content::Stream(Box::new(Metered { inner: file, meter })))
 }
 
-/// One file as a source of its own, whether it stands in a folder or was named.
+/// Every file of a folder that promises posts, archives among them.
 fn folder(
     path: &Path,
     options: &ReadOptions,
@@ -176,21 +261,14 @@ fn folder(
     }
     let (mut files, mut stores) = (Vec::new(), Remarks::default());
     list(path, &mut files, &mut stores)?;
-    visit(Role::Posts, path, Content::Unread(&stores))?;
+    let (archives, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| is_archive(file));
     let names = files.iter().cloned().enumerate().collect();
-    let chosen = match plan(path, names) {
-        Ok(chosen) => chosen,
-        // Archives and dumps in a folder are opened each for itself.
-        Err(error) => {
-            let archives: Vec<&PathBuf> = files.iter().filter(|file| is_archive(file)).collect();
-            if archives.is_empty() {
-                return Err(error);
-            }
-            return archives
-                .into_iter()
-                .try_for_each(|file| self::visit(file, options, meter, visit));
-        }
-    };
+    let planned = plan(names);
+    let Plan { chosen, mut unread } =
+        if archives.is_empty() { planned.of_any(path)? } else { planned };
+    unread.merge(&stores);
+    visit(Role::Posts, path, Content::Unread(&unread))?;
     for (role, index) in chosen {
         let path = &files[index];
         if is_parquet(path, options) {
@@ -201,7 +279,7 @@ fn folder(
             File::open(path).map_err(|cause| PostsError::Io { path: path.clone(), cause })?;
         visit(role, path, Content::Stream(Box::new(Metered { inner: file, meter })))?;
     }
-    Ok(())
+    archives.iter().try_for_each(|file| self::visit(file, options, meter, visit))
 }
 
 fn is_archive(path: &Path) -> bool {
@@ -270,7 +348,9 @@ fn zipped(
         return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
     }
     let mut left = options.archive_limit_bytes;
-    for (role, index) in plan(path, names)? {
+    let Plan { chosen, unread } = plan(names).of_any(path)?;
+    visit(Role::Posts, path, Content::Unread(&unread))?;
+    for (role, index) in chosen {
         let member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
         let name = member.name().map_err(|e| damaged(path, &e))?.into_owned();
         let packed = member.compressed_size();
@@ -327,7 +407,7 @@ fn tarred(
         Ok(decode::decoded(stream).map_err(|cause| io_error(path, true, 0, cause))?.0)
     };
     let wrong = |cause| tar_error(path, cause);
-    let (mut names, mut name_bytes) = (Vec::new(), 0);
+    let (mut names, mut name_bytes, mut left_out) = (Vec::new(), 0, Remarks::default());
     let limit = HeaderLimit::new();
     let mut archive = tar::Archive::new(limit.of(open(false)?));
     for (index, member) in archive.entries().map_err(wrong)?.enumerate() {
@@ -339,16 +419,23 @@ fn tarred(
         };
         limit.allow(member.size());
         let name = member.path().map_err(wrong)?;
-        if member.header().entry_type().is_file() && promise(&name).is_some() {
+        if !member.header().entry_type().is_file() {
+            continue;
+        }
+        if promise(&name).is_some() {
             name_bytes += name.as_os_str().len() + NAME_BYTES;
             names.push((index, name.into_owned()));
+        } else {
+            leave(&name, &mut left_out);
         }
         if name_bytes > MAX_NAME_BYTES {
             let cause = format!("names of more than {MAX_NAME_BYTES} bytes");
             return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
         }
     }
-    let chosen = plan(path, names)?;
+    let Plan { chosen, mut unread } = plan(names).of_any(path)?;
+    unread.merge(&left_out);
+    visit(Role::Posts, path, Content::Unread(&unread))?;
     let mut left = options.archive_limit_bytes;
     for wanted in [Role::Notes, Role::Posts, Role::Deleted] {
         if !chosen.iter().any(|(role, _)| *role == wanted) {
@@ -389,20 +476,28 @@ fn single(
         return visit(Role::Posts, path, Content::Stream(Box::new(stream)));
     }
     let wrong = |cause| tar_error(path, cause);
+    let mut unread = Remarks::default();
     let limit = HeaderLimit::new();
     let mut archive = tar::Archive::new(limit.of(stream));
     for member in archive.entries().map_err(wrong)? {
         let member = member.map_err(wrong)?;
         limit.allow(member.size());
         let name = member.path().map_err(wrong)?.into_owned();
-        let role = match promise(&name).filter(|_| member.header().entry_type().is_file()) {
-            None | Some(Promise::XNotes) => continue,
+        if !member.header().entry_type().is_file() {
+            continue;
+        }
+        let role = match promise(&name) {
+            None => {
+                leave(&name, &mut unread);
+                continue;
+            }
+            Some(Promise::XNotes) => Role::Notes,
             Some(Promise::XDeleted) => Role::Deleted,
             Some(_) => Role::Posts,
         };
         visit(role, &member_path(path, &name), Content::Stream(Box::new(member)))?;
     }
-    Ok(())
+    visit(Role::Posts, path, Content::Unread(&unread))
 }
 
 /// A remote file, read once from its start to its end.

@@ -3,14 +3,16 @@
 //! Sources: Mastodon documentation (`Status`, `Context`, streaming events), ActivityStreams 2.0
 //! (`Create`, `Announce`, `Update`, `Delete`, `Tombstone`), ActivityPub section 5.6 (public addressing).
 
-use super::record::{Found, Part, Record, at, first};
+use super::field_table::FieldTable;
+use super::fields::Shape;
+use super::record::{Found, Part, Record, at, first, is_automated};
 use super::timestamp;
 use crate::error::RejectReason;
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
 
 /// A status, a context, a streaming event, or a page of search results.
-pub(super) fn mastodon(value: &Value, out: &mut Vec<Found>) {
+pub(super) fn mastodon(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     if let (Some(event), Some(payload)) =
         (value.get("event").and_then(Value::as_str), value.get("payload"))
     {
@@ -22,22 +24,22 @@ pub(super) fn mastodon(value: &Value, out: &mut Vec<Found>) {
             }
             ("update" | "status.update", Value::String(text)) => {
                 match serde_json::from_str::<Value>(text) {
-                    Ok(status) => mastodon(&status, out),
+                    Ok(status) => mastodon(&status, fields, out),
                     Err(error) => {
                         out.push(Found::Rejected(RejectReason::WrongJson(error.to_string())))
                     }
                 }
             }
-            ("update" | "status.update", status) => mastodon(status, out),
+            ("update" | "status.update", status) => mastodon(status, fields, out),
             _ => out.push(Found::Other),
         }
         return;
     }
     if let (Some(before), Some(after)) = (value.get("ancestors"), value.get("descendants")) {
         let both = [before, after].into_iter().filter_map(Value::as_array).flatten();
-        return both.for_each(|status| mastodon(status, out));
+        return both.for_each(|status| mastodon(status, fields, out));
     }
-    status(value, out);
+    status(value, fields, out);
 }
 
 /// Statuses of one server share a space of numbers, which is not X's.
@@ -45,42 +47,103 @@ fn mastodon_id(id: &str) -> String {
     format!("mastodon:{id}")
 }
 
-fn status(value: &Value, out: &mut Vec<Found>) {
+fn status(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     let visibility = value.get("visibility").and_then(Value::as_str).unwrap_or("public");
     if !matches!(visibility, "public" | "unlisted") {
         return out.push(Found::Rejected(RejectReason::NotPublic));
     }
-    let mut record = Record::default();
-    record.set(Part::Id, first(value, &["id"]).map(|id| mastodon_id(&id)));
-    record.set(Part::Author, at(value, "/account/acct"));
-    record.set(Part::AuthorId, at(value, "/account/url").or_else(|| at(value, "/account/id")));
-    record.set(Part::Bot, at(value, "/account/bot"));
-    record.set(Part::Created, first(value, &["created_at"]));
-    record.set(Part::Edited, first(value, &["edited_at"]));
-    record.set(Part::Reply, first(value, &["in_reply_to_id"]).map(|id| mastodon_id(&id)));
-    record.set(Part::Language, first(value, &["language"]));
-    record.set(Part::App, at(value, "/application/name"));
-    let quoted = ["/quote/quoted_status/id", "/quote/id"].iter().find_map(|path| at(value, path));
-    record.set(Part::Quote, quoted.map(|id| mastodon_id(&id)));
-    record.set(Part::Text, text_of(value));
-    if value.pointer("/account/suspended").and_then(Value::as_bool) == Some(true) {
-        record.removal = Some(Removal::Suspended);
+    let mut record = shown(value, fields);
+    record.repost_known = true;
+    for part in [Part::Id, Part::Reply, Part::Quote] {
+        let own = record.get(part).map(mastodon_id);
+        record.set(part, own);
     }
     let original = value.get("reblog").filter(|status| status.is_object());
     if let Some(original) = original {
         record.repost = true;
-        record.set(Part::RepostOf, first(original, &["id"]).map(|id| mastodon_id(&id)));
-        record.set(Part::Text, text_of(original));
+        let whole = shown(original, fields);
+        record.set(Part::RepostOf, whole.get(Part::Id).map(mastodon_id));
+        for part in [Part::Warning, Part::Text] {
+            record.set(part, whole.get(part).map(str::to_string));
+        }
     }
     out.push(Found::Post(Box::new(record)));
 }
 
-/// The warning before a status, if any, then its words.
-fn text_of(value: &Value) -> Option<String> {
-    let words = value.get("content").and_then(Value::as_str).map(plain);
-    let warning = value.get("spoiler_text").and_then(Value::as_str).unwrap_or("").trim();
-    let words = words?;
-    Some(if warning.is_empty() { words } else { format!("{warning}\n\n{words}") })
+/// The parts of a status, its words as text with the options of a poll and what its pictures show.
+fn shown(value: &Value, fields: &FieldTable) -> Record {
+    let mut record = fields.read(Shape::Mastodon, value);
+    let mut words = value.get("content").and_then(Value::as_str).map(plain);
+    let mentioned = list(value, "/mentions").filter_map(|mention| at(mention, "/acct"));
+    let options = list(value, "/poll/options").filter_map(|option| at(option, "/title"));
+    let pictures = list(value, "/media_attachments").filter_map(|media| at(media, "/description"));
+    if let Some(words) = &mut words {
+        name_servers(words, mentioned);
+        add_options(words, options);
+        add_pictures(words, pictures);
+    }
+    record.set(Part::Text, words);
+    record
+}
+
+fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Puts the server to a mention, which is shown without: `@ann` becomes `@ann@example.org`, when one
+/// account of this name is mentioned.
+fn name_servers(text: &mut String, accounts: impl Iterator<Item = String>) {
+    let accounts: Vec<String> = accounts.collect();
+    for account in &accounts {
+        let account = account.trim_start_matches('@');
+        let Some((name, server)) = account.split_once('@') else { continue };
+        let alike = |other: &&String| other.trim_start_matches('@').split('@').next() == Some(name);
+        if name.is_empty() || server.is_empty() || accounts.iter().filter(alike).count() > 1 {
+            continue;
+        }
+        let shown = format!("@{name}");
+        let mut named = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(&shown) {
+            let end = at + shown.len();
+            named.push_str(&rest[..end]);
+            let before = rest[..at].chars().next_back();
+            let after = rest[end..].chars().next();
+            let joins = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '@');
+            if !before.is_some_and(joins) && !after.is_some_and(joins) {
+                named.push('@');
+                named.push_str(server);
+            }
+            rest = &rest[end..];
+        }
+        named.push_str(rest);
+        *text = named;
+    }
+}
+
+fn add_options(text: &mut String, options: impl Iterator<Item = String>) {
+    for (index, option) in options.enumerate() {
+        text.push_str(if index == 0 && !text.is_empty() {
+            "\n\n- "
+        } else if index == 0 {
+            "- "
+        } else {
+            "\n- "
+        });
+        text.push_str(option.trim());
+    }
+}
+
+/// What pictures show, each in brackets, so that it is not taken for what the author wrote.
+fn add_pictures(text: &mut String, pictures: impl Iterator<Item = String>) {
+    for picture in pictures {
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push('[');
+        text.push_str(picture.trim());
+        text.push(']');
+    }
 }
 
 const ACTIVITIES: [&str; 6] = ["Create", "Announce", "Update", "Delete", "Undo", "Like"];
@@ -92,6 +155,12 @@ pub(super) fn is_activity(value: &Value) -> bool {
         || (ACTIVITIES.contains(&kind) && value.get("object").is_some())
         || (is_object(kind) && (value.get("attributedTo").is_some() || kind == "Tombstone"))
         || (value.get("@context").is_some() && !kind.is_empty())
+        || (is_actor(kind) && value.get("preferredUsername").is_some())
+}
+
+/// Kinds of accounts (ActivityStreams 2.0, "Actor types").
+fn is_actor(kind: &str) -> bool {
+    matches!(kind, "Person" | "Service" | "Application" | "Organization" | "Group")
 }
 
 fn is_object(kind: &str) -> bool {
@@ -99,21 +168,21 @@ fn is_object(kind: &str) -> bool {
 }
 
 /// One activity, object or collection.
-pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
+pub(super) fn activity(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     for items in ["orderedItems", "items"] {
         if let Some(items) = value.get(items).and_then(Value::as_array) {
-            return items.iter().for_each(|item| activity(item, out));
+            return items.iter().for_each(|item| activity(item, fields, out));
         }
     }
     if let Some(page) = value.get("first").filter(|page| page.is_object()) {
-        return activity(page, out);
+        return activity(page, fields, out);
     }
     let kind = value.get("type").and_then(Value::as_str).unwrap_or("");
     let object = value.get("object");
     match (kind, object) {
         ("Create" | "Update", Some(object)) if object.is_object() => {
             let before = out.len();
-            note(object, out);
+            note(object, fields, out);
             let updated =
                 (kind == "Update").then(|| first(value, &["updated", "published"])).flatten();
             for found in &mut out[before..] {
@@ -148,14 +217,18 @@ pub(super) fn activity(value: &Value, out: &mut Vec<Found>) {
             let original = super::record::scalar(object).or_else(|| first(object, &["id"]));
             record.set(Part::RepostOf, original);
             // An announcement has no words of its own.
-            record.set(Part::Text, Some(text_of(object).unwrap_or_default()));
+            let words = object.get("content").and_then(Value::as_str).map(plain);
+            record.set(Part::Text, Some(words.unwrap_or_default()));
             out.push(Found::Post(Box::new(record)));
         }
         ("Tombstone", _) => {
             let time = at(value, "/deleted").and_then(|time| timestamp::parse(&time));
             out.push(first(value, &["id"]).map_or(Found::Other, |id| removed(id, time)));
         }
-        (kind, _) if is_object(kind) => note(value, out),
+        (kind, _) if is_object(kind) => note(value, fields, out),
+        (kind, _) if is_actor(kind) && is_automated(kind) => {
+            out.push(first(value, &["id"]).map_or(Found::Other, Found::Bot));
+        }
         _ => out.push(Found::Other),
     }
 }
@@ -170,7 +243,7 @@ fn removed(id: String, at_unix_seconds: Option<i64>) -> Found {
 }
 
 /// An object with words. What is not addressed to the public is not read.
-fn note(value: &Value, out: &mut Vec<Found>) {
+fn note(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     let addressed = |field: &str| match value.get(field) {
         Some(Value::String(one)) => is_public(one),
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).any(is_public),
@@ -180,26 +253,22 @@ fn note(value: &Value, out: &mut Vec<Found>) {
     if stated && !addressed("to") && !addressed("cc") {
         return out.push(Found::Rejected(RejectReason::NotPublic));
     }
-    let mut record = Record::default();
-    record.set(Part::Id, first(value, &["id"]));
-    record.set(Part::Author, first(value, &["attributedTo"]));
-    record.set(Part::Created, first(value, &["published"]));
-    record.set(Part::Edited, first(value, &["updated"]));
-    record.set(Part::Reply, first(value, &["inReplyTo"]));
-    record.set(Part::Thread, first(value, &["conversation", "context"]));
-    record.set(Part::Quote, first(value, &["quoteUrl", "quoteUri", "quote"]));
+    let mut record = fields.read(Shape::ActivityPub, value);
+    record.repost_known = true;
     let languages = value.get("contentMap").and_then(Value::as_object);
     let language = languages.filter(|map| map.len() == 1).and_then(|map| map.keys().next());
     record.set(Part::Language, language.cloned());
-    let words = value.get("content").and_then(Value::as_str).map(plain);
-    let warning = value.get("summary").and_then(Value::as_str).map(plain).unwrap_or_default();
-    let title = value.get("name").and_then(Value::as_str).unwrap_or("");
-    let text = words.map(|words| {
-        let parts = [title, warning.trim(), &words];
-        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        parts.join("\n\n")
-    });
-    record.set(Part::Text, text);
+    let warning = record.get(Part::Warning).map(plain);
+    record.set(Part::Warning, warning);
+    let mut words = value.get("content").and_then(Value::as_str).map(plain);
+    let mentions = list(value, "/tag").filter(|tag| at(tag, "/type").as_deref() == Some("Mention"));
+    let options = ["/oneOf", "/anyOf"].into_iter().flat_map(|kind| list(value, kind));
+    if let Some(words) = &mut words {
+        name_servers(words, mentions.filter_map(|mention| at(mention, "/name")));
+        add_options(words, options.filter_map(|option| at(option, "/name")));
+        add_pictures(words, list(value, "/attachment").filter_map(|file| at(file, "/name")));
+    }
+    record.set(Part::Text, words);
     out.push(Found::Post(Box::new(record)));
 }
 
@@ -218,7 +287,8 @@ fn plain(html: &str) -> String {
         let Some(close) = rest[open..].find('>') else {
             // A bracket that opens no tag.
             text.push_str(&rest[open..]);
-            return text.trim().to_string();
+            rest = "";
+            break;
         };
         let tag = rest[open + 1..open + close].trim_start_matches('/').to_ascii_lowercase();
         let name = tag.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or("");
@@ -232,7 +302,8 @@ fn plain(html: &str) -> String {
         rest = &rest[open + close + 1..];
     }
     text.push_str(rest);
-    text.trim().to_string()
+    // HTML escapes once, and `clean_text` undoes two times.
+    text.trim().replace("&amp;", "&amp;amp;")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::record::{Found, Part, Record};
 use super::remarks::Remarks;
 use super::table::{Cells, Columns, Table};
 use super::values::Values;
-use super::{Format, ReadOptions};
+use super::{Format, ReadOptions, refusal};
 use crate::error::{PostsError, RejectReason};
 use serde_json::Value;
 use std::path::Path;
@@ -72,6 +72,9 @@ fn posted(record: Record) -> Found {
     Found::Post(Box::new(record))
 }
 
+/// How the JavaScript of X archives begins, that of today and that of before 2019.
+const ARCHIVES: [&[u8]; 3] = [b"window.YTD.", b"YTD.", b"Grailbird.data."];
+
 /// A source cut into frames.
 pub(super) enum Frames<'a> {
     Lines(Input<'a>),
@@ -105,8 +108,11 @@ impl<'a> Frames<'a> {
         let extension = extension(input.path());
         let solid = head.trim_ascii_start();
         let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
-        if solid.starts_with(b"window.") || solid.starts_with(b"YTD.") {
+        if ARCHIVES.iter().any(|start| solid.starts_with(start)) && options.format != Format::Text {
             return values(input, true);
+        }
+        if let Some(other) = refusal::markup(head).filter(|_| options.format == Format::Auto) {
+            return Err(not_posts(other));
         }
         match options.format {
             Format::JsonLines => return Ok(Some(Frames::Lines(input))),
@@ -145,6 +151,9 @@ impl<'a> Frames<'a> {
             return Frames::table(input, head, options);
         }
         if let Some(other) = file_signature::binary(head) {
+            return Err(not_posts(other));
+        }
+        if let Some(other) = refusal::of(head, &extension) {
             return Err(not_posts(other));
         }
         Ok(Some(Frames::Text(Text::new(input, head))))

@@ -7,6 +7,8 @@
 
 pub mod address;
 mod bluesky;
+mod bluesky_repo;
+mod car;
 mod clean_text;
 mod columns;
 mod container;
@@ -14,19 +16,25 @@ mod decode;
 mod dialect;
 mod encoding;
 mod fediverse;
+mod field_table;
+mod fields;
 mod file_signature;
 mod framing;
 mod gnip;
+mod gone;
+mod gone_notices;
 mod header_limit;
 mod identifiers;
 mod input;
 mod json;
 mod network;
 mod note_tweets;
+mod options;
 mod own_output;
 mod parse_ahead;
 mod record;
 mod reddit;
+mod refusal;
 mod remarks;
 mod rows;
 mod table;
@@ -37,168 +45,25 @@ mod x;
 use crate::error::{PostsError, RejectReason, Rejected};
 use crate::post::{About, Notice, Post, Tombstone};
 use crate::worker_pool::WorkerPool;
+use bluesky_repo::Repos;
 pub use columns::{Row, Rows};
 use container::{Content, Role};
 pub use dialect::{Quote, TableOptions};
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
-use network::{Network, Shaping};
+use network::Shaping;
 use note_tweets::Notes;
+pub use options::{Format, ReadOptions};
 use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
-use record::{Judgement, Part};
+use record::{Judged, Judgement};
 pub use remarks::Remarks;
 use rows::ParquetRows;
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 pub use timestamp::DateOrder;
-
-/// A format, when it is given instead of detected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Detected from the content.
-    #[default]
-    Auto,
-    /// A JSON value a line.
-    JsonLines,
-    /// JSON values: an array, or one after the other.
-    Json,
-    /// Comma, semicolon or tab separated, with a header.
-    Csv,
-    /// Tab separated, with a header.
-    Tsv,
-    /// A post a paragraph, or a line.
-    Text,
-    /// Parquet.
-    Parquet,
-    /// JSON of X: API v1.1, v2, streams, archives.
-    X,
-    /// JSON of Gnip activity streams.
-    Gnip,
-    /// JSON of Bluesky: Jetstream, API views.
-    Bluesky,
-    /// JSON of Mastodon's API.
-    Mastodon,
-    /// JSON of ActivityPub.
-    ActivityPub,
-    /// JSON of Reddit or Pushshift.
-    Reddit,
-}
-
-impl Format {
-    /// Every format with the name the command line uses.
-    pub const ALL: [(&'static str, Format); 13] = [
-        ("auto", Format::Auto),
-        ("jsonl", Format::JsonLines),
-        ("json", Format::Json),
-        ("csv", Format::Csv),
-        ("tsv", Format::Tsv),
-        ("text", Format::Text),
-        ("parquet", Format::Parquet),
-        ("x", Format::X),
-        ("gnip", Format::Gnip),
-        ("bluesky", Format::Bluesky),
-        ("mastodon", Format::Mastodon),
-        ("activitypub", Format::ActivityPub),
-        ("reddit", Format::Reddit),
-    ];
-
-    /// The format of a name.
-    pub fn from_name(name: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format)
-    }
-
-    /// The name of the format.
-    pub fn name(self) -> &'static str {
-        Format::ALL.into_iter().find(|(_, format)| *format == self).map_or("auto", |(name, _)| name)
-    }
-
-    fn network(self) -> Option<Network> {
-        match self {
-            Format::X => Some(Network::X),
-            Format::Gnip => Some(Network::Gnip),
-            Format::Bluesky => Some(Network::Bluesky),
-            Format::Mastodon => Some(Network::Mastodon),
-            Format::ActivityPub => Some(Network::ActivityPub),
-            Format::Reddit => Some(Network::Reddit),
-            _ => None,
-        }
-    }
-
-    fn is_json(self) -> bool {
-        self.network().is_some() || self == Format::Json
-    }
-}
-
-/// How to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadOptions {
-    /// The format, or `Auto`.
-    pub format: Format,
-    /// Columns or keys by part (`text`, `author`, `id`, `created_at`, …), instead of the usual names;
-    /// in JSON a name that starts with `/` is a JSON pointer.
-    pub map: Vec<(String, String)>,
-    /// How tables are written, where that is not to be found from the file.
-    pub table: TableOptions,
-    /// How dates are written that can be read in two ways.
-    pub dates: DateOrder,
-    /// The encoding of text, by one of its usual names; else found from the bytes.
-    pub encoding: Option<String>,
-    /// Whether posts inside posts (quoted, reposted, referenced) are read as posts too.
-    pub embedded: bool,
-    /// Keep what was read before compressed data breaks off or a JSON array ends early, instead of
-    /// refusing the file.
-    pub keep_truncated: bool,
-    /// Longest record, in bytes; longer ones are rejected.
-    pub record_limit_bytes: usize,
-    /// Most decoded bytes of one archive.
-    pub archive_limit_bytes: u64,
-}
-
-impl Default for ReadOptions {
-    fn default() -> ReadOptions {
-        ReadOptions {
-            format: Format::Auto,
-            map: Vec::new(),
-            table: TableOptions::default(),
-            dates: DateOrder::Unstated,
-            encoding: None,
-            embedded: false,
-            keep_truncated: false,
-            record_limit_bytes: 64 << 20,
-            archive_limit_bytes: 1 << 40,
-        }
-    }
-}
-
-impl ReadOptions {
-    /// How values of JSON are taken apart.
-    fn shaping(&self) -> Shaping {
-        let map = self.map.iter();
-        let map = map.filter_map(|(part, name)| Some((Part::from_mapping(part)?, name.clone())));
-        Shaping { map: map.collect(), embedded: self.embedded, network: self.format.network() }
-    }
-
-    /// Checks the names in `map` and that of the encoding.
-    ///
-    /// # Errors
-    /// A name that is no part of a post; an encoding that is not known.
-    pub fn check(&self) -> Result<(), PostsError> {
-        if let Some(name) = self.encoding.as_ref().filter(|name| encoding::named(name).is_none()) {
-            return Err(PostsError::UnknownEncoding { name: name.clone() });
-        }
-        let unknown = self.map.iter().find(|(part, _)| Part::from_mapping(part).is_none());
-        match unknown {
-            None => Ok(()),
-            Some((part, _)) => Err(PostsError::UnknownPart {
-                part: part.clone(),
-                known: Part::ALL.map(Part::mapping).join(", "),
-            }),
-        }
-    }
-}
 
 /// One thing a source holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,7 +130,9 @@ pub fn scan_with(
         shaping: Arc::new(options.shaping()),
         options,
         pool,
-        notes: Arc::new(Notes::default()),
+        notes: Notes::default(),
+        repos: Repos::default(),
+        bots: HashSet::new(),
         counts: Scanned::default(),
         first_reason: None,
         sink,
@@ -278,6 +145,7 @@ pub fn scan_with(
             Ok(())
         }
     });
+    let done = done.and_then(|()| scan.complete_notes());
     done.map_err(|error| match error {
         PostsError::Truncated { path, decoded_bytes, cause, .. } => {
             PostsError::Truncated { path, decoded_bytes, cause, posts: scan.counts.posts }
@@ -292,7 +160,11 @@ struct Scan<'s, 'c> {
     options: &'s ReadOptions,
     shaping: Arc<Shaping>,
     pool: Option<&'s WorkerPool<'c>>,
-    notes: Arc<Notes>,
+    /// Whole texts of long posts, and the posts that wait for theirs.
+    notes: Notes,
+    repos: Repos,
+    /// Accounts whose own records call them programs.
+    bots: HashSet<String>,
     counts: Scanned,
     first_reason: Option<String>,
     sink: &'s mut Sink<'s>,
@@ -322,18 +194,21 @@ impl Scan<'_, '_> {
         let failed = |cause| input::io_error(name, true, 0, cause);
         let (stream, compressed) = decode::decoded(stream).map_err(failed)?;
         if role == Role::Notes {
-            // No other owner holds the notes before the posts are read.
-            return Arc::make_mut(&mut self.notes).read(name, stream);
+            return self.notes.read(name, stream);
+        }
+        let (head, stream) = decode::peek(stream, car::HEAD_BYTES);
+        if car::is_car(&head) {
+            return self.car(name, decode::buffered(Box::new(stream)));
         }
         let given = self.options.encoding.as_deref().and_then(encoding::named);
-        let (stream, facts) = encoding::as_utf8(stream, given);
+        let (stream, facts) = encoding::as_utf8(Box::new(stream), given);
         let source: Arc<str> = Arc::from(name.display().to_string());
         let mut input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
         let head = input.head()?;
         let rounded = identifiers::are_rounded(&head);
         let Some(mut frames) = Frames::open(input, &head, self.options)? else { return Ok(()) };
-        let judgement = Judgement { dates: self.options.dates, rounded };
-        let reading = self.reading(role, &source, frames.is_archive(), judgement);
+        let judgement = Judgement { rounded, ..self.judgement() };
+        let reading = self.reading(role, name, &source, frames.is_archive(), judgement);
         let mut ahead = Ahead::new(self.pool, reading);
         let ended = loop {
             match frames.next() {
@@ -366,30 +241,57 @@ impl Scan<'_, '_> {
         }
     }
 
+    /// What is known of every source.
+    fn judgement(&self) -> Judgement {
+        Judgement { dates: self.options.dates, rounded: false }
+    }
+
     fn reading(
-        &self,
+        &mut self,
         role: Role,
+        path: &Path,
         source: &Arc<str>,
         archive: bool,
         judgement: Judgement,
     ) -> Arc<Reading> {
         Arc::new(Reading {
             shaping: Arc::clone(&self.shaping),
-            notes: Arc::clone(&self.notes),
             source: Arc::clone(source),
             removed: role == Role::Deleted,
             archive,
+            repo: self.repos.place(path),
             judgement,
         })
+    }
+
+    /// The posts of a CAR.
+    fn car(&mut self, path: &Path, stream: Box<dyn BufRead + '_>) -> Result<(), PostsError> {
+        let repo = car::read(path, stream)?;
+        self.counts.remarks.merge(&repo.remarks);
+        self.counts.records += repo.others;
+        self.counts.asides += repo.others;
+        let source: Arc<str> = Arc::from(path.display().to_string());
+        let judgement = self.judgement();
+        let reading = self.reading(Role::Posts, path, &source, false, judgement);
+        let mut ahead = Ahead::new(self.pool, reading);
+        for (post, line) in repo.posts.into_iter().zip(1..) {
+            let frame = RawFrame { line, byte_offset: 0, content: Ok(Raw::Value(post)) };
+            if let Some(batch) = ahead.push(frame) {
+                self.take(&source, batch, ahead.records())?;
+            }
+        }
+        while let Some(batch) = ahead.rest() {
+            self.take(&source, batch, ahead.records())?;
+        }
+        Ok(())
     }
 
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut ahead = {
-            let judgement = Judgement { dates: self.options.dates, rounded: false };
-            Ahead::new(self.pool, self.reading(Role::Posts, &source, false, judgement))
-        };
+        let judgement = self.judgement();
+        let reading = self.reading(Role::Posts, path, &source, false, judgement);
+        let mut ahead = Ahead::new(self.pool, reading);
         let mut rows = ParquetRows::open(path)?;
         let mut line = 0;
         let ended = loop {
@@ -427,8 +329,8 @@ impl Scan<'_, '_> {
                 self.counts.records += 1;
                 *record += 1;
                 let reason = match item {
-                    ParsedItem::Other => {
-                        self.counts.asides += 1;
+                    ParsedItem::Post(judged) => {
+                        self.post(source, number, *judged)?;
                         continue;
                     }
                     ParsedItem::Notice(notice) => {
@@ -436,16 +338,21 @@ impl Scan<'_, '_> {
                         (self.sink)(Item::Notice(notice))?;
                         continue;
                     }
-                    ParsedItem::Post(mut post) => {
-                        post.origin.record = number;
-                        if post.id.is_empty() {
-                            post.id = format!("{source}#{number}");
-                        }
-                        self.counts.posts += 1;
-                        (self.sink)(Item::Post(post))?;
+                    ParsedItem::Rejected(reason) => reason,
+                    ParsedItem::Note(note) => {
+                        self.notes.add(*note);
+                        self.counts.asides += 1;
                         continue;
                     }
-                    ParsedItem::Rejected(reason) => reason,
+                    ParsedItem::Bot(account) => {
+                        self.bots.insert(account);
+                        self.counts.asides += 1;
+                        continue;
+                    }
+                    ParsedItem::Other => {
+                        self.counts.asides += 1;
+                        continue;
+                    }
                 };
                 self.counts.rejected += 1;
                 self.first_reason.get_or_insert_with(|| format!("line {line}: {reason}"));
@@ -458,6 +365,40 @@ impl Scan<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes a post, remarks what its record states of it, and hands it on unless it waits for its
+    /// whole text.
+    fn post(&mut self, source: &Arc<str>, number: u64, judged: Judged) -> Result<(), PostsError> {
+        let Judged { mut post, gone, scraper } = judged;
+        post.origin.record = number;
+        if post.id.is_empty() {
+            post.id = format!("{source}#{number}");
+        }
+        post.declared_bot |= self.bots.contains(&post.author);
+        self.counts.posts += 1;
+        if let Some(how) = gone {
+            self.counts.remarks.add(&format!("posts that are gone, by {how}"), 1);
+        }
+        if let Some(name) = scraper {
+            let kind = format!("posts collected by {name}: their basis and licence are unknown");
+            self.counts.remarks.add(&kind, 1);
+        }
+        match self.notes.hold(Box::new(post)) {
+            Some(post) => (self.sink)(Item::Post(post)),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands on the long posts that waited for their whole texts.
+    fn complete_notes(&mut self) -> Result<(), PostsError> {
+        let (posts, joined) = self.notes.join();
+        let remarks = &mut self.counts.remarks;
+        remarks.add("long posts completed by the identifier of their whole text", joined.by_id);
+        remarks.add("long posts completed by how their whole text begins", joined.by_text);
+        remarks.add("long posts that stay cut: no whole text is theirs alone", joined.ambiguous);
+        remarks.add("whole texts of long posts that complete none", joined.unused);
+        posts.into_iter().try_for_each(|post| (self.sink)(Item::Post(Box::new(post))))
     }
 }
 

@@ -5,13 +5,15 @@
 //! number of a record is known only in order and is given by the taker. What is under way is bounded.
 
 use super::ARCHIVE_OWNER;
+use super::bluesky_repo::RepoPath;
 use super::framing::RawFrame;
+use super::gone::How;
 use super::network::Shaping;
-use super::note_tweets::Notes;
-use super::record::{Found, Judgement, Part};
+use super::note_tweets::Note;
+use super::record::{Found, Judged, Judgement, Part};
 use super::remarks::Remarks;
 use crate::error::RejectReason;
-use crate::post::{Notice, Origin, Post, Removal};
+use crate::post::{Notice, Origin, Removal};
 use crate::worker_pool::{Answer, WorkerPool};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,12 +27,13 @@ const UNDER_WAY_BYTES: usize = 8 << 20;
 /// What frames of one stream are taken apart with.
 pub(super) struct Reading {
     pub(super) shaping: Arc<Shaping>,
-    pub(super) notes: Arc<Notes>,
     pub(super) source: Arc<str>,
     /// Whether the records are of deleted posts.
     pub(super) removed: bool,
     /// Whether posts without an author are those of an archive's owner.
     pub(super) archive: bool,
+    /// The place of a record of Bluesky that is a file of its own.
+    pub(super) repo: Option<RepoPath>,
     pub(super) judgement: Judgement,
 }
 
@@ -47,7 +50,9 @@ pub(super) struct Parsed {
 pub(super) enum ParsedItem {
     Other,
     Notice(Notice),
-    Post(Box<Post>),
+    Note(Box<Note>),
+    Bot(String),
+    Post(Box<Judged>),
     Rejected(RejectReason),
 }
 
@@ -70,25 +75,29 @@ impl Reading {
         let mut record = match found {
             Found::Other => return ParsedItem::Other,
             Found::Notice(notice) => return ParsedItem::Notice(notice),
+            Found::Note(note) => return ParsedItem::Note(note),
+            Found::Bot(account) => return ParsedItem::Bot(account),
             Found::Rejected(reason) => return ParsedItem::Rejected(reason),
             Found::Post(record) => record,
         };
-        self.notes.complete(&mut record);
         if self.removed {
-            record.removal = Some(Removal::Deleted);
+            record.set_gone(Removal::Deleted, How::Structure("deleted-tweets.js"));
+        }
+        if let Some(place) = &self.repo {
+            place.complete(&mut record);
         }
         record.settle_identifiers(&self.judgement, remarks);
         let nameless = record.get(Part::Id).is_none();
         let origin = Origin { source: Arc::clone(&self.source), record: 0, byte_offset };
-        match record.into_post(origin, &self.judgement, remarks) {
-            Ok(mut post) => {
-                if self.archive && post.author.is_empty() {
-                    post.author = ARCHIVE_OWNER.to_string();
+        match record.into_post(origin, &self.shaping.gone_texts, &self.judgement, remarks) {
+            Ok(mut judged) => {
+                if self.archive && judged.post.author.is_empty() {
+                    judged.post.author = ARCHIVE_OWNER.to_string();
                 }
                 if nameless {
-                    post.id.clear();
+                    judged.post.id.clear();
                 }
-                ParsedItem::Post(Box::new(post))
+                ParsedItem::Post(Box::new(judged))
             }
             Err(reason) => ParsedItem::Rejected(reason),
         }

@@ -3,58 +3,22 @@
 //! Shapes of sources (`network` and its networks) and tables fill records; only `into_post` judges.
 
 use super::clean_text::clean;
+use super::fields;
+use super::gone::{self, Gone, GoneTexts, How};
 use super::identifiers::{self, Identifier};
+use super::note_tweets::Note;
 use super::remarks::Remarks;
 use super::timestamp::{self, DateOrder};
 use crate::error::RejectReason;
 use crate::post::{Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone};
 use serde_json::Value;
 
-/// The fields a text can stand in, in order of trust (whole texts before cut ones).
-const TEXT: &[&str] = &["full_text", "text", "content", "body", "tweet", "message", "fullText"];
-pub(super) const ID: &[&str] = &["id_str", "id", "tweet_id", "status_id", "tweetid", "post_id"];
-const AUTHOR: &[&str] =
-    &["author", "screen_name", "username", "user", "handle", "author_id", "user_id", "name"];
-const AUTHOR_ID: &[&str] = &["author_id", "user_id", "external_author_id"];
-const CREATED: &[&str] = &[
-    "created_at",
-    "createdAt",
-    "date",
-    "time",
-    "timestamp",
-    "publish_date",
-    "published",
-    "created",
-    "created_at_unix_seconds",
-];
-const EDITED: &[&str] = &["edited_at", "edited_at_unix_seconds"];
-const REPLY: &[&str] = &[
-    "in_reply_to_status_id_str",
-    "in_reply_to_status_id",
-    "in_reply_to_status_status_id",
-    "in_reply_to_id",
-    "in_reply_to",
-    "reply_to",
-    "parent_id",
-];
-const QUOTE: &[&str] = &["quoted_status_id_str", "quoted_status_id", "quotes", "quoted_id"];
-const REPOST_OF: &[&str] = &["retweeted_status_id", "reposts", "repost_of"];
-pub(super) const THREAD: &[&str] = &["conversation_id", "thread_id", "conversation"];
-const LANGUAGE: &[&str] = &["lang", "language"];
-const REPOST: &[&str] = &["is_retweet", "retweet", "is_repost", "repost"];
-const APP: &[&str] = &["source_app", "client", "app"];
-const BASIS: &[&str] = &["basis"];
-const LICENCE: &[&str] = &["licence", "license"];
-const CONSENT: &[&str] = &["consent"];
-const CONSENT_AT: &[&str] = &["consent_at", "consent_at_unix_seconds"];
-const DELETED: &[&str] = &["deleted", "withheld_copyright"];
-const DELETED_AT: &[&str] = &["deleted_at", "tombstoned_at"];
-const BOT: &[&str] = &["declared_bot", "is_bot"];
-
 /// Where tables and objects keep each part of a post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Text,
+    Title,
+    Warning,
     Id,
     Author,
     AuthorId,
@@ -77,8 +41,10 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Part; 20] = [
+    pub(super) const ALL: [Part; 22] = [
         Part::Text,
+        Part::Title,
+        Part::Warning,
         Part::Id,
         Part::Author,
         Part::AuthorId,
@@ -100,30 +66,9 @@ impl Part {
         Part::Bot,
     ];
 
-    /// The names of the part, most trusted first.
-    pub(super) fn names(self) -> &'static [&'static str] {
-        match self {
-            Part::Text => TEXT,
-            Part::Id => ID,
-            Part::Author => AUTHOR,
-            Part::AuthorId => AUTHOR_ID,
-            Part::Created => CREATED,
-            Part::Edited => EDITED,
-            Part::Reply => REPLY,
-            Part::Quote => QUOTE,
-            Part::RepostOf => REPOST_OF,
-            Part::Thread => THREAD,
-            Part::Language => LANGUAGE,
-            Part::Repost => REPOST,
-            Part::App => APP,
-            Part::Basis => BASIS,
-            Part::Licence => LICENCE,
-            Part::Consent => CONSENT,
-            Part::ConsentAt => CONSENT_AT,
-            Part::Deleted => DELETED,
-            Part::DeletedAt => DELETED_AT,
-            Part::Bot => BOT,
-        }
+    /// The names of the part in tables, most trusted first.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        fields::names(self)
     }
 
     /// The part by the name that `--map` uses for it.
@@ -135,6 +80,8 @@ impl Part {
     pub(super) fn mapping(self) -> &'static str {
         match self {
             Part::Text => "text",
+            Part::Title => "title",
+            Part::Warning => "warning",
             Part::Id => "id",
             Part::Author => "author",
             Part::AuthorId => "author_id",
@@ -165,6 +112,10 @@ pub(super) enum Found {
     Post(Box<Record>),
     /// A notice about posts or authors.
     Notice(Notice),
+    /// The whole text of a long post.
+    Note(Box<Note>),
+    /// An account, by identifier or handle, that its own record calls a program.
+    Bot(String),
     /// Something a source sends in addition to posts: likes, follows, limits, keep-alives.
     Other,
     /// No post and no notice.
@@ -192,9 +143,25 @@ pub(super) struct Record {
     parts: [Option<String>; Part::ALL.len()],
     /// Set when the structure of the source says so, whatever the fields are.
     pub(super) repost: bool,
-    /// Set when the structure of the source says that the post is gone.
-    pub(super) removal: Option<Removal>,
+    /// Whether the record has a field that would tell a repost.
+    pub(super) repost_known: bool,
+    /// Set when a field or the structure of the source says that the post is gone.
+    pub(super) gone: Option<Gone>,
+    /// The program that collected it, when that is none of the author's.
+    pub(super) scraper: Option<&'static str>,
 }
+
+/// A post, and what its record states that the post does not hold.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) post: Post,
+    /// How the record states that the post is gone.
+    pub(super) gone: Option<How>,
+    pub(super) scraper: Option<&'static str>,
+}
+
+/// The basis and licence of what a scraper collected.
+const UNKNOWN: &str = "unknown";
 
 impl Record {
     pub(super) fn get(&self, part: Part) -> Option<&str> {
@@ -236,30 +203,71 @@ impl Record {
         }
     }
 
+    /// Says that the post is gone, unless something did before.
+    pub(super) fn set_gone(&mut self, removal: Removal, how: How) {
+        self.gone.get_or_insert(Gone { removal, how });
+    }
+
+    /// Title, warning and words, each a paragraph.
+    fn words(&self) -> Option<String> {
+        let parts = [Part::Title, Part::Warning, Part::Text].into_iter();
+        let parts: Vec<&str> = parts.filter_map(|part| self.get(part)).collect();
+        match parts[..] {
+            [] => None,
+            [text] => Some(clean(text)),
+            _ => Some(clean(&parts.join("\n\n"))),
+        }
+    }
+
+    /// Why the post is gone, if it is: by a field, by structure, or by a text that is nothing but a
+    /// notice.
+    fn removal(&self, text: &str, texts: &GoneTexts) -> Option<Gone> {
+        let flagged = self.get(Part::Deleted).is_some_and(is_true);
+        let path = if flagged { "deleted" } else { "deleted_at" };
+        let by_field = (flagged || self.get(Part::DeletedAt).is_some())
+            .then_some(Gone { removal: Removal::Deleted, how: How::Field(path) });
+        let alone = |part| self.get(part).and_then(|text| texts.find(text));
+        self.gone.or(by_field).or_else(|| texts.find(text)).or_else(|| {
+            // The title of a removed text often stays, and the other way round.
+            self.get(Part::Title)?;
+            alone(Part::Text).or_else(|| alone(Part::Title))
+        })
+    }
+
     /// Judges the record.
     pub(super) fn into_post(
         mut self,
         origin: Origin,
+        texts: &GoneTexts,
         judgement: &Judgement,
         remarks: &mut Remarks,
-    ) -> Result<Post, RejectReason> {
-        let flag = |part| self.get(part).is_some_and(is_true);
-        let gone = flag(Part::Deleted) || self.get(Part::DeletedAt).is_some();
-        let removal = self.removal.or(gone.then_some(Removal::Deleted));
+    ) -> Result<Judged, RejectReason> {
+        let text = self.words();
+        let gone = self.removal(text.as_deref().unwrap_or(""), texts);
         let mut time =
             |part| self.get(part).and_then(|text| timestamp::read(text, judgement.dates, remarks));
         let (created, edited, consent_at) =
             (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
-        let removed_at = removal.and_then(|_| time(Part::DeletedAt));
-        let tombstone = removal.map(|removal| Tombstone { at_unix_seconds: removed_at, removal });
-        let text = self.get(Part::Text).map(clean);
+        let tombstone = gone.map(|gone| Tombstone {
+            at_unix_seconds: time(Part::DeletedAt),
+            removal: gone.removal,
+        });
         // A removal that names no post says nothing.
         if text.is_none() && (tombstone.is_none() || self.get(Part::Id).is_none()) {
             return Err(RejectReason::NoText);
         }
         let text = text.unwrap_or_default();
-        // Old archives mark a retweet by nothing else than how the text starts.
-        let repost = self.repost || flag(Part::Repost) || text.starts_with("RT @");
+        let marked = self.repost
+            || self.get(Part::Repost).is_some_and(|word| is_true(word) || word == "retweet");
+        // The field that one exporter has for both kinds of reference.
+        if self.get(Part::RepostOf).is_none() && self.get(Part::Repost) == Some("retweet") {
+            let original = self.parts[Part::Quote as usize].take();
+            self.set(Part::RepostOf, original);
+        }
+        // Where no field would tell, old archives mark a retweet by how the text starts.
+        let repost = marked
+            || self.get(Part::RepostOf).is_some()
+            || (!self.repost_known && text.starts_with("RT @"));
         let language = self.get(Part::Language).map(Language::from_code).unwrap_or_default();
         let consent = match self.get(Part::Consent) {
             None => Consent::Unstated,
@@ -268,10 +276,17 @@ impl Record {
             // Any other word in a consent field is not agreement.
             Some(_) => Consent::Refused,
         };
-        let declared_bot = flag(Part::Bot);
-        let author = self.get(Part::Author).unwrap_or("").trim_start_matches('@').to_string();
+        let author = self.get(Part::Author).filter(|author| !gone::is_nobody(author));
+        let author = author.unwrap_or("").trim_start_matches('@').to_string();
+        let declared_bot =
+            self.get(Part::Bot).is_some_and(is_automated) || gone::declares_bot(&author, &text);
+        if self.scraper.is_some() {
+            self.fill(Part::Basis, Some(UNKNOWN.to_string()));
+            self.fill(Part::Licence, Some(UNKNOWN.to_string()));
+        }
+        let scraper = self.scraper;
         let mut take = |part: Part| self.parts[part as usize].take();
-        Ok(Post {
+        let post = Post {
             id: take(Part::Id).unwrap_or_else(|| format!("{}#{}", origin.source, origin.record)),
             author,
             author_id: take(Part::AuthorId),
@@ -294,8 +309,15 @@ impl Record {
             tombstone,
             repost,
             origin,
-        })
+        };
+        Ok(Judged { post, gone: gone.map(|gone| gone.how), scraper })
     }
+}
+
+/// Whether a field says that an account is a program: a truth value, or a kind of account or actor.
+pub(super) fn is_automated(word: &str) -> bool {
+    const KINDS: [&str; 4] = ["bot", "service", "application", "automated"];
+    is_true(word) || KINDS.iter().any(|kind| word.eq_ignore_ascii_case(kind))
 }
 
 pub(super) fn is_true(word: &str) -> bool {
@@ -322,8 +344,10 @@ pub(super) fn at(value: &Value, pointer: &str) -> Option<String> {
     scalar(value.pointer(pointer)?)
 }
 
-/// Whether a field says that there is nothing: empty, or the `NA` and `null` of exports.
+/// Whether a field says that there is nothing: empty, or what exports write for a missing value.
 pub(super) fn is_absent(text: &str) -> bool {
+    const ABSENT: [&str; 8] = ["NA", "<NA>", "null", "NULL", "None", "NaT", "\\N", "undefined"];
     let text = text.trim();
-    text.is_empty() || text == "NA" || text == "null" || text == "None" || text == "nan"
+    text.is_empty()
+        || (text.len() <= 9 && (ABSENT.contains(&text) || text.eq_ignore_ascii_case("nan")))
 }

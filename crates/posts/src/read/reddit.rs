@@ -1,63 +1,67 @@
-//! Reddit: comments and submissions as its API and the Pushshift dumps hold them.
+//! Reddit: comments and submissions as its API, the Pushshift and Arctic Shift dumps and PRAW hold them.
 //!
 //! Identifiers carry their kind (`t1_` comment, `t3_` submission), as `parent_id` and `link_id` do.
 
-use super::record::{Found, Part, Record, first};
-use crate::post::Removal;
+use super::field_table::FieldTable;
+use super::fields::Shape;
+use super::record::{Found, Part, Record};
 use serde_json::Value;
 
 /// A comment, a submission, or a listing of them.
-pub(super) fn thing(value: &Value, out: &mut Vec<Found>) {
+pub(super) fn thing(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
     if let Some(children) = value.pointer("/data/children").and_then(Value::as_array) {
-        return children.iter().for_each(|child| thing(child, out));
+        return children.iter().for_each(|child| thing(child, fields, out));
     }
     let value = match (value.get("kind").and_then(Value::as_str), value.get("data")) {
         (Some("t1" | "t3"), Some(data)) => data,
         (Some(_), Some(_)) => return out.push(Found::Other),
         _ => value,
     };
-    let comment = value.get("body").is_some();
-    let mut record = Record::default();
+    let mut record = fields.read(Shape::Reddit, value);
+    finish(&mut record, value.get("body").is_some(), |name| {
+        value.get(name).and_then(Value::as_str)
+    });
+    out.push(Found::Post(Box::new(record)));
+}
+
+/// Makes the parts of a record what they are on Reddit; `field` gives a field by its name.
+pub(super) fn finish<'f>(
+    record: &mut Record,
+    comment: bool,
+    field: impl Fn(&str) -> Option<&'f str>,
+) {
     let kind = if comment { "t1_" } else { "t3_" };
-    let id = first(value, &["name"]).filter(|name| name.starts_with(kind));
-    let id = id.or_else(|| first(value, &["id"]).map(|id| format!("{kind}{id}")));
-    let words = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").trim();
-    let (title, body) = (words("title"), words(if comment { "body" } else { "selftext" }));
-    record.removal = match body {
-        "[deleted]" => Some(Removal::Deleted),
-        "[removed]" => Some(Removal::Dropped),
-        _ => None,
-    };
-    record.set(
-        Part::Text,
-        Some(match (title, body) {
-            ("", body) => body.to_string(),
-            (title, "") => title.to_string(),
-            (title, body) => format!("{title}\n\n{body}"),
-        }),
-    );
-    let author = first(value, &["author"]).filter(|author| author != "[deleted]");
-    record.set(Part::Author, author);
-    record.set(Part::AuthorId, first(value, &["author_fullname"]));
-    record.set(Part::Created, first(value, &["created_utc"]).map(|time| whole_seconds(&time)));
+    // What is named is not always a comment or submission.
+    let id =
+        [field("name").filter(|name| name.starts_with(kind)), field("id"), record.get(Part::Id)];
+    let id = id
+        .into_iter()
+        .flatten()
+        .find(|id| !id.is_empty())
+        .map(|id| if id.starts_with(kind) { id.to_string() } else { format!("{kind}{id}") });
+    let edited = record.get(Part::Edited);
     // `edited` is false or a time.
-    let edited =
-        first(value, &["edited"]).filter(|edited| edited.starts_with(|c: char| c.is_ascii_digit()));
-    record.set(Part::Edited, edited.map(|time| whole_seconds(&time)));
+    let edited = edited.filter(|edited| edited.starts_with(|c: char| c.is_ascii_digit()));
+    let edited = edited.map(whole_seconds);
+    record.set(Part::Edited, edited);
+    let created = record.get(Part::Created).map(whole_seconds);
+    record.set(Part::Created, created);
+    record.repost_known = true;
     if comment {
-        record.set(Part::Reply, first(value, &["parent_id"]));
-        record.set(Part::Thread, first(value, &["link_id"]));
+        record.set(Part::Title, None);
+        record.set(Part::RepostOf, None);
     } else {
+        record.repost = record.get(Part::RepostOf).is_some();
+        record.set(Part::Reply, None);
         record.set(Part::Thread, id.clone());
-        let crosspost = first(value, &["crosspost_parent"]);
-        record.repost = crosspost.is_some();
-        record.set(Part::RepostOf, crosspost);
     }
     record.set(Part::Id, id);
-    out.push(Found::Post(Box::new(record)));
 }
 
 /// Listings write times as `1500000000.0`.
 fn whole_seconds(time: &str) -> String {
-    time.split('.').next().unwrap_or(time).to_string()
+    time.split_once('.')
+        .filter(|(whole, _)| whole.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(time, |(whole, _)| whole)
+        .to_string()
 }

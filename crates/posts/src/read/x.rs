@@ -4,68 +4,52 @@
 //! Sources: X API v1.1 "Tweet object" and "Streaming message types", X API v2 OpenAPI (schemas Tweet,
 //! PostComplianceData, UserComplianceData), files of real archives.
 
-use super::record::{Found, ID, Part, Record, at, first};
+use super::field_table::FieldTable;
+use super::fields::Shape;
+use super::gone::How;
+use super::record::{Found, Part, Record, at, first};
 use super::timestamp;
 use crate::post::{About, Notice, Removal};
 use serde_json::Value;
 
+/// What the objects that hold a tweet's identifier call it.
+const ID: &[&str] = &["id_str", "id", "tweet_id", "status_id", "tweetid", "post_id"];
+
 /// A tweet of any version, and with `embedded` the tweets inside it.
-pub(super) fn tweet(value: &Value, embedded: bool, out: &mut Vec<Found>) {
-    let mut record = object(value);
+pub(super) fn tweet(value: &Value, fields: &FieldTable, embedded: bool, out: &mut Vec<Found>) {
+    let mut record = object(value, fields);
     // Lists of accounts are no posts, even where an account is withheld.
     let account = ["username", "screen_name"].iter().any(|name| value.get(name).is_some());
     if account && value.get("name").is_some() && record.get(Part::Text).is_none() {
         return out.push(Found::Other);
     }
-    let original = value.get("retweeted_status").filter(|status| status.is_object());
+    let original =
+        REPOSTED.iter().find_map(|name| value.get(name)?.as_object().map(|_| &value[name]));
     if let Some(original) = original {
-        let whole = object(original);
+        let whole = object(original, fields);
         record.repost = true;
-        record.set(Part::RepostOf, first(original, ID));
+        record.set(Part::RepostOf, whole.get(Part::Id).map(str::to_string));
         // The retweet's own text is cut; the whole one is that of the original.
         record.set(Part::Text, whole.get(Part::Text).map(str::to_string));
-    }
-    if let Some(quoted) = value.get("quoted_status").filter(|status| status.is_object()) {
-        record.fill(Part::Quote, first(quoted, ID));
     }
     out.push(Found::Post(Box::new(record)));
     earlier_versions(value, out);
     if embedded {
-        for inner in ["retweeted_status", "quoted_status"] {
+        for inner in REPOSTED.into_iter().chain(QUOTED) {
             if let Some(status) = value.get(inner).filter(|status| status.is_object()) {
-                tweet(status, embedded, out);
+                tweet(status, fields, embedded, out);
             }
         }
     }
 }
 
+/// Posts inside posts: X's own names, and snscrape's.
+const REPOSTED: [&str; 2] = ["retweeted_status", "retweetedTweet"];
+const QUOTED: [&str; 2] = ["quoted_status", "quotedTweet"];
+
 /// The fields of one object, by all names that are usual.
-fn object(value: &Value) -> Record {
-    let mut record = Record::default();
-    for part in Part::ALL {
-        record.set(part, first(value, part.names()));
-    }
-    // Whole texts of long posts stand apart from the cut ones.
-    let whole = ["/note_tweet/text", "/noteTweet/core/text", "/extended_tweet/full_text"];
-    if let Some(text) = whole.iter().find_map(|path| value.pointer(path)?.as_str()) {
-        record.set(Part::Text, Some(text.to_string()));
-    }
-    for person in ["user", "author"] {
-        if let Some(person) = value.get(person).filter(|person| person.is_object()) {
-            let handle = first(person, &["screen_name", "username", "handle", "name", "id_str"]);
-            // A person without a name or number does not hide the author given elsewhere.
-            let named = [
-                (Part::Author, handle.or_else(|| first(person, ID))),
-                (Part::AuthorId, first(person, &["id_str", "id"])),
-            ];
-            for (part, found) in named.into_iter().filter(|(_, found)| found.is_some()) {
-                record.set(part, found);
-            }
-            if person.get("protected").and_then(Value::as_bool) == Some(true) {
-                record.removal = Some(Removal::Protected);
-            }
-        }
-    }
+fn object(value: &Value, fields: &FieldTable) -> Record {
+    let mut record = fields.read(Shape::Post, value);
     // The client's name is a link; elsewhere `source` can mean anything.
     if let Some(source) = value.get("source").and_then(Value::as_str) {
         let version_2 = value.get("edit_history_tweet_ids").is_some();
@@ -77,6 +61,7 @@ fn object(value: &Value) -> Record {
         }
     }
     let references = value.get("referenced_tweets").and_then(Value::as_array);
+    record.repost_known |= references.is_some();
     for reference in references.into_iter().flatten() {
         match reference.get("type").and_then(Value::as_str) {
             Some("replied_to") => record.set(Part::Reply, first(reference, ID)),
@@ -84,23 +69,20 @@ fn object(value: &Value) -> Record {
             Some("retweeted") => {
                 record.repost = true;
                 record.set(Part::RepostOf, first(reference, ID));
+                // Flattened pages hold the whole original here.
+                let original = fields.read(Shape::Post, reference);
+                if let Some(text) = original.get(Part::Text) {
+                    record.set(Part::Text, Some(text.to_string()));
+                }
             }
             _ => {}
         }
     }
-    let withheld = value.get("withheld").is_some_and(Value::is_object)
-        || value.get("withheld_copyright").and_then(Value::as_bool) == Some(true)
-        || value
-            .get("withheld_in_countries")
-            .and_then(Value::as_array)
-            .is_some_and(|countries| !countries.is_empty());
-    if withheld {
-        record.removal = Some(Removal::Withheld);
-    }
     // Our own form (`stoa_posts::Post`).
     if let Some(tombstone) = value.get("tombstone").filter(|tombstone| tombstone.is_object()) {
         let removal = at(tombstone, "/removal").and_then(|name| Removal::from_name(&name));
-        record.removal = Some(removal.unwrap_or_default());
+        record.gone = None;
+        record.set_gone(removal.unwrap_or_default(), How::Structure("tombstone"));
         record.set(Part::DeletedAt, at(tombstone, "/at_unix_seconds"));
     }
     record
@@ -127,7 +109,12 @@ fn earlier_versions(value: &Value, out: &mut Vec<Found>) {
 }
 
 /// A page of v2: `data`, with the people and posts of `includes`. False when the value is none.
-pub(super) fn page(value: &Value, embedded: bool, out: &mut Vec<Found>) -> bool {
+pub(super) fn page(
+    value: &Value,
+    fields: &FieldTable,
+    embedded: bool,
+    out: &mut Vec<Found>,
+) -> bool {
     let Some(data) = value.get("data") else {
         // A page without results, or with errors only.
         let empty = value.get("meta").is_some_and(|meta| meta.get("result_count").is_some());
@@ -157,15 +144,16 @@ pub(super) fn page(value: &Value, embedded: bool, out: &mut Vec<Found>) -> bool 
         if notice(post, out) {
             continue;
         }
-        tweet(post, false, out);
+        tweet(post, fields, false, out);
     }
     if embedded {
-        included.clone().for_each(|post| tweet(post, false, out));
+        included.clone().for_each(|post| tweet(post, fields, false, out));
     }
     for found in &mut out[start..] {
         let Found::Post(record) = found else { continue };
         if record.repost {
-            let original = record.get(Part::RepostOf).and_then(lookup).map(object);
+            let original = record.get(Part::RepostOf).and_then(lookup);
+            let original = original.map(|original| object(original, fields));
             if let Some(text) = original.as_ref().and_then(|original| original.get(Part::Text)) {
                 record.set(Part::Text, Some(text.to_string()));
             }
@@ -177,7 +165,7 @@ pub(super) fn page(value: &Value, embedded: bool, out: &mut Vec<Found>) -> bool 
         if let Some(person) = person.filter(|_| record.get(Part::AuthorId).is_some()) {
             record.set(Part::Author, first(person, &["username", "id"]));
             if person.get("protected").and_then(Value::as_bool) == Some(true) {
-                record.removal = Some(Removal::Protected);
+                record.set_gone(Removal::Protected, How::Field("includes.users.protected"));
             }
         }
     }

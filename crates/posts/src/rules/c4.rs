@@ -3,9 +3,11 @@
 //!
 //! C4 drops lines and then pages; a post whose every line goes is dropped. Its list of bad words is not
 //! shipped: give your own to [`Blocklist`] to audit what such a list does. Its deduplication of
-//! three-sentence spans and its language filter are other stages here.
+//! three-sentence spans and its language filter are other stages here. Scripts without spaces between words
+//! have words by weight, and sentences that end as theirs do (`units`).
 
 use super::{Judgement, Rule, RulePost, simple};
+use crate::units::{Ends, WORD_WEIGHT, ends_of, units};
 use std::collections::HashSet;
 
 const MIN_LINE_WORDS: usize = 5;
@@ -13,6 +15,8 @@ const MIN_LINE_WORDS: usize = 5;
 /// three; five is what users of the code run.
 const MIN_SENTENCES: usize = 5;
 const LINE_ENDS: [char; 5] = ['.', '!', '?', '"', '”'];
+/// Signs that may close a line after the mark that ends it, in scripts without spaces.
+const CLOSERS: [char; 6] = ['」', '』', '）', ')', '”', '»'];
 
 pub(super) fn rules() -> Vec<Box<dyn Rule>> {
     vec![
@@ -27,9 +31,19 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// A closing mark. The published code does not count `...`; the paper does.
+/// A closing mark. The published code does not count `...`; the paper does. After a letter of a script
+/// without spaces it is one of that script's marks, and needed only where the script has some.
 fn ends_well(line: &str) -> bool {
-    line.ends_with(LINE_ENDS)
+    if line.ends_with(LINE_ENDS) {
+        return true;
+    }
+    let closed = line.trim_end_matches(CLOSERS);
+    let letter = closed.chars().rev().find(|letter| letter.is_alphanumeric());
+    match letter.and_then(ends_of) {
+        Some(Ends::Marks(marks)) => closed.ends_with(marks),
+        Some(Ends::Space) => true,
+        None => false,
+    }
 }
 
 fn terminal_punctuation(post: &RulePost<'_>) -> Judgement {
@@ -37,20 +51,37 @@ fn terminal_punctuation(post: &RulePost<'_>) -> Judgement {
 }
 
 fn line_words(post: &RulePost<'_>) -> Judgement {
-    let long = |line: &str| line.split_whitespace().nth(MIN_LINE_WORDS - 1).is_some();
+    let long = |line: &str| {
+        let mut weight = 0;
+        units(line).any(|unit| {
+            weight += unit.weight;
+            weight >= MIN_LINE_WORDS * WORD_WEIGHT
+        })
+    };
     Judgement::drop_if(!lines(post.text).any(long), "no line has five words")
 }
 
-/// Sentences end in `.`, `!` or `?` followed by white space or the end; a rest without an end is one.
+/// Sentences end in `.`, `!` or `?` followed by white space or the end; a rest without an end is one. After
+/// a letter of a script without spaces, that script's marks end one, whatever follows, or a space does.
 fn sentences(post: &RulePost<'_>) -> Judgement {
     let mut count = 0;
     let mut open = false;
+    let mut own: Option<Ends> = None;
     let mut letters = post.text.chars().peekable();
     while let Some(letter) = letters.next() {
-        open |= letter.is_alphanumeric();
+        if letter.is_alphanumeric() {
+            open = true;
+            own = ends_of(letter);
+        }
         let ends = matches!(letter, '.' | '!' | '?' | '。' | '！' | '？');
         let last = letters.peek().is_none_or(|next| next.is_whitespace() || ends && *next == '"');
-        if open && last && (ends || letters.peek().is_none() || letters.peek() == Some(&'\n')) {
+        let by_own = match own {
+            Some(Ends::Marks(marks)) => marks.contains(&letter),
+            Some(Ends::Space) => letter.is_whitespace(),
+            None => false,
+        };
+        let at_end = letters.peek().is_none() || letters.peek() == Some(&'\n');
+        if open && (by_own || last && (ends || at_end)) {
             count += 1;
             open = false;
         }

@@ -2,11 +2,15 @@
 //! extraction applies them to a response.
 //!
 //! The paper's list of offensive phrases and of common words is not shipped; its check of the pair of
-//! source and response is applied to the response alone, because a rule here sees one post.
+//! source and response is applied to the response alone, because a rule here sees one post. Scripts without
+//! spaces have words by weight (`units`), and no long or repeated ones.
 
 use super::words::{self, Token};
 use super::{Judgement, Rule, RulePost, simple};
+use crate::units::{WORD_WEIGHT, tokens, units, weight};
 
+/// Shortest turn that becomes a target, in words.
+const MIN_WORDS: usize = 2;
 /// Longest turn that becomes a target, in words (the extraction's default).
 const MAX_WORDS: usize = 30;
 /// Longest word, in characters.
@@ -26,7 +30,7 @@ pub(super) fn rules() -> Vec<Box<dyn Rule>> {
 }
 
 fn url(post: &RulePost<'_>) -> Judgement {
-    let linked = post.text.split_whitespace().any(|token| words::kind(token) == Token::Link);
+    let linked = tokens(post.text).any(|token| words::kind(token) == Token::Link);
     Judgement::drop_if(linked, "a link")
 }
 
@@ -44,19 +48,22 @@ fn capitals(post: &RulePost<'_>) -> Judgement {
 }
 
 fn word_repetition(post: &RulePost<'_>) -> Judgement {
-    let words: Vec<&str> = post.text.split_whitespace().collect();
-    let repeats = words.windows(3).any(|run| run[0] == run[1] && run[1] == run[2]);
+    let words: Vec<_> = units(post.text).collect();
+    let repeats = words
+        .windows(3)
+        .any(|run| run[0].text == run[1].text && run[1].text == run[2].text && !run[0].is_letter());
     Judgement::drop_if(repeats, "one word three times in a row")
 }
 
 fn length(post: &RulePost<'_>) -> Judgement {
-    match post.text.split_whitespace().count() {
-        0 | 1 => Judgement::Drop { reason: "fewer than two words" },
-        words => Judgement::drop_if(words > MAX_WORDS, "more than 30 words"),
+    let weight = weight(post.text);
+    if weight < MIN_WORDS * WORD_WEIGHT {
+        return Judgement::Drop { reason: "fewer than two words" };
     }
+    Judgement::drop_if(weight > MAX_WORDS * WORD_WEIGHT, "more than 30 words")
 }
 
 fn long_word(post: &RulePost<'_>) -> Judgement {
-    let long = |word: &str| word.chars().nth(MAX_WORD).is_some();
-    Judgement::drop_if(post.text.split_whitespace().any(long), "a word of more than 30 letters")
+    let long = units(post.text).any(|word| word.text.chars().nth(MAX_WORD).is_some());
+    Judgement::drop_if(long, "a word of more than 30 letters")
 }

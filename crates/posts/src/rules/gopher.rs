@@ -2,10 +2,14 @@
 //! methods, analysis and insights from training Gopher", appendix A.1.1, table A1), as published.
 //!
 //! They were made for English web pages. On posts the word floor alone drops nearly everything; they
-//! are here to be audited. Words are what white space separates; the paper does not say more.
+//! are here to be audited. Words are what white space separates; the paper does not say more. Where a
+//! script sets no space between words, its letters count as the parts of words that they are (`units`), and
+//! its own stop words stand beside the English ones.
 
 use super::{Judgement, Rule, RulePost, simple};
+use crate::units::{Unit, WORD_WEIGHT, is_spaced, is_unspaced, runs, units, weight};
 use std::collections::HashMap;
+use std::ops::Range;
 
 const MIN_WORDS: usize = 50;
 const MAX_WORDS: usize = 100_000;
@@ -16,6 +20,17 @@ const MAX_ELLIPSIS_LINES: f64 = 0.3;
 const MIN_ALPHABETIC_WORDS: f64 = 0.8;
 const STOP_WORDS: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
 const MIN_STOP_WORDS: usize = 2;
+/// Stop words of scripts without spaces, eight each: Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan.
+/// They are looked for anywhere, since no space sets them off.
+const UNSPACED_STOP_WORDS: [[&str; 8]; 7] = [
+    ["的", "是", "了", "在", "不", "和", "有", "我"],
+    ["の", "に", "は", "を", "た", "が", "で", "て"],
+    ["ที่", "การ", "และ", "ใน", "เป็น", "ของ", "มี", "ได้"],
+    ["ທີ່", "ການ", "ແລະ", "ໃນ", "ເປັນ", "ຂອງ", "ມີ", "ໄດ້"],
+    ["និង", "នៃ", "ជា", "ក្នុង", "ដែល", "មាន", "ការ", "បាន"],
+    ["သည်", "များ", "တွင်", "ကို", "၏", "မှ", "နှင့်", "သော"],
+    ["གི་", "ཀྱི་", "དང་", "ནི་", "འདི", "ནས་", "ལས་", "ཡིན"],
+];
 
 /// Table A1: most of the lines (and paragraphs) that may repeat others, and most of the characters
 /// that may stand in them.
@@ -44,24 +59,37 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 fn word_count(post: &RulePost<'_>) -> Judgement {
-    let words = post.text.split_whitespace().count();
-    match words {
-        0..MIN_WORDS => Judgement::Drop { reason: "fewer than 50 words" },
-        _ => Judgement::drop_if(words > MAX_WORDS, "more than 100,000 words"),
+    let weight = weight(post.text);
+    if weight < MIN_WORDS * WORD_WEIGHT {
+        return Judgement::Drop { reason: "fewer than 50 words" };
     }
+    Judgement::drop_if(weight > MAX_WORDS * WORD_WEIGHT, "more than 100,000 words")
 }
 
+/// Of the words of scripts with spaces; a text with less than half its words in these has no word length.
 fn mean_word_length(post: &RulePost<'_>) -> Judgement {
-    let words = post.text.split_whitespace().count();
-    let characters: usize = post.text.split_whitespace().map(|word| word.chars().count()).sum();
+    let (mut words, mut characters, mut unspaced) = (0, 0, 0);
+    for unit in units(post.text) {
+        if unit.is_letter() {
+            unspaced += unit.weight;
+        } else {
+            words += 1;
+            characters += unit.text.chars().count();
+        }
+    }
+    if unspaced > words * WORD_WEIGHT {
+        return Judgement::Keep;
+    }
     let mean = share(characters, words);
     Judgement::drop_if(!MEAN_WORD_CHARACTERS.contains(&mean), "mean word length not 3 to 10")
 }
 
 fn symbols(post: &RulePost<'_>) -> Judgement {
-    let words = post.text.split_whitespace().count();
-    let hashes = post.text.matches('#').count();
-    let ellipses = post.text.matches("...").count() + post.text.matches('…').count();
+    // A share of words is one of weights, exactly: both sides are multiplied by the weight of a word.
+    let words = weight(post.text);
+    let hashes = WORD_WEIGHT * post.text.matches('#').count();
+    let ellipses =
+        WORD_WEIGHT * (post.text.matches("...").count() + post.text.matches('…').count());
     if share(hashes, words) > MAX_SYMBOLS_PER_WORD {
         return Judgement::Drop { reason: "more than one hash sign in ten words" };
     }
@@ -86,9 +114,11 @@ fn line_marks(post: &RulePost<'_>) -> Judgement {
 }
 
 fn alphabetic(post: &RulePost<'_>) -> Judgement {
-    let words = post.text.split_whitespace().count();
-    let lettered =
-        post.text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count();
+    let (mut words, mut lettered) = (0, 0);
+    for unit in units(post.text) {
+        words += unit.weight;
+        lettered += if unit.text.chars().any(char::is_alphabetic) { unit.weight } else { 0 };
+    }
     Judgement::drop_if(
         share(lettered, words) < MIN_ALPHABETIC_WORDS,
         "fewer than 80 % of words have a letter",
@@ -96,13 +126,20 @@ fn alphabetic(post: &RulePost<'_>) -> Judgement {
 }
 
 fn stop_words(post: &RulePost<'_>) -> Judgement {
-    let found = STOP_WORDS.iter().filter(|stop_word| {
+    let english = STOP_WORDS.iter().filter(|stop_word| {
         post.text
             .split_whitespace()
             .map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric()))
             .any(|word| word.eq_ignore_ascii_case(stop_word))
     });
-    Judgement::drop_if(found.count() < MIN_STOP_WORDS, "fewer than two English stop words")
+    let english = english.count();
+    if is_spaced(post.text) || !post.text.contains(is_unspaced) {
+        let few = english < MIN_STOP_WORDS;
+        return Judgement::drop_if(few, "fewer than two English stop words");
+    }
+    let others = UNSPACED_STOP_WORDS.iter().flatten();
+    let others = others.filter(|stop_word| post.text.contains(**stop_word)).count();
+    Judgement::drop_if(english + others < MIN_STOP_WORDS, "fewer than two stop words")
 }
 
 fn repetition(post: &RulePost<'_>) -> Judgement {
@@ -112,9 +149,11 @@ fn repetition(post: &RulePost<'_>) -> Judgement {
     if repeats(post.text.split("\n\n")) {
         return Judgement::Drop { reason: "repeated paragraphs" };
     }
-    let words: Vec<&str> = post.text.split_whitespace().collect();
+    let (words, weights): (Vec<&str>, Vec<usize>) =
+        units(post.text).map(|Unit { text, weight }| (text, weight)).unzip();
+    let ngrams = |n: usize| runs(&weights, move |weight| weight >= n * WORD_WEIGHT);
     // A run of two words stands in every longer run: where none repeats, no run does.
-    let mut pairs: Vec<&[&str]> = words.windows(2).collect();
+    let mut pairs: Vec<&[&str]> = ngrams(2).map(|run| &words[run]).collect();
     pairs.sort_unstable();
     if pairs.windows(2).all(|pair| pair[0] != pair[1]) {
         return Judgement::Keep;
@@ -122,12 +161,12 @@ fn repetition(post: &RulePost<'_>) -> Judgement {
     let lengths: Vec<usize> = words.iter().map(|word| word.chars().count()).collect();
     let all: usize = lengths.iter().sum();
     for (n, most) in MAX_IN_TOP_NGRAM {
-        if share(in_top_ngram(&words, n), all) > most {
+        if share(in_top_ngram(&words, ngrams(n)), all) > most {
             return Judgement::Drop { reason: "one short n-gram fills the text" };
         }
     }
     for (n, most) in MAX_IN_REPEATED_NGRAMS {
-        if share(in_repeated_ngrams(&words, &lengths, n), all) > most {
+        if share(in_repeated_ngrams(&words, &lengths, ngrams(n)), all) > most {
             return Judgement::Drop { reason: "repeated n-grams" };
         }
     }
@@ -152,10 +191,10 @@ fn repeats<'a>(pieces: impl Iterator<Item = &'a str>) -> bool {
 }
 
 /// Characters in all places of the commonest n-gram that occurs more than once; 0 when none does.
-fn in_top_ngram(words: &[&str], n: usize) -> usize {
+fn in_top_ngram(words: &[&str], ngrams: impl Iterator<Item = Range<usize>>) -> usize {
     let mut counts: HashMap<&[&str], usize> = HashMap::new();
-    for window in words.windows(n) {
-        *counts.entry(window).or_insert(0) += 1;
+    for run in ngrams {
+        *counts.entry(&words[run]).or_insert(0) += 1;
     }
     counts
         .into_iter()
@@ -169,12 +208,16 @@ fn in_top_ngram(words: &[&str], n: usize) -> usize {
 }
 
 /// Characters covered by n-grams that stood earlier in the text, each place counted once.
-fn in_repeated_ngrams(words: &[&str], lengths: &[usize], n: usize) -> usize {
+fn in_repeated_ngrams(
+    words: &[&str],
+    lengths: &[usize],
+    ngrams: impl Iterator<Item = Range<usize>>,
+) -> usize {
     let mut seen = std::collections::HashSet::new();
     let mut covered = vec![false; words.len()];
-    for (start, window) in words.windows(n).enumerate() {
-        if !seen.insert(window) {
-            covered[start..start + n].fill(true);
+    for run in ngrams {
+        if !seen.insert(&words[run.clone()]) {
+            covered[run].fill(true);
         }
     }
     covered.iter().zip(lengths).filter(|&(&inside, _)| inside).map(|(_, length)| length).sum()

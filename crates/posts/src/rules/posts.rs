@@ -5,6 +5,7 @@
 
 use super::words::{self, Token};
 use super::{Judgement, Rule, RulePost, simple};
+use crate::units::{tokens, units};
 use unicode_script::{Script, UnicodeScript};
 
 pub(super) fn rules() -> Vec<Box<dyn Rule>> {
@@ -19,7 +20,7 @@ pub(super) fn rules() -> Vec<Box<dyn Rule>> {
 /// Links, handles and signs are not words; emoji are: a post of emoji says something.
 fn no_words(post: &RulePost<'_>) -> Judgement {
     let (mut links, mut handles, mut spoken) = (0, 0, 0);
-    for token in post.text.split_whitespace() {
+    for token in tokens(post.text) {
         match words::kind(token) {
             Token::Link => links += 1,
             Token::Handle => handles += 1,
@@ -85,11 +86,9 @@ fn mojibake(post: &RulePost<'_>) -> Judgement {
     }
     let is_damage = |letter| matches!(letter, '\u{fffd}' | '\u{80}'..='\u{9f}');
     let (mut words, mut damaged) = (0, 0);
-    for token in post.text.split(char::is_whitespace) {
-        if token.contains(char::is_alphabetic) {
-            words += 1;
-            damaged += usize::from(token.contains(is_damage));
-        }
+    for unit in units(post.text).filter(|unit| unit.text.contains(char::is_alphabetic)) {
+        words += 1;
+        damaged += usize::from(unit.text.contains(is_damage));
     }
     Judgement::drop_if(
         damaged >= DAMAGED_WORDS && damaged * DAMAGED_ONE_IN >= words,

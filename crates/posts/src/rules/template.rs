@@ -6,6 +6,7 @@
 
 use super::words;
 use super::{CorpusRule, Judgement, RulePost};
+use crate::units::{bare_units, tokens};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -19,7 +20,7 @@ pub const SPAM_REASON: &str = "one author, one link template, three times";
 /// from one post of a template to the next.
 pub fn template(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    for token in text.split_whitespace() {
+    for token in tokens(text) {
         if !masked.is_empty() {
             masked.push(' ');
         }
@@ -38,12 +39,11 @@ pub fn template(text: &str) -> String {
     masked
 }
 
-/// Lower-case words separated by single spaces.
+/// Lower-case words, and letters of scripts without spaces, separated by single spaces.
 pub(super) fn words_of(text: &str) -> String {
     let lower = text.to_lowercase();
-    let words =
-        lower.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
+    let units = lower.split_whitespace().flat_map(bare_units);
+    units.map(|unit| unit.text).collect::<Vec<_>>().join(" ")
 }
 
 /// Counts of link templates by author.
@@ -60,7 +60,7 @@ impl TemplateSpam {
 
     /// (author, template) as one key; nothing for a post without links or without an author.
     pub fn key(post: &RulePost<'_>) -> Option<u128> {
-        if post.author.is_empty() || !post.text.split_whitespace().any(words::is_link) {
+        if post.author.is_empty() || !tokens(post.text).any(words::is_link) {
             return None;
         }
         let mut hash = Xxh3::new();

@@ -97,6 +97,77 @@ fn our_profile_leaves_speech_alone() {
     }
 }
 
+/// A page of sentences in scripts without spaces is as long, as varied and as well closed as an English one.
+const PAGES: [(&str, &str, &str); 7] = [
+    ("zh", "我在{}看见那座老桥。", "东南西北城里河边山上村中市外海岸花园港口广场学校"),
+    ("ja", "わたしは{}で古い橋を見た。", "東京大阪京都奈良神戸福岡札幌仙台長崎沖縄横浜"),
+    ("th", "เราเห็นสะพานเก่าที่{}ในวันนี้ ", "กขคงจฉชซฌญดตถทธนบปผฝพฟ"),
+    ("lo", "ພວກເຮົາເຫັນຂົວເກົ່າທີ່{}ໃນມື້ນີ້ ", "ກຂຄງຈສຊຍດຕຖທນບປຜຝພຟມຢລ"),
+    ("km", "យើងបានឃើញស្ពានចាស់នៅ{}នៃទីក្រុង។", "កខគឃងចឆជឈញដឋឌឍណតថទធនបផ"),
+    ("my", "ကျွန်တော်တို့သည်{}တွင်တံတားဟောင်းကိုမြင်သည်။", "ကခဂဃငစဆဇဈညတထဒဓနပဖဗဘမယရ"),
+    ("bo", "ང་ཚོས་{}ནས་ཟམ་པ་རྙིང་པ་དང་ཆུ་མཐོང་།", "ཀཁགངཅཆཇཉཏཐདནཔཕབམཙཚཛཝཞཟ"),
+];
+
+/// Sentences of a page, each with another place of three letters.
+fn sentences(of: &(&str, &str, &str), count: usize) -> Vec<String> {
+    let letters: Vec<char> = of.2.chars().collect();
+    let at = |n: usize| letters[n % letters.len()];
+    let place = |n: usize| [at(n), at(3 * n + 1), at(7 * n + 5)].iter().collect::<String>();
+    (0..count).map(|n| of.1.replace("{}", &place(n))).collect()
+}
+
+#[test]
+fn no_rule_drops_a_page_for_its_lack_of_spaces() {
+    for page in &PAGES {
+        let text = sentences(page, 12).concat();
+        // Sentences of one form repeat most of their letters, as English ones would.
+        let repeats = ["gopher/repetition"];
+        let left: Vec<_> =
+            drops("gopher", &text).into_iter().filter(|rule| !repeats.contains(rule)).collect();
+        assert_eq!(left, [""; 0], "{}", page.0);
+        assert_eq!(drops("c4", text.trim()), [""; 0], "{}", page.0);
+        let one = sentences(page, 1).concat();
+        assert_eq!(drops("dialogpt", &one), [""; 0], "{}", page.0);
+        assert!(drops("gopher", &one).contains(&"gopher/word-count"), "{}", page.0);
+        assert!(drops("c4", &one).contains(&"c4/sentences"), "{}", page.0);
+        assert!(drops("dialogpt", &text).contains(&"dialogpt/length"), "{}", page.0);
+        assert_eq!(drops("posts", &format!("{one}https://t.co/x")), [""; 0], "{}", page.0);
+        assert_eq!(drops("posts", &format!("@ann{}", one.trim())), [""; 0], "{}", page.0);
+    }
+}
+
+#[test]
+fn gopher_finds_repetition_among_letters() {
+    for page in &PAGES {
+        let letters: String = (0x4e00..0x4e80).step_by(2).filter_map(char::from_u32).collect();
+        let varied: String = match page.0 {
+            "zh" => letters,
+            _ => {
+                let of: Vec<char> = page.2.chars().collect();
+                (0..of.len()).flat_map(|n| [of[n], of[n * n % of.len()], of[(n + 5) % 7]]).collect()
+            }
+        };
+        assert!(!drops("gopher", &varied).contains(&"gopher/repetition"), "{}", page.0);
+        let phrase: String = varied.chars().take(24).collect();
+        let text = format!("{phrase}{varied}{phrase}{phrase}");
+        assert!(drops("gopher", &text).contains(&"gopher/repetition"), "{}", page.0);
+    }
+}
+
+#[test]
+fn listed_words_are_found_among_letters() {
+    let list = Blocklist::new(["壊す", "ทำลาย", "bad word"]);
+    for (text, keeps) in [
+        ("橋を壊すな", false),
+        ("อย่าทำลายสะพาน", false),
+        ("これはbad wordです", false),
+        ("橋を直す", true),
+        ("bad, indeed", true),
+    ] {
+        assert_eq!(list.judge(&RulePost::of_text(text)).keeps(), keeps, "{text}");
+    }
+}
+
 #[test]
 fn bots_declare_themselves() {
     let rules = profile("posts").expect("listed");

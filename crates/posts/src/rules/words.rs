@@ -1,8 +1,9 @@
 //! The pieces of a text that rules ask about: bare text, kinds of tokens.
 
+use crate::units::tokens;
 use std::borrow::Cow;
 
-/// What a whitespace-separated token is.
+/// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// `http://…`, `www.…`, or the placeholder `http` that some data sets put in place of links.
@@ -57,7 +58,7 @@ pub fn bare_text(text: &str) -> Cow<'_, str> {
     let mut started = false;
     for line in text.split('\n') {
         let before = bare.len();
-        for token in line.split_whitespace() {
+        for token in tokens(line) {
             if is_link(token) || (!started && is_handle(token)) {
                 continue;
             }

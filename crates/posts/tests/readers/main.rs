@@ -1,7 +1,9 @@
 //! Readers of every kind of source, and the page of the rules.
 
+mod exporters;
 mod hostile;
 mod lenient;
+mod mixed_scripts;
 mod networks;
 mod objects;
 mod parquet;

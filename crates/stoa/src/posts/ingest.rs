@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use stoa_corpus::SplitBy;
 use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
+use stoa_posts::decontamination::MIN_WORDS;
 use stoa_posts::{DateOrder, Format, Quote};
 
 use super::{IngestArgs, shard};
@@ -156,6 +157,7 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
         "remarks": manifest.remarks,
         "kept": manifest.kept,
         "stages": manifest.stages,
+        "evaluations": manifest.evaluations,
         "gathered": manifest.gathered,
         "shards": manifest.shards.len(),
         "seconds": seconds,
@@ -180,6 +182,12 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
                 stage.stage, stage.asked
             ));
         }
+    }
+    if let Some(evaluations) = manifest.evaluations.filter(|counts| counts.too_short > 0) {
+        lines.push(format!(
+            "  {} of {} evaluation texts have fewer than {MIN_WORDS} words and were not looked for",
+            evaluations.too_short, evaluations.items
+        ));
     }
     lines.push(format!("{} posts kept of {}", manifest.kept, manifest.posts));
     if let Some(gathered) = &manifest.gathered {

@@ -1,0 +1,63 @@
+//! Personal data by script and kind: a generated public, and what masking makes of it.
+
+mod bench;
+
+use bench::contexts::Script;
+use bench::score::{scores, tables};
+use bench::{Half, Holds, examples};
+use std::collections::BTreeMap;
+
+/// The seed of the published figures.
+const SEED: u64 = 9;
+
+#[test]
+fn every_script_has_its_sentences() {
+    for half in Half::ALL {
+        let made = examples(SEED, half);
+        assert_eq!(made, examples(SEED, half), "a function of the seed");
+        let mut counts: BTreeMap<Script, [usize; 2]> = BTreeMap::new();
+        for example in &made {
+            let personal = matches!(example.holds, Holds::Personal { .. });
+            counts.entry(example.script).or_default()[usize::from(personal)] += 1;
+        }
+        assert_eq!(counts.len(), Script::ALL.len());
+        assert!(counts.values().flatten().all(|&count| count >= 200), "{counts:?}");
+    }
+}
+
+#[test]
+fn no_sentence_is_in_both_halves() {
+    for script in Script::ALL {
+        let [one, other] = bench::contexts::contexts(script);
+        let all = |contexts: &bench::contexts::Contexts| {
+            [contexts.any, contexts.phone, contexts.machine, contexts.version].concat()
+        };
+        assert!(all(&one).iter().all(|sentence| !all(&other).contains(sentence)));
+    }
+}
+
+#[test]
+fn the_figures_are_those_of_the_mask() {
+    let made = examples(SEED, Half::Development);
+    let nothing = scores(&made, str::to_string);
+    let everything = scores(&made, |_| "[email]".to_string());
+    let answers: BTreeMap<String, String> = made
+        .iter()
+        .map(|example| match &example.holds {
+            Holds::Personal { before, after, placeholder, .. } => {
+                (example.text.clone(), format!("{before}{placeholder}{after}"))
+            }
+            Holds::LookAlike(_) => (example.text.clone(), example.text.clone()),
+        })
+        .collect();
+    let perfect = scores(&made, |text| answers[text].clone());
+    for script in Script::ALL {
+        assert_eq!((nothing.of(script).recall(), nothing.of(script).wrong), (0.0, 0));
+        assert_eq!(everything.of(script).precision(), 0.0);
+        let perfect = perfect.of(script);
+        assert_eq!((perfect.recall(), perfect.precision()), (1.0, 1.0), "{script:?}");
+    }
+    assert_eq!(perfect.wrong, []);
+    let rows = tables(&perfect).lines().filter(|line| line.contains("1.00")).count();
+    assert_eq!(rows, 2 + bench::formats::Kind::ALL.len() + bench::CLASSES.len());
+}
