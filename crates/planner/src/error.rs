@@ -28,6 +28,18 @@ pub enum PlanError {
         /// All names.
         known: String,
     },
+    /// No such training program in the data file.
+    #[error(
+        "unknown software `{name}`; nearest: {nearest}. Known: {known}; or leave it out for present practice"
+    )]
+    UnknownSoftware {
+        /// As asked.
+        name: String,
+        /// Closest known name.
+        nearest: String,
+        /// All names.
+        known: String,
+    },
     /// A quantity outside what makes sense.
     #[error("{what} is {value}: {remedy}")]
     Quantity {

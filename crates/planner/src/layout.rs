@@ -57,6 +57,92 @@ pub struct Layout {
     pub micro_batch: usize,
 }
 
+/// A layout as far as it was asked for; the rest is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AskedLayout {
+    /// Tensor-parallel ranks.
+    pub tp: Option<usize>,
+    /// Pipeline stages.
+    pub pp: Option<usize>,
+    /// Model chunks of a stage.
+    pub vpp: Option<usize>,
+    /// Data-parallel replicas.
+    pub dp: Option<usize>,
+    /// Context-parallel ranks.
+    pub cp: Option<usize>,
+    /// Expert-parallel ranks.
+    pub ep: Option<usize>,
+    /// What replicas share.
+    pub sharding: Option<Sharding>,
+    /// What is recomputed.
+    pub recompute: Option<Recompute>,
+    /// Sequences of a micro-batch.
+    pub micro_batch: Option<usize>,
+}
+
+impl AskedLayout {
+    /// With ones and nothing shared or recomputed for what is open.
+    pub fn filled(&self) -> Layout {
+        let one = |size: Option<usize>| size.unwrap_or(1);
+        Layout {
+            tp: one(self.tp),
+            pp: one(self.pp),
+            vpp: one(self.vpp),
+            dp: one(self.dp),
+            cp: one(self.cp),
+            ep: one(self.ep),
+            sharding: self.sharding.unwrap_or(Sharding::Optimizer),
+            recompute: self.recompute.unwrap_or(Recompute::None),
+            micro_batch: one(self.micro_batch),
+        }
+    }
+
+    /// What of a layout was open: name and value, in the words of `--layout`.
+    pub fn chosen(&self, layout: &Layout) -> Vec<String> {
+        let sizes = [
+            ("tp", self.tp, layout.tp),
+            ("pp", self.pp, layout.pp),
+            ("vpp", self.vpp, layout.vpp),
+            ("dp", self.dp, layout.dp),
+            ("cp", self.cp, layout.cp),
+            ("ep", self.ep, layout.ep),
+            ("micro", self.micro_batch, layout.micro_batch),
+        ];
+        let open = sizes.iter().filter(|(_, asked, _)| asked.is_none());
+        let mut all: Vec<String> = open.map(|(name, _, n)| format!("{name}={n}")).collect();
+        if self.sharding.is_none() {
+            all.push(format!("sharding={}", layout.sharding.name()));
+        }
+        if self.recompute.is_none() {
+            all.push(format!("recompute={}", layout.recompute.name()));
+        }
+        all
+    }
+}
+
+impl Sharding {
+    /// As `--layout` writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sharding::None => "none",
+            Sharding::Optimizer => "optimizer",
+            Sharding::Gradients => "gradients",
+            Sharding::Full => "full",
+        }
+    }
+}
+
+impl Recompute {
+    /// As `--layout` writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Recompute::None => "none",
+            Recompute::Selective => "selective",
+            Recompute::Full => "full",
+        }
+    }
+}
+
 impl Layout {
     /// One device, nothing shared.
     pub fn single() -> Self {

@@ -6,6 +6,7 @@
 //! what a step takes; [`calibration`] how far that can be trusted.
 
 pub mod calibration;
+pub mod device_file;
 pub mod error;
 pub mod fabric;
 pub mod failures;

@@ -1,11 +1,12 @@
 //! The shape of a transformer: what the cost of a run depends on, and no more. Presets come from
-//! the dated data file `data/models.toml`; [`crate::hugging_face`] reads `config.json`.
+//! the dated data file `data/models.toml`; [`crate::hugging_face`] reads `config.json` and counts.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result, nearest};
+use crate::hugging_face::{self, Families};
 use crate::units::Flops;
 
 /// The data file, as text.
@@ -22,14 +23,23 @@ pub struct Experts {
     pub ffn: usize,
     /// Width of the expert every token visits; 0 without.
     pub shared_ffn: usize,
-    /// First layers, which have one dense feed-forward block instead.
+    /// Layers that have one dense feed-forward block instead.
     pub dense_layers: usize,
+}
+
+/// Parameters to the last one, as the class of a model builds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// All.
+    pub total: u64,
+    /// Those a token passes through, by the definition of the model's paper.
+    pub active: u64,
 }
 
 /// Low-rank queries, keys and values (DeepSeek-V2, arXiv:2405.04434 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LatentAttention {
-    /// Rank of the queries.
+    /// Rank of the queries; 0 where they have one matrix.
     pub query_rank: usize,
     /// Width of the shared latent of keys and values, positional part included.
     pub kv_rank: usize,
@@ -70,6 +80,9 @@ pub struct ModelShape {
     pub window: Option<(usize, f64)>,
     /// Blocks outside the decoder that are trained with it (multi-token prediction).
     pub extra_layers: usize,
+    /// The exact count, where a config.json gave it: norms, biases and tables of positions included,
+    /// blocks outside the decoder not.
+    pub counted: Option<Counts>,
 }
 
 impl ModelShape {
@@ -99,6 +112,7 @@ impl ModelShape {
             latent: None,
             window: None,
             extra_layers: 0,
+            counted: None,
         }
     }
 
@@ -133,6 +147,13 @@ impl ModelShape {
             });
         }
         match self.experts {
+            Some(e) if [e.count, e.ffn, e.shared_ffn].iter().any(|size| *size > 1 << 24) => {
+                Err(PlanError::Quantity {
+                    what: format!("experts of {}", self.name),
+                    value: format!("{} of {} and {}", e.count, e.ffn, e.shared_ffn),
+                    remedy: "give sizes up to 16777216".to_owned(),
+                })
+            }
             Some(e) if e.per_token == 0 || e.per_token > e.count || e.ffn == 0 => {
                 Err(PlanError::Quantity {
                     what: format!("experts_per_token of {}", self.name),
@@ -166,7 +187,8 @@ impl ModelShape {
                 let positional = self.head_dim.saturating_sub(l.value_dim) as f64;
                 let up =
                     self.heads as f64 * (self.head_dim as f64 - positional + l.value_dim as f64);
-                h * q + q * queries + h * kv + (kv - positional) * up + out
+                let query = if l.query_rank == 0 { h * queries } else { h * q + q * queries };
+                query + h * kv + (kv - positional) * up + out
             }
             None => h * (queries + 2.0 * (self.kv_heads * self.head_dim) as f64) + out,
         }
@@ -185,7 +207,8 @@ impl ModelShape {
 
     /// Parameters of all routed experts of a sparse layer.
     pub fn routed_params(&self) -> f64 {
-        self.experts.map_or(0.0, |e| (e.count * self.ffn_matrices() * self.hidden * e.ffn) as f64)
+        let block = (self.ffn_matrices() * self.hidden) as f64;
+        self.experts.map_or(0.0, |e| e.count as f64 * block * e.ffn as f64)
     }
 
     /// Parameters of the shared expert and router of a sparse layer.
@@ -200,8 +223,9 @@ impl ModelShape {
         (self.vocab * self.hidden) as f64 * if self.tied { 1.0 } else { 2.0 }
     }
 
-    /// Parameters, norms left out.
-    pub fn params(&self) -> f64 {
+    /// Parameters of matrices, blocks outside the decoder included: what memory holds and products
+    /// multiply by.
+    pub fn matrix_params(&self) -> f64 {
         let (sparse, dense) = self.sparse_and_dense_layers();
         (sparse + dense) as f64 * self.attention_params()
             + dense as f64 * self.dense_ffn_params()
@@ -209,13 +233,33 @@ impl ModelShape {
             + self.embedding_params()
     }
 
-    /// Parameters a token passes through.
-    pub fn active_params(&self) -> f64 {
+    /// Those of them that a token passes through.
+    pub fn active_matrix_params(&self) -> f64 {
         let idle = self.experts.map_or(0.0, |e| {
             let (sparse, _) = self.sparse_and_dense_layers();
             sparse as f64 * self.routed_params() * (1.0 - e.per_token as f64 / e.count as f64)
         });
-        self.params() - idle
+        self.matrix_params() - idle
+    }
+
+    /// Parameters of the blocks outside the decoder.
+    pub fn extra_params(&self) -> f64 {
+        let block = if self.experts.is_some() {
+            self.routed_params() + self.shared_params()
+        } else {
+            self.dense_ffn_params()
+        };
+        self.extra_layers as f64 * (self.attention_params() + block)
+    }
+
+    /// Parameters as people count them: exact where a config.json gave them, else those of matrices.
+    pub fn params(&self) -> f64 {
+        self.counted.map_or_else(|| self.matrix_params(), |counts| counts.total as f64)
+    }
+
+    /// Parameters a token passes through, likewise.
+    pub fn active_params(&self) -> f64 {
+        self.counted.map_or_else(|| self.active_matrix_params(), |counts| counts.active as f64)
     }
 
     /// Keys a query meets, averaged over layers, when the mask is counted in full.
@@ -232,7 +276,7 @@ impl ModelShape {
     /// Megatron, arXiv:2104.04473 appendix.)
     pub fn train_flops_per_token(&self, seq: usize, causal: bool) -> Flops {
         let embedding = (self.vocab * self.hidden) as f64;
-        let products = self.active_params() - if self.tied { 0.0 } else { embedding };
+        let products = self.active_matrix_params() - if self.tied { 0.0 } else { embedding };
         let keys = self.mean_keys(seq) * if causal { 0.5 } else { 1.0 };
         let widths = (self.heads * self.head_dim + self.value_width()) as f64;
         let attention = (self.layers + self.extra_layers) as f64 * 2.0 * widths * keys;
@@ -254,60 +298,46 @@ struct Entry {
     aliases: Vec<String>,
     source: String,
     date: String,
-    layers: usize,
-    hidden: usize,
-    ffn: usize,
-    heads: usize,
+    /// Fields of its config.json.
+    config: Option<String>,
+    /// Or sizes, of a model known by its paper alone.
+    layers: Option<usize>,
+    hidden: Option<usize>,
+    ffn: Option<usize>,
+    heads: Option<usize>,
     kv_heads: Option<usize>,
     head_dim: Option<usize>,
-    vocab: usize,
+    vocab: Option<usize>,
     gated: Option<bool>,
-    experts: Option<usize>,
-    experts_per_token: Option<usize>,
-    expert_ffn: Option<usize>,
-    shared_ffn: Option<usize>,
-    dense_layers: Option<usize>,
-    extra_layers: Option<usize>,
-    query_rank: Option<usize>,
-    kv_rank: Option<usize>,
-    value_dim: Option<usize>,
-    window: Option<usize>,
-    window_share: Option<f64>,
 }
 
 impl Entry {
-    fn to_shape(&self, name: &str) -> ModelShape {
-        let kv_heads = self.kv_heads.unwrap_or(self.heads);
+    fn to_shape(&self, name: &str, families: &Families) -> Result<ModelShape> {
+        if let Some(config) = &self.config {
+            let read = hugging_face::read_as(families, config, name)?;
+            return Ok(ModelShape { name: name.to_owned(), ..read.shape });
+        }
+        let size = |what: &str, value: Option<usize>| {
+            value.ok_or_else(|| PlanError::Malformed {
+                place: name.to_owned(),
+                reason: format!("neither `config` nor `{what}`"),
+            })
+        };
+        let heads = size("heads", self.heads)?;
         let base = ModelShape::dense(
             name,
-            self.layers,
-            self.hidden,
-            self.ffn,
-            self.heads,
-            kv_heads,
-            self.vocab,
+            size("layers", self.layers)?,
+            size("hidden", self.hidden)?,
+            size("ffn", self.ffn)?,
+            heads,
+            self.kv_heads.unwrap_or(heads),
+            size("vocab", self.vocab)?,
         );
-        let latent = match (self.query_rank, self.kv_rank, self.value_dim) {
-            (Some(query_rank), Some(kv_rank), Some(value_dim)) => {
-                Some(LatentAttention { query_rank, kv_rank, value_dim })
-            }
-            _ => None,
-        };
-        ModelShape {
+        Ok(ModelShape {
             head_dim: self.head_dim.unwrap_or(base.head_dim),
             gated: self.gated.unwrap_or(true),
-            experts: self.experts.map(|count| Experts {
-                count,
-                per_token: self.experts_per_token.unwrap_or(1),
-                ffn: self.expert_ffn.unwrap_or(self.ffn),
-                shared_ffn: self.shared_ffn.unwrap_or(0),
-                dense_layers: self.dense_layers.unwrap_or(0),
-            }),
-            latent,
-            window: self.window.map(|window| (window, self.window_share.unwrap_or(1.0))),
-            extra_layers: self.extra_layers.unwrap_or(0),
             ..base
-        }
+        })
     }
 }
 
@@ -336,12 +366,13 @@ impl Models {
     pub fn read(text: &str, place: &str) -> Result<Self> {
         let malformed = |reason: String| PlanError::Malformed { place: place.to_owned(), reason };
         let file: File = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        let families = Families::published();
         let mut shapes = Vec::new();
         for (name, entry) in &file.model {
             if entry.source.is_empty() || entry.date.len() != 7 {
                 return Err(malformed(format!("{name} needs a source and a date like 2024-07")));
             }
-            let shape = entry.to_shape(name);
+            let shape = entry.to_shape(name, &families)?;
             shape.check()?;
             let names = std::iter::once(name).chain(&entry.aliases).cloned().collect();
             shapes.push((names, shape));
@@ -349,56 +380,80 @@ impl Models {
         Ok(Models { shapes })
     }
 
-    /// Finds one by name or alias, case ignored.
+    /// Finds one by name or alias, as people write it: case, the owner before a slash and words that
+    /// change no size are ignored.
     ///
     /// # Errors
     /// With the nearest known name.
     pub fn find(&self, name: &str) -> Result<&ModelShape> {
         let asked = name.trim().to_lowercase();
-        let found = self.shapes.iter().find(|(names, _)| names.contains(&asked));
+        let words = distinguishing(&asked);
+        let by_words = |known: &String| distinguishing(known) == words;
+        let found = self
+            .shapes
+            .iter()
+            .find(|(names, _)| names.contains(&asked))
+            .or_else(|| self.shapes.iter().find(|(names, _)| names.iter().any(by_words)));
         found.map(|(_, shape)| shape).ok_or_else(|| {
             let names = self.shapes.iter().flat_map(|(names, _)| names).map(String::as_str);
             let known: Vec<&str> = self.shapes.iter().map(|(_, s)| s.name.as_str()).collect();
             PlanError::UnknownModel {
                 name: name.to_owned(),
-                nearest: nearest(&asked, names),
+                nearest: nearest(&words, names),
                 known: known.join(", "),
             }
         })
     }
 }
 
+/// A name without the owner before a slash and the words that change no size, in lower case, with one
+/// mark between words.
+fn distinguishing(name: &str) -> String {
+    const IDLE: &[&str] =
+        &["instruct", "it", "pt", "base", "chat", "hf", "sft", "dpo", "preview", "meta", "gguf"];
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let words = name.split(['-', '_', ' ']).filter(|word| !word.is_empty());
+    words.filter(|word| !IDLE.contains(word)).collect::<Vec<_>>().join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Published counts, in billions: total and active.
-    const COUNTS: &[(&str, f64, f64)] = &[
-        ("llama-8b", 8.03, 8.03),
-        ("llama-70b", 70.6, 70.6),
-        ("llama-405b", 405.9, 405.9),
-        ("mixtral-8x7b", 46.7, 12.9),
-        ("deepseek-v3", 685.0, 38.5),
-        ("qwen3-30b-a3b", 30.5, 3.35),
-        ("qwen3-235b-a22b", 235.1, 22.2),
-        ("gpt-oss-120b", 116.8, 5.7),
-        ("kimi-k2", 1027.0, 32.9),
-        ("gpt3-175b", 175.2, 175.2),
-    ];
-
     #[test]
-    fn parameters_are_as_published() {
+    fn models_are_found_by_the_names_people_type() {
         let models = Models::published();
-        for &(name, total, active) in COUNTS {
-            let shape = models.find(name).unwrap();
-            // Norms, biases and small projections are left out: under 1.5 %.
-            let close = |a: f64, b: f64| (a / 1e9 / b - 1.0).abs() < 0.015;
-            assert!(close(shape.params(), total), "{name}: {} B", shape.params() / 1e9);
+        for (written, meant) in [
+            ("mistral-7b", "mistral-7b"),
+            ("mistralai/Mistral-7B-v0.1", "mistral-7b"),
+            ("meta-llama/Llama-3.1-8B-Instruct", "llama-8b"),
+            ("Llama-3.3-70B-Instruct", "llama-70b"),
+            ("Qwen/Qwen2.5-7B", "qwen2.5-7b"),
+            ("google/gemma-2-9b-it", "gemma-2-9b"),
+            ("gemma3-27b", "gemma-3-27b"),
+            ("microsoft/phi_4", "phi-4"),
+            ("GPT2", "gpt2"),
+            ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
+            ("smollm2 135m", "smollm2-135m"),
+            ("OLMo2-13B", "olmo-2-13b"),
+        ] {
+            assert_eq!(models.find(written).map(|m| m.name.as_str()), Ok(meant), "{written}");
+        }
+        for (written, offered) in
+            [("mistral-8b", "mistral-7b"), ("qwn3-8b", "qwen3-8b"), ("gema-2-9b", "gemma-2-9b")]
+        {
+            let error = models.find(written).unwrap_err();
             assert!(
-                close(shape.active_params(), active),
-                "{name}: {}",
-                shape.active_params() / 1e9
+                matches!(&error, PlanError::UnknownModel { nearest, .. } if nearest == offered),
+                "{written}: {error}"
             );
+        }
+        let mut seen = BTreeMap::new();
+        for (names, shape) in &models.shapes {
+            for name in names {
+                let other = seen.insert(distinguishing(name), &shape.name);
+                assert!(other.is_none_or(|other| *other == shape.name), "{name} means two models");
+            }
         }
     }
 

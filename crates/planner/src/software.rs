@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{PlanError, Result};
+use crate::error::{PlanError, Result, nearest};
 
 /// The data file, as text.
 pub const SOFTWARE_DATA: &str = include_str!("../data/software.toml");
@@ -77,6 +77,24 @@ pub fn published() -> Vec<Software> {
     read(SOFTWARE_DATA, "data/software.toml").expect("the shipped data file is tested")
 }
 
+/// The entry that fits the name a person gave.
+///
+/// # Errors
+/// When none does: with the nearest name.
+pub fn named(programs: &[Software], name: &str) -> Result<Software> {
+    let spelled = name.trim().to_lowercase().replace(['_', ' '], "-");
+    let mut known = programs.iter().filter(|program| !program.name.is_empty());
+    let matches = |program: &&Software| spelled.contains(&program.name.replace(' ', "-"));
+    known.clone().find(matches).cloned().ok_or_else(|| {
+        let names: Vec<&str> = known.by_ref().map(|program| program.name.as_str()).collect();
+        PlanError::UnknownSoftware {
+            name: name.to_owned(),
+            nearest: nearest(&spelled, names.iter().copied()),
+            known: names.join(", "),
+        }
+    })
+}
+
 /// The entry that fits a program's name; the one of present practice when none does.
 pub fn find(programs: &[Software], name: &str) -> Software {
     let name = name.to_lowercase();
@@ -94,6 +112,16 @@ mod tests {
         assert_eq!(find(&programs, "Megatron-DeepSpeed").name, "megatron-deepspeed");
         assert_eq!(find(&programs, "DeepSpeed ZeRO-3").name, "deepspeed");
         assert_eq!(find(&programs, "something new").name, "");
+        assert_eq!(named(&programs, "Megatron_Core 0.8").unwrap().name, "megatron-core");
+        assert_eq!(named(&programs, "Meta internal").unwrap().name, "meta internal");
+        for (asked, offered) in [("megatron-cor", "megatron-core"), ("torchtitn", "torchtitan")] {
+            let error = named(&programs, asked).unwrap_err();
+            let PlanError::UnknownSoftware { nearest, known, .. } = &error else {
+                panic!("{error}")
+            };
+            assert!(nearest == offered && known.contains("nemo"), "{error}");
+        }
+        assert!(named(&programs, "").is_err() && named(&programs, "something new").is_err());
         assert!(programs.iter().all(|p| (0.0..=1.0).contains(&p.fused) && p.date.len() == 7));
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_yaml_ng::Value;
 use stoa_planner::launch;
-use stoa_planner::plan::{Knowledge, Plan, Question, answer, resolve};
+use stoa_planner::plan::{Given, Knowledge, Plan, Question, answer, resolve};
 
 fn plan(model: &str, gpus: &str) -> Plan {
     let known = Knowledge::published();
@@ -18,7 +18,7 @@ fn plan(model: &str, gpus: &str) -> Plan {
         tokens: Some("100B".to_owned()),
         ..Question::default()
     };
-    answer(&resolve(&question, None, &known).unwrap(), &known).unwrap()
+    answer(&resolve(&question, &Given::default(), &known).unwrap(), &known).unwrap()
 }
 
 /// Fields an object of the API may have, and those it must have.

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use stoa_planner::calibration::{Calibration, Constants};
 use stoa_planner::fabric;
 use stoa_planner::hardware::{Accelerators, Gpu, Precision};
-use stoa_planner::layout::{Layout, Recompute, Sharding};
+use stoa_planner::layout::{AskedLayout, Layout, Recompute, Sharding};
 use stoa_planner::memory::memory;
 use stoa_planner::model::{ModelShape, Models};
-use stoa_planner::plan::{Knowledge, Question, answer, resolve};
+use stoa_planner::plan::{Given, Knowledge, Question, answer, resolve};
 use stoa_planner::report::{Language, html};
 use stoa_planner::search::{Search, search};
 use stoa_planner::software::{self, Software};
@@ -179,7 +179,7 @@ proptest! {
         let whole = blocks * layout.pp as f64
             + experts * (layout.ep * layout.pp) as f64
             + model.embedding_params();
-        prop_assert!((whole / model.params() - 1.0).abs() < 1e-9, "{whole} {}", model.params());
+        prop_assert!((whole / model.matrix_params() - 1.0).abs() < 1e-9, "{whole} {model:?}");
     }
 
     #[test]
@@ -221,8 +221,9 @@ fn every_layout_found_makes_up_the_cluster_and_passes_its_own_check() {
             global_batch: 2048,
             batch_may_move: true,
             precision: Precision::Bf16,
+            asked: AskedLayout::default(),
         };
-        let found = search(&space, &Constants::PRIOR).unwrap();
+        let found = search(&space, &Calibration::published()).unwrap();
         assert!(!found.candidates.is_empty());
         for c in &found.candidates {
             assert_eq!(c.layout.gpus(), gpus);
@@ -242,7 +243,7 @@ fn the_same_question_has_the_same_bytes() {
         ..Question::default()
     };
     let make = || {
-        let plan = answer(&resolve(&question, None, &known).unwrap(), &known).unwrap();
+        let plan = answer(&resolve(&question, &Given::default(), &known).unwrap(), &known).unwrap();
         let pages = [Language::English, Language::French].map(|l| html(&plan, l));
         (serde_json::to_string(&plan).unwrap(), pages)
     };
@@ -265,11 +266,12 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
             ..Question::default()
         };
         change(&mut question);
-        let made = resolve(&question, None, &known).and_then(|asked| answer(&asked, &known));
+        let made =
+            resolve(&question, &Given::default(), &known).and_then(|asked| answer(&asked, &known));
         made.expect_err("impossible").to_string()
     };
     let text = |t: &str| Some(t.to_owned());
-    let cases: [(String, &str); 13] = [
+    let cases: [(String, &str); 19] = [
         (ask(&|q| q.gpus = text("256:h1000")), "nearest: h100"),
         (ask(&|q| q.model = text("lama-70b")), "nearest: llama-70b"),
         (ask(&|q| q.tokens = text("0")), "above 0"),
@@ -301,9 +303,115 @@ fn impossible_questions_are_explained_with_the_nearest_possible() {
             }),
             "precision bf16",
         ),
+        (
+            ask(&|q| {
+                q.gpus = text("256:v100");
+                q.precision = text("bf16");
+            }),
+            "precision fp16",
+        ),
+        (
+            ask(&|q| {
+                q.gpus = text("256:tpu-v4");
+                q.precision = text("fp16");
+            }),
+            "precision bf16",
+        ),
+        (
+            ask(&|q| {
+                q.gpus = text("256:h200");
+                q.precision = text("fp4");
+            }),
+            "precision fp8",
+        ),
+        (ask(&|q| q.software = text("megatron-cor")), "nearest: megatron-core"),
+        (ask(&|q| q.gpus = text("h100:256")), "N:TYPE, as 256:h100"),
+        (ask(&|q| q.gpus = text("4090")), "1:rtx-4090"),
     ];
     for (message, word) in cases {
         assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn without_a_format_a_device_takes_one_that_it_has() {
+    for (gpus, format) in
+        [("64:v100", Precision::Fp16), ("64:t4", Precision::Fp16), ("64:tpu-v5p", Precision::Bf16)]
+    {
+        let plan = settled(&|q| {
+            q.model = Some("350m".to_owned());
+            q.gpus = Some(gpus.to_owned());
+            q.tokens = Some("7B".to_owned());
+            q.seq = Some(1024);
+        });
+        assert_eq!(plan.precision, format, "{gpus}");
+        let listed: Vec<String> = plan.assumptions.iter().map(ToString::to_string).collect();
+        assert!(listed.iter().any(|line| line.starts_with(format.name())), "{listed:?}");
+    }
+}
+
+#[test]
+fn a_layout_given_in_part_is_kept_and_the_rest_is_chosen_among_what_fits() {
+    let ask = |layout: &str| {
+        settled(&|q| {
+            q.model = Some("llama-405b".to_owned());
+            q.gpus = Some("16384:h100".to_owned());
+            q.tokens = Some("15.6T".to_owned());
+            q.batch = Some("16M".to_owned());
+            q.layout = Some(layout.to_owned());
+        })
+    };
+    let free = ask("tp=8");
+    let plan = ask("tp=8,pp=16,dp=128");
+    let layout = plan.best.layout;
+    assert_eq!((layout.tp, layout.pp, layout.dp, layout.cp), (8, 16, 128, 1));
+    assert!(plan.best.is_certain() && free.best.is_certain());
+    assert!(free.best.tokens_per_second >= plan.best.tokens_per_second);
+    let listed: Vec<String> = plan.assumptions.iter().map(ToString::to_string).collect();
+    let line = listed.iter().find(|line| line.starts_with("layout given in part")).expect("listed");
+    for word in ["vpp=", "cp=1", "micro=", "sharding=", "recompute="] {
+        assert!(line.contains(word), "{line}");
+    }
+    assert!(!line.contains("tp=") && !line.contains("dp="), "{line}");
+    assert!(listed.iter().any(|line| line.contains("sequences in place of 1953")), "{listed:?}");
+    // What optimizer sharding cannot hold is held by sharing more.
+    let lean = ask("tp=8,pp=16,dp=128,recompute=none");
+    assert_eq!(lean.best.layout.sharding, Sharding::Gradients);
+    // Said in whole, a layout is taken as it is, with how likely it fits.
+    let whole = ask("tp=8,pp=16,vpp=8,dp=128,cp=1,ep=1,micro=1,sharding=gradients,recompute=none");
+    assert!(whole.best.fits_probability > 0.5 && !whole.best.is_certain(), "{:?}", whole.best);
+    let listed: Vec<String> = whole.assumptions.iter().map(ToString::to_string).collect();
+    assert!(listed.iter().any(|line| line.contains("95 % probability")), "{listed:?}");
+    assert!(!listed.iter().any(|line| line.contains("given in part")), "{listed:?}");
+}
+
+#[test]
+fn what_is_said_not_to_fit_does_not_fit_in_any_variant() {
+    let known = Knowledge::published();
+    let ask = |gpus: &str, layout: &str| {
+        let question = Question {
+            model: Some("llama-70b".to_owned()),
+            gpus: Some(gpus.to_owned()),
+            tokens: Some("1T".to_owned()),
+            batch: Some("2M".to_owned()),
+            layout: Some(layout.to_owned()),
+            ..Question::default()
+        };
+        resolve(&question, &Given::default(), &known).and_then(|asked| answer(&asked, &known))
+    };
+    let error = ask("64:h100", "tp=1,pp=1,recompute=none,sharding=none").unwrap_err().to_string();
+    assert!(error.contains("does not fit") && error.contains("nearest possible: tp "), "{error}");
+    // The layout it offers fits.
+    assert!(ask("64:h100", "tp=8").is_ok());
+    for (layout, word) in [
+        ("tp=3", "tp·pp·cp·dp"),
+        ("tp=8,dp=9", "tp·pp·cp·dp"),
+        ("tp=8,micro=0", "at least 1"),
+        ("ep=4", "dense"),
+        ("pp=1,vpp=4", "interleaving"),
+    ] {
+        let error = ask("64:h100", layout).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains("nearest possible"), "{layout}: {error}");
     }
 }
 
@@ -312,7 +420,7 @@ fn settled(change: &dyn Fn(&mut Question)) -> stoa_planner::plan::Plan {
     let known = Knowledge::published();
     let mut question = Question::default();
     change(&mut question);
-    let asked = resolve(&question, None, &known).expect("a question");
+    let asked = resolve(&question, &Given::default(), &known).expect("a question");
     answer(&asked, &known).expect("an answer")
 }
 

@@ -42,6 +42,11 @@ fn the_shipped_calibration_is_the_fit_to_these_rows() {
     let cases = rows();
     let report = validate(&cases, &Calibration::published(), true);
     let shipped = Calibration::published();
+    let error = report.memory.error.expect("rows with memory");
+    assert_eq!((error.rows, error.clusters, error.covered), (29, 7, shipped.memory.covered));
+    assert!((error.bound() / shipped.memory.bound() - 1.0).abs() < 1e-3, "{error:?}");
+    // Nine of ten rows at least lie below the bound of 95 % that the other sources give.
+    assert!(error.covered * 10 >= error.rows * 9, "{error:?}");
     for (a, b) in report.constants.to_vec().iter().zip(shipped.constants.to_vec()) {
         // Printed with all digits; the search ends within this of the same minimum.
         assert!((a / b - 1.0).abs() < 1e-3, "run the calibrate example again: {a} {b}");

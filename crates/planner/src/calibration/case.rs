@@ -265,6 +265,7 @@ fn shape_of(row: &Row, models: &Models) -> Result<ModelShape> {
     {
         known.layers = row.layers.unwrap_or(known.layers);
         known.vocab = row.vocab.unwrap_or(known.vocab);
+        known.counted = known.counted.filter(|_| row.layers.is_none() && row.vocab.is_none());
         return Ok(known);
     }
     let needed = |what: &str, value: Option<usize>| {
@@ -286,7 +287,7 @@ fn shape_of(row: &Row, models: &Models) -> Result<ModelShape> {
         row.kv_heads.unwrap_or(heads),
         row.vocab.unwrap_or(51_200),
     );
-    if let Some(known) = known {
+    if let Some(known) = known.filter(|known| known.heads == heads) {
         shape.head_dim = known.head_dim;
     }
     if sparse {

@@ -140,7 +140,7 @@ fn residual(scores: &[Score], weights: &[f64], of: impl Fn(&Score) -> bool) -> O
 }
 
 /// The least value that, with all below it, holds a share of the weight.
-fn weighted_quantile(values: &[f64], weights: &[f64], share: f64) -> Option<f64> {
+pub(super) fn weighted_quantile(values: &[f64], weights: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<(f64, f64)> = values.iter().copied().zip(weights.iter().copied()).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: f64 = sorted.iter().map(|(_, weight)| weight).sum();

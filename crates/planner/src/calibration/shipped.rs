@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONSTANTS, Constants, Covariance, Widths};
+use super::{CONSTANTS, Constants, Covariance, MemoryError, Widths};
 use crate::error::{PlanError, Result};
 use crate::time::Job;
 
@@ -24,6 +24,8 @@ pub struct Calibration {
     pub devices: Vec<String>,
     /// What makes the width of an interval.
     pub widths: Widths,
+    /// Error of the memory model.
+    pub memory: MemoryError,
     /// The constants.
     pub constants: Constants,
     /// How well the rows determine them.

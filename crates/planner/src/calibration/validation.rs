@@ -11,7 +11,7 @@ use super::case::stated_memory;
 use super::fit::{Fit, fit, log_ratio};
 use super::interval::{NOMINAL, Score, Widths};
 use super::rows::{Refused, Table};
-use super::{Calibration, Case, Constants, Outcome};
+use super::{Calibration, Case, Constants, MemoryError, MemoryScore, Outcome};
 use crate::memory::{memory, usable};
 use crate::time::step_time;
 
@@ -121,6 +121,10 @@ pub struct MemoryReport {
     pub false_rejections: usize,
     /// Rows judged.
     pub judged: usize,
+    /// The error as a distribution, with the rows below the bound that the other sources give.
+    pub error: Option<MemoryError>,
+    /// Measured over predicted memory that holds 95 % of runs.
+    pub bound: Option<f64>,
     /// Each row with a measurement, or judged wrongly.
     pub verdicts: Vec<MemoryVerdict>,
 }
@@ -249,6 +253,7 @@ pub fn calibrate(table: &Table, date: &str) -> Calibration {
         sources: sources.len(),
         devices: devices.into_keys().collect(),
         widths: widths.widened_for_devices(&unseen),
+        memory: MemoryError::of(&memory_scores(&table.cases)),
         constants: whole.constants,
         covariance: whole.covariance,
     }
@@ -428,6 +433,18 @@ fn coverage(predictions: &[Prediction]) -> BTreeMap<String, Coverage> {
     table
 }
 
+/// Errors of the memory model on the rows that state memory.
+fn memory_scores(cases: &[Case]) -> Vec<MemoryScore<'_>> {
+    cases
+        .iter()
+        .filter_map(|case| {
+            let measured = stated_memory(&case.row)?;
+            let error = (measured / memory(&case.job()).total()).ln();
+            Some(MemoryScore { source: &case.row.group, model: &case.row.model, error })
+        })
+        .collect()
+}
+
 fn memory_report(cases: &[Case]) -> MemoryReport {
     let mut report = MemoryReport::default();
     let mut misses = Vec::new();
@@ -457,6 +474,9 @@ fn memory_report(cases: &[Case]) -> MemoryReport {
             });
         }
     }
+    let scores = memory_scores(cases);
+    report.error = (!scores.is_empty()).then(|| MemoryError::of(&scores));
+    report.bound = report.error.map(|error| error.bound());
     report.median_ape_pct = quantile(&mut misses, 0.5).unwrap_or(0.0);
     report.max_ape_pct = quantile(&mut misses, 1.0).unwrap_or(0.0);
     report

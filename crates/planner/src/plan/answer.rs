@@ -7,10 +7,11 @@ use super::constraints;
 use super::reliability::{Reliability, reliability};
 use super::resolve::{Knowledge, Resolved};
 use super::sizing::{Alternative, alternatives, size_run};
+use crate::calibration::Calibration;
 use crate::error::{PlanError, Result};
 use crate::layout::Layout;
 use crate::learning::LossForecast;
-use crate::memory::{memory, usable};
+use crate::memory::usable;
 use crate::model::ModelShape;
 use crate::money::{Bill, Run, bill};
 use crate::search::{Candidate, Limit, Rejections, Search, limits, pareto, search};
@@ -24,6 +25,8 @@ pub struct ClusterSize {
     pub gpus: usize,
     /// Its best layout.
     pub layout: Layout,
+    /// Probability that it fits.
+    pub fits_probability: f64,
     /// Utilisation.
     pub mfu: f64,
     /// Days, failures included.
@@ -135,28 +138,20 @@ pub(super) fn plan_for(
 ) -> Result<Plan> {
     let constants = &known.calibration.constants;
     let (global_batch, batch_may_move) = batch(asked, known);
-    let (best, front, rejections) = match asked.layout {
-        Some(layout) => {
-            let best = fixed(asked, layout, gpus, global_batch, batch_may_move, known)?;
-            (best, vec![best], None)
-        }
-        None => {
-            let space = Search {
-                model: &asked.model,
-                gpu: &asked.gpu,
-                software: &asked.software,
-                gpus,
-                seq: asked.seq,
-                global_batch,
-                batch_may_move,
-                precision: asked.precision,
-            };
-            let found = search_growing(space, constants)?;
-            let best = *found.best().expect("a search that finds nothing is an error");
-            let front = if whole { pareto(&found.candidates) } else { Vec::new() };
-            (best, front, Some(found.rejections))
-        }
+    let space = Search {
+        model: &asked.model,
+        gpu: &asked.gpu,
+        software: &asked.software,
+        gpus,
+        seq: asked.seq,
+        global_batch,
+        batch_may_move,
+        precision: asked.precision,
+        asked: asked.layout.unwrap_or_default(),
     };
+    let found = search_growing(space, &known.calibration)?;
+    let best = *found.best().expect("a search that finds nothing is an error");
+    let front = if whole { pareto(&found.candidates) } else { Vec::new() };
     let job = job(asked, &best);
     let tokens = tokens(asked);
     let steps = tokens / (best.global_batch as f64 * asked.seq as f64);
@@ -184,7 +179,7 @@ pub(super) fn plan_for(
         seq: asked.seq,
         precision: asked.precision,
         seed: asked.seed,
-        assumptions: asked.assumptions.clone(),
+        assumptions: assumptions(asked, &best),
         step_interval_seconds: [
             best.step_seconds.0 * (-half_width).exp(),
             best.step_seconds.0 * half_width.exp(),
@@ -195,7 +190,7 @@ pub(super) fn plan_for(
         usable_memory: usable(&job),
         limits: limits(&job, constants),
         front,
-        rejections,
+        rejections: Some(found.rejections),
         cluster_sizes,
         alternatives: Vec::new(),
         timeline: whole.then(|| timeline(&job, constants)),
@@ -211,17 +206,14 @@ pub(super) fn plan_for(
 }
 
 /// Searches; where the rule's batch is too small for the cluster, doubles it a few times.
-fn search_growing(
-    space: Search,
-    constants: &crate::calibration::Constants,
-) -> Result<crate::search::Searched> {
+fn search_growing(space: Search, calibration: &Calibration) -> Result<crate::search::Searched> {
     let mut space = space;
-    let mut last = search(&space, constants);
+    let mut last = search(&space, calibration);
     for _ in 0..6 {
         match &last {
             Err(PlanError::Contradiction { .. }) if space.batch_may_move => {
                 space.global_batch *= 2;
-                last = search(&space, constants);
+                last = search(&space, calibration);
             }
             _ => break,
         }
@@ -241,49 +233,35 @@ fn job<'a>(asked: &'a Resolved, best: &Candidate) -> Job<'a> {
     }
 }
 
-fn fixed(
-    asked: &Resolved,
-    layout: Layout,
-    gpus: usize,
-    global_batch: usize,
-    batch_may_move: bool,
-    known: &Knowledge,
-) -> Result<Candidate> {
-    let unit = layout.dp * layout.micro_batch;
-    let global_batch = if batch_may_move && unit > 0 {
-        (global_batch / unit).max(layout.pp.max(1)) * unit
-    } else {
-        global_batch
-    };
-    layout.check(&asked.model, gpus, global_batch)?;
-    let job = Job {
-        model: &asked.model,
-        gpu: &asked.gpu,
-        software: &asked.software,
-        layout,
-        seq: asked.seq,
-        global_batch,
-        precision: asked.precision,
-    };
-    let needed = memory(&job);
-    if !needed.fits(&job) {
-        let leaner = Layout { recompute: crate::layout::Recompute::Full, micro_batch: 1, ..layout };
-        let lean = memory(&Job { layout: leaner, ..job });
-        let nearest = if lean.total() <= usable(&job) {
-            leaner.to_string()
-        } else {
-            "leave --layout out and let the search find one".to_owned()
-        };
-        return Err(PlanError::DoesNotFit {
-            model: asked.model.name.clone(),
-            gpus,
-            gpu: asked.gpu.name.clone(),
-            needed: needed.total(),
-            available: usable(&job),
-            nearest,
-        });
+/// What was assumed of the question, and what was chosen that it left open in part.
+fn assumptions(asked: &Resolved, best: &Candidate) -> Vec<Assumption> {
+    let mut all = asked.assumptions.clone();
+    if let Some(layout) = &asked.layout {
+        let chosen = layout.chosen(&best.layout).join(", ");
+        if !chosen.is_empty() {
+            all.push(Assumption::new(
+                format!("layout given in part, chosen: {chosen}, the fastest that fits"),
+                format!(
+                    "disposition donnée en partie, choisi : {chosen}, la plus rapide qui tienne"
+                ),
+            ));
+        }
     }
-    Ok(Candidate::of(&job, &known.calibration.constants))
+    if let Some(wanted) = asked.global_batch.filter(|wanted| *wanted != best.global_batch) {
+        let n = best.global_batch;
+        all.push(Assumption::new(
+            format!("a step of {n} sequences in place of {wanted}, so that replicas divide it"),
+            format!("un pas de {n} séquences au lieu de {wanted}, que les répliques divisent"),
+        ));
+    }
+    if !best.is_certain() {
+        let percent = 100.0 * best.fits_probability;
+        all.push(Assumption::new(
+            format!("memory: no layout looked at fits with 95 % probability; this one with {percent:.0} %"),
+            format!("mémoire : aucune disposition vue ne tient à 95 % ; celle-ci à {percent:.0} %"),
+        ));
+    }
+    all
 }
 
 /// The same run on an eighth, a quarter, half and twice the devices.
@@ -299,6 +277,7 @@ fn cluster_sizes(asked: &Resolved, gpus: usize, known: &Knowledge) -> Vec<Cluste
             Some(ClusterSize {
                 gpus: n,
                 layout: plan.best.layout,
+                fits_probability: plan.best.fits_probability,
                 mfu: plan.best.mfu,
                 days: plan.days[1],
                 rent: plan.bill.rent.median,

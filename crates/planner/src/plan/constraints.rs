@@ -3,7 +3,7 @@
 use super::Plan;
 use super::resolve::Resolved;
 use crate::error::{PlanError, Result};
-use crate::units::{Dollars, Seconds};
+use crate::units::{Dollars, Seconds, count};
 
 /// Days beyond which a run is refused: no machine lasts that long.
 const MAX_DAYS: f64 = 36_525.0;
@@ -21,8 +21,8 @@ pub(super) fn lasting(tokens: f64, gpus: usize, gpu: &str, ideal: Seconds) -> Re
         demands: format!("{tokens:.2e} tokens on {gpus} × {gpu}"),
         reason: format!("the run takes {:.0} years", days / 365.25),
         nearest: format!(
-            "{:.3}T tokens in a year, or a year on about {:.0} devices",
-            tokens * 365.0 / days / 1e12,
+            "{} tokens in a year, or a year on about {:.0} devices",
+            count(tokens * 365.0 / days),
             (gpus as f64 * days / 365.0).ceil()
         ),
     })
@@ -41,23 +41,23 @@ pub(super) fn check(asked: &Resolved, plan: &Plan) -> Result<()> {
         let tokens = plan.tokens * deadline.as_days() / plan.days[1];
         return Err(PlanError::Contradiction {
             demands: format!("{} × {} and a deadline of {deadline}", plan.gpus, plan.gpu),
-            reason: format!("the run takes about {:.1} days", plan.days[1]),
+            reason: format!("the run takes about {}", Seconds::days(plan.days[1])),
             nearest: format!(
-                "{:.1} days, or about {gpus} devices, or {:.2}T tokens",
-                plan.days[1],
-                tokens / 1e12
+                "{}, or about {gpus} devices, or {} tokens",
+                Seconds::days(plan.days[1]),
+                count(tokens)
             ),
         });
     }
     if let Some(budget) = asked.budget.filter(|b| plan.bill.rent.median > b.0 * 1.001) {
         let tokens = plan.tokens * budget.0 / plan.bill.rent.median;
         return Err(PlanError::Contradiction {
-            demands: format!("{:.2}T tokens and a budget of {budget}", plan.tokens / 1e12),
+            demands: format!("{} tokens and a budget of {budget}", count(plan.tokens)),
             reason: format!("rent is about {}", plan.bill.rent.dollars()),
             nearest: format!(
-                "{}, or {:.2}T tokens on the same cluster",
+                "{}, or {} tokens on the same cluster",
                 Dollars(plan.bill.rent.median),
-                tokens / 1e12
+                count(tokens)
             ),
         });
     }

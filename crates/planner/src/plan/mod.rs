@@ -12,7 +12,9 @@ mod sizing;
 
 pub use answer::{ClusterSize, Plan, answer};
 pub use assumption::Assumption;
-pub use question::{Budget, Question, parse_count, parse_days, parse_dollars, parse_layout};
+pub use question::{
+    Budget, Question, parse_count, parse_days, parse_devices, parse_dollars, parse_layout,
+};
 pub use reliability::Reliability;
-pub use resolve::{Knowledge, Resolved, resolve};
+pub use resolve::{Given, Knowledge, Resolved, resolve};
 pub use sizing::Alternative;

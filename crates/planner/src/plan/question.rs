@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result};
-use crate::layout::{Layout, Recompute, Sharding};
+use crate::layout::{AskedLayout, Recompute, Sharding};
 use crate::units::{Dollars, Seconds};
 
 /// A budget in dollars.
@@ -153,34 +153,77 @@ pub fn parse_days(what: &str, text: &str) -> Result<Seconds> {
     if time.0.is_finite() && time.0 > 0.0 { Ok(time) } else { Err(quantity(what, text, remedy)) }
 }
 
-/// Parallel sizes: `tp=8,pp=16,dp=128`, and `vpp`, `cp`, `ep`, `micro`, `sharding`, `recompute`.
+/// Devices: `64:h100`, also as people write it (`64xh100`, `64 × h100`, `64 h100`), a number alone or a
+/// name alone.
+///
+/// # Errors
+/// When the number stands behind the name or is none: with how to write it.
+pub fn parse_devices(text: &str) -> Result<(Option<usize>, Option<String>)> {
+    let wrong = |remedy: String| quantity("gpus", text, &remedy);
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ',' | '_' | '.')));
+    let (count, rest) = text.split_at(digits.unwrap_or(text.len()));
+    if count.is_empty() {
+        let behind = text.rsplit_once([':', '*', '×']).or_else(|| text.rsplit_once(" x "));
+        return match behind.map(|(name, n)| (name.trim(), n.trim())) {
+            Some((name, n)) if n.parse::<usize>().is_ok() => {
+                Err(wrong(format!("write N:TYPE, as {n}:{name}")))
+            }
+            Some(_) => Err(wrong("write N:TYPE, as 64:h100".to_owned())),
+            None if text.is_empty() => Err(wrong("write N:TYPE, as 64:h100".to_owned())),
+            None => Ok((None, Some(text.to_owned()))),
+        };
+    }
+    // A suffix belongs to the number where a colon or nothing comes after it: 16k:h100.
+    let suffixed = rest.strip_prefix(['k', 'K', 'm', 'M']).is_some_and(|after| {
+        let after = after.trim_start();
+        after.is_empty() || after.starts_with(':')
+    });
+    let (count, rest) = if suffixed { text.split_at(count.len() + 1) } else { (count, rest) };
+    let name = rest.trim_start();
+    let name = name.strip_prefix([':', '*', '×']).or_else(|| by_times(name)).unwrap_or(name).trim();
+    let number = parse_count("gpus", count)
+        .map_err(|_| wrong("write a number above 0 and a type as N:TYPE, as 64:h100".to_owned()))?;
+    if number.fract() != 0.0 || number > 4e6 {
+        return Err(wrong("give a whole number up to 4,000,000, as 16384:h100".to_owned()));
+    }
+    Ok((Some(number as usize), (!name.is_empty()).then(|| name.to_owned())))
+}
+
+/// What stands after an `x` that means times: `xh100`, `x 4090`.
+fn by_times(text: &str) -> Option<&str> {
+    text.strip_prefix(['x', 'X'])
+}
+
+/// Parallel sizes: `tp=8,pp=16,dp=128`, and `vpp`, `cp`, `ep`, `micro`, `sharding`, `recompute`; what is
+/// left out stays open.
 ///
 /// # Errors
 /// Naming the part that is not understood.
-pub fn parse_layout(text: &str) -> Result<Layout> {
-    let mut layout = Layout { sharding: Sharding::Optimizer, ..Layout::single() };
+pub fn parse_layout(text: &str) -> Result<AskedLayout> {
+    let mut layout = AskedLayout::default();
     for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
         let bad = |remedy: &str| quantity("layout", part, remedy);
         let (name, value) =
             part.split_once('=').ok_or_else(|| bad("write sizes as tp=8,pp=16,dp=128"))?;
         match name {
             "sharding" => {
-                layout.sharding = match value {
+                layout.sharding = Some(match value {
                     "none" => Sharding::None,
                     "optimizer" => Sharding::Optimizer,
                     "gradients" => Sharding::Gradients,
                     "full" => Sharding::Full,
                     _ => return Err(bad("sharding is none, optimizer, gradients or full")),
-                };
+                });
                 continue;
             }
             "recompute" => {
-                layout.recompute = match value {
+                layout.recompute = Some(match value {
                     "none" => Recompute::None,
                     "selective" => Recompute::Selective,
                     "full" => Recompute::Full,
                     _ => return Err(bad("recompute is none, selective or full")),
-                };
+                });
                 continue;
             }
             _ => {}
@@ -199,7 +242,7 @@ pub fn parse_layout(text: &str) -> Result<Layout> {
                 return Err(bad(known));
             }
         };
-        *place = size;
+        *place = Some(size);
     }
     Ok(layout)
 }
@@ -215,7 +258,8 @@ mod tests {
         assert_eq!(parse_dollars("budget", "$2.5B"), Ok(Dollars(2.5e9)));
         assert_eq!(parse_days("deadline", "60d"), Ok(Seconds::days(60.0)));
         let layout = parse_layout("tp=8,pp=16,vpp=2,dp=128,recompute=full").unwrap();
-        assert_eq!((layout.tp, layout.gpus(), layout.recompute), (8, 16_384, Recompute::Full));
+        assert_eq!((layout.tp, layout.recompute), (Some(8), Some(Recompute::Full)));
+        assert_eq!((layout.filled().gpus(), layout.cp, layout.sharding), (16_384, None, None));
         for (result, word) in [
             (parse_count("tokens", "0").map(|_| ()), "above 0"),
             (parse_count("tokens", "many").map(|_| ()), "15T"),
@@ -225,6 +269,32 @@ mod tests {
         ] {
             let message = result.unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn devices_are_read_as_people_write_them() {
+        let h100 = |n| Ok((Some(n), Some("h100".to_owned())));
+        for text in
+            ["64:h100", "64xh100", "64 h100", "64 x h100", "64×h100", "64*h100", " 64 : h100"]
+        {
+            assert_eq!(parse_devices(text), h100(64), "{text}");
+        }
+        assert_eq!(parse_devices("16k:h100"), h100(16_000));
+        assert_eq!(parse_devices("16,384:h100"), h100(16_384));
+        assert_eq!(parse_devices("2 x rtx-4090").unwrap().1.as_deref(), Some("rtx-4090"));
+        assert_eq!(parse_devices("1024"), Ok((Some(1024), None)));
+        assert_eq!(parse_devices("rtx-4090"), Ok((None, Some("rtx-4090".to_owned()))));
+        for (text, word) in [
+            ("h100:64", "N:TYPE, as 64:h100"),
+            ("mi300x x 8", "N:TYPE, as 8:mi300x"),
+            ("", "N:TYPE"),
+            ("0:h100", "above 0"),
+            ("1.5:h100", "whole number"),
+            ("9999999:h100", "4,000,000"),
+        ] {
+            let message = parse_devices(text).unwrap_err().to_string();
+            assert!(message.contains(word), "{text}: {message}");
         }
     }
 

@@ -37,6 +37,9 @@ pub struct Reliability {
     pub curve: Vec<(usize, f64, f64)>,
 }
 
+/// Interruptions expected of a run below which no machine is held in reserve for it.
+const HARDLY: f64 = 0.1;
+
 /// Runs simulated for an interval.
 const RUNS: u64 = 60;
 
@@ -68,7 +71,13 @@ pub(super) fn reliability(
     // spare is then nearly always there, and costs little compared with a cluster that waits.
     let long_repair = between(between(repair_low, repair_high), repair_high);
     let in_repair = failures.machine_share() * long_repair.0 / mean(high).0;
-    let spares = asked.spares.unwrap_or((in_repair + 2.0 * in_repair.sqrt()).ceil() as usize);
+    // A run that will hardly be interrupted needs none.
+    let needed = if ideal / mean(high) < HARDLY {
+        0
+    } else {
+        (in_repair + 2.0 * in_repair.sqrt()).ceil() as usize
+    };
+    let spares = asked.spares.unwrap_or(needed);
     let scenario = |rate: f64, restart: Seconds, repair: Seconds, policy| Scenario {
         nodes,
         spares,

@@ -1,19 +1,22 @@
 //! From a question to something that can be computed: names looked up, gaps filled and listed.
 
 use crate::calibration::Calibration;
+use crate::device_file::GivenDevice;
 use crate::error::{PlanError, Result};
 use crate::fabric::{self, Fabric};
 use crate::failures::Failures;
 use crate::hardware::{Accelerators, Gpu, Precision};
-use crate::layout::Layout;
+use crate::layout::AskedLayout;
 use crate::learning::{Learning, shape_of_size};
 use crate::model::{ModelShape, Models};
 use crate::money::Prices;
 use crate::software::{self, Software};
-use crate::units::{ByteRate, Dollars, Seconds};
+use crate::units::{ByteRate, Dollars, Seconds, count};
 
 use super::assumption::Assumption;
-use super::question::{Question, parse_count, parse_days, parse_dollars, parse_layout};
+use super::question::{
+    Question, parse_count, parse_days, parse_devices, parse_dollars, parse_layout,
+};
 
 /// Everything published that a plan rests on.
 #[derive(Clone, Debug)]
@@ -81,8 +84,8 @@ pub struct Resolved {
     pub precision: Precision,
     /// Training program.
     pub software: Software,
-    /// Layout to take instead of searching.
-    pub layout: Option<Layout>,
+    /// Layout to keep to, as far as it was asked for.
+    pub layout: Option<AskedLayout>,
     /// Most that may be spent.
     pub budget: Option<Dollars>,
     /// Longest it may take.
@@ -101,24 +104,34 @@ pub struct Resolved {
     pub assumptions: Vec<Assumption>,
 }
 
-/// Resolves a question; `given` is the shape of a file the caller read, in place of a name.
+/// What the caller read from files that a question names.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// A model, in place of a published one.
+    pub model: Option<ModelShape>,
+    /// What its file left to be assumed, or held that was not read.
+    pub model_assumptions: Vec<Assumption>,
+    /// A device by its figures.
+    pub device: Option<GivenDevice>,
+}
+
+/// Resolves a question; `given` is what the caller read from the files it names.
 ///
 /// # Errors
 /// When a name is unknown, a quantity makes no sense, or too little is given.
-pub fn resolve(
-    question: &Question,
-    given: Option<ModelShape>,
-    known: &Knowledge,
-) -> Result<Resolved> {
+pub fn resolve(question: &Question, given: &Given, known: &Knowledge) -> Result<Resolved> {
     let mut assumptions = Vec::new();
     let budget = question.budget.as_deref().map(|b| parse_dollars("budget", b)).transpose()?;
     let deadline = question.deadline.as_deref().map(|d| parse_days("deadline", d)).transpose()?;
-    let (gpus, gpu) = devices(question, known, &mut assumptions)?;
+    let (gpus, gpu) = devices(question, given.device.as_ref(), known, &mut assumptions)?;
     let precision = precision(question, &gpu, &mut assumptions)?;
     let tokens = question.tokens.as_deref().map(|t| parse_count("tokens", t)).transpose()?;
-    let model_open = given.is_none() && question.model.is_none();
-    let model = match (given, question.model.as_deref()) {
-        (Some(shape), _) => shape,
+    let model_open = given.model.is_none() && question.model.is_none();
+    let model = match (&given.model, question.model.as_deref()) {
+        (Some(shape), _) => {
+            assumptions.extend(given.model_assumptions.iter().cloned());
+            shape.clone()
+        }
         (None, Some(name)) => named_model(name, known, &mut assumptions)?,
         (None, None) => open_model(question, budget, deadline)?,
     };
@@ -158,7 +171,7 @@ pub fn resolve(
             Some(sequences as usize)
         }
     };
-    let software = software::find(&known.programs, question.software.as_deref().unwrap_or(""));
+    let software = program(question, known, &mut assumptions)?;
     Ok(Resolved {
         gpus,
         gpu,
@@ -198,29 +211,72 @@ fn positive(what: &str, value: Option<f64>) -> Result<Option<f64>> {
 
 fn devices(
     question: &Question,
+    given: Option<&GivenDevice>,
     known: &Knowledge,
     assumptions: &mut Vec<Assumption>,
 ) -> Result<(Option<usize>, Gpu)> {
-    let Some(text) = question.gpus.as_deref() else {
-        assumptions
-            .push(Assumption::new("devices not given: h100", "accélérateurs non donnés : h100"));
-        return Ok((None, on_fabric(known.accelerators.find("h100")?.clone(), question, known)?));
+    let (count, name) = match question.gpus.as_deref() {
+        Some(text) => parse_devices(text)?,
+        None => (None, None),
     };
-    let (count, name) = match text.split_once(':') {
-        Some((count, name)) => (Some(count), name),
-        None if text.trim().starts_with(|c: char| c.is_ascii_digit()) => (Some(text), "h100"),
-        None => (None, text),
+    let asked_file = |name: &str| given.filter(|g| g.gpu.name == name.trim().to_lowercase());
+    let gpu = match (name, given) {
+        (Some(name), _) if asked_file(&name).is_some() => given.map(|g| g.gpu.clone()),
+        (Some(name), Some(given)) => {
+            return Err(PlanError::Contradiction {
+                demands: format!("{name} and a file of the device {}", given.gpu.name),
+                reason: "they are two devices".to_owned(),
+                nearest: format!("--gpus N:{}, or no --device-file", given.gpu.name),
+            });
+        }
+        (Some(name), None) => Some(known.accelerators.find(&name)?.clone()),
+        (None, given) => given.map(|given| given.gpu.clone()),
     };
-    let gpu = on_fabric(known.accelerators.find(name)?.clone(), question, known)?;
-    let count = count.map(|c| parse_count("gpus", c)).transpose()?;
-    match count {
-        Some(n) if n.fract() != 0.0 || n > 4e6 => Err(PlanError::Quantity {
-            what: "gpus".to_owned(),
-            value: text.to_owned(),
-            remedy: "give a whole number up to 4,000,000, as 16384:h100".to_owned(),
-        }),
-        other => Ok((other.map(|n| n as usize), gpu)),
+    if let Some(given) = given {
+        assumptions.extend(given.assumptions.iter().cloned());
     }
+    let gpu = match (gpu, count) {
+        (Some(gpu), _) => gpu,
+        (None, Some(n)) if known.accelerators.find(&n.to_string()).is_ok() => {
+            let device = &known.accelerators.find(&n.to_string())?.name;
+            return Err(PlanError::Quantity {
+                what: "gpus".to_owned(),
+                value: n.to_string(),
+                remedy: format!("a number and a device; write N:TYPE, as 1:{device} or {n}:h100"),
+            });
+        }
+        (None, _) => {
+            assumptions.push(Assumption::new(
+                "devices not given: h100",
+                "accélérateurs non donnés : h100",
+            ));
+            known.accelerators.find("h100")?.clone()
+        }
+    };
+    Ok((count, on_fabric(gpu, question, known)?))
+}
+
+/// The training program asked for, or present practice.
+fn program(
+    question: &Question,
+    known: &Knowledge,
+    assumptions: &mut Vec<Assumption>,
+) -> Result<Software> {
+    let Some(name) = question.software.as_deref() else {
+        assumptions.push(Assumption::new(
+            "training program not given: present practice",
+            "programme d'entraînement non donné : l'usage actuel",
+        ));
+        return Ok(software::find(&known.programs, ""));
+    };
+    let found = software::named(&known.programs, name)?;
+    if found.name != name.trim().to_lowercase() {
+        assumptions.push(Assumption::new(
+            format!("`{name}` works as {}", found.name),
+            format!("`{name}` travaille comme {}", found.name),
+        ));
+    }
+    Ok(found)
 }
 
 /// The device on the network that is asked for.
@@ -238,8 +294,17 @@ fn precision(
 ) -> Result<Precision> {
     let asked = match question.precision.as_deref().map(str::to_lowercase).as_deref() {
         None => {
-            assumptions.push(Assumption::new("bf16", "bf16"));
-            Precision::Bf16
+            let usual = gpu.default_precision();
+            let name = usual.name();
+            assumptions.push(if usual == Precision::Bf16 {
+                Assumption::new(name, name)
+            } else {
+                Assumption::new(
+                    format!("{name}: {} does not multiply in bf16", gpu.name),
+                    format!("{name} : {} ne multiplie pas en bf16", gpu.name),
+                )
+            });
+            usual
         }
         Some("bf16") => Precision::Bf16,
         Some("fp16") => Precision::Fp16,
@@ -257,11 +322,10 @@ fn precision(
     if gpu.supports(asked) {
         return Ok(asked);
     }
-    let nearest = if gpu.supports(Precision::Fp8) { "fp8" } else { "bf16" };
     Err(PlanError::Contradiction {
-        demands: format!("{} and {asked:?}", gpu.name),
+        demands: format!("{} and {}", gpu.name, asked.name()),
         reason: "the device does not multiply in that format".to_owned(),
-        nearest: format!("precision {nearest}"),
+        nearest: format!("precision {}", gpu.nearest_precision(asked).name()),
     })
 }
 
@@ -275,10 +339,10 @@ fn named_model(
     match parse_count("model", name) {
         Ok(params) if found.is_err() && (1e6..1e14).contains(&params) => {
             let shape = shape_of_size(params, 128_256);
-            let size = shape.params() / 1e9;
+            let size = count(shape.params());
             assumptions.push(Assumption::new(
-                format!("a dense model of {size:.1}B parameters"),
-                format!("un modèle dense de {size:.1} milliards de paramètres"),
+                format!("a dense model of {size} parameters"),
+                format!("un modèle dense de {size} paramètres"),
             ));
             Ok(shape)
         }

@@ -10,7 +10,7 @@ use super::resolve::{Knowledge, Resolved};
 use super::size::{sizes, smallest};
 use crate::error::{PlanError, Result};
 use crate::learning::shape_of_size;
-use crate::units::{Dollars, Seconds};
+use crate::units::{Dollars, Seconds, count};
 
 /// Length of a run when no deadline is given: a quarter of a year.
 const USUAL_DAYS: f64 = 90.0;
@@ -78,24 +78,18 @@ pub(super) fn size_run(asked: &mut Resolved, known: &Knowledge) -> Result<usize>
 }
 
 fn ratio_assumption(tokens: f64, ratio: f64, compute_optimal: bool) -> Assumption {
-    let tokens = tokens / 1e12;
+    let tokens = count(tokens);
     if !compute_optimal {
         return Assumption::new(
-            format!(
-                "tokens not given: {tokens:.3}T, {ratio:.0} for each active parameter, as asked"
-            ),
-            format!(
-                "jetons non donnés : {tokens:.3} T, {ratio:.0} par paramètre actif, comme demandé"
-            ),
+            format!("tokens not given: {tokens}, {ratio:.0} for each active parameter, as asked"),
+            format!("jetons non donnés : {tokens}, {ratio:.0} par paramètre actif, comme demandé"),
         );
     }
     Assumption::new(
         format!(
-            "tokens not given: {tokens:.3}T, {ratio:.0} for each active parameter (compute-optimal)"
+            "tokens not given: {tokens}, {ratio:.0} for each active parameter (compute-optimal)"
         ),
-        format!(
-            "jetons non donnés : {tokens:.3} T, {ratio:.0} par paramètre actif (optimum de calcul)"
-        ),
+        format!("jetons non donnés : {tokens}, {ratio:.0} par paramètre actif (optimum de calcul)"),
     )
 }
 
@@ -147,7 +141,7 @@ fn from_means(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
     };
     let mut rate = asked.gpu.bf16.0 * SUPPOSED_RATE;
     let mut settled = None;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let compute = device_seconds * rate;
         let gpus = one_size(asked, compute, given_tokens, device_seconds, limit)?;
         let (gpus, plan) = plan_larger(asked, known, gpus)?;
@@ -155,7 +149,8 @@ fn from_means(asked: &mut Resolved, known: &Knowledge) -> Result<usize> {
         let done = asked.model.train_flops_per_token(asked.seq, true) * asked.tokens.unwrap_or(0.0);
         let found = done.0 / spent;
         let near = (found / rate - 1.0).abs() < 0.01;
-        rate = found;
+        // A size may be slow where the next is fast: later rounds go half the way.
+        rate = if round == 0 { found } else { (rate * found).sqrt() };
         settled = Some((gpus, plan));
         if near {
             break;
@@ -254,9 +249,9 @@ fn enough(asked: &Resolved, compute: f64, dollars_per_flop: f64) -> Result<()> {
     let smallest = shape_of_size(1e6, VOCABULARY).params();
     if best > smallest && !asked.model_open {
         nearest.push(format!(
-            "a model of about {}M parameters on {:.2}B tokens",
+            "a model of about {}M parameters on {} tokens",
             (best / 1e6).round(),
-            asked.tokens_per_param * best / 1e9
+            count(asked.tokens_per_param * best)
         ));
     }
     let what = match (asked.budget, asked.deadline) {
@@ -266,10 +261,10 @@ fn enough(asked: &Resolved, compute: f64, dollars_per_flop: f64) -> Result<()> {
         (None, None) => "the cluster".to_owned(),
     };
     Err(PlanError::Contradiction {
-        demands: format!("{what} and {} ({:.2}B parameters)", asked.model.name, params / 1e9),
+        demands: format!("{what} and {} ({} parameters)", asked.model.name, count(params)),
         reason: format!(
-            "they afford {:.2}B tokens, less than one for each parameter, from which nothing is learnt",
-            tokens / 1e9
+            "they afford {} tokens, less than one for each parameter, from which nothing is learnt",
+            count(tokens)
         ),
         nearest: nearest.join(", or "),
     })
@@ -287,7 +282,7 @@ fn list_assumptions(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_
         (None, None) => ("90 days afford", "90 jours permettent"),
     };
     if asked.model_open {
-        let (size, billions) = (asked.model.params() / 1e9, tokens / 1e12);
+        let (size, tokens) = (count(asked.model.params()), count(tokens));
         let (rule, regle) = if asked.compute_optimal {
             (
                 "compute-optimal; --over-training asks for more",
@@ -298,24 +293,24 @@ fn list_assumptions(asked: &mut Resolved, gpus: usize, gpus_given: bool, tokens_
         };
         asked.assumptions.push(Assumption::new(
             format!(
-                "model not given: dense, {size:.2}B parameters on {billions:.3}T tokens, {ratio:.0} a \
+                "model not given: dense, {size} parameters on {tokens} tokens, {ratio:.0} a \
                  parameter ({rule}), what {means}"
             ),
             format!(
-                "modèle non donné : dense, {size:.2} milliards de paramètres sur {billions:.3} T jetons, \
+                "modèle non donné : dense, {size} paramètres sur {tokens} jetons, \
                  {ratio:.0} par paramètre ({regle}), ce que {moyens}"
             ),
         ));
     } else if !tokens_given {
         asked.assumptions.push(Assumption::new(
             format!(
-                "tokens not given: {:.3}T, {ratio:.0} a parameter, what {means} on {gpus} devices",
-                tokens / 1e12
+                "tokens not given: {}, {ratio:.0} a parameter, what {means} on {gpus} devices",
+                count(tokens)
             ),
             format!(
-                "jetons non donnés : {:.3} T, {ratio:.0} par paramètre, ce que {moyens} sur {gpus} \
+                "jetons non donnés : {}, {ratio:.0} par paramètre, ce que {moyens} sur {gpus} \
                  accélérateurs",
-                tokens / 1e12
+                count(tokens)
             ),
         ));
     }

@@ -4,16 +4,18 @@ use stoa_report::{Content, Plot, ScatterChart, ScatterSeries, Section, Table};
 
 use super::words::Words;
 use crate::plan::Plan;
+use crate::units::{Scale, Seconds};
 
 pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
     let rejections = plan.rejections.as_ref()?;
-    let days =
-        |step: f64, batch: usize| step * plan.tokens / (batch as f64 * plan.seq as f64) / 86_400.0;
+    let time = Scale::time(Seconds::days(plan.ideal_days));
+    let run =
+        |step: f64, batch: usize| step * plan.tokens / (batch as f64 * plan.seq as f64) / time.one;
     // Layouts many times slower would squeeze the rest together.
     let slowest = 2.0 * plan.best.gpu_seconds_per_token();
     let shown = || plan.front.iter().filter(|c| c.gpu_seconds_per_token() <= slowest);
     let points = shown()
-        .map(|c| (days(c.step_seconds.0, c.global_batch), c.headroom.as_gib(), w.layout(&c.layout)))
+        .map(|c| (run(c.step_seconds.0, c.global_batch), c.headroom.as_gib(), w.layout(&c.layout)))
         .collect();
     let rows = shown()
         .take(12)
@@ -23,6 +25,7 @@ pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
                 w.time(c.step_seconds),
                 w.percent(c.mfu),
                 w.bytes(c.headroom),
+                w.percent(c.fits_probability),
                 w.number(c.joules_per_token, 2),
             ]
         })
@@ -41,7 +44,10 @@ pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
         ),
         content: Content::Plots(vec![Plot::Scatter(ScatterChart {
             title: w.say("Time against memory left", "Durée et mémoire restante"),
-            x_label: w.say("days without failures", "jours sans panne"),
+            x_label: w.say(
+                format!("{} without failures", w.unit(time)),
+                format!("{} sans panne", w.unit(time)),
+            ),
             y_label: w.say("GiB left on the fullest device", "Gio restants"),
             log_x: false,
             series: vec![ScatterSeries {
@@ -55,6 +61,7 @@ pub(super) fn layouts(plan: &Plan, w: Words) -> Option<Section> {
                     w.say("step", "pas"),
                     "MFU".to_owned(),
                     w.say("left", "reste"),
+                    w.say("fits with (95 % recommended)", "tient à (95 % conseillé)"),
                     w.say("J a token", "J par jeton"),
                 ],
                 rows,
@@ -67,10 +74,19 @@ pub(super) fn cluster_sizes(plan: &Plan, w: Words) -> Option<Section> {
     if plan.cluster_sizes.is_empty() {
         return None;
     }
+    let longest = plan.cluster_sizes.iter().map(|s| s.days).fold(0.0, f64::max);
+    let dearest = plan.cluster_sizes.iter().map(|s| s.rent).fold(0.0, f64::max);
+    let (time, money) = (Scale::time(Seconds::days(longest)), Scale::dollars(dearest));
     let points = plan
         .cluster_sizes
         .iter()
-        .map(|s| (s.days, s.rent / 1e6, format!("{} : {}", s.gpus, w.layout(&s.layout))))
+        .map(|s| {
+            (
+                Seconds::days(s.days).0 / time.one,
+                s.rent / money.one,
+                format!("{} : {}", s.gpus, w.layout(&s.layout)),
+            )
+        })
         .collect();
     let rows = plan
         .cluster_sizes
@@ -78,10 +94,11 @@ pub(super) fn cluster_sizes(plan: &Plan, w: Words) -> Option<Section> {
         .map(|s| {
             vec![
                 s.gpus.to_string(),
-                w.number(s.days, 1),
+                w.time(Seconds::days(s.days)),
                 w.dollars(s.rent),
                 w.percent(s.mfu),
                 w.layout(&s.layout),
+                w.percent(s.fits_probability),
             ]
         })
         .collect();
@@ -93,17 +110,18 @@ pub(super) fn cluster_sizes(plan: &Plan, w: Words) -> Option<Section> {
         ),
         content: Content::Plots(vec![Plot::Scatter(ScatterChart {
             title: w.say("Time against money", "Durée et argent"),
-            x_label: w.say("days", "jours"),
-            y_label: w.say("rent, M$", "location, M$"),
+            x_label: w.unit(time).to_owned(),
+            y_label: w.say(format!("rent, {}", money.unit), format!("location, {}", money.unit)),
             log_x: false,
             series: vec![ScatterSeries { name: w.say("sizes", "tailles"), points, joined: true }],
             table: Table {
                 header: vec![
                     w.say("devices", "accélérateurs"),
-                    w.say("days", "jours"),
+                    w.say("time", "durée"),
                     w.say("rent", "location"),
                     "MFU".to_owned(),
                     w.say("layout", "disposition"),
+                    w.say("fits with", "tient à"),
                 ],
                 rows,
             },

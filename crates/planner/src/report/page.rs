@@ -12,7 +12,7 @@ use super::words::Words;
 use crate::calibration::CONSTANTS;
 use crate::money::Interval;
 use crate::plan::Plan;
-use crate::units::Seconds;
+use crate::units::{Scale, Seconds};
 
 /// The report of a plan.
 pub fn html(plan: &Plan, language: Language) -> String {
@@ -42,22 +42,25 @@ fn report(plan: &Plan, language: Language) -> Report {
 }
 
 fn summary(plan: &Plan, w: Words) -> String {
-    let (size, active) = (w.number(plan.params / 1e9, 1), w.number(plan.active_params / 1e9, 1));
+    let (size, active) = (w.count(plan.params), w.count(plan.active_params));
     let sparse = plan.model.experts.is_some();
-    let tokens = w.number(plan.tokens / 1e12, 3);
-    let format = format!("{:?}", plan.precision).to_lowercase();
+    let tokens = w.count(plan.tokens);
+    let fits = w.percent(plan.best.fits_probability);
+    let format = plan.precision.name();
     let (layout, fabric) = (w.layout(&plan.best.layout), &plan.fabric);
     w.say(
         format!(
-            "{size}B parameters{}, {tokens}T tokens, sequences of {}, {format}, network {fabric}. \
-             Layout: {layout}. Intervals hold 90 %; calibrated {}.",
-            if sparse { format!(" ({active}B active)") } else { String::new() },
+            "{size} parameters{}, {tokens} tokens, sequences of {}, {format}, network {fabric}. \
+             Layout: {layout}; fits in memory with a probability of {fits}. Intervals hold 90 %; \
+             calibrated {}.",
+            if sparse { format!(" ({active} active)") } else { String::new() },
             plan.seq,
             plan.calibrated
         ),
         format!(
-            "{size} milliards de paramètres{}, {tokens} T jetons, séquences de {}, {format}, réseau \
-             {fabric}. Disposition : {layout}. Les intervalles tiennent 90 % ; étalonné en {}.",
+            "{size} paramètres{}, {tokens} jetons, séquences de {}, {format}, réseau {fabric}. \
+             Disposition : {layout} ; tient en mémoire avec une probabilité de {fits}. Les intervalles \
+             tiennent 90 % ; étalonné en {}.",
             if sparse { format!(" ({active} actifs)") } else { String::new() },
             plan.seq,
             plan.calibrated
@@ -71,18 +74,20 @@ fn span(w: Words, interval: &Interval, show: impl Fn(f64) -> String) -> (String,
 }
 
 fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
-    let [low, middle, high] = plan.days.map(|days| w.number(days, 1));
+    let [low, middle, high] = plan.days.map(|days| Seconds::days(days).0);
+    let time = Scale::time(Seconds(middle));
+    let [low, middle, high] = [low, middle, high].map(|t| w.shown(time, t));
     let bill = &plan.bill;
     let (rent, rent_range) = span(w, &bill.rent, |v| w.dollars(v));
     let (owned, owned_range) = span(w, &bill.owned, |v| w.dollars(v));
     let (energy, energy_range) =
-        span(w, &bill.energy_mwh, |v| format!("{} GWh", w.number(v / 1e3, 2)));
-    let power = w.number(bill.power_mw.median, 1);
+        span(w, &bill.energy_mwh, |v| w.shown(Scale::energy(bill.energy_mwh.median), v));
+    let power = w.shown(Scale::power(bill.power_mw.median), bill.power_mw.median);
     let [few, many] = plan.reliability.interruptions.map(|n| w.number(n, 0));
     vec![
         Figure::new(
             w.say("Time", "Durée"),
-            w.say(format!("{middle} days"), format!("{middle} jours")),
+            middle,
             w.say(format!("{low} to {high}"), format!("{low} à {high}")),
         ),
         Figure::new(w.say("Rented", "En location"), rent, rent_range),
@@ -90,7 +95,7 @@ fn figures(plan: &Plan, w: Words) -> Vec<Figure> {
         Figure::new(
             w.say("Energy", "Énergie"),
             energy,
-            w.say(format!("{energy_range}; {power} MW"), format!("{energy_range} ; {power} MW")),
+            w.say(format!("{energy_range}; {power}"), format!("{energy_range} ; {power}")),
         ),
         Figure::new(
             "MFU",
@@ -118,7 +123,7 @@ fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
         w.say("parameters", "paramètres"),
         w.say("tokens", "jetons"),
         w.say("devices", "accélérateurs"),
-        w.say("days", "jours"),
+        w.say("time", "durée"),
         w.say("rent", "location"),
     ];
     let loss = |name: &str| w.say(format!("loss, {name}"), format!("perte, {name}"));
@@ -126,10 +131,10 @@ fn alternatives(plan: &Plan, w: Words) -> Option<Section> {
     let row = |what: String, params: f64, tokens: f64, devices: String, days: f64, rent: f64| {
         vec![
             what,
-            format!("{} G", w.number(params / 1e9, 1)),
-            format!("{} T", w.number(tokens / 1e12, 3)),
+            w.count(params),
+            w.count(tokens),
             devices,
-            w.number(days, 1),
+            w.time(Seconds::days(days)),
             w.dollars(rent),
         ]
     };
@@ -227,10 +232,12 @@ fn money(plan: &Plan, w: Words) -> Section {
             shown: w.dollars(*value),
         })
         .collect();
+    let scale = Scale::dollars(total);
+    let unit = scale.unit;
     let moves = bill
         .moves_owned
         .iter()
-        .map(|s| (w.term(&s.input), [s.at_low / 1e6, s.at_high / 1e6]))
+        .map(|s| (w.term(&s.input), [s.at_low / scale.one, s.at_high / scale.one]))
         .collect();
     let (rent, owned, cluster) = (of(&bill.rent), of(&bill.owned), of(&bill.cluster_price));
     Section {
@@ -254,13 +261,13 @@ fn money(plan: &Plan, w: Words) -> Section {
             }),
             Plot::Ranges(RangeChart {
                 title: w.say("What moves the owner's bill", "Ce qui fait bouger la facture"),
-                x_label: "M$".to_owned(),
-                middle: total / 1e6,
+                x_label: unit.to_owned(),
+                middle: total / scale.one,
                 rows: moves,
                 header: [
                     w.say("input", "donnée"),
-                    w.say("at its low end, M$", "en bas, M$"),
-                    w.say("at its high end, M$", "en haut, M$"),
+                    w.say(format!("at its low end, {unit}"), format!("en bas, {unit}")),
+                    w.say(format!("at its high end, {unit}"), format!("en haut, {unit}")),
                 ],
             }),
         ]),
@@ -270,8 +277,8 @@ fn money(plan: &Plan, w: Words) -> Section {
 fn learning(plan: &Plan, w: Words) -> Section {
     let l = &plan.forecast;
     let (flop, ratio) = (w.scientific(l.train_flop, 2), w.number(l.tokens_per_param, 0));
-    let [low, middle, high] = l.optimal_tokens.map(|t| w.number(t / 1e12, 2));
-    let (batch, rate) = (w.number(l.batch_tokens / 1e6, 1), w.scientific(l.learning_rate, 1));
+    let [low, middle, high] = l.optimal_tokens.map(|t| w.count(t));
+    let (batch, rate) = (w.count(l.batch_tokens), w.scientific(l.learning_rate, 1));
     let passed: Vec<String> = l
         .thresholds_passed
         .iter()
@@ -292,12 +299,12 @@ fn learning(plan: &Plan, w: Words) -> Section {
         .enumerate()
         .map(|(i, (name, loss))| {
             let (_, params, tokens) = &l.optimum[i];
-            let (params, tokens) = (w.number(params / 1e9, 0), w.number(tokens / 1e12, 1));
+            let (params, tokens) = (w.count(*params), w.count(*tokens));
             vec![
                 name.clone(),
                 w.number(*loss, 3),
                 w.percent(l.compute_efficiency[i].1),
-                w.say(format!("{params}B on {tokens}T"), format!("{params} G sur {tokens} T")),
+                w.say(format!("{params} on {tokens}"), format!("{params} sur {tokens}")),
             ]
         })
         .collect();
@@ -306,12 +313,12 @@ fn learning(plan: &Plan, w: Words) -> Section {
         text: w.say(
             format!(
                 "{flop} FLOP, {ratio} tokens for each active parameter. Compute-optimal for this size: \
-                 {middle}T tokens ({low} to {high}). Rules of thumb: batch of {batch}M tokens, learning \
+                 {middle} tokens ({low} to {high}). Rules of thumb: batch of {batch} tokens, learning \
                  rate {rate}.{beyond}"
             ),
             format!(
                 "{flop} FLOP, {ratio} jetons par paramètre actif. Optimum de calcul à cette taille : \
-                 {middle} T jetons ({low} à {high}). Règles : lot de {batch} M jetons, taux \
+                 {middle} jetons ({low} à {high}). Règles : lot de {batch} jetons, taux \
                  d'apprentissage {rate}.{beyond}"
             ),
         ),

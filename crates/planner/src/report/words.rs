@@ -4,7 +4,7 @@ use stoa_report::Language;
 
 use crate::layout::{Layout, Recompute, Sharding};
 use crate::plan::Assumption;
-use crate::units::{Bytes, Dollars, Seconds};
+use crate::units::{Bytes, Dollars, Scale, Seconds, count};
 
 /// A language to speak.
 #[derive(Clone, Copy)]
@@ -57,6 +57,30 @@ impl Words {
         self.local(&time.to_string()).replace("days", &self.say("days", "jours"))
     }
 
+    /// A count with its unit of thousands: 15.6T, 15,6 T.
+    pub(super) fn count(self, number: f64) -> String {
+        let text = self.local(&count(number));
+        if !self.french() {
+            return text;
+        }
+        let unit = text.chars().last().filter(|c| c.is_alphabetic());
+        match unit {
+            Some('B') => format!("{} G", text.trim_end_matches('B')),
+            Some(unit) => format!("{} {unit}", text.trim_end_matches(unit)),
+            None => text,
+        }
+    }
+
+    /// The name of a unit.
+    pub(super) fn unit(self, scale: Scale) -> &'static str {
+        if self.french() && scale.unit == "days" { "jours" } else { scale.unit }
+    }
+
+    /// A value in a unit.
+    pub(super) fn shown(self, scale: Scale, value: f64) -> String {
+        format!("{} {}", self.local(&scale.number(value)), self.unit(scale))
+    }
+
     pub(super) fn bytes(self, bytes: Bytes) -> String {
         let text = self.local(&bytes.to_string());
         if self.french() { text.replace("iB", "io") } else { text }
@@ -72,7 +96,8 @@ impl Words {
             d if d < 1e9 => (dollars / 1e6, "M$"),
             _ => (dollars / 1e9, "Md$"),
         };
-        format!("{} {unit}", self.number(value, if unit == "Md$" { 2 } else { 1 }))
+        let decimals = if unit == "Md$" || unit == "$" && value.abs() < 10.0 { 2 } else { 1 };
+        format!("{} {unit}", self.number(value, decimals))
     }
 
     /// A middle with its ends.
@@ -191,6 +216,12 @@ mod tests {
         assert_eq!(words.bytes(Bytes::gib(80.5)), "80,5 Gio");
         assert_eq!(words.time(Seconds::days(60.5)), "60,5 jours");
         assert_eq!(words.dollars(1.5e8), "150,0 M$");
+        assert_eq!(words.dollars(0.42), "0,42 $");
+        assert_eq!((words.count(15.6e12), words.count(8.03e9)), ("15,6 T".into(), "8,03 G".into()));
+        assert_eq!(
+            words.shown(Scale::time(Seconds::days(9.0)), 777_600.0),
+            "9.00 jours".replace('.', ",")
+        );
         assert_eq!(words.scientific(2.5e24, 1), "2,5e24");
         let assumption = Assumption::new("10.5 days", "10.5 jours sur 2.25 T jetons.");
         assert_eq!(words.assumption(&assumption), "10,5 jours sur 2,25 T jetons.");

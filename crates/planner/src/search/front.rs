@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::calibration::Constants;
+use crate::calibration::{CERTAIN, Calibration};
 use crate::hardware::Gpu;
 use crate::layout::Layout;
 use crate::memory::{Memory, memory};
@@ -30,6 +30,8 @@ pub struct Candidate {
     pub memory: Memory,
     /// What is left of the device.
     pub headroom: Bytes,
+    /// Probability that it fits, under the error of the memory model.
+    pub fits_probability: f64,
     /// Mean power of a device over the step.
     pub gpu_watts: Watts,
     /// Energy of the devices for a token, in joules.
@@ -38,9 +40,10 @@ pub struct Candidate {
 
 impl Candidate {
     /// Times and weighs a job.
-    pub fn of(job: &Job, constants: &Constants) -> Self {
-        let step = step_time(job, constants);
+    pub fn of(job: &Job, calibration: &Calibration) -> Self {
+        let step = step_time(job, &calibration.constants);
         let memory = memory(job);
+        let usable = crate::memory::usable(job);
         let total = step.total();
         let tokens_per_second = job.tokens() / total.0;
         let gpu_watts = mean_power(job.gpu, &step);
@@ -53,7 +56,8 @@ impl Candidate {
             tokens_per_second,
             mfu: job.mfu(total, false),
             memory,
-            headroom: crate::memory::usable(job) - memory.total(),
+            headroom: usable - memory.total(),
+            fits_probability: calibration.memory.probability(memory.total(), usable),
             gpu_watts,
             joules_per_token: gpu_watts.0 * job.gpus() as f64 / tokens_per_second,
         }
@@ -68,6 +72,11 @@ impl Candidate {
             (self.gpu_seconds_per_token(), other.gpu_seconds_per_token()),
         ];
         pairs.iter().all(|(a, b)| a <= b) && pairs.iter().any(|(a, b)| a < b)
+    }
+
+    /// Whether it fits with the probability that a recommendation asks for.
+    pub fn is_certain(&self) -> bool {
+        self.fits_probability >= CERTAIN
     }
 
     /// Device-seconds for a token: what rent is paid for.

@@ -123,7 +123,8 @@ impl<'a> Block<'a> {
                 let positional = model.head_dim.saturating_sub(l.value_dim);
                 let up = model.heads * (model.head_dim - positional + l.value_dim);
                 products.push((Product::new(t, l.query_rank + l.kv_rank, h), false));
-                products.push((Product::new(t, queries / tp, l.query_rank), false));
+                let from = if l.query_rank == 0 { h } else { l.query_rank };
+                products.push((Product::new(t, queries / tp, from), false));
                 products.push((Product::new(t, up / tp, l.kv_rank - positional), false));
             }
             None => {
@@ -237,8 +238,16 @@ impl<'a> Block<'a> {
         let constants = self.constants;
         let native = if self.job.software.native_attention { NATIVE_ATTENTION } else { 1.0 };
         let share = match self.job.gpu.generation {
-            Generation::Volta | Generation::Ampere | Generation::Tpu => constants.attention_ampere,
-            Generation::Hopper | Generation::Cdna3 => constants.attention_hopper * native,
+            Generation::Volta
+            | Generation::Turing
+            | Generation::Ampere
+            | Generation::AmpereRtx
+            | Generation::Ada
+            | Generation::BlackwellRtx
+            | Generation::Tpu => constants.attention_ampere,
+            Generation::Hopper | Generation::Cdna3 | Generation::Cdna4 => {
+                constants.attention_hopper * native
+            }
             Generation::Blackwell => constants.attention_blackwell,
         };
         // Heads narrower than a tile's depth feed the tensor cores worse.

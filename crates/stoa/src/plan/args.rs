@@ -43,9 +43,12 @@ pub struct QuestionArgs {
     /// without, the compute-optimal one for budget, deadline or devices.
     #[arg(long, value_name = "MODEL", help_heading = "Run")]
     pub model: Option<String>,
-    /// Devices, as 16384:h100; without the number, as many as budget or deadline ask for.
+    /// Devices, as 16384:h100 (also 8xrtx-4090); without the number, as many as budget or deadline ask for.
     #[arg(long, value_name = "N:TYPE", help_heading = "Run")]
     pub gpus: Option<String>,
+    /// A device by its figures (TOML or JSON), which `--gpus N` then means.
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub device_file: Option<PathBuf>,
     /// Tokens to train on, as 15T or 300B [default: what budget or deadline afford, else
     /// compute-optimal].
     #[arg(long, value_name = "T", help_heading = "Run")]
@@ -56,7 +59,7 @@ pub struct QuestionArgs {
     /// Tokens of a step, as 16M [default: by a published rule].
     #[arg(long, value_name = "T", help_heading = "Run")]
     pub batch: Option<String>,
-    /// bf16, fp16, fp8 or fp4 [default: bf16].
+    /// bf16, fp16, fp8, fp8-rowwise or fp4 [default: bf16, where the device has it].
     #[arg(long, value_name = "FORMAT", help_heading = "Run")]
     pub precision: Option<String>,
     /// Training program (megatron-core, torchtitan, …) [default: present practice].

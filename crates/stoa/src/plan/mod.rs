@@ -10,10 +10,10 @@ mod what_if;
 use std::path::Path;
 
 use anyhow::Context as _;
-use stoa_planner::hugging_face;
+use stoa_planner::device_file;
+use stoa_planner::hugging_face::{self, ReadModel};
 use stoa_planner::launch;
-use stoa_planner::model::ModelShape;
-use stoa_planner::plan::{Knowledge, Plan, Question, answer, resolve};
+use stoa_planner::plan::{Given, Knowledge, Plan, Question, answer, resolve};
 use stoa_planner::report;
 
 pub use args::PlanArgs;
@@ -42,7 +42,7 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
     );
     let known = Knowledge::published();
     let (question, given) = read_question(args, terminal)?;
-    let plan = make(&question, given.as_ref(), &known)?;
+    let plan = make(&question, &given, &known)?;
     if let Some(path) = &args.output.report {
         let language = match args.output.report_language {
             ReportLanguage::En => report::Language::English,
@@ -61,44 +61,46 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<()> {
     }
     terminal.result(&plan, || text::plan(&plan))?;
     if args.output.what_if {
-        what_if::run(question, given.as_ref(), plan, &known)?;
+        what_if::run(question, &given, plan, &known)?;
     }
     Ok(())
 }
 
-/// What is asked, and the model of a run file where one is given and no other asked for.
-fn read_question(
-    args: &PlanArgs,
-    terminal: &Terminal,
-) -> anyhow::Result<(Question, Option<ModelShape>)> {
+/// What is asked, and what the files it names hold: a device, and the model of a run file where no other
+/// is asked for.
+fn read_question(args: &PlanArgs, terminal: &Terminal) -> anyhow::Result<(Question, Given)> {
     let asked = args.question.question();
-    let Some(path) = &args.question.config else { return Ok((asked, None)) };
+    let mut given = Given::default();
+    if let Some(path) = &args.question.device_file {
+        given.device =
+            Some(device_file::read(&files::read_text(path)?, &path.display().to_string())?);
+    }
+    let Some(path) = &args.question.config else { return Ok((asked, given)) };
     let text = files::read_text(path)?;
     let base = Question::from_toml(&text, &path.display().to_string())?;
     let question = base.overridden_by(asked);
     if question.model.is_none()
         && let Some((shape, question)) = run_file::read(path, question.clone(), terminal)?
     {
-        return Ok((question, Some(shape)));
+        given.model = Some(shape);
+        return Ok((question, given));
     }
-    Ok((question, None))
+    Ok((question, given))
 }
 
 /// Answers a question, reading the model's file where it names one.
-fn make(
-    question: &Question,
-    given: Option<&ModelShape>,
-    known: &Knowledge,
-) -> anyhow::Result<Plan> {
-    let shape = match question.model.as_deref() {
-        Some(name) => model_file(name)?,
-        None => given.cloned(),
-    };
-    Ok(answer(&resolve(question, shape, known)?, known)?)
+fn make(question: &Question, given: &Given, known: &Knowledge) -> anyhow::Result<Plan> {
+    let mut given = given.clone();
+    if let Some(name) = question.model.as_deref() {
+        let read = model_file(name)?;
+        given.model_assumptions = read.as_ref().map_or_else(Vec::new, |r| r.assumptions.clone());
+        given.model = read.map(|read| read.shape);
+    }
+    Ok(answer(&resolve(question, &given, known)?, known)?)
 }
 
-/// The shape in a `config.json`, or in the directory that holds one; `None` for a name.
-fn model_file(name: &str) -> anyhow::Result<Option<ModelShape>> {
+/// The model of a `config.json`, or in the directory that holds one; `None` for a name.
+fn model_file(name: &str) -> anyhow::Result<Option<ReadModel>> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
     if !file.is_file() {
@@ -109,9 +111,9 @@ fn model_file(name: &str) -> anyhow::Result<Option<ModelShape>> {
         return Ok(None);
     }
     let text = files::read_text(&file)?;
-    let shape = hugging_face::read(&text, &file.display().to_string())
+    let read = hugging_face::read(&text, &file.display().to_string())
         .with_context(|| format!("cannot plan with {}", file.display()))?;
-    Ok(Some(shape))
+    Ok(Some(read))
 }
 
 const EXAMPLE: &str = r#"# A plan file: `stoa plan --config FILE`. The keys may also stand in the
@@ -124,7 +126,7 @@ seq = 8192
 batch = "16M"              # tokens of a step
 precision = "bf16"         # bf16, fp16, fp8, fp4
 software = "megatron-core"
-# layout = "tp=8,pp=16,vpp=4,dp=128,recompute=none"
+# layout = "tp=8,pp=16,dp=128,recompute=selective"  # what is not said is chosen
 # budget = "300M$"
 # deadline = "90d"
 # over_training = 5        # times the compute-optimal tokens, where tokens are not given

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use stoa_planner::plan::Plan;
-use stoa_planner::units::{Bytes, Seconds};
+use stoa_planner::units::{Bytes, Dollars, Scale, Seconds, count};
 
 /// The law that compares alternatives: the last, most careful one.
 fn law(plan: &Plan) -> &str {
@@ -28,37 +28,40 @@ fn line(text: &mut String, name: &str, value: impl AsRef<str>) {
 }
 
 fn headline(text: &mut String, plan: &Plan) {
-    let precision = format!("{:?}", plan.precision).to_lowercase();
+    let precision = plan.precision.name();
     let _ = writeln!(
         text,
-        "{} ({:.1}B parameters{}) on {} × {}, {:.3}T tokens, {}",
+        "{} ({} parameters{}) on {} × {}, {} tokens, {}",
         plan.model.name,
-        plan.params / 1e9,
+        count(plan.params),
         if plan.model.experts.is_some() {
-            format!(", {:.1}B active", plan.active_params / 1e9)
+            format!(", {} active", count(plan.active_params))
         } else {
             String::new()
         },
         plan.gpus,
         plan.gpu,
-        plan.tokens / 1e12,
+        count(plan.tokens),
         precision
     );
-    let [low, middle, high] = plan.days;
-    line(text, "time", format!("{middle:.1} days ({low:.1} to {high:.1})"));
+    let [low, middle, high] = plan.days.map(|days| Seconds::days(days).0);
+    line(text, "time", Scale::time(Seconds(middle)).spread(low, middle, high));
     line(text, "money, rented", plan.bill.rent.dollars());
     line(text, "money, owned", plan.bill.owned.dollars());
-    let energy = plan.bill.energy_mwh;
+    let (energy, power) = (plan.bill.energy_mwh, plan.bill.power_mw.median);
     line(
         text,
         "energy",
         format!(
-            "{:.0} MWh ({:.0} to {:.0}) at {:.1} MW",
-            energy.median, energy.low, energy.high, plan.bill.power_mw.median
+            "{} at {}",
+            Scale::energy(energy.median).spread(energy.low, energy.median, energy.high),
+            Scale::power(power).show(power)
         ),
     );
     let [few, many] = plan.reliability.interruptions;
-    line(text, "interruptions", format!("{few:.0} to {many:.0}"));
+    let interruptions =
+        if many < 0.1 { "fewer than 0.1".to_owned() } else { format!("{few:.1} to {many:.1}") };
+    line(text, "interruptions", interruptions);
     line(text, "layout", plan.best.layout.to_string());
     line(text, "network", &plan.fabric);
     line(text, "batch", format!("{} sequences of {}", plan.best.global_batch, plan.seq));
@@ -94,9 +97,11 @@ fn memory(text: &mut String, plan: &Plan) {
     let memory = &plan.best.memory;
     let _ = writeln!(
         text,
-        "\nMemory of the fullest rank: {} of {}",
+        "\nMemory of the fullest rank: {} of {}, fits with {:.0} % probability{}",
         memory.total(),
-        plan.usable_memory
+        plan.usable_memory,
+        100.0 * plan.best.fits_probability,
+        if plan.best.is_certain() { "" } else { ", below the 95 % of a recommendation" }
     );
     let parts: Vec<String> = memory
         .parts()
@@ -108,12 +113,13 @@ fn memory(text: &mut String, plan: &Plan) {
 }
 
 fn failures(text: &mut String, plan: &Plan) {
+    let often = |hours: f64| Seconds::hours(hours).to_string();
     let r = &plan.reliability;
     let _ = writeln!(text, "\nFailures");
     line(
         text,
         "one in",
-        format!("{:.1} to {:.1} h", r.mean_hours_between[0], r.mean_hours_between[1]),
+        format!("{} to {}", often(r.mean_hours_between[0]), often(r.mean_hours_between[1])),
     );
     line(
         text,
@@ -146,14 +152,14 @@ fn failures(text: &mut String, plan: &Plan) {
 fn money(text: &mut String, plan: &Plan) {
     let bill = &plan.bill;
     let _ = writeln!(text, "\nMoney");
-    line(text, "device-hours", format!("{:.2}M", bill.gpu_hours.median / 1e6));
+    line(text, "device-hours", count(bill.gpu_hours.median));
     line(text, "cluster, if bought", bill.cluster_price.dollars());
     line(text, "electricity of the run", bill.electricity.dollars());
     for s in bill.moves_owned.iter().take(3) {
         line(
             text,
             "moves the bill",
-            format!("{}: {:.1}M to {:.1}M$", s.input, s.at_low / 1e6, s.at_high / 1e6),
+            format!("{}: {} to {}", s.input, Dollars(s.at_low), Dollars(s.at_high)),
         );
     }
 }
@@ -165,8 +171,9 @@ fn learning(text: &mut String, plan: &Plan) {
         text,
         "compute",
         format!(
-            "{:.2e} FLOP, {:.0} tokens a parameter",
-            forecast.train_flop, forecast.tokens_per_param
+            "{:.2e} FLOP, {} tokens a parameter",
+            forecast.train_flop,
+            count(forecast.tokens_per_param)
         ),
     );
     for ((name, loss), (_, efficiency)) in forecast.loss.iter().zip(&forecast.compute_efficiency) {
@@ -183,8 +190,8 @@ fn learning(text: &mut String, plan: &Plan) {
         text,
         "rules of thumb",
         format!(
-            "batch {:.1}M tokens, learning rate {:.1e}",
-            forecast.batch_tokens / 1e6,
+            "batch {} tokens, learning rate {:.1e}",
+            count(forecast.batch_tokens),
             forecast.learning_rate
         ),
     );
@@ -201,13 +208,13 @@ fn choices(text: &mut String, plan: &Plan) {
             text,
             "this plan",
             format!(
-                "{:.1}B on {:.3}T tokens, {} × {}, {:.0} days, {:.1}M$, loss {:.3}",
-                plan.params / 1e9,
-                plan.tokens / 1e12,
+                "{} on {} tokens, {} × {}, {}, {}, loss {:.3}",
+                count(plan.params),
+                count(plan.tokens),
                 plan.gpus,
                 plan.gpu,
-                plan.days[1],
-                plan.bill.rent.median / 1e6,
+                Seconds::days(plan.days[1]),
+                Dollars(plan.bill.rent.median),
                 loss(&plan.forecast.loss)
             ),
         );
@@ -216,13 +223,13 @@ fn choices(text: &mut String, plan: &Plan) {
                 text,
                 &a.what.english,
                 format!(
-                    "{:.1}B on {:.3}T tokens, {} × {}, {:.0} days, {:.1}M$, loss {:.3}",
-                    a.params / 1e9,
-                    a.tokens / 1e12,
+                    "{} on {} tokens, {} × {}, {}, {}, loss {:.3}",
+                    count(a.params),
+                    count(a.tokens),
                     a.gpus,
                     a.gpu,
-                    a.days,
-                    a.rent / 1e6,
+                    Seconds::days(a.days),
+                    Dollars(a.rent),
                     loss(&a.loss)
                 ),
             );
@@ -235,9 +242,9 @@ fn choices(text: &mut String, plan: &Plan) {
                 text,
                 &format!("{} devices", s.gpus),
                 format!(
-                    "{:.1} days, {:.1}M$ rent, MFU {:.1} %",
-                    s.days,
-                    s.rent / 1e6,
+                    "{}, {} rent, MFU {:.1} %",
+                    Seconds::days(s.days),
+                    Dollars(s.rent),
                     100.0 * s.mfu
                 ),
             );
@@ -249,7 +256,13 @@ fn choices(text: &mut String, plan: &Plan) {
             line(
                 text,
                 &format!("{} · MFU {:.1} %", c.step_seconds, 100.0 * c.mfu),
-                format!("{} · {} left", c.layout, c.headroom),
+                format!(
+                    "{} · {} left · fits with {:.0} %{}",
+                    c.layout,
+                    c.headroom,
+                    100.0 * c.fits_probability,
+                    if c.is_certain() { "" } else { ", below 95 %" }
+                ),
             );
         }
     }

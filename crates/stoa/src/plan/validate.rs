@@ -85,6 +85,14 @@ fn table(report: &Report) -> String {
         memory.false_fits,
         memory.false_rejections
     );
+    if let (Some(error), Some(bound)) = (memory.error, memory.bound) {
+        let _ = write!(
+            text,
+            "\nmemory: measured is below {bound:.2} × predicted with 95 %; bounds of the other sources hold \
+             {} of {} rows",
+            error.covered, error.rows
+        );
+    }
     if !report.baseline_wins.is_empty() {
         let _ = write!(text, "\na constant MFU is nearer on: {}", report.baseline_wins.join(", "));
     }

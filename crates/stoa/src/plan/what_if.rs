@@ -3,16 +3,17 @@
 
 use std::io::{BufRead, Write};
 
-use stoa_planner::model::ModelShape;
-use stoa_planner::plan::{Knowledge, Plan, Question};
+use stoa_planner::plan::{Given, Knowledge, Plan, Question};
+use stoa_planner::units::{Scale, Seconds};
 
-/// Asks for changes until there are none; `given` is the model of a run file, until another is named.
+/// Asks for changes until there are none; `given` is what files hold: a device, and the model of a
+/// run file until another is named.
 ///
 /// # Errors
 /// When standard output is closed.
 pub fn run(
     mut question: Question,
-    given: Option<&ModelShape>,
+    given: &Given,
     mut plan: Plan,
     known: &Knowledge,
 ) -> anyhow::Result<()> {
@@ -58,13 +59,18 @@ fn toml_string(text: &str) -> String {
 }
 
 fn compare(before: &Plan, after: &Plan) -> String {
-    let change = |name: &str, a: f64, b: f64, unit: &str| {
-        format!("  {name:<10} {a:>10.1} → {b:>10.1} {unit}  ({:+.0} %)\n", 100.0 * (b / a - 1.0))
+    let change = |name: &str, a: f64, b: f64, scale: Scale| {
+        let (before, after) = (scale.number(a), scale.number(b));
+        let percent = 100.0 * (b / a - 1.0);
+        format!("  {name:<10} {before:>10} → {after:>10} {}  ({percent:+.0} %)\n", scale.unit)
     };
-    let mut text = change("time", before.days[1], after.days[1], "days");
-    text += &change("rent", before.bill.rent.median / 1e6, after.bill.rent.median / 1e6, "M$");
-    text += &change("owned", before.bill.owned.median / 1e6, after.bill.owned.median / 1e6, "M$");
-    text += &change("MFU", 100.0 * before.best.mfu, 100.0 * after.best.mfu, "%");
+    let days = [before, after].map(|plan| Seconds::days(plan.days[1]));
+    let mut text = change("time", days[0].0, days[1].0, Scale::time(days[0]));
+    let money = |name: &str, a: f64, b: f64| change(name, a, b, Scale::dollars(a));
+    text += &money("rent", before.bill.rent.median, after.bill.rent.median);
+    text += &money("owned", before.bill.owned.median, after.bill.owned.median);
+    let share = Scale { one: 0.01, unit: "%" };
+    text += &change("MFU", before.best.mfu, after.best.mfu, share);
     text += &format!("  layout     {}", after.best.layout);
     text
 }

@@ -122,7 +122,71 @@ fn impossible_questions_name_the_nearest_possible() {
         ("plan --model llama-405b --gpus 8:h100 --tokens 1T", "nearest possible"),
         ("plan --model 70b --gpus 64:h100 --tokens 15T --deadline 3d", "devices, or"),
         ("plan", "deadline or devices"),
+        ("plan --model llama-8b --gpus 8:v100 --tokens 1B --precision bf16", "precision fp16"),
+        ("plan --model llama-8b --gpus 8:h100 --tokens 1B --software mega", "nearest: mega"),
+        ("plan --model llama-8b --gpus h100:8 --tokens 1B", "as 8:h100"),
+        ("plan --model mistral-8b --gpus 8:h100 --tokens 1B", "nearest: mistral-7b"),
     ] {
         run(directory.path(), line).refused(&[word]);
     }
+}
+
+#[test]
+fn every_line_of_the_example_can_be_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let example = run(directory.path(), "plan example").succeeded().out;
+    let line = |key: &str| {
+        let start = format!("# {key} = ");
+        let found = example.lines().find(|line| line.starts_with(&start));
+        found.unwrap_or_else(|| panic!("no {key} in {example}")).trim_start_matches("# ").to_owned()
+    };
+    for key in ["layout", "fabric", "rent", "spares", "failures", "storage", "budget"] {
+        fs::write(directory.path().join("plan.toml"), format!("{example}\n{}\n", line(key)))
+            .unwrap();
+        run(directory.path(), "plan --config plan.toml --json").succeeded();
+    }
+}
+
+#[test]
+fn small_runs_are_shown_in_units_that_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = "plan --model llama-8b --gpus 8xh100 --tokens 10M --batch 65536";
+    let shown = run(directory.path(), line).succeeded().out;
+    for word in ["10M tokens", " min (", "Wh (", " kW"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    for word in ["0.000T", "0.0 days", "0 MWh", "$0 ("] {
+        assert!(!shown.contains(word), "{word}: {shown}");
+    }
+}
+
+#[test]
+fn devices_and_configurations_are_read_from_files_and_what_was_assumed_is_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let card =
+        "name = \"card\"\nbf16_tflops = 200\nmemory_gib = 96\nhbm_gb_s = 2000\nwatts = 400\n";
+    fs::write(directory.path().join("card.toml"), card).unwrap();
+    let config = r#"{"model_type":"qwen2","num_hidden_layers":8,"hidden_size":512,"num_attention_heads":8,
+        "intermediate_size":1024,"vocab_size":32000,"num_key_value_heads":2,"extra":1}"#;
+    fs::write(directory.path().join("config.json"), config).unwrap();
+    let line = "plan --model config.json --device-file card.toml --gpus 8 --tokens 1B --json";
+    let plan = run(directory.path(), line).succeeded().json();
+    assert_eq!(plan["gpu"], "card");
+    let listed = plan["assumptions"].to_string();
+    for word in
+        ["card: `node` not given", "`tie_word_embeddings` not given: false", "not read: `extra`"]
+    {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    let probability = plan["best"]["fits_probability"].as_f64().unwrap();
+    assert!((0.95..=1.0).contains(&probability), "{probability}");
+    let bert = r#"{"model_type":"bert","num_hidden_layers":12,"hidden_size":768}"#;
+    fs::write(directory.path().join("bert.json"), bert).unwrap();
+    run(directory.path(), "plan --model bert.json --gpus 8:h100 --tokens 1B").refused(&[
+        "bert",
+        "not understood",
+        "encoder",
+    ]);
+    fs::write(directory.path().join("card.toml"), card.replace("200", "-1")).unwrap();
+    run(directory.path(), line).refused(&["card.toml", "bf16_tflops"]);
 }
