@@ -2,15 +2,15 @@
 //!
 //! An object of up to 8 MiB is one record, as pages of APIs are. **A larger one is walked through, and arrays
 //! of posts in it are read element by element**, at any depth. An array in it is one of posts when its key is a
-//! usual one ([`HOLDERS`]), or when its first element is read as a post; never when its key names what archives
+//! usual one ([`HOLDERS`], [`COLLECTIONS`]), or when its first element is read as a post; never when its key names what archives
 //! keep beside posts ([`CLOSED`]: likes, messages, contacts). Every array that is read so, and every one that
 //! is passed over, is counted under its key. What stands beside an array, such as the users of a page, is not
-//! joined with its posts. A large object without any such array is a record that is too long.
+//! joined with its posts, but for the account of an archive before them. A large object without any such array is a record that is too long.
 
-use super::framing::{RawFrame, json_frame};
+use super::framing::{Raw, RawFrame, json_frame};
 use super::input::{Framed, Input, Within};
 use super::json;
-use super::network::{Shaping, found};
+use super::network::{HOLDERS, Shaping, found};
 use super::record::{Found, Part};
 use super::remarks::Remarks;
 use crate::error::{PostsError, RejectReason};
@@ -19,9 +19,8 @@ use crate::error::{PostsError, RejectReason};
 const WHOLE_BYTES: usize = 8 << 20;
 /// How deep large objects are walked into.
 const DEEPEST: usize = 128;
-/// Keys of arrays of posts.
-const HOLDERS: &[&str] =
-    &["tweets", "statuses", "posts", "data", "results", "records", "items", "orderedItems", "feed"];
+/// Keys of arrays of posts, beside those of pages and threads.
+const COLLECTIONS: &[&str] = &["records", "items", "orderedItems", "feed"];
 /// Keys of arrays that are never read, without hyphens and underscores.
 const CLOSED: &[&str] = &[
     "like",
@@ -68,6 +67,8 @@ pub(super) struct Values<'a> {
     levels: Vec<Level>,
     /// Frames given so far.
     given: u64,
+    /// The account of the archive that is walked through, as it is written.
+    account: Option<String>,
     remarks: Remarks,
 }
 
@@ -84,9 +85,10 @@ impl<'a> Values<'a> {
             let name = assigned.and_then(Result::ok).unwrap_or_default();
             let name = name.trim_start_matches("window.").trim_end_matches('=').trim();
             let kind = name.split('.').nth(1).unwrap_or("");
+            let month = name.strip_prefix("Grailbird.data.tweets_");
             let of_owner =
                 matches!(kind, "tweets" | "tweet" | "community_tweet" | "deleted_tweets");
-            if !of_owner && !name.starts_with("Grailbird.data.tweets_") {
+            if !of_owner && month.is_none() {
                 let kind = name.strip_prefix("Grailbird.data.").unwrap_or(kind);
                 let path = input.path().to_path_buf();
                 return Err(PostsError::NotTweets { path, kind: kind.to_string() });
@@ -98,7 +100,7 @@ impl<'a> Values<'a> {
             levels.push(Level::Array);
         }
         let remarks = Remarks::default();
-        Ok(Values { input, archive, shaping, levels, given: 0, remarks })
+        Ok(Values { input, archive, shaping, levels, given: 0, account: None, remarks })
     }
 
     pub(super) fn remarks(&mut self) -> Remarks {
@@ -127,9 +129,19 @@ impl<'a> Values<'a> {
             };
             if let Some(frame) = frame {
                 self.given += 1;
-                return Ok(Some(frame));
+                return Ok(Some(self.with_account(frame)));
             }
         }
+    }
+
+    /// A post as an archive of its own, so that its author is read as in a small archive.
+    fn with_account(&self, mut frame: RawFrame) -> RawFrame {
+        if let (Some(account), Ok(Raw::Json(post))) = (&self.account, &mut frame.content)
+            && post.starts_with('{')
+        {
+            *post = format!("{{\"account\":[{account}],\"tweets\":[{post}]}}");
+        }
+        frame
     }
 
     /// What comes next in an array, or in the source.
@@ -285,11 +297,15 @@ impl<'a> Values<'a> {
             self.input.skip_byte(b']');
             return Ok(None);
         }
+        if key == "account" && first == Some(b'{') {
+            self.account = self.whole()?.and_then(|account| account.text.ok());
+            return self.pass_over(key);
+        }
         if first != Some(b'{') || CLOSED.contains(&plain.as_str()) || self.levels.len() >= DEEPEST {
             return self.pass_over(key);
         }
         let mut frame = None;
-        if !HOLDERS.contains(&key) {
+        if !HOLDERS.contains(&key) && !COLLECTIONS.contains(&key) {
             // A first element that is large is walked into, and so shows what it holds.
             if let Some(framed) = self.whole()? {
                 if !self.is_post(&framed) {

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::AtomicU64;
-use stoa_posts::{Format, Item, PostsError, ReadOptions, Scanned, scan};
+use stoa_posts::{Format, Item, PostsError, ReadOptions, Scanned, read_all, scan};
 
 /// Objects longer than this are walked through.
 const LIMIT: usize = 2000;
@@ -130,6 +130,27 @@ fn arrays_of_large_objects_are_read_left_and_named() {
     assert_eq!(remarks.count("elements of arrays of large objects left unread: like"), 2);
     assert_eq!(remarks.count("elements of arrays of large objects left unread: tags"), 3);
     assert_eq!(remarks.count("elements of arrays of large objects left unread: account"), 1);
+}
+
+#[test]
+fn posts_of_a_large_archive_have_its_owner() {
+    let posts: Vec<Value> = (0..80)
+        .map(|n| json!({"tweet": {"id_str": n.to_string(), "full_text": format!("post {n}")}}))
+        .collect();
+    let archive = json!({"account": [{"account": {"username": "mara"}}], "tweets": posts});
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive.json");
+    std::fs::write(&path, archive.to_string()).unwrap();
+    for limit in [1 << 20, LIMIT] {
+        let options = ReadOptions {
+            record_limit_bytes: limit,
+            format: Format::Json,
+            ..ReadOptions::default()
+        };
+        let posts = read_all(&[&path], &options).unwrap().posts;
+        assert_eq!(posts.len(), 80, "{limit}");
+        assert!(posts.iter().all(|post| post.author == "mara"), "{limit}");
+    }
 }
 
 #[test]
