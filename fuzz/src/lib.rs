@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 pub use stoa_posts::Format;
+use stoa_posts::decontamination::Evaluations;
 use stoa_posts::rules::{self, RulePost};
-use stoa_posts::{Item, ReadOptions, Rejected, identify, normal_form, normalise, pii};
+use stoa_posts::{Item, ReadOptions, Rejected, identify, normal_form, normalise, pii, units};
 use stoa_posts::{scan, twitter_text};
 
 /// Longest record and most decoded bytes: small, so that the paths beyond them are met.
@@ -78,7 +79,8 @@ fn file(name: &str, data: &[u8]) -> PathBuf {
 /// its normal form and puts placeholders for its handles.
 ///
 /// # Panics
-/// When what is invisible or not trimmed is left.
+/// When what is invisible or not trimmed is left, units leave something out, or decontamination does not
+/// find a text in itself.
 pub fn normalise(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let normal = stoa_posts::normalise::normalise(text);
@@ -90,6 +92,12 @@ pub fn normalise(data: &[u8]) {
         rule.judge(&post);
     }
     assert_eq!(normal_form(&normal).trim(), normal_form(&normal));
+    let units: String = units::units(&normal).map(|unit| unit.text).collect();
+    assert_eq!(units, normal.split_whitespace().collect::<String>(), "units leave something out");
+    let mut evaluations = Evaluations::new();
+    evaluations.add(&normal);
+    let found = evaluations.contamination(&normal).is_some();
+    assert_eq!(found, evaluations.too_short() == 0, "an evaluation text is not found in itself");
     let mut handles = normalise::Handles::new();
     handles.replace(&normalise::name_links(&normal, |_| None));
 }

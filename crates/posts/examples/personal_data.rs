@@ -9,9 +9,7 @@
 mod bench;
 
 use bench::score::{scores, tables};
-use bench::{Half, examples};
-use stoa_posts::normalise::Handles;
-use stoa_posts::pii;
+use bench::{Half, examples, masked};
 
 /// The seed of the published figures.
 const SEED: u64 = 9;
@@ -20,7 +18,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let named = |half: &Half| arguments.iter().any(|argument| argument == half.name());
     let half = Half::ALL.into_iter().find(named).unwrap_or(Half::Development);
-    let scores = scores(&examples(SEED, half), |text| Handles::new().replace(&pii::replace(text)));
+    let scores = scores(&examples(SEED, half), masked);
     if arguments.iter().any(|argument| argument == "--wrong") {
         for (example, masked) in &scores.wrong {
             println!("{:?}\t{}\t{masked}", example.script, example.text);

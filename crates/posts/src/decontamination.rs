@@ -259,6 +259,7 @@ mod tests {
             let mut items = Evaluations::new();
             items.add(&item);
             items.contamination(&text);
+            prop_assert_eq!(items.contamination(&item).is_some(), items.too_short() == 0);
         }
     }
 }

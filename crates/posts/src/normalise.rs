@@ -4,6 +4,7 @@
 //! Each step is a pure function; [`normalise`] is all that need nothing but the text. Nothing here
 //! changes case, punctuation or wording.
 
+use crate::pii;
 use crate::twitter_text::urls;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -333,8 +334,8 @@ impl Handles {
         *self.numbers.entry(handle.to_lowercase()).or_insert(next)
     }
 
-    /// The text with every handle replaced. Broader than what X links, on purpose: what might name
-    /// a person is replaced. Addresses (`a@b`) are not handles.
+    /// The text with every handle replaced ([`pii::handles`]): of X, the fediverse, Bluesky, Reddit.
+    /// Addresses (`a@b`) are not handles.
     pub fn replace(&mut self, text: &str) -> String {
         self.replace_as(text, &str::to_string)
     }
@@ -343,25 +344,14 @@ impl Handles {
     /// the keyed hash that a store knows them by.
     pub fn replace_as(&mut self, text: &str, name: &dyn Fn(&str) -> String) -> String {
         let mut replaced = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find('@') {
-            let (before, from_at) = rest.split_at(at);
-            replaced.push_str(before);
-            let name_bytes = from_at[1..]
-                .bytes()
-                .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-                .count();
-            let in_word = replaced.ends_with(|letter: char| letter.is_alphanumeric());
-            if name_bytes == 0 || in_word {
-                replaced.push('@');
-                rest = &from_at[1..];
-            } else {
-                let number = self.number(&name(&from_at[1..=name_bytes]));
-                replaced.push_str(&format!("@user{number}"));
-                rest = &from_at[1 + name_bytes..];
-            }
+        let mut from = 0;
+        for account in pii::handles(text) {
+            let number = self.number(&name(&account.name));
+            replaced.push_str(&text[from..account.range.start]);
+            replaced.push_str(&format!("@user{number}"));
+            from = account.range.end;
         }
-        replaced.push_str(rest);
+        replaced.push_str(&text[from..]);
         replaced
     }
 }

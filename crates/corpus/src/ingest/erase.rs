@@ -2,11 +2,13 @@
 //! manifest.
 //!
 //! The words go, with everything that was made of them; the identifier stays with its tombstone, so
-//! that the post is known as gone. A repost holds the words of another post and goes with it. Files
-//! are rewritten one after the other and the manifest last: interrupted, it is run again.
+//! that the post is known as gone. A repost holds the words of another post and goes with it. Where
+//! others name a forgotten person, a placeholder stands for the name (`mentions`). Files are rewritten
+//! one after the other and the manifest last: interrupted, it is run again.
 
 use super::attributes::{self, Mark, VERDICT};
 use super::manifest::{self, Manifest};
+use super::mentions;
 use super::rewrite;
 use crate::error::CorpusError;
 use crate::store::{AuthorKey, Store};
@@ -26,8 +28,10 @@ pub struct Forgotten {
     pub ids: Vec<String>,
     /// Files that were rewritten, by path in the store.
     pub files: Vec<String>,
-    /// Documents that held their words.
+    /// Documents that held their words, or named them.
     pub documents: Vec<String>,
+    /// Posts of others in which their names were masked.
+    pub mentions: u64,
 }
 
 /// Whom to forget.
@@ -53,9 +57,6 @@ pub fn forget(store: &Store, key: &AuthorKey, request: &Request) -> Result<Forgo
         std::fs::remove_dir_all(&state).map_err(|cause| CorpusError::Io { path: state, cause })?;
     }
     let asked = asked_for(store, &manifest, request)?;
-    if asked.rows.is_empty() {
-        return Ok(Forgotten::default());
-    }
     let mut forgotten = Forgotten::default();
     let mut files = BTreeSet::new();
     // Reposts first: they are found by the words they repeat.
@@ -66,7 +67,14 @@ pub fn forget(store: &Store, key: &AuthorKey, request: &Request) -> Result<Forgo
             forget_rows(store, &manifest, &shard, &rows, request, &mut forgotten.ids, &mut files)?;
         }
     }
-    let gone: HashSet<&str> = forgotten.ids.iter().map(String::as_str).collect();
+    let masked = mentions::mask(store, key, &manifest, &request.authors)?;
+    if forgotten.posts == 0 && masked.posts.is_empty() {
+        return Ok(forgotten);
+    }
+    forgotten.mentions = masked.changed;
+    files.extend(masked.files);
+    let gone: HashSet<&str> =
+        forgotten.ids.iter().chain(&masked.posts).map(String::as_str).collect();
     let rewritten = rewrite::threads(store, key, &manifest, &gone)?;
     forgotten.documents = rewritten.threads;
     files.extend(rewritten.files);

@@ -9,7 +9,7 @@ use crate::store::AuthorKey;
 use serde::Serialize;
 use serde_json::json;
 use stoa_dialogue::Dialogue;
-use stoa_posts::pii::{self, Finding};
+use stoa_posts::pii::{self, Finding, PiiKind};
 use stoa_posts::{Language, Post, Split};
 
 /// The line of a document, and the bytes of text in it.
@@ -65,11 +65,13 @@ pub(super) fn dialogue_lines(
     dialogues.into_iter().map(line).collect()
 }
 
-/// Puts placeholders in the place of a post's personal data; says what there was.
+/// Puts placeholders in the place of a post's personal data; says what there was. Handles stay: a
+/// thread numbers its people.
 pub(super) fn mask(post: &mut Post) -> Vec<Finding> {
-    let found = pii::find(&post.text);
+    let mut found = pii::find(&post.text);
+    found.retain(|finding| finding.kind != PiiKind::Handle);
     if !found.is_empty() {
-        post.text = pii::replace(&post.text).into_owned();
+        post.text = pii::mask(&post.text, &found).into_owned();
     }
     found
 }

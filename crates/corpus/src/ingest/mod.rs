@@ -16,6 +16,7 @@ mod held_out;
 mod lines;
 mod locks;
 mod manifest;
+mod mentions;
 mod near_copies;
 mod options;
 mod phases;

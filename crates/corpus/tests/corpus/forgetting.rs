@@ -157,6 +157,57 @@ fn an_author_goes_with_what_others_repeat_of_them() {
     assert_eq!(files_with(&store, "quibblefish"), Vec::<PathBuf>::new());
 }
 
+const MENTIONS: &str = r#"{"id": "1", "author": "Bea_77", "author_id": "900", "text": "quibblefish swim in the old harbour of the northern town"}
+{"id": "2", "author": "carl", "text": "@bea_77 @dora they do not swim there at all", "in_reply_to": "1"}
+{"id": "3", "author": "dora", "text": "ask ＠Bea_77さん or the bea_77-led walk, https://x.com/bea_77/status/1234567 says when", "in_reply_to": "2"}
+{"id": "4", "author": "eve", "text": "I think that bea_77 was right, and @bea_778 was not."}
+{"id": "5", "author": "fred", "text": "RT @bea_77: quibblefish swim in the old harbour of…"}
+"#;
+
+#[test]
+fn the_name_of_an_author_goes_from_what_others_wrote() {
+    let folder = folder_with(&[("posts.jsonl", MENTIONS)]);
+    let store = store_of(folder.path(), &["posts.jsonl"], "out");
+    let request = Request { authors: [key().hash("bea_77")].into(), ..Request::default() };
+    let forgotten = forget(&store, &key(), &request).unwrap();
+    assert_eq!((forgotten.posts, forgotten.mentions), (2, 3));
+    let after = everything(&store);
+    let words: Vec<&str> =
+        "quibblefish swim in the old harbour of the northern town".split(' ').collect();
+    let runs = words.windows(4).map(|words| words.join(" "));
+    for gone in runs.chain(
+        ["Bea_77 ", "bea_77 ", "bea_77-", "@bea_77,", "Bea_77さん", "x.com"].map(str::to_string),
+    ) {
+        let left: Vec<&PathBuf> =
+            after.iter().filter(|(_, text)| text.contains(&gone)).map(|(path, _)| path).collect();
+        assert!(left.is_empty(), "{gone} is in {left:?}");
+    }
+    let posts = read_posts(&store.posts("00000-00000")).unwrap();
+    let texts: Vec<&str> = posts.iter().map(|post| post.text.as_str()).collect();
+    assert_eq!(
+        texts[1..4],
+        [
+            "[handle] @dora they do not swim there at all",
+            "ask [handle]さん or the [handle]-led walk, [handle] says when",
+            "I think that [handle] was right, and @bea_778 was not.",
+        ]
+    );
+    let lines = lines(&store).join("\n");
+    assert!(
+        lines.contains("they do not swim there at all") && lines.contains("[handle]さん"),
+        "{lines}"
+    );
+    assert!(!lines.contains("[handle] @user"), "a reply begins with whom it answers: {lines}");
+    // Repeated, as after a stop, it leaves the same.
+    assert_eq!(forget(&store, &key(), &request).unwrap().mentions, 0);
+    assert!(everything(&store) == after);
+    assert!(Manifest::read(&store).unwrap().damaged(&store).unwrap().is_empty());
+    // Someone who wrote nothing is named by others.
+    let request = Request { authors: [key().hash("@bea_778")].into(), ..Request::default() };
+    assert_eq!(forget(&store, &key(), &request).unwrap().mentions, 1);
+    assert_eq!(files_with(&store, "bea_778"), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn a_thread_of_its_own_corpus_is_rewritten_on_its_sides() {
     let posts: String = (0..6)

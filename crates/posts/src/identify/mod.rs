@@ -31,8 +31,13 @@ pub fn identify(text: &str) -> Identified {
     let words: Vec<&str> = tokens(&bare)
         .filter(|word| !word.starts_with(['@', '#', '＠', '＃']) && *word != "RT")
         .collect();
-    let alphabetic = |word: &&str| word.chars().filter(|letter| letter.is_alphabetic()).count();
-    let letters = words.iter().map(alphabetic).sum();
+    let alphabetic = words.iter().flat_map(|word| word.chars()).filter(|c| c.is_alphabetic());
+    let (letters, ascii) = alphabetic
+        .fold((0, true), |(count, ascii), letter| (count + 1, ascii && letter.is_ascii()));
+    if ascii {
+        // Most texts: one script, found without looking for others.
+        return Identified { language: latin::latin(&words.join(" "), &words, letters), letters };
+    }
     let pieces = pieces(&words);
     let language = match carrier(&pieces) {
         None => "und",
@@ -288,6 +293,15 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        /// Texts without other letters than those of ASCII are taken for Latin without cutting them.
+        #[test]
+        fn ascii_letters_are_latin(text in "[a-zA-Z0-9 .,’🙂…-]{0,40}") {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let pieces = pieces(&words);
+            prop_assert!(pieces.iter().all(|piece| piece.script == Script::Latin));
+            prop_assert_eq!(carrier(&pieces).is_none(), pieces.is_empty());
+        }
+
         #[test]
         fn no_text_panics(text in "\\PC{0,80}|[a-zéA @#日かнңپहקกກကក가]{0,40}") {
             let found = identify(&text);

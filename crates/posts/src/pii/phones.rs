@@ -1,9 +1,10 @@
 //! Phone numbers: international by calling code, national by the groupings people use.
 //!
-//! Bare runs of digits without `+` are identifiers unless a word before them says that they are
+//! Bare runs of digits without `+` are identifiers unless a word beside them says that they are
 //! phone numbers: tools that take every long number for one eat identifiers and dates.
 
 use super::spans::Span;
+use super::words::PHONE;
 use std::ops::Range;
 
 /// Digits of a number after `+`: E.164, section 6, allows 15; fewer than 8 are in no public plan of
@@ -38,38 +39,12 @@ const CODES_3: [std::ops::RangeInclusive<u16>; 19] = [
     960..=998,
 ];
 
-/// Words before a number that say what it is, in the languages of the fixtures.
-const ANNOUNCING: [&str; 22] = [
-    "tel",
-    "tél",
-    "phone",
-    "telephone",
-    "téléphone",
-    "telefon",
-    "teléfono",
-    "telefone",
-    "call",
-    "text",
-    "sms",
-    "whatsapp",
-    "mobile",
-    "cell",
-    "fax",
-    "appelez",
-    "appeler",
-    "llama",
-    "ligue",
-    "anruf",
-    "hotline",
-    "dial",
-];
-
 /// Phone numbers among spans.
 pub(super) fn phones(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for span in spans {
         for window in span.windows(text) {
-            let range = span.bytes(&window);
+            let range = span.bytes(text, &window);
             let free = found.last().is_none_or(|last| last.end <= range.start);
             if free && !span.is_date(text, &window) && is_phone(text, span, &window) {
                 found.push(range);
@@ -84,21 +59,24 @@ fn is_phone(text: &str, span: &Span, window: &Range<usize>) -> bool {
     if span.plus && window.start == 0 {
         return is_international(&digits.replacen("(0)", "", 1));
     }
-    let lengths: Vec<usize> = span.groups[window.clone()].iter().map(Range::len).collect();
+    let lengths = span.lengths(window);
     if let Some(rest) = digits.strip_prefix("00") {
-        return lengths.len() > 1 && digits.len() >= 11 && is_international(rest);
+        let whole = window.start == 0 && lengths.len() > 1;
+        return whole && digits.len() >= 11 && is_international(rest);
     }
-    if is_north_american(&digits) {
-        let grouped = matches!(lengths[..], [3, 3, 4] | [1, 3, 3, 4] | [3, 7] | [6, 4]);
-        // A group of three in parentheses is an area code; bare runs need to be announced.
-        return matches!(lengths[..], [3, 3, 4] | [1, 3, 3, 4])
-            || (grouped || lengths.len() == 1) && is_announced(text, span.bytes(window).start);
-    }
-    is_trunk(&digits, &lengths)
-        || lengths.len() == 1
-            && (9..=11).contains(&digits.len())
-            && is_announced(text, span.bytes(window).start)
+    let range = span.bytes(text, window);
+    let american = matches!(lengths[..], [3, 3, 4] | [1, 3, 3, 4]) && is_north_american(&digits);
+    let spaced = span.joins(text, window).all(|join| join == " ");
+    american
+        || is_trunk(&digits, &lengths)
+        || is_mobile(&digits, &lengths, spaced)
+        || ANNOUNCED_DIGITS.contains(&digits.len())
+            && lengths.iter().all(|&length| length >= 2 || lengths[0] == length)
+            && is_announced(text, &range)
 }
+
+/// Digits of a number that only a word beside it shows to be one.
+const ANNOUNCED_DIGITS: std::ops::RangeInclusive<usize> = 9..=12;
 
 /// Calling code, then a national number of at least six digits.
 fn is_international(digits: &str) -> bool {
@@ -142,19 +120,28 @@ fn is_trunk(digits: &str, lengths: &[usize]) -> bool {
         && digits.starts_with('0')
         && !digits.starts_with("00")
         && (2..=5).contains(&lengths.len())
-        && (2..=5).contains(&lengths[0])
+        && (2..=6).contains(&lengths[0])
         && lengths.iter().all(|&length| (2..=8).contains(&length))
 }
 
-/// Whether one of the two words before `at` announces a phone number.
-fn is_announced(text: &str, at: usize) -> bool {
-    if text[..at].trim_end().ends_with(['☎', '📞', '📱']) {
-        return true;
+/// National numbers without a trunk 0: Russian with the prefix 8, mobile numbers of China in groups of
+/// 3, 4 and 4, of India in two groups of five (two round numbers are a range).
+fn is_mobile(digits: &str, lengths: &[usize], spaced: bool) -> bool {
+    let bytes = digits.as_bytes();
+    match lengths {
+        [1, 3, 3, 2, 2] | [1, 3, 3, 4] | [1, 3, 7] => {
+            matches!(bytes[0], b'7' | b'8') && matches!(bytes[1], b'3' | b'4' | b'8' | b'9')
+        }
+        [3, 4, 4] => bytes[0] == b'1' && matches!(bytes[1], b'3'..=b'9'),
+        [5, 5] => spaced && matches!(bytes[0], b'6'..=b'9') && !digits.ends_with("00"),
+        _ => false,
     }
-    let mut words = text[..at].split(|letter: char| !letter.is_alphanumeric());
-    (0..6).any(|_| {
-        words.next_back().is_some_and(|word| {
-            !word.is_empty() && ANNOUNCING.contains(&word.to_lowercase().as_str())
-        })
-    })
+}
+
+/// Whether a word beside a number, or a sign before it, announces a phone number.
+fn is_announced(text: &str, range: &Range<usize>) -> bool {
+    let (before, after) = (&text[..range.start], &text[range.end..]);
+    before.trim_end().ends_with(['☎', '📞', '📱'])
+        || PHONE.before(before).is_some()
+        || PHONE.after(after).is_some()
 }

@@ -1,5 +1,6 @@
 //! Numbers as people write them: groups of digits joined by single signs.
 
+use super::borders::{is_currency, joins};
 use std::ops::Range;
 
 /// Groups of digits that stand together: `+33 6 12 34 56 78`, `(202) 555-0123`, `2017-06-21`.
@@ -9,15 +10,17 @@ pub(super) struct Span {
     pub(super) groups: Vec<Range<usize>>,
     /// Whether a `+` stands before the first.
     pub(super) plus: bool,
-    /// Where it begins, `+` and parenthesis included.
-    pub(super) start: usize,
+    /// Where the signs before the first begin that may belong to it: `+` and parentheses.
+    start: usize,
 }
 
 /// Longest join of two groups: `) ` or ` (`, or `(0) ` inside international numbers.
 const JOIN_BYTES: usize = 2;
+/// The one join that is longer.
+const SPACED_HYPHEN: &[u8] = b" - ";
 
-/// All spans of a text. Digits that touch letters or belong to decimals, tags, handles or money are
-/// in none.
+/// All spans of a text. Digits that touch letters with case or belong to decimals, tags, handles or
+/// money are in none.
 pub(super) fn number_spans(text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
     let mut spans: Vec<Span> = Vec::new();
@@ -35,25 +38,16 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
             let join =
                 bytes[end..].iter().take(JOIN_BYTES + 1).take_while(|byte| is_join(**byte)).count();
             let digit = bytes.get(end + join).is_some_and(u8::is_ascii_digit);
-            if join == 0 || join > JOIN_BYTES || !digit {
+            let short = join <= JOIN_BYTES || bytes[end..].starts_with(SPACED_HYPHEN);
+            if join == 0 || !short || !digit {
                 break;
             }
             at = end + join;
         }
-        let first = groups[0].start;
-        let before = text[..first].trim_end_matches('(');
+        let before = text[..groups[0].start].trim_end_matches('(');
         let plus = before.ends_with('+');
-        let before = before.strip_suffix('+').unwrap_or(before);
-        let touches_before = before.ends_with(|letter: char| {
-            letter.is_alphanumeric()
-                || matches!(letter, '_' | '#' | '@' | '$' | '€' | '£' | '¥' | '=' | '/' | '\\')
-        }) || before.ends_with(['.', ',', ':', '-'])
-            && before[..before.len() - 1].ends_with(|letter: char| letter.is_alphanumeric());
-        let after = text[at..].chars().next();
-        let touches_after = after.is_some_and(|letter| {
-            letter.is_alphanumeric() || matches!(letter, '_' | '%' | '€' | '$' | '£' | '@')
-        });
-        if !touches_before && !touches_after {
+        let before = before.strip_suffix('+').unwrap_or(before).trim_end_matches('(');
+        if !touches_before(before, plus) && !touches_after(&text[at..]) {
             let start = before.len();
             spans.push(Span { groups, plus, start });
         }
@@ -61,18 +55,38 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
     spans
 }
 
+/// Whether what stands before a number makes it part of something else. After a `+` it begins a number
+/// beside letters too.
+fn touches_before(before: &str, plus: bool) -> bool {
+    let Some(last) = before.chars().next_back() else { return false };
+    let rest = &before[..before.len() - last.len_utf8()];
+    match last {
+        '#' | '@' | '=' | '/' | '\\' | '^' | '*' => true,
+        '.' | ',' | ':' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
+        '-' => rest.ends_with(joins),
+        letter if letter.is_alphabetic() => joins(letter) && !plus,
+        other => joins(other) || is_currency(other),
+    }
+}
+
+fn touches_after(after: &str) -> bool {
+    after.starts_with(|letter: char| {
+        joins(letter) || is_currency(letter) || matches!(letter, '%' | '@')
+    })
+}
+
 fn is_join(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
 impl Span {
-    /// Windows of groups that stand free: a space (or the edge) on both sides. Longest first from
-    /// each start.
+    /// Windows of groups that stand free: a space, a slash or the edge on both sides. Longest first
+    /// from each start.
     pub(super) fn windows(&self, text: &str) -> Vec<Range<usize>> {
         let free = |edge: usize| {
             edge == 0
                 || edge == self.groups.len()
-                || text[self.groups[edge - 1].end..self.groups[edge].start].contains(' ')
+                || text[self.groups[edge - 1].end..self.groups[edge].start].contains([' ', '/'])
         };
         let mut windows = Vec::new();
         for first in (0..self.groups.len()).filter(|&edge| free(edge)) {
@@ -90,21 +104,56 @@ impl Span {
         self.groups[window.clone()].iter().map(|group| &text[group.clone()]).collect()
     }
 
-    /// The bytes of a window; with what stands before the first group, where the window has it.
-    pub(super) fn bytes(&self, window: &Range<usize>) -> Range<usize> {
-        let start = if window.start == 0 { self.start } else { self.groups[window.start].start };
-        start..self.groups[window.end - 1].end
+    /// How many digits each group of a window has.
+    pub(super) fn lengths(&self, window: &Range<usize>) -> Vec<usize> {
+        self.groups[window.clone()].iter().map(Range::len).collect()
     }
 
-    /// Whether a window is a calendar date.
+    /// What joins the groups of a window.
+    pub(super) fn joins<'t>(
+        &'t self,
+        text: &'t str,
+        window: &Range<usize>,
+    ) -> impl Iterator<Item = &'t str> {
+        let groups = &self.groups[window.clone()];
+        groups.windows(2).map(|pair| &text[pair[0].end..pair[1].start])
+    }
+
+    /// The bytes of a window; with a `+` before its first group, and the parentheses that close in it.
+    pub(super) fn bytes(&self, text: &str, window: &Range<usize>) -> Range<usize> {
+        let (first, end) = (self.groups[window.start].start, self.groups[window.end - 1].end);
+        let mut closed: usize = 0;
+        let mut open: usize = 0;
+        for byte in text[first..end].bytes() {
+            match byte {
+                b'(' => open += 1,
+                b')' if open > 0 => open -= 1,
+                b')' => closed += 1,
+                _ => {}
+            }
+        }
+        let mut start = first;
+        let signs = if window.start == 0 { &text[self.start..first] } else { "" };
+        for sign in signs.bytes().rev() {
+            match sign {
+                b'(' if closed == 0 => break,
+                b'(' => closed -= 1,
+                _ => {}
+            }
+            start -= 1;
+        }
+        start..end
+    }
+
+    /// Whether a window is a calendar date, or begins with one that has a year of four digits.
     pub(super) fn is_date(&self, text: &str, window: &Range<usize>) -> bool {
         let groups: Vec<&str> =
             self.groups[window.clone()].iter().map(|group| &text[group.clone()]).collect();
-        let [first, second, third] = groups[..] else { return false };
+        let [first, second, third, more @ ..] = groups.as_slice() else { return false };
         let number = |digits: &str| digits.parse::<u32>().unwrap_or(u32::MAX);
         let day = |digits: &str| digits.len() <= 2 && (1..=31).contains(&number(digits));
         let year = |digits: &str| digits.len() == 4 && (1000..=2999).contains(&number(digits));
-        day(second)
-            && (year(first) && day(third) || day(first) && (year(third) || third.len() == 2))
+        let short = third.len() == 2 && more.is_empty();
+        day(second) && (year(first) && day(third) || day(first) && (year(third) || short))
     }
 }

@@ -86,7 +86,8 @@ pub(super) fn event(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
         ("app.bsky.feed.post", "create" | "update") => {
             let Some(record) = commit.get("record") else { return out.push(Found::Other) };
             let mut post = post(&uri, &did, record, fields);
-            if let Some(seconds) = seconds {
+            // The event that makes a post is no edit.
+            if let Some(seconds) = seconds.filter(|_| operation == "update") {
                 post.set(Part::Edited, Some(seconds.to_string()));
             }
             out.push(Found::Post(Box::new(post)));

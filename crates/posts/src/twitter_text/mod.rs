@@ -12,6 +12,7 @@ mod validity;
 
 pub use length::{WeightedLength, weighted_length};
 pub use names::{Mention, cashtags, hashtags, mentions, reply_to};
+pub(crate) use urls::is_top_level_domain;
 pub use urls::urls;
 pub use validity::{fits_first_posts, is_url};
 

@@ -24,6 +24,11 @@ static UNICODE_TLDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     encoded.filter_map(|name| punycode::decode(name).ok()).collect()
 });
 
+/// Whether a label in lower case is a top-level domain of the root zone, in ASCII or as it is written.
+pub(crate) fn is_top_level_domain(label: &str) -> bool {
+    if label.is_ascii() { tld::exist(label) } else { UNICODE_TLDS.contains(label) }
+}
+
 /// The bytes of every link.
 pub fn urls(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();

@@ -9,6 +9,7 @@
 
 mod scripts;
 
+use crate::pii::PiiKind;
 use scripts::{Class, class, is_stacker};
 pub(crate) use scripts::{Ends, ends_of, is_mark, is_unspaced, letter_weight};
 
@@ -167,15 +168,19 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A text from the first token that is no handle on; the whole text where all are.
+/// A text after the handles, and what was put for them, that it starts with; the whole text where there
+/// is nothing else.
 pub fn after_handles(text: &str) -> &str {
-    let mut rest = text;
-    for token in tokens(text) {
-        rest = rest.trim_start();
-        if !token.starts_with('@') {
+    let mut rest = text.trim_start();
+    while let Some(token) = tokens(rest).next() {
+        let handle = if rest.starts_with(PiiKind::Handle.placeholder()) {
+            PiiKind::Handle.placeholder()
+        } else if token.starts_with(['@', '＠']) {
+            token
+        } else {
             return rest;
-        }
-        rest = &rest[token.len()..];
+        };
+        rest = rest[handle.len()..].trim_start();
     }
     text
 }

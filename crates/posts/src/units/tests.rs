@@ -55,6 +55,8 @@ fn what_follows_handles_is_left() {
         (" @ann: so @bob", "so @bob"),
         ("so @ann", "so @ann"),
         ("@ann @bob", "@ann @bob"),
+        ("[handle] ＠ann มา", "มา"),
+        ("[handle]今日は", "今日は"),
     ] {
         assert_eq!(after_handles(text), expected);
     }

@@ -4,7 +4,7 @@ mod bench;
 
 use bench::contexts::Script;
 use bench::score::{scores, tables};
-use bench::{Half, Holds, examples};
+use bench::{Half, Holds, examples, masked};
 use std::collections::BTreeMap;
 
 /// The seed of the published figures.
@@ -60,4 +60,20 @@ fn the_figures_are_those_of_the_mask() {
     assert_eq!(perfect.wrong, []);
     let rows = tables(&perfect).lines().filter(|line| line.contains("1.00")).count();
     assert_eq!(rows, 2 + bench::formats::Kind::ALL.len() + bench::CLASSES.len());
+}
+
+/// Least recall and precision in each script.
+const RECALL: f64 = 0.98;
+const PRECISION: f64 = 0.95;
+
+#[test]
+fn every_script_passes_the_bar() {
+    for half in [Half::Development] {
+        let scores = scores(&examples(SEED, half), masked);
+        for script in Script::ALL {
+            let counts = scores.of(script);
+            let passes = counts.recall() >= RECALL && counts.precision() >= PRECISION;
+            assert!(passes, "{script:?}, {} half:\n{}", half.name(), tables(&scores));
+        }
+    }
 }

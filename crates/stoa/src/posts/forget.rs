@@ -55,12 +55,14 @@ pub fn forget(args: &ForgetArgs, terminal: &Terminal) -> anyhow::Result<()> {
         "ids": forgotten.ids,
         "files": forgotten.files,
         "documents": forgotten.documents,
+        "mentions": forgotten.mentions,
         "runs": runs,
     });
     terminal.result(&value, || {
         let mut lines = vec![format!(
-            "{} posts forgotten; {} files rewritten, {} documents",
+            "{} posts forgotten, their author masked in {} of others; {} files rewritten, {} documents",
             forgotten.posts,
+            forgotten.mentions,
             forgotten.files.len(),
             forgotten.documents.len()
         )];

@@ -9,6 +9,8 @@ pub mod score;
 
 use contexts::{Contexts, Script, contexts};
 use formats::{Kind, Place};
+use stoa_posts::normalise::Handles;
+use stoa_posts::pii::{self, PiiKind};
 use stoa_random::Draws;
 
 pub use look_alikes::CLASSES;
@@ -111,4 +113,11 @@ fn around(contexts: &Contexts, place: Place, draws: &mut Draws) -> (&'static str
     })
     .collect();
     *draws.pick(&sentences)
+}
+
+/// A text as documents show it: personal data masked, handles numbered as in a thread.
+pub fn masked(text: &str) -> String {
+    let mut findings = pii::find(text);
+    findings.retain(|finding| finding.kind != PiiKind::Handle);
+    Handles::new().replace(&pii::mask(text, &findings))
 }

@@ -1,0 +1,99 @@
+//! E-mail addresses (RFC 5321, 6531): quoted local parts, apostrophes, letters of every script.
+
+use super::borders::{is_latin, is_unspaced};
+use super::domains::{domain_bytes, is_mark};
+use std::ops::Range;
+use unicode_script::{Script, UnicodeScript as _};
+
+/// Longest local part and address (RFC 5321, section 4.5.3.1).
+const MAX_LOCAL: usize = 64;
+const MAX_ADDRESS: usize = 254;
+
+/// Accounts of services, by which programs name places: `git@server:path`.
+const SERVICES: [&str; 4] = ["git", "hg", "svn", "cvs"];
+
+/// E-mail addresses under existing or reserved top-level domains. `@name@server` is a handle.
+pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (at, _) in text.match_indices('@') {
+        let from = found.last().map_or(0, |last| last.end);
+        let start = if at > from { from + local_start(&text[from..at]) } else { at };
+        if start == at || text[..start].ends_with('@') || text[..at].ends_with('.') {
+            continue;
+        }
+        let Some(domain) = domain_bytes(&text[at + 1..]) else { continue };
+        if !belong_together(&text[start..at], &text[at + 1..]) {
+            continue;
+        }
+        let end = at + 1 + domain;
+        let service = SERVICES.contains(&&text[start..at]);
+        if end - start <= MAX_ADDRESS && !service {
+            found.push(start..end);
+        }
+    }
+    found
+}
+
+/// Whether what stands before an `@` is no word of the sentence before a handle (`ดู@name.example.org`):
+/// letters of a script without spaces write to a domain of their own script, and a hyphen after letters
+/// of another script joins a prefix.
+fn belong_together(local: &str, domain: &str) -> bool {
+    let last = local.chars().rev().find(|letter| letter.is_alphabetic() || is_mark(*letter));
+    let Some(last) = last.filter(|&letter| !is_latin(letter)) else { return true };
+    let ascii = domain.starts_with(|letter: char| letter.is_ascii());
+    !(local.ends_with('-') || ascii && is_unspaced(last.script()))
+}
+
+/// Where the local part begins that `text` ends with; its end where there is none.
+fn local_start(text: &str) -> usize {
+    if let Some(inner) = text.strip_suffix('"') {
+        return quoted_start(inner).unwrap_or(text.len());
+    }
+    let mut script = None;
+    let mut digits = false;
+    let mut start = text.len();
+    for (at, letter) in text.char_indices().rev() {
+        if text.len() - at > MAX_LOCAL {
+            break;
+        }
+        let belongs = match letter {
+            '0'..='9' => {
+                digits = true;
+                true
+            }
+            _ if letter.is_ascii_punctuation() => is_local_sign(letter),
+            _ if letter.is_alphanumeric() || is_mark(letter) => {
+                let found = if is_latin(letter) { Script::Latin } else { letter.script() };
+                let same =
+                    script.is_none_or(|script| script == found || found == Script::Inherited);
+                // Digits end what stands before them where words have no spaces.
+                let begins = script.is_none() && digits && is_unspaced(found);
+                if found != Script::Inherited {
+                    script = Some(found);
+                }
+                same && !begins
+            }
+            _ => false,
+        };
+        if !belongs {
+            break;
+        }
+        start = at;
+    }
+    let local = &text[start..];
+    start + (local.len() - local.trim_start_matches(|sign: char| !sign.is_alphanumeric()).len())
+}
+
+/// Signs of a local part. Those of addresses (URL) and of markup are left out: `/ = ? { | }` and the
+/// grave accent.
+fn is_local_sign(sign: char) -> bool {
+    ".!#$%&'*+-^_~".contains(sign)
+}
+
+/// Where the quotation mark stands that opens a quoted local part; `inner` ends before the closing one.
+fn quoted_start(inner: &str) -> Option<usize> {
+    let at = inner.rfind('"')?;
+    let content = &inner[at + 1..];
+    let sound = !content.is_empty() && content.len() <= MAX_LOCAL && !content.contains(['\n', '@']);
+    sound.then_some(at)
+}

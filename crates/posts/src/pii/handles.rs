@@ -1,0 +1,177 @@
+//! Names of accounts: `@name` of X, Instagram, Threads, TikTok, Telegram; `@name@server` of the fediverse;
+//! `@name.domain` of Bluesky; `u/name` of Reddit.
+//!
+//! Broader than what a network links, on purpose: a name that is cut leaves its rest in the text. Words
+//! of code that begin with `@` are no names.
+
+use super::Account;
+use super::borders::is_latin;
+use super::domains::domain_bytes;
+
+/// Words after `@` in code, style sheets, documentation and package names.
+const CODE: &[&str] = &[
+    "abstractmethod",
+    "angular",
+    "apollo",
+    "app",
+    "author",
+    "aws-sdk",
+    "autowired",
+    "azure",
+    "babel",
+    "before",
+    "bean",
+    "binding",
+    "builtin",
+    "cached_property",
+    "charset",
+    "classmethod",
+    "click",
+    "component",
+    "contextmanager",
+    "controller",
+    "dataclass",
+    "deprecated",
+    "dynamicMemberLookup",
+    "emotion",
+    "environmentobject",
+    "escaping",
+    "eslint",
+    "fixture",
+    "font-face",
+    "functools",
+    "google-cloud",
+    "import",
+    "injectable",
+    "interface",
+    "jest",
+    "keyframes",
+    "layer",
+    "lru_cache",
+    "main",
+    "media",
+    "mui",
+    "namespace",
+    "nestjs",
+    "nuxt",
+    "nullable",
+    "objc",
+    "octokit",
+    "override",
+    "page",
+    "param",
+    "property",
+    "prisma",
+    "pytest",
+    "published",
+    "react",
+    "reduxjs",
+    "return",
+    "returns",
+    "rollup",
+    "see",
+    "since",
+    "staticmethod",
+    "storybook",
+    "suppresswarnings",
+    "supports",
+    "sveltejs",
+    "swc",
+    "tanstack",
+    "test",
+    "testing-library",
+    "throws",
+    "types",
+    "typescript-eslint",
+    "value",
+    "vercel",
+    "vite",
+    "vitest",
+    "vue",
+];
+
+/// What stands after `u/` in units.
+const UNITS: [&str; 2] = ["min", "sec"];
+
+/// Longest name after `u/` (Reddit's limit), and shortest.
+const REDDIT_NAME: std::ops::RangeInclusive<usize> = 3..=20;
+
+/// All handles, in order.
+pub(super) fn handles(text: &str) -> Vec<Account> {
+    let mut found: Vec<Account> = Vec::new();
+    for (at, sign) in text.match_indices(['@', '/']) {
+        if found.last().is_some_and(|last| at < last.range.end) {
+            continue;
+        }
+        found.extend(if sign == "@" { mention(text, at) } else { reddit(text, at) });
+    }
+    found
+}
+
+/// The handle whose sign stands at `at`.
+fn mention(text: &str, at: usize) -> Option<Account> {
+    let before = text[..at].chars().next_back();
+    if before.is_some_and(|letter| is_name(letter) || letter == '@') {
+        return None;
+    }
+    let name = at + 1;
+    let first = label_end(text, name);
+    let mut end = first;
+    while let Some(next) = continues(text, end) {
+        end = next;
+    }
+    if end == name {
+        return None;
+    }
+    let rest = &text[end..];
+    if let Some(server) = rest.strip_prefix('@') {
+        let bytes = domain_bytes(server).unwrap_or_else(|| label_end(server, 0));
+        let end = if bytes > 0 { end + 1 + bytes } else { end };
+        return Some(Account { range: at..end, name: text[name..end].to_string() });
+    }
+    if let Some(domain) = domain_bytes(&text[name..]) {
+        end = end.max(name + domain);
+    }
+    let is_code = CODE.contains(&&text[name..first])
+        || CODE.contains(&text[name..end].to_lowercase().as_str())
+        || end > first && rest.starts_with('(');
+    // Sizes of pictures and hours: `@2x`, `@5pm`.
+    let is_size = text[name..].starts_with(|digit: char| digit.is_ascii_digit()) && end - name < 5;
+    (!is_code && !is_size).then(|| Account { range: at..end, name: text[name..end].to_string() })
+}
+
+/// What names are made of.
+fn is_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii() && is_latin(letter)
+}
+
+fn label_end(text: &str, start: usize) -> usize {
+    let rest = &text[start..];
+    start + rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())
+}
+
+/// Where a name ends that goes on at `at` after a dot or a hyphen. A capital after a dot begins a
+/// sentence.
+fn continues(text: &str, at: usize) -> Option<usize> {
+    let sign = text[at..].chars().next().filter(|sign| matches!(sign, '.' | '-'))?;
+    let next = text[at + 1..].chars().next().filter(|&letter| is_name(letter))?;
+    (sign == '-' || !next.is_uppercase()).then(|| label_end(text, at + 1))
+}
+
+/// The `u/name` or `/u/name` whose last slash stands at `at`.
+fn reddit(text: &str, at: usize) -> Option<Account> {
+    let before = text[..at].strip_suffix('u')?;
+    let before = before.strip_suffix('/').unwrap_or(before);
+    if before.ends_with(|letter| is_name(letter) || matches!(letter, '/' | '.' | '-' | ':')) {
+        return None;
+    }
+    let name = &text[at + 1..];
+    let bytes = name
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        .count();
+    let known = REDDIT_NAME.contains(&bytes) && !UNITS.contains(&&name[..bytes]);
+    let ends = !name[bytes..].starts_with('/');
+    (known && ends)
+        .then(|| Account { range: before.len()..at + 1 + bytes, name: name[..bytes].to_string() })
+}
