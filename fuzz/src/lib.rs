@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use stoa_planner::hugging_face::{Families, read_as};
-pub use stoa_posts::Format;
 use stoa_posts::decontamination::Evaluations;
 use stoa_posts::rules::{self, RulePost};
-use stoa_posts::{Item, ReadOptions, Rejected, identify, normal_form, normalise, pii, units};
+pub use stoa_posts::{DateOrder, Format, Quote, ReadOptions, TableOptions};
+use stoa_posts::{Item, Rejected, identify, normal_form, normalise, pii, units};
 use stoa_posts::{scan, twitter_text};
 
 /// Longest record and most decoded bytes: small, so that the paths beyond them are met.
@@ -22,16 +22,24 @@ const ARCHIVE_LIMIT_BYTES: u64 = 1 << 24;
 /// # Panics
 /// When counts do not add up or a post lacks what every post has.
 pub fn read(name: &str, format: Format, data: &[u8]) {
+    read_with(name, data, &ReadOptions { format, ..ReadOptions::default() });
+}
+
+/// As [`read`], with options; what they say of embedded posts, damage and limits is not heard, but for
+/// a record limit below that of [`read`].
+///
+/// # Panics
+/// As [`read`].
+pub fn read_with(name: &str, data: &[u8], options: &ReadOptions) {
     let path = file(name, data);
     // Odd lengths read with the options that take the most from a damaged source.
     let generous = data.len() % 2 == 1;
     let options = ReadOptions {
-        format,
         embedded: generous,
         keep_truncated: generous,
-        record_limit_bytes: RECORD_LIMIT_BYTES,
+        record_limit_bytes: RECORD_LIMIT_BYTES.min(options.record_limit_bytes),
         archive_limit_bytes: ARCHIVE_LIMIT_BYTES,
-        ..ReadOptions::default()
+        ..options.clone()
     };
     let (mut posts, mut notices, mut rejected) = (0, 0, 0);
     let meter = AtomicU64::new(0);
@@ -41,6 +49,7 @@ pub fn read(name: &str, format: Format, data: &[u8]) {
                 posts += 1;
                 assert!(!post.id.is_empty(), "a post without an identifier");
                 assert!(post.text.is_empty() || post.tombstone.is_none(), "words of a gone post");
+                assert!(post.in_reply_to.as_ref() != Some(&post.id), "a reply to itself");
             }
             Item::Notice(_) => notices += 1,
             Item::Rejected(Rejected { reason, .. }) => {

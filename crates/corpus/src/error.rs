@@ -8,6 +8,12 @@ use thiserror::Error;
 /// An error that ends an ingest, or a question to a store.
 #[derive(Debug, Error)]
 pub enum CorpusError {
+    /// The store would be written into a folder of its own sources.
+    #[error("{path}: the store cannot be in the folder that is its source; give another --out")]
+    OutIsSource {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Posts could not be read or written.
     #[error(transparent)]
     Posts(PostsError),

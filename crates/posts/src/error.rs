@@ -79,14 +79,36 @@ pub enum PostsError {
     },
     /// A table without a text column.
     #[error(
-        "{path}: no column holds the text (columns: {columns}); name one text, full_text, content, \
-         body, tweet or message"
+        "{path}: no column holds the text (columns: {columns}); name it by --map text=NAME or its number, \
+         --map text=2, and give --no-header when the first row is a post"
     )]
     NoTextColumn {
         /// The file.
         path: PathBuf,
         /// The header found.
         columns: String,
+    },
+    /// A table without a header, whose columns are not numbered.
+    #[error(
+        "{path}: the first row of {columns} columns reads like data, not like a header; number the columns, \
+         for instance --map text={column},author=2, or name the header's text by --map text=NAME"
+    )]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+        /// Columns of the first row.
+        columns: usize,
+        /// The column with the longest field, from 1.
+        column: usize,
+    },
+    /// An encoding that is not known.
+    #[error(
+        "--encoding {name} is unknown; give one of the web's names, such as utf-8, utf-16le, windows-1252, \
+         latin1, windows-1251, shift_jis, gbk, euc-kr or big5"
+    )]
+    UnknownEncoding {
+        /// The name given.
+        name: String,
     },
     /// Neither lines of JSON nor a table.
     #[error(
@@ -104,6 +126,17 @@ pub enum PostsError {
         path: PathBuf,
         /// What the file says it holds.
         kind: String,
+    },
+    /// A folder that Stoa made, given as a source.
+    #[error(
+        "{path}: this is {kind} that stoa made, not a source of posts; give what it was made of, or a folder in \
+         it, such as posts/ of a store, by itself"
+    )]
+    OwnOutput {
+        /// The folder.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// A folder or archive without anything readable.
     #[error("{path}: holds no file of posts (tweets.js, .jsonl, .json, .csv, .tsv or .txt)")]
@@ -124,7 +157,7 @@ pub enum PostsError {
     /// A row of a table that does not end.
     #[error(
         "{path}: the row at byte {byte_offset} is longer than {limit_bytes} bytes; close its quote, or \
-         give the right --format"
+         give --quote none when marks do not quote"
     )]
     EndlessRow {
         /// The file.
@@ -239,14 +272,17 @@ pub enum RejectReason {
     NotPublic,
     /// Bytes that are not UTF-8.
     #[error(
-        "not valid UTF-8 at byte {at} of the record; convert the file to UTF-8, for instance with iconv"
+        "not valid UTF-8 at byte {at} of the record; give the file's --encoding, or convert it with iconv"
     )]
     InvalidUtf8 {
         /// Offset of the first bad byte in the record.
         at: usize,
     },
     /// A record longer than the limit; it was skipped without being kept.
-    #[error("{bytes} bytes, more than the {limit_bytes} a record may have")]
+    #[error(
+        "{bytes} bytes, more than the {limit_bytes} a record may have; one large object that holds posts is \
+         walked through with --format json"
+    )]
     TooLong {
         /// Its length.
         bytes: usize,

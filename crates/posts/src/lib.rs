@@ -24,8 +24,8 @@ pub use post::{
     About, Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone,
 };
 pub use read::{
-    Format, Intake, Item, ReadOptions, Remarks, Row, Rows, Scanned, Sink, address, read_all, scan,
-    scan_with,
+    DateOrder, Format, Intake, Item, Quote, ReadOptions, Remarks, Row, Rows, Scanned, Sink,
+    TableOptions, address, read_all, scan, scan_with,
 };
 pub use split::{HELD_OUT_ONE_IN, Split, split_of};
 pub use table::{

@@ -80,6 +80,12 @@ const REDDIT: &str = r#"{"id":"a1","author":"ann","body":"Boats","created_utc":1
 "#;
 const TABLE: &str = "id,author,text,created_at,is_retweet\n1,ann,\"Boats, \"\"nets\"\"\nand ropes\",2020-01-01,FALSE\n2,bea,NA,1600000000,TRUE\n3,carl\n";
 const SEMICOLONS: &str = "\u{feff}nr;text;user\n1;Boote und Netze;ann\n";
+const HEADERLESS: &str =
+    "\u{c}\"4\",\"2190001\",\"Tue May 05 10:00:01 PDT 2009\",\"Boats, nets\"\n";
+const QUOTES: &str = "\u{0}id\ttext\n1\t\"Boats\n2\tNets\n3\t\"Ropes\" and nets\n";
+const SWALLOWED: &str = "\u{0}sep=,\nid,user,date,text\n1,ann,2020-01-02,Boats\n2,bea,3/4/2020,\"Nets\n3,ann,43102,Ropes\n4,ann,2020-01-05,a\n";
+const PYTHON: &str = r#"[{"id":1.59E+18,"text":"Boats \ud83d","n":[NaN,-Infinity],"id":1590000000000000000.0},{"id":99999999999999999999,"text":"Nets","in_reply_to":17.0,"created_at":"Wed, 10 Oct 2018 20:19:24 GMT"}]"#;
+const OBJECT: &str = r#"{"account":[{"username":"ann"}],"deep":{"mine":[{"text":"Boats"},{"text":"Nets"}],"like":[{"text":"x"}]},"tweets":[{"tweet":{"id_str":"1","full_text":"Ropes"}}]}"#;
 const LINES: &str = r#"{"id":1,"author":"ann","text":"Boats","created_at":1600000000,"consent":"granted","licence":"CC0-1.0"}
 {"id":"2","text":"Nets","in_reply_to":"1","tombstone":{"removal":"deleted","at_unix_seconds":5}}
 ["a line","of texts"]
@@ -110,7 +116,7 @@ fn main() -> Outcome {
         fs::create_dir_all(&folder)?;
         Ok(fs::write(folder.join(name), bytes)?)
     };
-    let formats: [(&str, &[&str]); 13] = [
+    let formats: [(&str, &[&str]); 15] = [
         ("x_archive", &[ARCHIVE, DELETED]),
         ("grailbird", &[MONTH]),
         ("x_v1", &[V1]),
@@ -121,7 +127,9 @@ fn main() -> Outcome {
         ("activitypub", &[OUTBOX]),
         ("reddit", &[REDDIT]),
         ("tables", &[TABLE, SEMICOLONS]),
-        ("json", &[PAGE, V2, MASTODON]),
+        ("dialects", &[HEADERLESS, QUOTES, SWALLOWED, TABLE, SEMICOLONS]),
+        ("json", &[PAGE, V2, MASTODON, PYTHON]),
+        ("large_objects", &[V2, OUTBOX, OBJECT]),
         ("json_lines", &[LINES, V1]),
         ("text", &[TEXT]),
     ];

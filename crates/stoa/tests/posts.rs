@@ -91,6 +91,33 @@ fn documents_text(folder: &Path) -> String {
 }
 
 #[test]
+fn tables_are_read_as_stated_and_what_is_guessed_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "2190001:mara:3/4/2019:\"the ferry is late\n2190002:olek:5/4/2019:no work today\n";
+    let bytes: Vec<u8> =
+        rows.replace("late", "late à").encode_utf16().flat_map(u16::to_be_bytes).collect();
+    std::fs::write(folder.path().join("rows.dat"), bytes).unwrap();
+    let command = "posts ingest rows.dat --out out --delimiter : --quote none --no-header --dates day-first \
+        --encoding utf-16be --map id=1,author=2,created_at=3,text=4";
+    let said = run(folder.path(), command);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("note: 1 tables read without a header"), "{}", said.out);
+    let summary = run(folder.path(), &format!("{command} --json")).json();
+    assert_eq!((&summary["posts"], &summary["rejected"]), (&2.into(), &0.into()));
+    assert_eq!(summary["remarks"]["sources read as UTF-16BE"], 1);
+    assert_eq!(summary["remarks"]["times without a zone, taken as UTC"], 2);
+    for (option, remedy) in [
+        ("--quote single", "none, double or backslash"),
+        ("--delimiter ::", "one character"),
+        ("--dates odd", "day-first"),
+        ("--encoding klingon", "windows-1252"),
+    ] {
+        let words = format!("posts ingest rows.dat --out other {option}");
+        run(folder.path(), &words).refused(&[remedy]);
+    }
+}
+
+#[test]
 fn the_last_line_of_an_ingest_counts_stages_and_rejects() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("posts.jsonl"), POSTS).unwrap();

@@ -111,6 +111,9 @@ pub fn ingest_shard(
         name: options.profile.clone(),
         known: PROFILES.join(", "),
     })?;
+    if options.sources.iter().any(|source| options::is_same(source, &options.out)) {
+        return Err(CorpusError::OutIsSource { path: options.out.clone() });
+    }
     let plan = Plan::of(options)?;
     let store = Store::with_durability(&options.out, options.durability);
     let work = Work { root: store.state(), durability: options.durability, plan };

@@ -5,7 +5,7 @@ use crate::split::SplitBy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use stoa_posts::{Durability, PostsError, ReadOptions};
+use stoa_posts::{DateOrder, Durability, PostsError, ReadOptions};
 use stoa_remote::Facts;
 
 /// A stage that can be left out.
@@ -136,8 +136,9 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What this program makes of equal sources and options: raised when other bytes come of them. Stores of
-/// 0.1.0 have none; in 1 languages are identified and say where they come from; in 2 scripts without spaces
-/// have words by weight and the script that carries a text decides its language.
+/// 0.1.0 have none; in 1 languages are identified and say where they come from; in 2 tables, times, rounded
+/// identifiers, exporters and deletions are read in another way, scripts without spaces have words by weight and the
+/// script that carries a text decides its language.
 pub(super) const REVISION: u32 = 2;
 
 /// Everything that determines the result. Written first; an ingest resumes only with an equal one.
@@ -150,6 +151,9 @@ pub(super) struct Plan {
     pub(super) sources: Vec<SourceFile>,
     pub(super) format: String,
     pub(super) map: Vec<(String, String)>,
+    /// How tables are written and text is encoded, where it was given; absent where it was not.
+    #[serde(default, skip_serializing_if = "Given::is_nothing")]
+    pub(super) given: Given,
     pub(super) embedded: bool,
     pub(super) keep_truncated: bool,
     pub(super) stages: Vec<Stage>,
@@ -166,12 +170,18 @@ impl Plan {
         let mut stages = options.stages.clone();
         stages.sort();
         stages.dedup();
+        let mut sources = source_files(&options.sources)?;
+        // What is written below a folder changes its time.
+        for source in sources.iter_mut().filter(|source| holds(&source.path, &options.out)) {
+            source.changed = 0;
+        }
         Ok(Plan {
             version: env!("CARGO_PKG_VERSION").to_string(),
             revision: REVISION,
-            sources: source_files(&options.sources)?,
+            sources,
             format: options.read.format.name().to_string(),
             map: options.read.map.clone(),
+            given: Given::of(&options.read),
             embedded: options.read.embedded,
             keep_truncated: options.read.keep_truncated,
             stages,
@@ -193,6 +203,57 @@ impl Plan {
     pub(super) fn without_times(mut self) -> Plan {
         self.sources.iter_mut().chain(&mut self.evaluation_sets).for_each(|file| file.changed = 0);
         self
+    }
+}
+
+/// What the options state of a source that is else found from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Given {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quote: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delimiter: Option<char>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    no_header: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dates: Option<String>,
+}
+
+impl Given {
+    fn of(read: &ReadOptions) -> Given {
+        Given {
+            quote: read.table.quote.map(|quote| quote.name().to_string()),
+            delimiter: read.table.delimiter.map(char::from),
+            no_header: read.table.no_header,
+            encoding: read.encoding.clone(),
+            dates: (read.dates != DateOrder::Unstated).then(|| read.dates.name().to_string()),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Given::default()
+    }
+}
+
+/// Whether a source is the very folder of the store.
+pub(super) fn is_same(source: &Path, out: &Path) -> bool {
+    match (source.canonicalize(), out.canonicalize()) {
+        (Ok(source), Ok(out)) => source == out,
+        _ => false,
+    }
+}
+
+/// Whether a source is a folder in which the store is.
+fn holds(source: &Path, out: &Path) -> bool {
+    let there = out.ancestors().find_map(|part| {
+        let part = if part.as_os_str().is_empty() { Path::new(".") } else { part };
+        part.canonicalize().ok()
+    });
+    match (source.canonicalize(), there) {
+        (Ok(source), Some(out)) => source.is_dir() && out.starts_with(source),
+        _ => false,
     }
 }
 

@@ -121,6 +121,45 @@ fn every_post_has_a_verdict_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_stoa_wrote_is_no_source_and_remarks_are_in_the_manifest() {
+    let folder = folder_with(&[
+        (
+            "posts.jsonl",
+            "{\"id\": \"1\", \"author\": \"ann\", \"text\": \"The market opens.\", \"n\": NaN}\n",
+        ),
+        (
+            "more.csv",
+            "id,author,text,created_at\n1.5E+18,bea,It opens at ten.,2020-01-01\n1.5E+18,bea,Or at nine.,soon\n",
+        ),
+    ]);
+    let first = run(&options(folder.path(), &[""], "store"));
+    assert_eq!((first.records, first.posts, first.kept, first.rejected), (3, 3, 3, 0));
+    let again = run(&options(folder.path(), &[""], "other"));
+    assert_eq!((again.records, again.posts), (3, 3));
+    for (kind, count, others) in [
+        ("NaN and Infinity", 1, 1),
+        ("identifiers of posts rounded", 2, 2),
+        ("times without a zone", 1, 1),
+        ("times not understood: aaaa", 1, 1),
+        ("folders left out", 1, 2),
+    ] {
+        let total = |manifest: &Manifest| {
+            let kinds = manifest.remarks.iter().filter(|(known, _)| known.starts_with(kind));
+            kinds.map(|(_, count)| count).sum::<u64>()
+        };
+        assert_eq!((total(&first), total(&again)), (count, others), "{kind}");
+    }
+    // The same command again finds the store; a store is no source, nor is the place of its sources one.
+    assert_eq!(run(&options(folder.path(), &[""], "store")), first);
+    let refused = |sources: &[&str], out| {
+        ingest(&options(folder.path(), sources, out), &|_, _, _| {}).unwrap_err().to_string()
+    };
+    assert!(refused(&["store"], "third").contains("a store that stoa made"));
+    assert!(refused(&[""], "").contains("give another --out"));
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
 fn notices_win_whether_they_come_first_or_last() {
     let folder = folder_with(&[("posts.jsonl", THREAD), ("notices.jsonl", NOTICES)]);
     let after = run(&options(folder.path(), &["posts.jsonl", "notices.jsonl"], "after"));

@@ -4,10 +4,11 @@
 //! It keeps what the source wrote, as text. Which column means what is the caller's business, and
 //! other formats than lines and tables are not read here.
 
-use super::input::Input;
+use super::dialect::{Dialect, NO_DELIMITER, Quote};
+use super::input::{HEAD_BYTES, Input};
+use super::remarks::Remarks;
 use super::rows::ParquetRows;
-use super::table::delimiter;
-use super::{ReadOptions, decode};
+use super::{ReadOptions, decode, encoding, json};
 use crate::error::{PostsError, RejectReason};
 use crate::normalise::normalise;
 use csv::{Reader, ReaderBuilder, StringRecord};
@@ -128,24 +129,33 @@ impl Rows {
             |source| Rows { source, path: owned(), ended: false, consumed: Arc::clone(&consumed) };
         let counted = Box::new(Counted { file, consumed: Arc::clone(&consumed) });
         let (stream, compressed) = decode::decoded(counted).map_err(io)?;
-        let mut input = Input::new(stream, path, compressed, options.record_limit_bytes);
-        let head = input.head()?;
-        if head.starts_with(PARQUET_MAGIC) && !compressed {
+        let (magic, stream) = decode::peek(stream, PARQUET_MAGIC.len());
+        if magic == PARQUET_MAGIC && !compressed {
             return Ok(rows(Source::Parquet(Box::new(ParquetRows::open(path)?))));
         }
+        let encoding = options.encoding.as_deref().and_then(encoding::named);
+        let (stream, _) = encoding::as_utf8(Box::new(stream), encoding);
+        let mut input = Input::new(stream, path, compressed, options.record_limit_bytes);
+        let head = input.head()?;
         let solid = head.trim_ascii_start();
         let Some(&first) = solid.first() else { return Err(PostsError::Empty { path: owned() }) };
         if first == b'{' {
             return Ok(rows(Source::Lines(input)));
         }
-        let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
-        let separator = delimiter(first_line);
-        if first == b'[' || !first_line.contains(&separator) {
+        let whole = head.len() < HEAD_BYTES;
+        let Dialect { delimiter, quote, sep_line, .. } =
+            Dialect::of(&head, whole, &options.table, &|_| false);
+        if first == b'[' || delimiter == NO_DELIMITER {
             return Err(PostsError::NotRows { path: owned() });
         }
+        if sep_line {
+            input.line()?;
+        }
         let (reader, before) = input.into_reader();
-        let mut reader =
-            Box::new(ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(reader));
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(delimiter).quoting(quote != Quote::None).flexible(true);
+        builder.escape((quote == Quote::Backslash).then_some(b'\\'));
+        let mut reader = Box::new(builder.from_reader(reader));
         let header = match reader.headers() {
             Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
             Err(error) => return Err(super::table::failed(path, compressed, before, error)),
@@ -167,12 +177,12 @@ impl Rows {
                     Ok(text) => text,
                     Err(reason) => return Ok(Some(Err(reason))),
                 };
-                return Ok(Some(match serde_json::from_str(text.trim()) {
+                return Ok(Some(match json::parse(text.trim(), &mut Remarks::default()) {
                     Ok(value @ Value::Object(_)) => {
                         Ok(Row { fields: Fields::Object(value), byte_offset: line.byte_offset })
                     }
                     Ok(_) => Err(RejectReason::WrongJson("not an object".into())),
-                    Err(error) => Err(RejectReason::WrongJson(error.to_string())),
+                    Err(error) => Err(RejectReason::WrongJson(error)),
                 }));
             },
             Source::Table { reader, header, before } => {
@@ -260,6 +270,19 @@ mod tests {
         let offsets: Vec<u64> =
             rows[..2].iter().map(|row| row.as_ref().unwrap().byte_offset()).collect();
         assert_eq!(offsets, [10, 18]);
+    }
+
+    #[test]
+    fn dialects_and_encodings_are_found() {
+        let one = |name, content: &[u8]| {
+            let rows = rows(name, content).unwrap();
+            rows.iter().map(|row| row.as_ref().unwrap().get("text").unwrap()).collect::<Vec<_>>()
+        };
+        let tsv = b"id\ttext\n1\t\"We begin\n2\tnow\n3\t\"Soon\" is late\n";
+        assert_eq!(one("a.tsv", tsv), ["\"We begin", "now", "\"Soon\" is late"]);
+        assert_eq!(one("a.csv", b"sep=;\nid;text\n1;a, b\n"), ["a, b"]);
+        assert_eq!(one("a.csv", b"id,text\n1,le caf\xe9 est bon\n"), ["le café est bon"]);
+        assert_eq!(one("a.jsonl", b"{\"text\": \"a\", \"n\": NaN}\n"), ["a"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::decode::{self, Member};
 use super::framing::extension;
 use super::header_limit::{HeaderLimit, TooMuch};
 use super::input::io_error;
+use super::own_output;
 use super::remarks::Remarks;
 use super::{Format, ReadOptions};
 use crate::error::PostsError;
@@ -255,6 +256,9 @@ fn folder(
     meter: &AtomicU64,
     visit: &mut Visit<'_>,
 ) -> Result<(), PostsError> {
+    if let Some(kind) = own_output::kind(path) {
+        return Err(PostsError::OwnOutput { path: path.to_path_buf(), kind });
+    }
     let (mut files, mut stores) = (Vec::new(), Remarks::default());
     list(path, &mut files, &mut stores)?;
     let (archives, files): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -286,14 +290,8 @@ fn is_archive(path: &Path) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-/// Whether a folder is a store that an ingest leaves, or has begun.
-fn is_store(folder: &Path) -> bool {
-    let has = |name: &str| folder.join(name).exists();
-    has("state/plan.json") || (has("manifest.json") && has("author.key") && has("posts"))
-}
-
-/// Files below a folder, in order of name; links are not followed, so that no loop can occur. Stores
-/// are left out: what an ingest wrote is no source.
+/// Files below a folder, in order of name; links are not followed, so that no loop can occur. What Stoa
+/// made is left out.
 fn list(folder: &Path, files: &mut Vec<PathBuf>, stores: &mut Remarks) -> Result<(), PostsError> {
     let io = |cause| PostsError::Io { path: folder.to_path_buf(), cause };
     let mut entries = Vec::new();
@@ -303,8 +301,8 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>, stores: &mut Remarks) -> Result
     }
     entries.sort_by(|left, right| left.0.cmp(&right.0));
     for (path, kind) in entries {
-        if kind.is_dir() && is_store(&path) {
-            stores.add("stores of Stoa's own left out of a folder", 1);
+        if kind.is_dir() && own_output::kind(&path).is_some() {
+            stores.add(own_output::LEFT_OUT, 1);
         } else if kind.is_dir() {
             list(&path, files, stores)?;
         } else if kind.is_file() {

@@ -32,7 +32,7 @@ enum Meaning {
 }
 
 /// Parts that tell a repost by structure.
-fn tells_reposts(part: Part) -> bool {
+pub(super) fn tells_reposts(part: Part) -> bool {
     matches!(part, Part::Repost | Part::RepostOf)
 }
 
@@ -46,7 +46,7 @@ fn holds(says: Says, value: &Value) -> bool {
     }
 }
 
-fn text_holds(says: Says, text: &str) -> bool {
+pub(super) fn text_holds(says: Says, text: &str) -> bool {
     if is_absent(text) {
         return false;
     }
@@ -136,12 +136,12 @@ impl FieldTable {
     }
 }
 
-fn gone(mark: &Mark) -> Gone {
+pub(super) fn gone(mark: &Mark) -> Gone {
     Gone { removal: mark.removal, how: How::Field(mark.path) }
 }
 
 /// The scraper all of whose fields were met.
-fn scraper_of(met: impl Fn(usize) -> usize) -> Option<&'static str> {
+pub(super) fn scraper_of(met: impl Fn(usize) -> usize) -> Option<&'static str> {
     let whole = |(index, scraper): &(usize, &Scraper)| met(*index) >= scraper.fields.len();
     SCRAPERS.iter().enumerate().find(whole).map(|(_, scraper)| scraper.name)
 }
@@ -202,7 +202,7 @@ fn is_filled(part: Part, value: &Value) -> bool {
 }
 
 /// Whether a text fills a part: what links posts is an identifier, not a list as a table prints it.
-fn is_filled_text(part: Part, text: &str) -> bool {
+pub(super) fn is_filled_text(part: Part, text: &str) -> bool {
     let printed = || text.trim_start().starts_with(['[', '{']);
     let link = matches!(part, Part::Reply | Part::Quote | Part::RepostOf | Part::Thread);
     !(is_absent(text) || link && printed())

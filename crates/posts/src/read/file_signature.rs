@@ -45,8 +45,8 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"PK\x03\x04", "a zip archive in a stream or packed twice", SAVE),
     (b"PK\x05\x06", "an empty zip archive", GIVE_POSTS),
     (b"PAR1", "a Parquet file in a stream or packed", SAVE),
-    (b"\xff\xfe", "text in UTF-16 or UTF-32", CONVERT),
-    (b"\xfe\xff", "text in UTF-16", CONVERT),
+    (b"\xff\xfe\0\0", "text in UTF-32", CONVERT),
+    (b"\0\0\xfe\xff", "text in UTF-32", CONVERT),
 ];
 
 /// What the first bytes of a source say it is, when that is none of what is read.

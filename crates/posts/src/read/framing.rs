@@ -4,14 +4,17 @@
 //! JSON lines, JSON values (an array, objects one after the other, or the JavaScript assignment of an
 //! X archive), tables, plain text by paragraph or by line.
 
+use super::dialect::{self, TableOptions};
 use super::file_signature::{self, FileSignature};
-use super::input::{Framed, Input};
+use super::input::{Framed, HEAD_BYTES, Input};
+use super::json;
 use super::network::{Shaping, found};
 use super::record::{Found, Part, Record};
-use super::table::{Columns, Table};
+use super::remarks::Remarks;
+use super::table::{Cells, Columns, Table};
+use super::values::Values;
 use super::{Format, ReadOptions, refusal};
 use crate::error::{PostsError, RejectReason};
-use csv::ByteRecord;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +40,7 @@ pub(super) enum Raw {
     /// A JSON value.
     Value(Value),
     /// A row of a table, with the columns of the parts of a post.
-    Row(ByteRecord, Arc<Columns>),
+    Row(Cells, Arc<Columns>),
     /// A record.
     Record(Box<Record>),
 }
@@ -47,16 +50,16 @@ impl RawFrame {
     pub(super) fn bytes(&self) -> usize {
         match &self.content {
             Ok(Raw::Json(text)) => text.len(),
-            Ok(Raw::Row(row, _)) => row.as_slice().len(),
+            Ok(Raw::Row(row, _)) => row.size(),
             // The bytes of values are not counted; a thousand make a batch.
             _ => 256,
         }
     }
 
     /// Takes the content apart.
-    pub(super) fn shaped(self, shaping: &Shaping) -> Frame {
+    pub(super) fn shaped(self, shaping: &Shaping, remarks: &mut Remarks) -> Frame {
         let content = self.content.and_then(|raw| match raw {
-            Raw::Json(text) => json_values(&text, shaping),
+            Raw::Json(text) => json_values(&text, shaping, remarks),
             Raw::Value(value) => Ok(found(&value, shaping)),
             Raw::Row(row, columns) => columns.record(&row).map(|record| vec![posted(record)]),
             Raw::Record(record) => Ok(vec![Found::Post(record)]),
@@ -75,18 +78,19 @@ const ARCHIVES: [&[u8]; 3] = [b"window.YTD.", b"YTD.", b"Grailbird.data."];
 /// A source cut into frames.
 pub(super) enum Frames<'a> {
     Lines(Input<'a>),
-    Values(Values<'a>),
+    Values(Box<Values<'a>>),
     Table(Box<Table<'a>>),
     Text(Text<'a>),
 }
 
 impl<'a> Frames<'a> {
-    /// Detects the format, or takes the one that is given; `None` for a source without anything in it.
+    /// Detects the format from the first part of the input, or takes the one that is given; `None` for a source
+    /// without anything in it.
     pub(super) fn open(
-        mut input: Input<'a>,
+        input: Input<'a>,
+        head: &[u8],
         options: &ReadOptions,
     ) -> Result<Option<Frames<'a>>, PostsError> {
-        let head = input.head()?;
         let Some(first) = head.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
             return Ok(None);
         };
@@ -94,62 +98,83 @@ impl<'a> Frames<'a> {
             let path = input.path().to_path_buf();
             PostsError::NotPosts { path, kind, remedy }
         };
-        if let Some(other) = file_signature::foreign(&head) {
+        if let Some(other) = file_signature::foreign(head) {
             return Err(not_posts(other));
         }
+        let values = |input: Input<'a>, archive| {
+            let values = Values::open(input, archive, options.shaping())?;
+            Ok(Some(Frames::Values(Box::new(values))))
+        };
         let extension = extension(input.path());
         let solid = head.trim_ascii_start();
         let first_line = solid.split(|&byte| byte == b'\n').next().unwrap_or(solid);
         if ARCHIVES.iter().any(|start| solid.starts_with(start)) && options.format != Format::Text {
-            return Values::open(input, true).map(|values| Some(Frames::Values(values)));
+            return values(input, true);
         }
-        if let Some(other) = refusal::markup(&head).filter(|_| options.format == Format::Auto) {
+        if let Some(other) = refusal::markup(head).filter(|_| options.format == Format::Auto) {
             return Err(not_posts(other));
         }
         match options.format {
             Format::JsonLines => return Ok(Some(Frames::Lines(input))),
-            Format::Text => return Ok(Some(Frames::Text(Text::new(input, &head)))),
-            Format::Csv | Format::Tsv => {
-                let separator = if options.format == Format::Csv { None } else { Some(b'\t') };
-                let table = Table::open(input, first_line, separator, &options.map)?;
-                return Ok(Some(Frames::Table(Box::new(table))));
-            }
+            Format::Text => return Ok(Some(Frames::Text(Text::new(input, head)))),
+            Format::Csv | Format::Tsv => return Frames::table(input, head, options),
             _ => {}
         }
         let by_network = options.format.is_json();
         let wordy = !by_network && matches!(extension.as_str(), "txt" | "md");
         if first == b'{' && !wordy {
-            let ends =
-                first_line.len() == solid.len() || first_line.trim_ascii_end().ends_with(b"}");
-            let by_line = ends || matches!(extension.as_str(), "jsonl" | "ndjson");
+            // One object may be a line of any length: a name says so.
+            let one_line = first_line.len() == solid.len();
+            let large = one_line && head.len() >= HEAD_BYTES && extension == "json";
+            let ends = one_line || first_line.trim_ascii_end().ends_with(b"}");
+            let by_line = (ends && !large) || matches!(extension.as_str(), "jsonl" | "ndjson");
             return if by_line && options.format != Format::Json {
                 Ok(Some(Frames::Lines(input)))
             } else {
-                Values::open(input, false).map(|values| Some(Frames::Values(values)))
+                values(input, false)
             };
         }
         if first == b'[' && !wordy {
             let second = solid[1..].iter().find(|byte| !byte.is_ascii_whitespace());
             if extension == "json" || matches!(second, Some(b'{' | b'[' | b'"' | b']')) {
-                return Values::open(input, false).map(|values| Some(Frames::Values(values)));
+                return values(input, false);
             }
         }
         if by_network || matches!(extension.as_str(), "json" | "jsonl" | "ndjson") {
             return Ok(Some(Frames::Lines(input)));
         }
-        let tabular = matches!(extension.as_str(), "csv" | "tsv")
+        let tabular = matches!(extension.as_str(), "csv" | "tsv" | "tab" | "psv")
+            || options.table != TableOptions::default()
+            || dialect::has_sep_line(head)
             || (!wordy && Table::is_header(first_line, &options.map));
         if tabular {
-            return Table::open(input, first_line, None, &options.map)
-                .map(|table| Some(Frames::Table(Box::new(table))));
+            return Frames::table(input, head, options);
         }
-        if let Some(other) = file_signature::binary(&head) {
+        if let Some(other) = file_signature::binary(head) {
             return Err(not_posts(other));
         }
-        if let Some(other) = refusal::of(&head, &extension) {
+        if let Some(other) = refusal::of(head, &extension) {
             return Err(not_posts(other));
         }
-        Ok(Some(Frames::Text(Text::new(input, &head))))
+        Ok(Some(Frames::Text(Text::new(input, head))))
+    }
+
+    fn table(
+        input: Input<'a>,
+        head: &[u8],
+        options: &ReadOptions,
+    ) -> Result<Option<Frames<'a>>, PostsError> {
+        let table = Table::open(input, head, head.len() < HEAD_BYTES, options)?;
+        Ok(Some(Frames::Table(Box::new(table))))
+    }
+
+    /// What was remarked so far, which is not given twice.
+    pub(super) fn remarks(&mut self) -> Remarks {
+        match self {
+            Frames::Table(table) => table.remarks(),
+            Frames::Values(values) => values.remarks(),
+            Frames::Lines(_) | Frames::Text(_) => Remarks::default(),
+        }
     }
 
     /// The next frame, or `None` at the end.
@@ -185,134 +210,21 @@ pub(super) fn extension(path: &Path) -> String {
     name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_string())
 }
 
-fn json_frame(framed: Framed) -> RawFrame {
+pub(super) fn json_frame(framed: Framed) -> RawFrame {
     let Framed { text, line, byte_offset } = framed;
     RawFrame { line, byte_offset, content: text.map(Raw::Json) }
 }
 
-fn json_values(text: &str, shaping: &Shaping) -> Result<Vec<Found>, RejectReason> {
+fn json_values(
+    text: &str,
+    shaping: &Shaping,
+    remarks: &mut Remarks,
+) -> Result<Vec<Found>, RejectReason> {
     let text = text.trim();
     // Streams of HTTP and of Kafka tools mark records by a control character (RFC 7464).
     let text = text.strip_prefix('\u{1e}').unwrap_or(text);
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) => Ok(found(&value, shaping)),
-        Err(error) => Err(RejectReason::WrongJson(error.to_string())),
-    }
-}
-
-/// JSON values one at a time out of an array or a sequence, without reading the whole.
-pub(super) struct Values<'a> {
-    input: Input<'a>,
-    archive: bool,
-    in_array: bool,
-}
-
-impl<'a> Values<'a> {
-    fn open(mut input: Input<'a>, archive: bool) -> Result<Values<'a>, PostsError> {
-        if archive {
-            input.peek_solid()?;
-            // `window.YTD.tweets.part0 = [`, `Grailbird.data.tweets_2013_01 =`
-            let assigned = input.until(|byte| byte == b'=')?.map(|framed| framed.text);
-            let name = assigned.and_then(Result::ok).unwrap_or_default();
-            let name = name.trim_start_matches("window.").trim_end_matches('=').trim();
-            let kind = name.split('.').nth(1).unwrap_or("");
-            let month = name.strip_prefix("Grailbird.data.tweets_");
-            let of_owner =
-                matches!(kind, "tweets" | "tweet" | "community_tweet" | "deleted_tweets");
-            if !of_owner && month.is_none() {
-                let kind = name.strip_prefix("Grailbird.data.").unwrap_or(kind);
-                let path = input.path().to_path_buf();
-                return Err(PostsError::NotTweets { path, kind: kind.to_string() });
-            }
-        }
-        let in_array = input.peek_solid()? == Some(b'[');
-        if in_array {
-            input.skip_byte(b'[');
-        }
-        Ok(Values { input, archive, in_array })
-    }
-
-    fn wrong(&self, place: (u64, u64), cause: &str) -> PostsError {
-        PostsError::WrongJson {
-            path: self.input.path().to_path_buf(),
-            line: place.0,
-            byte_offset: place.1,
-            cause: cause.to_string(),
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<RawFrame>, PostsError> {
-        let framed = loop {
-            match self.input.peek_solid()? {
-                None if self.in_array => {
-                    let place = self.input.place();
-                    return Err(self.wrong(place, "the file ends before the array is closed"));
-                }
-                None => return Ok(None),
-                Some(byte @ (b',' | b';')) => self.input.skip_byte(byte),
-                Some(b']') if self.in_array => {
-                    self.input.skip_byte(b']');
-                    self.in_array = false;
-                }
-                Some(b'{' | b'[' | b'"') => break self.bracketed()?,
-                // Lists of numbers hold no posts; each is a record that is rejected.
-                Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') if self.in_array => {
-                    break self.input.scalar()?;
-                }
-                Some(byte) => {
-                    let place = self.input.place();
-                    let cause = format!("a value cannot start with {:?}", char::from(byte));
-                    return Err(self.wrong(place, &cause));
-                }
-            }
-        };
-        Ok(Some(json_frame(framed)))
-    }
-
-    fn bracketed(&mut self) -> Result<Framed, PostsError> {
-        let place = self.input.place();
-        let mut balance = Balance::default();
-        match self.input.until(|byte| balance.closes(byte))? {
-            Some(framed) => Ok(framed),
-            None => Err(self.wrong(place, "the file ends inside a value")),
-        }
-    }
-}
-
-/// Follows brackets and strings of JSON to the end of a value.
-#[derive(Default)]
-struct Balance {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Balance {
-    /// Takes the next byte; true when it is the last of the value.
-    fn closes(&mut self, byte: u8) -> bool {
-        if self.in_string {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => {
-                    self.in_string = false;
-                    return self.depth == 0;
-                }
-                _ => {}
-            }
-            return false;
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                return self.depth == 0;
-            }
-            _ => {}
-        }
-        false
-    }
+    let value = json::parse(text, remarks).map_err(RejectReason::WrongJson)?;
+    Ok(found(&value, shaping))
 }
 
 /// Paragraphs that follow each other belong together; so many make a thread.

@@ -10,11 +10,65 @@ use std::path::{Path, PathBuf};
 use stoa_remote::RemoteError;
 
 /// How much is looked at to tell the format.
-const HEAD_BYTES: usize = 64 * 1024;
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+
+/// A stream that bytes can be put back to.
+struct Putback<'a> {
+    front: Cursor<Vec<u8>>,
+    stream: Box<dyn BufRead + 'a>,
+}
+
+impl<'a> Putback<'a> {
+    fn new(stream: Box<dyn BufRead + 'a>) -> Putback<'a> {
+        Putback { front: Cursor::new(Vec::new()), stream }
+    }
+
+    fn is_at_front(&self) -> bool {
+        self.front.position() < self.front.get_ref().len() as u64
+    }
+
+    /// Puts bytes before those that are next.
+    fn put_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.extend_from_slice(&self.front.get_ref()[self.front.position() as usize..]);
+        self.front = Cursor::new(bytes);
+    }
+}
+
+impl Read for Putback<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.is_at_front() { self.front.read(buffer) } else { self.stream.read(buffer) }
+    }
+}
+
+impl BufRead for Putback<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.is_at_front() {
+            return self.front.fill_buf();
+        }
+        // What was put back and read again takes no memory.
+        if !self.front.get_ref().is_empty() {
+            self.front = Cursor::new(Vec::new());
+        }
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        if self.is_at_front() { self.front.consume(count) } else { self.stream.consume(count) }
+    }
+}
+
+/// A record that may be longer than it is to be.
+pub(super) enum Within {
+    Whole(Framed),
+    /// It is longer, and stands in the input as before.
+    Longer,
+    /// The input ended before it.
+    Ended,
+}
 
 /// A source being read.
 pub(super) struct Input<'a> {
-    reader: Box<dyn BufRead + 'a>,
+    reader: Putback<'a>,
     path: PathBuf,
     compressed: bool,
     /// Lines ended so far.
@@ -22,6 +76,18 @@ pub(super) struct Input<'a> {
     /// Bytes consumed so far.
     bytes: u64,
     record_limit_bytes: usize,
+    /// The byte that ends a line.
+    line_end: u8,
+}
+
+/// A line before it is known to be text, without its end. Beyond the limit of a record its bytes are not
+/// kept.
+pub(super) struct RawLine {
+    pub(super) bytes: Vec<u8>,
+    pub(super) length: usize,
+    /// From 1.
+    pub(super) line: u64,
+    pub(super) byte_offset: u64,
 }
 
 /// A record's bytes and place.
@@ -42,18 +108,24 @@ impl<'a> Input<'a> {
         record_limit_bytes: usize,
     ) -> Input<'a> {
         Input {
-            reader: decode::buffered(stream),
+            reader: Putback::new(decode::buffered(stream)),
             path: path.to_path_buf(),
             compressed,
             lines: 0,
             bytes: 0,
             record_limit_bytes,
+            line_end: b'\n',
         }
+    }
+
+    /// Ends lines with another byte than a line feed.
+    pub(super) fn end_lines_with(&mut self, line_end: u8) {
+        self.line_end = line_end;
     }
 
     /// The first bytes (up to 64 KiB) without consuming them; a byte order mark is consumed.
     pub(super) fn head(&mut self) -> Result<Vec<u8>, PostsError> {
-        let rest = std::mem::replace(&mut self.reader, Box::new(Cursor::new(Vec::new())));
+        let rest = std::mem::replace(&mut self.reader, Putback::new(Box::new(Cursor::new([]))));
         let (mut head, mut stream) = decode::peek(Box::new(rest), HEAD_BYTES);
         if head.is_empty() {
             // Nothing came: at the end, or failed.
@@ -66,7 +138,7 @@ impl<'a> Input<'a> {
             let mut mark = [0; 3];
             stream.read_exact(&mut mark).map_err(|cause| self.failed(cause))?;
         }
-        self.reader = decode::buffered(Box::new(stream));
+        self.reader = Putback::new(decode::buffered(Box::new(stream)));
         Ok(head)
     }
 
@@ -76,15 +148,11 @@ impl<'a> Input<'a> {
 
     /// Gives the reader away to a parser with its own framing, with the bytes consumed before it.
     pub(super) fn into_reader(self) -> (Box<dyn BufRead + 'a>, u64) {
-        (self.reader, self.bytes)
+        (Box::new(self.reader), self.bytes)
     }
 
     pub(super) fn record_limit_bytes(&self) -> usize {
         self.record_limit_bytes
-    }
-
-    pub(super) fn is_compressed(&self) -> bool {
-        self.compressed
     }
 
     fn failed(&self, cause: std::io::Error) -> PostsError {
@@ -93,13 +161,23 @@ impl<'a> Input<'a> {
 
     /// The next line without its end, or `None` after the last.
     pub(super) fn line(&mut self) -> Result<Option<Framed>, PostsError> {
+        let limit = self.record_limit_bytes;
+        let framed = |raw: RawLine| {
+            let collected = Collected { bytes: raw.bytes, length: raw.length, limit };
+            collected.framed(raw.line, raw.byte_offset)
+        };
+        Ok(self.raw_line()?.map(framed))
+    }
+
+    /// As [`Input::line`], whether it is text or not.
+    pub(super) fn raw_line(&mut self) -> Result<Option<RawLine>, PostsError> {
         let (line, byte_offset) = (self.lines + 1, self.bytes);
         let mut collected = Collected::new(self.record_limit_bytes);
-        let mut ended = false;
+        let (mut ended, line_end) = (false, self.line_end);
         while !ended {
             let (taken, found) = match self.reader.fill_buf() {
                 Ok([]) => break,
-                Ok(buffer) => match buffer.iter().position(|&byte| byte == b'\n') {
+                Ok(buffer) => match buffer.iter().position(|&byte| byte == line_end) {
                     Some(end) => {
                         collected.extend(&buffer[..end]);
                         (end + 1, true)
@@ -123,7 +201,8 @@ impl<'a> Input<'a> {
         if collected.bytes.last() == Some(&b'\r') {
             collected.bytes.pop();
         }
-        Ok(Some(collected.framed(line, byte_offset)))
+        let Collected { bytes, length, .. } = collected;
+        Ok(Some(RawLine { bytes, length, line, byte_offset }))
     }
 
     /// The next byte that is not white space, not consumed; `None` at the end.
@@ -180,6 +259,67 @@ impl<'a> Input<'a> {
             self.bytes += taken as u64;
             if found {
                 return Ok(Some(collected.framed(line, byte_offset)));
+            }
+        }
+    }
+
+    /// As [`Input::until`], when the record has no more bytes than a limit.
+    pub(super) fn within(
+        &mut self,
+        limit: usize,
+        mut stop: impl FnMut(u8) -> bool,
+    ) -> Result<Within, PostsError> {
+        let (line, byte_offset) = self.place();
+        let mut bytes = Vec::new();
+        loop {
+            let (taken, found) = match self.reader.fill_buf() {
+                Ok([]) => return Ok(Within::Ended),
+                Ok(buffer) => {
+                    let end = buffer.iter().position(|&byte| stop(byte));
+                    let taken = end.map_or(buffer.len(), |end| end + 1);
+                    bytes.extend_from_slice(&buffer[..taken]);
+                    (taken, end.is_some())
+                }
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(self.failed(cause)),
+            };
+            self.reader.consume(taken);
+            if bytes.len() > limit {
+                self.reader.put_back(bytes);
+                return Ok(Within::Longer);
+            }
+            if found {
+                self.lines += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                self.bytes += bytes.len() as u64;
+                let collected = Collected { length: bytes.len(), bytes, limit };
+                return Ok(Within::Whole(collected.framed(line, byte_offset)));
+            }
+        }
+    }
+
+    /// Passes over bytes until `stop` says that the one it was shown is the last one; false when the input
+    /// ends first.
+    pub(super) fn skip_until(
+        &mut self,
+        mut stop: impl FnMut(u8) -> bool,
+    ) -> Result<bool, PostsError> {
+        loop {
+            let (taken, found) = match self.reader.fill_buf() {
+                Ok([]) => return Ok(false),
+                Ok(buffer) => {
+                    let end = buffer.iter().position(|&byte| stop(byte));
+                    let taken = end.map_or(buffer.len(), |end| end + 1);
+                    let passed = &buffer[..taken];
+                    self.lines += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    (taken, end.is_some())
+                }
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(self.failed(cause)),
+            };
+            self.reader.consume(taken);
+            self.bytes += taken as u64;
+            if found {
+                return Ok(true);
             }
         }
     }

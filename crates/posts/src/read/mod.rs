@@ -13,7 +13,10 @@ mod clean_text;
 mod columns;
 mod container;
 mod decode;
+mod dialect;
+mod encoding;
 mod fediverse;
+mod field_columns;
 mod field_table;
 mod fields;
 mod file_signature;
@@ -22,9 +25,14 @@ mod gnip;
 mod gone;
 mod gone_notices;
 mod header_limit;
+mod identifiers;
 mod input;
+mod intake;
+mod json;
 mod network;
 mod note_tweets;
+mod options;
+mod own_output;
 mod parse_ahead;
 mod record;
 mod reddit;
@@ -33,153 +41,32 @@ mod remarks;
 mod rows;
 mod table;
 mod timestamp;
+mod values;
 mod x;
 
 use crate::error::{PostsError, RejectReason, Rejected};
-use crate::post::{About, Notice, Post, Tombstone};
+use crate::post::{Notice, Post};
 use crate::worker_pool::WorkerPool;
 use bluesky_repo::Repos;
 pub use columns::{Row, Rows};
 use container::{Content, Role};
+pub use dialect::{Quote, TableOptions};
 use framing::{Frames, Raw, RawFrame};
 use input::Input;
-use network::{Network, Shaping};
+pub use intake::{Intake, read_all};
+use network::Shaping;
 use note_tweets::Notes;
+pub use options::{Format, ReadOptions};
 use parse_ahead::{Ahead, Parsed, ParsedItem, Reading};
-use record::{Judged, Part};
+use record::{Judged, Judgement};
 pub use remarks::Remarks;
 use rows::ParquetRows;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// A format, when it is given instead of detected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Detected from the content.
-    #[default]
-    Auto,
-    /// A JSON value a line.
-    JsonLines,
-    /// JSON values: an array, or one after the other.
-    Json,
-    /// Comma, semicolon or tab separated, with a header.
-    Csv,
-    /// Tab separated, with a header.
-    Tsv,
-    /// A post a paragraph, or a line.
-    Text,
-    /// Parquet.
-    Parquet,
-    /// JSON of X: API v1.1, v2, streams, archives.
-    X,
-    /// JSON of Gnip activity streams.
-    Gnip,
-    /// JSON of Bluesky: Jetstream, API views.
-    Bluesky,
-    /// JSON of Mastodon's API.
-    Mastodon,
-    /// JSON of ActivityPub.
-    ActivityPub,
-    /// JSON of Reddit or Pushshift.
-    Reddit,
-}
-
-impl Format {
-    /// Every format with the name the command line uses.
-    pub const ALL: [(&'static str, Format); 13] = [
-        ("auto", Format::Auto),
-        ("jsonl", Format::JsonLines),
-        ("json", Format::Json),
-        ("csv", Format::Csv),
-        ("tsv", Format::Tsv),
-        ("text", Format::Text),
-        ("parquet", Format::Parquet),
-        ("x", Format::X),
-        ("gnip", Format::Gnip),
-        ("bluesky", Format::Bluesky),
-        ("mastodon", Format::Mastodon),
-        ("activitypub", Format::ActivityPub),
-        ("reddit", Format::Reddit),
-    ];
-
-    /// The format of a name.
-    pub fn from_name(name: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format)
-    }
-
-    /// The name of the format.
-    pub fn name(self) -> &'static str {
-        Format::ALL.into_iter().find(|(_, format)| *format == self).map_or("auto", |(name, _)| name)
-    }
-
-    fn network(self) -> Option<Network> {
-        match self {
-            Format::X => Some(Network::X),
-            Format::Gnip => Some(Network::Gnip),
-            Format::Bluesky => Some(Network::Bluesky),
-            Format::Mastodon => Some(Network::Mastodon),
-            Format::ActivityPub => Some(Network::ActivityPub),
-            Format::Reddit => Some(Network::Reddit),
-            _ => None,
-        }
-    }
-
-    fn is_json(self) -> bool {
-        self.network().is_some() || self == Format::Json
-    }
-}
-
-/// How to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadOptions {
-    /// The format, or `Auto`.
-    pub format: Format,
-    /// Columns or keys by part (`text`, `author`, `id`, `created_at`, …), instead of the usual names;
-    /// in JSON a name that starts with `/` is a JSON pointer.
-    pub map: Vec<(String, String)>,
-    /// Whether posts inside posts (quoted, reposted, referenced) are read as posts too.
-    pub embedded: bool,
-    /// Keep what was read before compressed data breaks off or a JSON array ends early, instead of
-    /// refusing the file.
-    pub keep_truncated: bool,
-    /// Longest record, in bytes; longer ones are rejected.
-    pub record_limit_bytes: usize,
-    /// Most decoded bytes of one archive.
-    pub archive_limit_bytes: u64,
-}
-
-impl Default for ReadOptions {
-    fn default() -> ReadOptions {
-        ReadOptions {
-            format: Format::Auto,
-            map: Vec::new(),
-            embedded: false,
-            keep_truncated: false,
-            record_limit_bytes: 64 << 20,
-            archive_limit_bytes: 1 << 40,
-        }
-    }
-}
-
-impl ReadOptions {
-    /// Checks the names in `map`.
-    ///
-    /// # Errors
-    /// A name that is no part of a post.
-    pub fn check(&self) -> Result<(), PostsError> {
-        let unknown = self.map.iter().find(|(part, _)| Part::from_mapping(part).is_none());
-        match unknown {
-            None => Ok(()),
-            Some((part, _)) => Err(PostsError::UnknownPart {
-                part: part.clone(),
-                known: Part::ALL.map(Part::mapping).join(", "),
-            }),
-        }
-    }
-}
+pub use timestamp::DateOrder;
 
 /// One thing a source holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,17 +129,8 @@ pub fn scan_with(
     sink: &mut Sink<'_>,
 ) -> Result<Scanned, PostsError> {
     options.check()?;
-    let map = options
-        .map
-        .iter()
-        .filter_map(|(part, name)| Part::from_mapping(part).map(|part| (part, name.clone())));
     let mut scan = Scan {
-        shaping: Arc::new(Shaping {
-            map: map.collect(),
-            embedded: options.embedded,
-            network: options.format.network(),
-            ..Shaping::default()
-        }),
+        shaping: Arc::new(options.shaping()),
         options,
         pool,
         notes: Notes::default(),
@@ -325,11 +203,15 @@ impl Scan<'_, '_> {
         if car::is_car(&head) {
             return self.car(name, decode::buffered(Box::new(stream)));
         }
-        let stream: Box<dyn Read + '_> = Box::new(stream);
+        let given = self.options.encoding.as_deref().and_then(encoding::named);
+        let (stream, facts) = encoding::as_utf8(Box::new(stream), given);
         let source: Arc<str> = Arc::from(name.display().to_string());
-        let input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
-        let Some(mut frames) = Frames::open(input, self.options)? else { return Ok(()) };
-        let reading = self.reading(role, name, &source, frames.is_archive());
+        let mut input = Input::new(stream, name, compressed, self.options.record_limit_bytes);
+        let head = input.head()?;
+        let rounded = identifiers::are_rounded(&head);
+        let Some(mut frames) = Frames::open(input, &head, self.options)? else { return Ok(()) };
+        let judgement = Judgement { rounded, ..self.judgement() };
+        let reading = self.reading(role, name, &source, frames.is_archive(), judgement);
         let mut ahead = Ahead::new(self.pool, reading);
         let ended = loop {
             match frames.next() {
@@ -345,6 +227,8 @@ impl Scan<'_, '_> {
         while let Some(batch) = ahead.rest() {
             self.take(&source, batch, ahead.records())?;
         }
+        self.counts.remarks.merge(&frames.remarks());
+        facts.remark(&mut self.counts.remarks);
         match ended {
             Err(error) if self.options.keep_truncated && is_cut(&error) => {
                 let reason = RejectReason::Broken(error.to_string());
@@ -352,11 +236,17 @@ impl Scan<'_, '_> {
                     line: 0,
                     byte_offset: 0,
                     items: vec![ParsedItem::Rejected(reason)],
+                    remarks: Remarks::default(),
                 }];
                 self.take(&source, batch, ahead.records())
             }
             ended => ended,
         }
+    }
+
+    /// What is known of every source.
+    fn judgement(&self) -> Judgement {
+        Judgement { dates: self.options.dates, rounded: false }
     }
 
     fn reading(
@@ -365,6 +255,7 @@ impl Scan<'_, '_> {
         path: &Path,
         source: &Arc<str>,
         archive: bool,
+        judgement: Judgement,
     ) -> Arc<Reading> {
         Arc::new(Reading {
             shaping: Arc::clone(&self.shaping),
@@ -372,6 +263,7 @@ impl Scan<'_, '_> {
             removed: role == Role::Deleted,
             archive,
             repo: self.repos.place(path),
+            judgement,
         })
     }
 
@@ -382,7 +274,9 @@ impl Scan<'_, '_> {
         self.counts.records += repo.others;
         self.counts.asides += repo.others;
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let mut ahead = Ahead::new(self.pool, self.reading(Role::Posts, path, &source, false));
+        let judgement = self.judgement();
+        let reading = self.reading(Role::Posts, path, &source, false, judgement);
+        let mut ahead = Ahead::new(self.pool, reading);
         for (post, line) in repo.posts.into_iter().zip(1..) {
             let frame = RawFrame { line, byte_offset: 0, content: Ok(Raw::Value(post)) };
             if let Some(batch) = ahead.push(frame) {
@@ -398,7 +292,8 @@ impl Scan<'_, '_> {
     /// The rows of a Parquet file.
     fn rows(&mut self, path: &Path) -> Result<(), PostsError> {
         let source: Arc<str> = Arc::from(path.display().to_string());
-        let reading = self.reading(Role::Posts, path, &source, false);
+        let judgement = self.judgement();
+        let reading = self.reading(Role::Posts, path, &source, false, judgement);
         let mut ahead = Ahead::new(self.pool, reading);
         let mut rows = ParquetRows::open(path)?;
         let mut line = 0;
@@ -430,7 +325,8 @@ impl Scan<'_, '_> {
         batch: Vec<Parsed>,
         record: &mut u64,
     ) -> Result<(), PostsError> {
-        for Parsed { line, byte_offset, items } in batch {
+        for Parsed { line, byte_offset, items, remarks } in batch {
+            self.counts.remarks.merge(&remarks);
             for item in items {
                 let number = *record;
                 self.counts.records += 1;
@@ -515,68 +411,4 @@ fn is_cut(error: &PostsError) -> bool {
         PostsError::WrongJson { cause, .. } => cause.starts_with("the file ends"),
         _ => false,
     }
-}
-
-/// What was read of one or more paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Intake {
-    /// The posts; notices have been applied to them.
-    pub posts: Vec<Post>,
-    /// Rejected records by reason; reposts, which say nothing of their own, are among them.
-    pub rejected: BTreeMap<String, usize>,
-}
-
-/// Reads several paths into memory; rejected records are counted, damage is an error.
-///
-/// # Errors
-/// As [`scan`].
-pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<Intake, PostsError> {
-    let mut intake = Intake::default();
-    let mut gone_authors: HashSet<String> = HashSet::new();
-    for path in paths {
-        let meter = AtomicU64::new(0);
-        scan(path.as_ref(), options, &meter, &mut |item| {
-            match item {
-                Item::Post(post) if post.repost && post.tombstone.is_none() => {
-                    let reason = RejectReason::Repost.to_string();
-                    *intake.rejected.entry(reason).or_insert(0) += 1;
-                }
-                Item::Post(post) => intake.posts.push(*post),
-                Item::Notice(notice) if notice.reversed => {}
-                Item::Notice(Notice { about, removal, at_unix_seconds, .. }) => match about {
-                    About::Post(id) => {
-                        let tombstone = Some(Tombstone { at_unix_seconds, removal });
-                        intake.posts.push(Post { id, tombstone, ..Post::default() });
-                    }
-                    About::Author(author) => {
-                        gone_authors.insert(author.to_lowercase());
-                    }
-                },
-                Item::Rejected(rejected) => {
-                    *intake.rejected.entry(rejected.reason.to_string()).or_insert(0) += 1;
-                }
-            }
-            Ok(())
-        })?;
-        // A file of nothing but reposts holds no post of its own.
-        if let (true, Some((reason, records))) =
-            (intake.posts.is_empty(), intake.rejected.first_key_value())
-        {
-            return Err(PostsError::NoUsablePosts {
-                path: PathBuf::from(path.as_ref()),
-                records: *records as u64,
-                first_reason: reason.clone(),
-            });
-        }
-    }
-    if !gone_authors.is_empty() {
-        let is_gone = |name: &str| gone_authors.contains(&name.to_lowercase());
-        for post in &mut intake.posts {
-            if is_gone(&post.author) || post.author_id.as_deref().is_some_and(is_gone) {
-                post.tombstone.get_or_insert_default();
-                post.text.clear();
-            }
-        }
-    }
-    Ok(intake)
 }

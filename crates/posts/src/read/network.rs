@@ -146,7 +146,7 @@ fn held_or_x(value: &Value, shaping: &Shaping, deeper: usize, out: &mut Vec<Foun
 
 /// Lists of posts in objects that are none; the whole texts of long posts come before what they
 /// complete.
-const HOLDERS: [&str; 8] = [
+pub(super) const HOLDERS: [&str; 8] = [
     "note-tweet",
     "noteTweets",
     "tweets",

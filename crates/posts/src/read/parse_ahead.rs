@@ -10,7 +10,8 @@ use super::framing::RawFrame;
 use super::gone::How;
 use super::network::Shaping;
 use super::note_tweets::Note;
-use super::record::{Found, Judged, Part};
+use super::record::{Found, Judged, Judgement, Part};
+use super::remarks::Remarks;
 use crate::error::RejectReason;
 use crate::post::{Notice, Origin, Removal};
 use crate::worker_pool::{Answer, WorkerPool};
@@ -33,6 +34,7 @@ pub(super) struct Reading {
     pub(super) archive: bool,
     /// The place of a record of Bluesky that is a file of its own.
     pub(super) repo: Option<RepoPath>,
+    pub(super) judgement: Judgement,
 }
 
 /// What a frame holds, but for the number of the records. A post without an identifier has an empty
@@ -41,6 +43,7 @@ pub(super) struct Parsed {
     pub(super) line: u64,
     pub(super) byte_offset: u64,
     pub(super) items: Vec<ParsedItem>,
+    pub(super) remarks: Remarks,
 }
 
 /// One thing in a frame.
@@ -55,16 +58,20 @@ pub(super) enum ParsedItem {
 
 impl Reading {
     fn frame(&self, frame: RawFrame) -> Parsed {
-        let frame = frame.shaped(&self.shaping);
+        let mut remarks = Remarks::default();
+        let frame = frame.shaped(&self.shaping, &mut remarks);
         let byte_offset = frame.byte_offset;
         let items = match frame.content {
-            Ok(found) => found.into_iter().map(|found| self.item(found, byte_offset)).collect(),
+            Ok(found) => {
+                let found = found.into_iter();
+                found.map(|found| self.item(found, byte_offset, &mut remarks)).collect()
+            }
             Err(reason) => vec![ParsedItem::Rejected(reason)],
         };
-        Parsed { line: frame.line, byte_offset, items }
+        Parsed { line: frame.line, byte_offset, items, remarks }
     }
 
-    fn item(&self, found: Found, byte_offset: u64) -> ParsedItem {
+    fn item(&self, found: Found, byte_offset: u64, remarks: &mut Remarks) -> ParsedItem {
         let mut record = match found {
             Found::Other => return ParsedItem::Other,
             Found::Notice(notice) => return ParsedItem::Notice(notice),
@@ -79,9 +86,10 @@ impl Reading {
         if let Some(place) = &self.repo {
             place.complete(&mut record);
         }
+        record.settle_identifiers(&self.judgement, remarks);
         let nameless = record.get(Part::Id).is_none();
         let origin = Origin { source: Arc::clone(&self.source), record: 0, byte_offset };
-        match record.into_post(origin, &self.shaping.gone_texts) {
+        match record.into_post(origin, &self.judgement, &self.shaping.gone_texts, remarks) {
             Ok(mut judged) => {
                 if self.archive && judged.post.author.is_empty() {
                     judged.post.author = ARCHIVE_OWNER.to_string();

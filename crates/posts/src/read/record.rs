@@ -3,9 +3,12 @@
 //! Shapes of sources (`network` and its networks) and tables fill records; only `into_post` judges.
 
 use super::clean_text::clean;
+use super::fields;
 use super::gone::{self, Gone, GoneTexts, How};
+use super::identifiers::{self, Identifier};
 use super::note_tweets::Note;
-use super::{fields, timestamp};
+use super::remarks::Remarks;
+use super::timestamp::{self, DateOrder};
 use crate::error::RejectReason;
 use crate::post::{Consent, Language, LanguageSource, Notice, Origin, Post, Removal, Tombstone};
 use serde_json::Value;
@@ -119,6 +122,21 @@ pub(super) enum Found {
     Rejected(RejectReason),
 }
 
+/// What is known of a source when its records are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Judgement {
+    /// How its dates are written.
+    pub(super) dates: DateOrder,
+    /// Whether its integers that end in zeros went through floating point.
+    pub(super) rounded: bool,
+}
+
+const ROUNDED: &str =
+    "identifiers of posts rounded by floating point, which do not identify: own ones are given";
+const ROUNDED_LINKS: &str =
+    "links to posts, threads and authors by identifiers rounded by floating point, dropped";
+const OWN_REPLY: &str = "replies to themselves, read as no replies";
+
 /// A record before it is judged: what the source wrote, part by part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
@@ -192,18 +210,47 @@ impl Record {
         })
     }
 
+    /// Takes out identifiers whose digits are lost.
+    pub(super) fn settle_identifiers(&mut self, judgement: &Judgement, remarks: &mut Remarks) {
+        let parts =
+            [Part::Id, Part::AuthorId, Part::Reply, Part::Quote, Part::RepostOf, Part::Thread];
+        for part in parts {
+            let Some(written) = self.get(part) else { continue };
+            match identifiers::judge(written, judgement.rounded) {
+                Identifier::Sound(text) if text.len() == written.len() => {}
+                Identifier::Sound(text) => {
+                    let text = Some(text.to_string());
+                    self.set(part, text);
+                }
+                Identifier::Rounded => {
+                    remarks.add(if part == Part::Id { ROUNDED } else { ROUNDED_LINKS }, 1);
+                    self.set(part, None);
+                }
+            }
+        }
+        if self.get(Part::Reply).is_some() && self.get(Part::Reply) == self.get(Part::Id) {
+            remarks.add(OWN_REPLY, 1);
+            self.set(Part::Reply, None);
+        }
+    }
+
     /// Judges the record.
     pub(super) fn into_post(
         mut self,
         origin: Origin,
+        judgement: &Judgement,
         texts: &GoneTexts,
+        remarks: &mut Remarks,
     ) -> Result<Judged, RejectReason> {
         let text = self.words();
         let gone = self.removal(text.as_deref().unwrap_or(""), texts);
-        let tombstone = gone.map(|gone| Tombstone {
-            at_unix_seconds: self.get(Part::DeletedAt).and_then(timestamp::parse),
-            removal: gone.removal,
-        });
+        let mut time =
+            |part| self.get(part).and_then(|text| timestamp::read(text, judgement.dates, remarks));
+        let (created, edited, consent_at) =
+            (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
+        let removed_at = gone.and_then(|_| time(Part::DeletedAt));
+        let tombstone =
+            gone.map(|gone| Tombstone { at_unix_seconds: removed_at, removal: gone.removal });
         // A removal that names no post says nothing.
         if text.is_none() && (tombstone.is_none() || self.get(Part::Id).is_none()) {
             return Err(RejectReason::NoText);
@@ -228,9 +275,6 @@ impl Record {
             // Any other word in a consent field is not agreement.
             Some(_) => Consent::Refused,
         };
-        let time = |part| self.get(part).and_then(timestamp::parse);
-        let (created, edited, consent_at) =
-            (time(Part::Created), time(Part::Edited), time(Part::ConsentAt));
         let author = self.get(Part::Author).filter(|author| !gone::is_nobody(author));
         let author = author.unwrap_or("").trim_start_matches('@').to_string();
         let declared_bot =

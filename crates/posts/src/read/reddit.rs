@@ -18,9 +18,8 @@ pub(super) fn thing(value: &Value, fields: &FieldTable, out: &mut Vec<Found>) {
         _ => value,
     };
     let mut record = fields.read(Shape::Reddit, value);
-    finish(&mut record, value.get("body").is_some(), |name| {
-        value.get(name).and_then(Value::as_str)
-    });
+    let comment = value.get("body").is_some() && record.get(Part::Title).is_none();
+    finish(&mut record, comment, |name| value.get(name).and_then(Value::as_str));
     out.push(Found::Post(Box::new(record)));
 }
 

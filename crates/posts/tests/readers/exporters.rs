@@ -105,6 +105,44 @@ fn the_first_filled_name_wins() {
     assert_eq!((second.basis.as_str(), second.licence.as_deref()), ("", None));
 }
 
+#[test]
+fn tables_of_exporters() {
+    let twarc_1 = seen(
+        "v1.csv",
+        "id,created_at,user_screen_name,text,tweet_type,in_reply_to_status_id,retweet_or_quote_id,lang\n\
+         1,Wed Oct 10 20:19:24 +0000 2018,ann,First words,original,,,en\n\
+         2,Wed Oct 10 20:20:24 +0000 2018,bea,RT @ann: First words,retweet,,1,en\n\
+         3,Wed Oct 10 20:21:24 +0000 2018,carl,Look at this,quote,,1,en\n",
+    );
+    assert_eq!(post(&twarc_1, "1").author, "ann");
+    let repost = post(&twarc_1, "2");
+    assert_eq!((repost.repost, repost.reposts.as_deref()), (true, Some("1")));
+    let quote = post(&twarc_1, "3");
+    assert_eq!((quote.repost, quote.quotes.as_deref()), (false, Some("1")));
+    let twarc_2 = seen(
+        "v2.csv",
+        "id,conversation_id,referenced_tweets.replied_to.id,referenced_tweets.retweeted.id,text,author.username,author.protected\n\
+         4,4,,,RT @x: is how retweets begin,ann,False\n5,4,4,,Indeed,bea,True\n",
+    );
+    assert!(!post(&twarc_2, "4").repost);
+    let reply = post(&twarc_2, "5");
+    assert_eq!(reply.in_reply_to.as_deref(), Some("4"));
+    assert_eq!(reply.tombstone.map(|gone| gone.removal), Some(Removal::Protected));
+    let reddit = seen(
+        "reddit.csv",
+        "id,subreddit,author,title,selftext,removed_by_category,created_utc\n\
+         a,s,ann,A title,Some words,,1577836800.0\nb,s,bea,Other title,More words,moderator,1577836800\n\
+         c,s,carl,[deleted by user],,,1577836800\n",
+    );
+    let kept = post(&reddit, "t3_a");
+    assert_eq!(kept.text, "A title\n\nSome words");
+    assert_eq!(kept.created_at_unix_seconds, Some(1_577_836_800));
+    let gone = |id| post(&reddit, id).tombstone.is_some();
+    assert!(gone("t3_b") && gone("t3_c"));
+    let scraped = seen("s.csv", "id,date,rawContent,renderedContent\n6,2020-01-01,Words,Words\n");
+    assert_eq!(post(&scraped, "6").basis, "unknown");
+}
+
 const MONTH: &str = r#"Grailbird.data.tweets_2012_03 =
  [ {
   "source" : "web",
@@ -296,7 +334,7 @@ fn mixed_folders_are_read_whole() {
     ids.sort_unstable();
     assert_eq!(ids, ["1", "2", "4", "5"]);
     assert_eq!(seen.scanned.rejected, 0);
-    assert_eq!(remarked(&seen, "stores of Stoa's own"), 1);
+    assert_eq!(remarked(&seen, "folders left out"), 1);
     assert_eq!((remarked(&seen, ".txt"), remarked(&seen, ".png")), (1, 1));
 }
 

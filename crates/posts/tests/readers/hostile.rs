@@ -123,7 +123,7 @@ fn pictures_programs_and_archives_of_other_kinds_are_refused_by_name() {
         ("posts", b"\xfd7zXZ\0\0\x04", "xz data"),
         ("posts.json", b"%PDF-1.7\n", "a PDF document"),
         ("posts.md", b"words and then \0\0\0\0", "binary data"),
-        ("posts.tsv", b"\xff\xfet\0e\0x\0t\0", "text in UTF-16"),
+        ("posts.tsv", b"\xff\xfe\0\0t\0\0\0e\0\0\0", "text in UTF-32"),
         ("empty.zip", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "an empty zip"),
     ] {
         for packed in [false, true] {

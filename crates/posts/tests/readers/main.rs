@@ -2,8 +2,11 @@
 
 mod exporters;
 mod hostile;
+mod lenient;
 mod mixed_scripts;
 mod networks;
+mod objects;
 mod parquet;
 mod reading;
 mod rules_page;
+mod tables;

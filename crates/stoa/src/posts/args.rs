@@ -20,10 +20,28 @@ pub struct IngestArgs {
     /// mastodon, activitypub, reddit.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub format: String,
-    /// Columns or keys by part of a post: `--map text=body,author=writer,id=nr`. In JSON a name that
-    /// starts with `/` is a JSON pointer.
+    /// Columns or keys by part of a post: `--map text=body,author=writer,id=nr`. Columns of tables may be
+    /// numbered: `--map text=6`. In JSON a name that starts with `/` is a JSON pointer.
     #[arg(long, value_name = "PART=NAME", value_delimiter = ',')]
     pub map: Vec<String>,
+    /// How tables quote fields, when that is not to be found from the file: none, double (""), backslash (\").
+    #[arg(long, value_name = "HOW")]
+    pub quote: Option<String>,
+    /// What parts the fields of tables: a character, or tab, comma, semicolon, bar, space [default: found
+    /// from the file].
+    #[arg(long, value_name = "CHARACTER", allow_hyphen_values = true)]
+    pub delimiter: Option<String>,
+    /// Tables have no header; their columns are numbered with --map.
+    #[arg(long)]
+    pub no_header: bool,
+    /// How dates are written that can be read in two ways: day-first, month-first, or excel (month first, and
+    /// numbers are days of a spreadsheet). Such dates are not read where it is not stated.
+    #[arg(long, value_name = "ORDER", default_value = "unstated")]
+    pub dates: String,
+    /// Encoding of text, such as utf-8, utf-16le, windows-1252, shift_jis [default: found from the bytes:
+    /// UTF-8, UTF-16 or windows-1252].
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<String>,
     /// Stages to run: normalise, language, rules, decontaminate, exact, near, pii, threads
     /// [default: all].
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

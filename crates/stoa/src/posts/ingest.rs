@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use stoa_corpus::SplitBy;
 use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
-use stoa_posts::Format;
 use stoa_posts::decontamination::MIN_WORDS;
+use stoa_posts::{DateOrder, Format, Quote};
 
 use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
@@ -57,6 +57,18 @@ pub(super) fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Resul
             .with_context(|| format!("--map {pair}: write PART=NAME, such as text=body"))?;
         options.read.map.push((part.trim().to_owned(), name.trim().to_owned()));
     }
+    options.read.table.quote = match &args.quote {
+        None => None,
+        Some(name) => Some(Quote::from_name(name).with_context(|| {
+            format!("--quote {name} is unknown; use none, double or backslash")
+        })?),
+    };
+    options.read.table.delimiter = args.delimiter.as_deref().map(delimiter).transpose()?;
+    options.read.table.no_header = args.no_header;
+    options.read.dates = DateOrder::from_name(&args.dates).with_context(|| {
+        format!("--dates {} is unknown; use day-first, month-first or excel", args.dates)
+    })?;
+    options.read.encoding.clone_from(&args.encoding);
     if !args.stages.is_empty() {
         options.stages = args
             .stages
@@ -85,6 +97,26 @@ pub(super) fn options(args: &IngestArgs, machine: &MachineArgs) -> anyhow::Resul
     options.shard_posts = args.shard_posts;
     options.threads = threads(machine);
     Ok(options)
+}
+
+/// The separator of fields: a character, or its name.
+fn delimiter(text: &str) -> anyhow::Result<u8> {
+    const NAMES: [(&str, u8); 6] = [
+        ("tab", b'\t'),
+        ("\\t", b'\t'),
+        ("comma", b','),
+        ("semicolon", b';'),
+        ("bar", b'|'),
+        ("space", b' '),
+    ];
+    let named = NAMES.iter().find(|(name, _)| *name == text).map(|(_, byte)| *byte);
+    let single = || match text.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
+        _ => None,
+    };
+    named.or_else(single).with_context(|| {
+        format!("--delimiter {text}: give one character, or tab, comma, semicolon, bar or space")
+    })
 }
 
 /// Threads as asked for, or one a core.
