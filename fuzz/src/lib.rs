@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use stoa_planner::hugging_face::{Families, read_as};
 use stoa_posts::decontamination::Evaluations;
 use stoa_posts::rules::{self, RulePost};
 pub use stoa_posts::{DateOrder, Format, Quote, ReadOptions, TableOptions};
@@ -144,4 +145,32 @@ pub fn entities(data: &[u8]) {
         let length = twitter_text::weighted_length(text, whole_emoji);
         assert!(length.valid_utf16 <= length.utf16 + 1);
     }
+}
+
+/// Reads a model's config.json.
+///
+/// # Panics
+/// When a model is accepted that cannot be counted or multiplied.
+pub fn model_config(data: &[u8]) {
+    thread_local! {
+        static FAMILIES: Families = Families::published();
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(read) = FAMILIES.with(|families| read_as(families, text, "config.json")) else { return };
+    let counted = read.shape.counted.expect("a config.json is counted");
+    assert!(counted.total > 0 && counted.active <= counted.total);
+    let flops = read.shape.train_flops_per_token(4096, true).0;
+    assert!(flops.is_finite() && flops > 0.0);
+}
+
+/// Reads a device by its figures.
+///
+/// # Panics
+/// When a device is accepted that multiplies in no format or holds nothing.
+pub fn device(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(given) = stoa_planner::device_file::read(text, "device") else { return };
+    let gpu = &given.gpu;
+    assert!(gpu.supports(gpu.default_precision()) && gpu.memory.0 > 0.0 && gpu.node > 0);
+    assert!(gpu.domain.is_multiple_of(gpu.node) && gpu.gemm_bf16 <= gpu.bf16);
 }

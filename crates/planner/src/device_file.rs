@@ -42,6 +42,14 @@ struct Figures {
     rent_high: Option<f64>,
 }
 
+impl Figures {
+    /// Devices of a machine: eight, or as many as the fast link joins where eight do not divide them.
+    fn node(&self) -> usize {
+        let usual = self.domain.filter(|domain| !domain.is_multiple_of(8)).unwrap_or(8);
+        self.node.unwrap_or(usual)
+    }
+}
+
 /// A device with what was filled in.
 #[derive(Clone, Debug)]
 pub struct GivenDevice {
@@ -110,7 +118,7 @@ fn check(figures: &Figures) -> std::result::Result<(), String> {
             return Err(format!("`{key}` is below `bf16_tflops`; leave it out if there is none"));
         }
     }
-    let (node, domain) = (figures.node.unwrap_or(1), figures.domain);
+    let (node, domain) = (figures.node(), figures.domain);
     if domain.is_some_and(|domain| !domain.is_multiple_of(node)) {
         return Err(format!("`domain` must be a multiple of the {node} devices of a `node`"));
     }
@@ -147,7 +155,7 @@ fn complete(figures: &Figures, fabric: Fabric, assumptions: &mut Vec<Assumption>
     };
     let tera = figures.bf16_tflops;
     let gemm = number("gemm_bf16_tflops", figures.gemm_bf16_tflops, ATTAINED * tera);
-    let node = number("node", figures.node.map(|n| n as f64), 8.0);
+    let node = number("node", figures.node.map(|n| n as f64), figures.node() as f64);
     let domain = number("domain", figures.domain.map(|n| n as f64), node);
     // Half of a bus of the fourth generation, and a usual network card.
     let link = number("nvlink_gb_s", figures.nvlink_gb_s, 25.0);
@@ -212,6 +220,8 @@ mod tests {
         assert_eq!(read_json.gpu.default_precision(), Precision::Fp16);
         assert!(read_json.gpu.supports(Precision::Fp8) && read_json.gpu.node == 4);
         assert_eq!(read_json.assumptions.len(), 9);
+        let six = read(&format!("{LEAST}domain = 6\n"), "card.toml").unwrap().gpu;
+        assert_eq!((six.node, six.domain), (6, 6));
     }
 
     #[test]

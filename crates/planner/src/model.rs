@@ -399,21 +399,20 @@ impl Models {
             let known: Vec<&str> = self.shapes.iter().map(|(_, s)| s.name.as_str()).collect();
             PlanError::UnknownModel {
                 name: name.to_owned(),
-                nearest: nearest(&words, names),
+                nearest: nearest(&asked, names),
                 known: known.join(", "),
             }
         })
     }
 }
 
-/// A name without the owner before a slash and the words that change no size, in lower case, with one
-/// mark between words.
+/// A name without the owner before a slash, the words that change no size and the marks between words.
 fn distinguishing(name: &str) -> String {
     const IDLE: &[&str] =
         &["instruct", "it", "pt", "base", "chat", "hf", "sft", "dpo", "preview", "meta", "gguf"];
     let name = name.rsplit('/').next().unwrap_or(name);
     let words = name.split(['-', '_', ' ']).filter(|word| !word.is_empty());
-    words.filter(|word| !IDLE.contains(word)).collect::<Vec<_>>().join("-")
+    words.filter(|word| !IDLE.contains(word)).collect()
 }
 
 #[cfg(test)]
@@ -436,6 +435,8 @@ mod tests {
             ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
             ("smollm2 135m", "smollm2-135m"),
             ("OLMo2-13B", "olmo-2-13b"),
+            ("phi3-mini", "phi-3-mini"),
+            ("llama2 7b chat", "llama-2-7b"),
         ] {
             assert_eq!(models.find(written).map(|m| m.name.as_str()), Ok(meant), "{written}");
         }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use stoa_planner::hugging_face;
+use stoa_planner::hugging_face::{self, Families};
 use stoa_planner::model::Models;
 
 const GOLDEN: &str = include_str!("golden/parameters.json");
@@ -92,6 +92,7 @@ fn whatever_a_field_holds_it_is_read_or_refused() {
         serde_json::json!([1, "two"]),
         serde_json::json!({ "deeper": {} }),
     ];
+    let families = Families::published();
     let (mut accepted, mut refused) = (0, 0);
     for row in rows() {
         let Some(config) = row.get("config").and_then(Value::as_object) else { continue };
@@ -100,7 +101,7 @@ fn whatever_a_field_holds_it_is_read_or_refused() {
                 let mut changed = config.clone();
                 changed.insert(key.clone(), value.clone());
                 let text = Value::Object(changed).to_string();
-                match hugging_face::read(&text, "changed.json") {
+                match hugging_face::read_as(&families, &text, "changed.json") {
                     Ok(read) => {
                         accepted += 1;
                         assert!(

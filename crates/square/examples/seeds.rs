@@ -102,6 +102,12 @@ const WORDS: [&str; 6] = [
     "Это предложение на русском языке. 今日はいい天気ですね。 مرحبا بالعالم",
 ];
 
+const MODEL: &str = r#"{"model_type":"mixtral","num_hidden_layers":4,"hidden_size":64,"intermediate_size":128,"num_attention_heads":8,"num_key_value_heads":2,"vocab_size":1000,"num_local_experts":8,"num_experts_per_tok":2,"sliding_window":null,"tie_word_embeddings":false}"#;
+const MODEL_WITHIN: &str = r#"{"model_type":"gemma3","text_config":{"num_hidden_layers":4,"hidden_size":64,"intermediate_size":128,"layer_types":["sliding_attention","full_attention"]},"vision_config":{}}"#;
+const DEVICE: &str =
+    "name = \"card\"\nbf16_tflops = 120\nmemory_gib = 24\nhbm_gb_s = 900\nwatts = 300\nnode = 4\n";
+const DEVICE_JSON: &str = r#"{"name":"card","bf16_tflops":120,"memory_gib":24,"hbm_gb_s":900,"watts":300,"sixteen_bit":["fp16"],"rent_low":1,"rent_high":2}"#;
+
 fn main() -> Outcome {
     let folder = std::env::args_os().nth(1).ok_or("give the folder to write to")?;
     let folder = Path::new(&folder);
@@ -135,6 +141,13 @@ fn main() -> Outcome {
             for (line, text) in text.lines().enumerate().filter(|_| text.lines().count() > 1) {
                 put(target, &format!("{number}-{line}"), text.as_bytes())?;
             }
+        }
+    }
+    let planned: [(&str, [&str; 2]); 2] =
+        [("model_config", [MODEL, MODEL_WITHIN]), ("device_file", [DEVICE, DEVICE_JSON])];
+    for (target, texts) in planned {
+        for (number, text) in texts.iter().enumerate() {
+            put(target, &number.to_string(), text.as_bytes())?;
         }
     }
     for target in ["normalise", "pii", "twitter_text"] {

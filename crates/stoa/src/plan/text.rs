@@ -70,11 +70,11 @@ fn headline(text: &mut String, plan: &Plan) {
 
 fn step(text: &mut String, plan: &Plan) {
     let total = plan.best.step_seconds;
+    let [low, high] = plan.step_interval_seconds;
     let _ = writeln!(
         text,
-        "\nA step takes {total} ({} to {}), MFU {:.1} %{}",
-        Seconds(plan.step_interval_seconds[0]),
-        Seconds(plan.step_interval_seconds[1]),
+        "\nA step takes {}, MFU {:.1} %{}",
+        Scale::time(total).spread(low, total.0, high),
         100.0 * plan.best.mfu,
         if plan.precision.is_narrow() { " of the bf16 peak" } else { "" }
     );
