@@ -43,7 +43,7 @@ fn v4(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let end = start + host.len();
     let end = end + suffix_bytes(&text[end..]);
     let (before, after) = (&text[..start], &text[end..]);
-    if touches_before(before) || touches_after(after) || !is_public(address) {
+    if touches_after(after) || !is_public(address) || touches_before(before) {
         return None;
     }
     let whole = start..end;
@@ -84,7 +84,8 @@ fn touches_before(before: &str) -> bool {
         '-' => rest.ends_with(joins),
         '.' | ',' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
         '\\' | '#' | '=' => true,
-        other => joins(other) || is_currency(other),
+        // A word for a machine may stand beside its address: `IP8.8.4.4`.
+        other => joins(other) && MACHINE.before(before) != Some(0) || is_currency(other),
     }
 }
 
@@ -128,16 +129,21 @@ fn is_small(address: Ipv4Addr) -> bool {
 /// The address of version 6 that a run is: global unicast, 2000::/3 (RFC 4291, section 2.4), but for
 /// the documentation prefix.
 fn v6(text: &str, run: Range<usize>) -> Option<Range<usize>> {
-    let candidate = text[run.clone()].trim_end_matches(['.', ':']);
+    // A colon before an address announces it.
+    let start = match text[run.clone()].strip_prefix(':') {
+        Some(rest) if !rest.starts_with(':') => run.start + 1,
+        _ => run.start,
+    };
+    let candidate = text[start..run.end].trim_end_matches(['.', ':']);
     if candidate.matches(':').count() < 2 {
         return None;
     }
-    let end = run.start + candidate.len();
-    let free = !touches_before(&text[..run.start]) && !text[end..].starts_with(joins);
+    let end = start + candidate.len();
+    let free = !text[end..].starts_with(joins);
     let address: Ipv6Addr = candidate.parse().ok()?;
     let segments = address.segments();
     let written = candidate.split(':').filter(|group| !group.is_empty()).count();
     let public = (0x2000..=0x3fff).contains(&segments[0]) && segments[..2] != [0x2001, 0x0db8];
     // `::1` after a prefix is a pair of groups; fewer are ratios and code.
-    (free && public && written >= 3).then_some(run.start..end)
+    (free && public && written >= 3 && !touches_before(&text[..start])).then_some(start..end)
 }

@@ -62,6 +62,8 @@ fn local_start(text: &str) -> usize {
                 true
             }
             _ if letter.is_ascii_punctuation() => is_local_sign(letter),
+            // Apostrophes as keyboards and word processors put them.
+            '\u{2bc}' | '\u{2019}' => true,
             _ if letter.is_alphanumeric() || is_mark(letter) => {
                 let found = if is_latin(letter) { Script::Latin } else { letter.script() };
                 let same =

@@ -132,9 +132,9 @@ fn mention(text: &str, at: usize) -> Option<Account> {
     if let Some(domain) = domain_bytes(&text[name..]) {
         end = end.max(name + domain);
     }
-    let is_code = CODE.contains(&&text[name..first])
-        || CODE.contains(&text[name..end].to_lowercase().as_str())
-        || end > first && rest.starts_with('(');
+    let code = |name: &str| CODE.iter().any(|word| word.eq_ignore_ascii_case(name));
+    let is_code = code(&text[name..first])
+        || end > first && (code(&text[name..end]) || rest.starts_with('('));
     // Sizes of pictures and hours: `@2x`, `@5pm`.
     let is_size = text[name..].starts_with(|digit: char| digit.is_ascii_digit()) && end - name < 5;
     (!is_code && !is_size).then(|| Account { range: at..end, name: text[name..end].to_string() })
@@ -162,7 +162,7 @@ fn continues(text: &str, at: usize) -> Option<usize> {
 fn reddit(text: &str, at: usize) -> Option<Account> {
     let before = text[..at].strip_suffix('u')?;
     let before = before.strip_suffix('/').unwrap_or(before);
-    if before.ends_with(|letter| is_name(letter) || matches!(letter, '/' | '.' | '-' | ':')) {
+    if before.ends_with(|letter| is_name(letter) || matches!(letter, '/' | '.' | '-')) {
         return None;
     }
     let name = &text[at + 1..];

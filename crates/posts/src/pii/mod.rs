@@ -149,7 +149,13 @@ fn find_in(plain: &Plain<'_>) -> Vec<Finding> {
     }
     if text.contains('@') || text.contains("u/") {
         let handles = handles::handles(text).into_iter().map(|handle| handle.range);
-        found.take_outside_links(PiiKind::Handle, handles.collect(), text);
+        // No link goes on after a space, so that most handles stand in none.
+        let may_be_in_link = |handle: &Range<usize>| {
+            text[..handle.start].ends_with(|letter: char| letter.is_ascii_graphic())
+        };
+        let (beside, free): (Vec<_>, Vec<_>) = handles.partition(may_be_in_link);
+        found.take(PiiKind::Handle, free);
+        found.take_outside_links(PiiKind::Handle, beside, text);
     }
     if digits >= 4 || text.contains(':') {
         found.take_outside_links(PiiKind::IpAddress, addresses::ip_addresses(text), text);

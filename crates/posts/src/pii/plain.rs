@@ -1,8 +1,8 @@
 //! A text with its digits and signs in ASCII, so that one pattern matches them in every script, and the
 //! way back to the bytes as they were written.
 //!
-//! Digits of every script (Unicode class Nd), full-width forms, the dashes, spaces and apostrophes that
-//! keyboards put for ASCII's, and marks without width, which go. Letters of other scripts stay.
+//! Digits of every script (Unicode class Nd), full-width forms, the dashes and spaces that keyboards put
+//! for ASCII's, and marks without width, which go. Letters of other scripts stay.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -103,7 +103,6 @@ fn form(letter: char) -> Form {
         | '\u{2060}'
         | '\u{2066}'..='\u{2069}'
         | '\u{feff}' => Form::Nothing,
-        '\u{2bc}' | '\u{2018}' | '\u{2019}' => Form::Ascii('\''),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => Form::Ascii('-'),
         '\u{66b}' => Form::Ascii('.'),
         '\u{66c}' => Form::Ascii(','),
@@ -111,8 +110,12 @@ fn form(letter: char) -> Form {
         '\u{ff01}'..='\u{ff5e}' => {
             char::from_u32(u32::from(letter) - 0xfee0).map_or(Form::Same, Form::Ascii)
         }
-        // Most letters of East Asia, among which no digits stand.
-        '\u{3001}'..='\u{a61f}' | '\u{ac00}'..='\u{fdff}' => Form::Same,
+        // Most letters of Europe and East Asia, and emoji, among which no digits stand.
+        '\u{a1}'..='\u{65f}'
+        | '\u{2016}'..='\u{2fff}'
+        | '\u{3001}'..='\u{a61f}'
+        | '\u{ac00}'..='\u{fdff}'
+        | '\u{1f000}'..='\u{1faff}' => Form::Same,
         _ => digit(letter).map_or(Form::Same, Form::Ascii),
     }
 }

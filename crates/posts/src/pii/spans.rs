@@ -1,6 +1,7 @@
 //! Numbers as people write them: groups of digits joined by single signs.
 
 use super::borders::{is_currency, joins};
+use super::words::PHONE;
 use std::ops::Range;
 
 /// Groups of digits that stand together: `+33 6 12 34 56 78`, `(202) 555-0123`, `2017-06-21`.
@@ -47,7 +48,8 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
         let before = text[..groups[0].start].trim_end_matches('(');
         let plus = before.ends_with('+');
         let before = before.strip_suffix('+').unwrap_or(before).trim_end_matches('(');
-        if !touches_before(before, plus) && !touches_after(&text[at..]) {
+        let named = touches_letter(before) && (plus || is_announced(&groups, before));
+        if (named || !touches_before(before)) && !touches_after(&text[at..]) {
             let start = before.len();
             spans.push(Span { groups, plus, start });
         }
@@ -55,16 +57,25 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
     spans
 }
 
-/// Whether what stands before a number makes it part of something else. After a `+` it begins a number
-/// beside letters too.
-fn touches_before(before: &str, plus: bool) -> bool {
+/// Whether a letter stands before a number.
+fn touches_letter(before: &str) -> bool {
+    before.ends_with(char::is_alphabetic)
+}
+
+/// Whether a word for a phone stands directly before as many digits as one has: `TEL03-1234-5678`.
+fn is_announced(groups: &[Range<usize>], before: &str) -> bool {
+    let digits: usize = groups.iter().map(Range::len).sum();
+    digits >= 8 && PHONE.before(before) == Some(0)
+}
+
+/// Whether what stands before a number makes it part of something else.
+fn touches_before(before: &str) -> bool {
     let Some(last) = before.chars().next_back() else { return false };
     let rest = &before[..before.len() - last.len_utf8()];
     match last {
         '#' | '@' | '=' | '/' | '\\' | '^' | '*' => true,
         '.' | ',' | ':' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
         '-' => rest.ends_with(joins),
-        letter if letter.is_alphabetic() => joins(letter) && !plus,
         other => joins(other) || is_currency(other),
     }
 }

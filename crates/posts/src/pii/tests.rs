@@ -50,6 +50,9 @@ fn finds_what_identifies_a_person() {
         ("(t.me/ann_b) or https://www.linkedin.com/in/ann-b/", "([link]) or [link]"),
         ("ann-b.bsky.social and https://ann.tumblr.com/post/1", "[link] and [link]"),
         ("https://x.com/ann/status/877527850420776961 now", "[link] now"),
+        ("ดู:2607:f8b0:4005:805::200e และ:u/mara_b", "ดู:[ip] และ:[handle]"),
+        ("从IP8.8.4.4登录, TEL03-1234-5678", "从IP[ip]登录, TEL[phone]"),
+        ("to o’neill@example.com", "to [email]"),
         ("http://185.199.108.153:8080/ is up", "http://[ip]/ is up"),
     ] {
         assert_eq!(replace(text), expected, "{text}");
