@@ -206,7 +206,7 @@ fn ingested(options: &IngestOptions, progress: &dyn Progress) -> Result<String, 
     let manifest = ingest(options, progress)?;
     let dropped = Dropped::of(&manifest);
     for (kind, count) in manifest.remarks.iter() {
-        progress.note(&format!("{count} {kind}"));
+        progress.note(&format!("{kind}: {count}"));
     }
     if manifest.kept < 2 {
         let error = CorpusError::TooFewPosts {

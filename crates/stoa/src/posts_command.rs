@@ -81,8 +81,18 @@ fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> 
         write_lines(&out.join("posts.jsonl"), &intake.posts)?;
     }
     let rejected: usize = intake.rejected.values().sum();
-    let summary = json!({"posts": intake.posts.len(), "rejected": intake.rejected});
-    terminal.result(&summary, || format!("{} posts, {rejected} rejected", intake.posts.len()))
+    let summary = json!({
+        "posts": intake.posts.len(),
+        "rejected": intake.rejected,
+        "remarks": intake.remarks,
+    });
+    terminal.result(&summary, || {
+        let mut lines = vec![format!("{} posts, {rejected} rejected", intake.posts.len())];
+        let reasons = intake.rejected.iter();
+        lines.extend(reasons.map(|(reason, count)| format!("  rejected {count}: {reason}")));
+        lines.extend(posts::remark_lines(&intake.remarks));
+        lines.join("\n")
+    })
 }
 
 fn write_corpus(out: &Path, corpus: &Corpus) -> anyhow::Result<()> {

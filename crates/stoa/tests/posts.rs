@@ -101,7 +101,7 @@ fn tables_are_read_as_stated_and_what_is_guessed_is_named() {
         --encoding utf-16be --map id=1,author=2,created_at=3,text=4";
     let said = run(folder.path(), command);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(said.out.contains("note: 1 tables read without a header"), "{}", said.out);
+    assert!(said.out.contains("note 1: tables read without a header"), "{}", said.out);
     let summary = run(folder.path(), &format!("{command} --json")).json();
     assert_eq!((&summary["posts"], &summary["rejected"]), (&2.into(), &0.into()));
     assert_eq!(summary["remarks"]["sources read as UTF-16BE"], 1);

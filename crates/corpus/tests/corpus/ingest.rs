@@ -140,7 +140,7 @@ fn what_stoa_wrote_is_no_source_and_remarks_are_in_the_manifest() {
         ("NaN and Infinity", 1, 1),
         ("identifiers of posts rounded", 2, 2),
         ("times without a zone", 1, 1),
-        ("times not understood: aaaa", 1, 1),
+        ("times not understood (9 for any digit, a for any letter): aaaa", 1, 1),
         ("folders left out", 1, 2),
     ] {
         let total = |manifest: &Manifest| {

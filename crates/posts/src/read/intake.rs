@@ -1,6 +1,6 @@
 //! Sources read into memory as a whole, for small ones: notices are applied to the posts they are about.
 
-use super::{Item, ReadOptions, scan};
+use super::{Item, ReadOptions, Remarks, scan};
 use crate::error::{PostsError, RejectReason};
 use crate::post::{About, Notice, Post, Tombstone};
 use std::collections::{BTreeMap, HashSet};
@@ -14,6 +14,8 @@ pub struct Intake {
     pub posts: Vec<Post>,
     /// Rejected records by reason; reposts, which say nothing of their own, are among them.
     pub rejected: BTreeMap<String, usize>,
+    /// What was guessed, changed, rounded or left out while reading.
+    pub remarks: Remarks,
 }
 
 /// Reads several paths into memory; rejected records are counted, damage is an error.
@@ -25,7 +27,7 @@ pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<In
     let mut gone_authors: HashSet<String> = HashSet::new();
     for path in paths {
         let meter = AtomicU64::new(0);
-        scan(path.as_ref(), options, &meter, &mut |item| {
+        let scanned = scan(path.as_ref(), options, &meter, &mut |item| {
             match item {
                 Item::Post(post) if post.repost && post.tombstone.is_none() => {
                     let reason = RejectReason::Repost.to_string();
@@ -48,6 +50,7 @@ pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<In
             }
             Ok(())
         })?;
+        intake.remarks.merge(&scanned.remarks);
         // A file of nothing but reposts holds no post of its own.
         if let (true, Some((reason, records))) =
             (intake.posts.is_empty(), intake.rejected.first_key_value())

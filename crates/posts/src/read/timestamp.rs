@@ -26,7 +26,7 @@ const LONGEST_TEXT: usize = 100;
 const LONGEST_FORM: usize = 40;
 
 const WITHOUT_ZONE: &str = "times without a zone, taken as UTC";
-const NOT_UNDERSTOOD: &str = "times not understood";
+const NOT_UNDERSTOOD: &str = "times not understood (9 for any digit, a for any letter)";
 
 /// How dates are written whose order of day and month does not show, and what numbers mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -383,7 +383,10 @@ mod tests {
             assert_eq!(read(text, DateOrder::Unstated, &mut remarks), None, "{text:?}");
         }
         assert_eq!(remarks.iter().map(|(_, count)| count).sum::<u64>(), wrong.len() as u64);
-        assert_eq!(remarks.count("times not understood: 9999-99-99"), 5);
+        assert_eq!(
+            remarks.count("times not understood (9 for any digit, a for any letter): 9999-99-99"),
+            5
+        );
         assert_eq!(form("Ann was born 31/12/1999"), "aaa aaa aaaa 99/99/9999");
         assert!(form(&"a1".repeat(500)).len() <= LONGEST_FORM);
     }

@@ -112,8 +112,14 @@ fn times_are_understood_or_counted_by_form() {
     let known = Some(1_539_202_764);
     assert_eq!(at, [known, known, known, known, None, None, None]);
     assert_eq!(total(&remarks, "without a zone"), 1);
-    assert_eq!(remarks.count("times not understood: 99/99/9999"), 1);
-    assert_eq!(remarks.count("times not understood: 9999-99-99"), 1);
+    assert_eq!(
+        remarks.count("times not understood (9 for any digit, a for any letter): 99/99/9999"),
+        1
+    );
+    assert_eq!(
+        remarks.count("times not understood (9 for any digit, a for any letter): 9999-99-99"),
+        1
+    );
     let options = ReadOptions { dates: DateOrder::DayFirst, ..ReadOptions::default() };
     let (posts, ..) = read_with("t.csv", csv, &options);
     assert_eq!(posts[4].created_at_unix_seconds, Some(1_541_808_000));

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use stoa_corpus::SplitBy;
 use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
+use stoa_corpus::{SplitBy, Store};
 use stoa_posts::decontamination::MIN_WORDS;
-use stoa_posts::{DateOrder, Format, Quote};
+use stoa_posts::{DateOrder, Format, Quote, Remarks};
 
 use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
@@ -166,6 +166,11 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
     })
 }
 
+/// A line for each kind of what was guessed, changed, rounded or left out while reading.
+pub fn remark_lines(remarks: &Remarks) -> impl Iterator<Item = String> {
+    remarks.iter().map(|(kind, count)| format!("  note {count}: {kind}"))
+}
+
 fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
     let mut lines = vec![format!(
         "{} records: {} posts, {} notices, {} asides, {} rejected",
@@ -174,7 +179,10 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
     for (reason, count) in &manifest.reject_reasons {
         lines.push(format!("  rejected {count}: {reason}"));
     }
-    lines.extend(manifest.remarks.iter().map(|(kind, count)| format!("  note: {count} {kind}")));
+    if manifest.rejected > 0 {
+        lines.push(format!("  each with its place: {}", Store::new(out).rejects().display()));
+    }
+    lines.extend(remark_lines(&manifest.remarks));
     for stage in &manifest.stages {
         for (reason, count) in stage.dropped.iter().filter(|_| stage.stage != "verdict") {
             lines.push(format!(

@@ -29,6 +29,7 @@ fn write_inputs(directory: &Path) {
     write("empty.jsonl", b"");
     write("empty.txt", b"");
     write("latin1.jsonl", b"{\"id\":\"1\",\"text\":\"caf\xe9\"}\n");
+    write("bytes.jsonl", b"{\"id\":\"1\",\"text\":\"un caf\xc3\xa9, un th\xc3\xa9 \xff\"}\n");
     write("latin1.txt", b"un caf\xe9\n");
     write("wrong.json", br#"[{"id":"1","text":"half a list"},"#);
     write("notext.csv", b"id,author\n1,ann\n");
@@ -48,7 +49,7 @@ const FILES: &[Case] = &[
     ("posts read cut.jsonl.gz", &["cut.jsonl.gz", "cut short or damaged", "fetch"]),
     ("posts read damaged.jsonl.gz", &["damaged.jsonl.gz", "cut short or damaged", "fetch"]),
     ("posts read empty.jsonl", &["empty.jsonl", "empty", "give one"]),
-    ("posts read latin1.jsonl", &["latin1.jsonl", "line 1", "not valid UTF-8", "iconv"]),
+    ("posts read bytes.jsonl", &["bytes.jsonl", "line 1", "not valid UTF-8", "iconv"]),
     ("posts read wrong.json", &["wrong.json", "line 1", "wrong JSON"]),
     ("posts read notext.csv", &["notext.csv", "id, author", "text"]),
     ("posts read posts.jsonl --out a_file/out", &["a_file/out", "choose another place"]),
@@ -67,7 +68,7 @@ const FILES: &[Case] = &[
     ("tokens decode --tokenizer tokenizer.json ids.jsonl", &["ids.jsonl", "line 2"]),
     ("tokens decode --tokenizer tokenizer.json unknown_ids.jsonl", &["4000000"]),
     ("up --no-chat --dir run --posts cut.jsonl.gz", &["cut.jsonl.gz", "fetch"]),
-    ("up --no-chat --dir run --posts latin1.jsonl", &["latin1.jsonl", "iconv"]),
+    ("up --no-chat --dir run --posts bytes.jsonl", &["bytes.jsonl", "iconv"]),
     ("up --no-chat --dir run --posts empty.jsonl", &["empty.jsonl"]),
     ("up --no-chat --dir run --posts wrong.json", &["wrong.json"]),
     ("up --no-chat --dir a_file/run --posts posts.jsonl", &["a_file/run", "another place"]),
@@ -99,6 +100,17 @@ fn files_that_cannot_be_used_are_named() {
         run(directory.path(), line).refused(words);
         assert!(files(directory.path()) == before, "files changed by {line}");
     }
+}
+
+#[test]
+fn an_encoding_that_is_found_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    write_inputs(directory.path());
+    let said = run(directory.path(), "posts read latin1.jsonl --out out");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("note 1: sources read as windows-1252"), "{said:?}");
+    let posts = fs::read_to_string(directory.path().join("out/posts.jsonl")).unwrap();
+    assert!(posts.contains("café"), "{posts}");
 }
 
 #[test]
