@@ -106,7 +106,7 @@ fn demands_choose_the_cluster_and_what_cannot_be_is_explained() {
         (&["plan", "--model", "llama-8b", "--gpus", "8:h10"][..], "nearest: h100"),
         (&["plan", "--model", "llama-8b", "--gpus", "8:h100", "--tokens", "0"], "above 0"),
         (&["plan"], "llama-405b"),
-        (&["plan", "--model", "nosuch", "--gpus", "8:h100"], "Known: deepseek-v3"),
+        (&["plan", "--model", "nosuch", "--gpus", "8:h100"], "or give a config.json"),
         (&["plan", "--model", "none.json", "--gpus", "8:h100"], "config.json"),
         (&["plan", "validate", "--rows", "absent.csv"], "absent.csv"),
     ] {
