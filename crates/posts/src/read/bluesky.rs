@@ -142,12 +142,19 @@ fn account(
 /// A record by itself, which does not say whose it is; nothing for one that is no post.
 fn record(value: &Value, fields: &FieldTable) -> Option<Box<Record>> {
     let is_post = value.get("$type").and_then(Value::as_str) == Some(POSTS);
-    is_post.then(|| Box::new(fields.read(Shape::Bluesky, value)))
+    is_post.then(|| Box::new(post_record(value, fields)))
+}
+
+/// A record of `app.bsky.feed.post`: its text may be empty, where a picture or a card says all.
+fn post_record(value: &Value, fields: &FieldTable) -> Record {
+    let mut post = fields.read(Shape::Bluesky, value);
+    post.fill(Part::Text, value.get("text").and_then(Value::as_str).map(str::to_string));
+    post
 }
 
 /// A record of `app.bsky.feed.post` with its address.
 fn post(uri: &str, did: &str, record: &Value, fields: &FieldTable) -> Record {
-    let mut post = fields.read(Shape::Bluesky, record);
+    let mut post = post_record(record, fields);
     post.set(Part::Id, Some(uri.to_string()));
     post.set(Part::Author, Some(did.to_string()));
     post.set(Part::AuthorId, Some(did.to_string()));
@@ -214,6 +221,18 @@ mod tests {
         out.into_iter()
             .filter_map(|found| if let Found::Notice(notice) = found { Some(notice) } else { None })
             .collect()
+    }
+
+    #[test]
+    fn a_picture_without_words_is_a_post() {
+        let create = json!({"did": "did:plc:a", "time_us": 1, "kind": "commit", "commit": {
+            "operation": "create", "collection": "app.bsky.feed.post", "rkey": "k", "record": {
+                "$type": "app.bsky.feed.post", "text": "", "createdAt": "2026-01-01T00:00:00Z",
+                "embed": {"$type": "app.bsky.embed.images", "images": []}}}});
+        let mut out = Vec::new();
+        event(&create, &FieldTable::default(), &mut out);
+        let Found::Post(post) = &out[0] else { panic!("{} found", out.len()) };
+        assert_eq!(post.get(Part::Text), Some(""));
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Parser {
         self.cells.ends.resize(32, 0);
     }
 
-    /// Takes a line; true when the row ends with it.
+    /// Takes a line; true when the row ends with it. An empty line inside quotation marks is one: to the
+    /// reader no bytes are the end of the source.
     fn line(&mut self, line: &[u8]) -> bool {
-        self.feed(line) || self.feed(b"\n")
+        (!line.is_empty() && self.feed(line)) || self.feed(b"\n")
     }
 
     /// Takes the end of the source, which ends a row.

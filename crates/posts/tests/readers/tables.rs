@@ -49,6 +49,7 @@ fn text(quoted: bool) -> impl Strategy<Value = String> {
         "left | right",
         "\"said\" she",
         "line\nend",
+        "above\n\nbelow",
         "x\ty",
         "7",
     ]);
