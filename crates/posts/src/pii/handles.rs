@@ -110,8 +110,8 @@ pub(super) fn handles(text: &str) -> Vec<Account> {
 
 /// The handle whose sign stands at `at`.
 fn mention(text: &str, at: usize) -> Option<Account> {
-    let before = text[..at].chars().next_back();
-    if before.is_some_and(|letter| is_name(letter) || letter == '@') {
+    // Of several signs in a row the last one names.
+    if text[..at].trim_end_matches('@').ends_with(is_name) {
         return None;
     }
     let name = at + 1;
@@ -135,9 +135,15 @@ fn mention(text: &str, at: usize) -> Option<Account> {
     let code = |name: &str| CODE.iter().any(|word| word.eq_ignore_ascii_case(name));
     let is_code = code(&text[name..first])
         || end > first && (code(&text[name..end]) || rest.starts_with('('));
-    // Sizes of pictures and hours: `@2x`, `@5pm`.
-    let is_size = text[name..].starts_with(|digit: char| digit.is_ascii_digit()) && end - name < 5;
-    (!is_code && !is_size).then(|| Account { range: at..end, name: text[name..end].to_string() })
+    (!is_code && !is_figure(&text[name..end]))
+        .then(|| Account { range: at..end, name: text[name..end].to_string() })
+}
+
+/// Sizes of pictures, hours, years: `@2x`, `@5pm`, `@18h`, `@2024`. Names that begin with a digit are not
+/// (`@4H`, `@92Y`).
+fn is_figure(name: &str) -> bool {
+    let unit = name.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    name.len() < 5 && unit.len() < name.len() && ["", "x", "h", "am", "pm"].contains(&unit)
 }
 
 /// What names are made of.

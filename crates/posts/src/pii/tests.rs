@@ -45,6 +45,7 @@ fn finds_what_identifies_a_person() {
         ("thanks u/bread_and-tea and /u/Olek!", "thanks [handle] and [handle]!"),
         ("谢谢@mara_bさん", "谢谢[handle]さん"),
         ("@2025550123 and x2025550123", "[handle] and x2025550123"),
+        ("with @4H, @92Y and @@crew", "with [handle], [handle] and @[handle]"),
         // Addresses with a user.
         ("see https://ann:secret@example.org/a?b=c.", "see [link]."),
         ("(t.me/ann_b) or https://www.linkedin.com/in/ann-b/", "([link]) or [link]"),
@@ -76,6 +77,7 @@ fn leaves_alone_what_only_looks_like_it() {
         "0000 0000 0000 0000",
         "@property, @media (a), @types/node, logo@2x.png, git@github.com:a/b.git",
         "rounds u/min, 3 @ $5, w/o, r/bread, cpu/gpu",
+        "see you @5pm or @18h, icon @2x, a@@b",
         "kernel 5.15.0.91, .NET 8.0.101.2, Photoshop 22.4.3.31, Section 3.2.1.4, linux-5.15.0.191.tar.gz",
         "версия 185.199.108.153, バージョン185.199.108.153",
         "21-19-17-15 on 05-06-2024 10:30, 000-12-3456, 666-12-3456",
