@@ -23,7 +23,7 @@ struct Row {
 }
 
 /// What repeats what: for an identifier the rule and the identifier of the kept post.
-type Copies = BTreeMap<String, (&'static str, String)>;
+pub(crate) type Copies = BTreeMap<String, (&'static str, String)>;
 
 fn found(rows: &[Row], shard_posts: usize) -> Copies {
     let line = |row: &Row| {
@@ -33,11 +33,16 @@ fn found(rows: &[Row], shard_posts: usize) -> Copies {
         });
         format!("{post}\n")
     };
-    let folder = folder_with(&[("posts.jsonl", &rows.iter().map(line).collect::<String>())]);
+    found_in(&rows.iter().map(line).collect::<String>(), Some(shard_posts))
+}
+
+/// What an ingest of lines of JSON finds, with as many posts a shard as stated.
+pub(crate) fn found_in(posts: &str, shard_posts: Option<usize>) -> Copies {
+    let folder = folder_with(&[("posts.jsonl", posts)]);
     let sources = vec![folder.path().join("posts.jsonl")];
     let mut options = IngestOptions::new(sources, &folder.path().join("out"));
     options.stages = vec![Stage::Exact, Stage::Near];
-    options.shard_posts = shard_posts;
+    options.shard_posts = shard_posts.unwrap_or(options.shard_posts);
     options.durability = Durability::Unsynced;
     ingest(&options, &|_, _, _| {}).unwrap();
     let store = Store::new(&options.out);

@@ -5,15 +5,11 @@
 //! strings, without hashes or signatures. `cargo test -p stoa-corpus --test corpus scripts -- --nocapture`
 //! prints the figures of docs/posts-rules.md.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
-
-use crate::source_folder::folder_with;
+use crate::copies::found_in;
 use std::collections::{BTreeMap, BTreeSet};
-use stoa_corpus::Store;
-use stoa_corpus::ingest::{IngestOptions, Stage, ingest};
 use stoa_corpus::near::THRESHOLD;
+use stoa_posts::normal_form;
 use stoa_posts::units::{WORD_WEIGHT, units};
-use stoa_posts::{Durability, Values, normal_form, read_columns};
 use stoa_random::Draws;
 
 /// A script: what its invented words are made of, letters in a word, what is said between sentences.
@@ -162,28 +158,6 @@ fn jaccard(one: &str, other: &str) -> f64 {
     one.intersection(&other).count() as f64 / one.union(&other).count() as f64
 }
 
-/// Identifiers of the posts that an ingest drops as copies or near-duplicates, with the post each repeats.
-fn found(posts: &str) -> BTreeMap<String, String> {
-    let folder = folder_with(&[("posts.jsonl", posts)]);
-    let sources = vec![folder.path().join("posts.jsonl")];
-    let mut options = IngestOptions::new(sources, &folder.path().join("out"));
-    options.stages = vec![Stage::Exact, Stage::Near];
-    options.durability = Durability::Unsynced;
-    ingest(&options, &|_, _, _| {}).unwrap();
-    let store = Store::new(&options.out);
-    let mut copies = BTreeMap::new();
-    for shard in store.shards().unwrap() {
-        for rule in ["exact", "near"] {
-            let columns = read_columns(&store.attribute(rule, &shard), &["id", "of"]).unwrap();
-            let mut columns = columns.into_iter().map(|column| column.and_then(Values::into_texts));
-            let ids = columns.next().flatten().unwrap().into_iter().flatten();
-            let Some(of) = columns.next().flatten() else { continue };
-            copies.extend(ids.zip(of).filter_map(|(id, of)| Some((id, of?))));
-        }
-    }
-    copies
-}
-
 const PAIRS_A_KIND: usize = 60;
 
 #[test]
@@ -207,11 +181,11 @@ fn near_duplicates_in_scripts_without_spaces() {
                 pairs.push((kind, ids, jaccard(&texts[0], &texts[1]) >= THRESHOLD));
             }
         }
-        let found = found(&posts);
+        let found = found_in(&posts, None);
         let (mut right, mut near) = (0, 0);
         let mut by_kind: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
         for (kind, [first, second], is_near) in &pairs {
-            let is_found = found.get(second) == Some(first);
+            let is_found = found.get(second).is_some_and(|(_, kept)| kept == first);
             near += usize::from(*is_near);
             right += usize::from(is_found && *is_near);
             let counts = by_kind.entry(kind).or_default();

@@ -84,7 +84,7 @@ fn touches_before(before: &str) -> bool {
         '-' => rest.ends_with(joins),
         '.' | ',' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
         '\\' | '#' | '=' => true,
-        // A word for a machine may stand beside its address: `IP8.8.4.4`.
+        // A word for a machine may stand next to its address: `IP8.8.4.4`.
         other => joins(other) && MACHINE.before(before) != Some(0) || is_currency(other),
     }
 }

@@ -6,7 +6,7 @@
 
 use unicode_script::{Script, UnicodeScript as _};
 
-/// Whether a letter or digit makes one word with digits or ASCII letters beside it.
+/// Whether a letter or digit makes one word with digits or ASCII letters next to it.
 pub(super) fn joins(letter: char) -> bool {
     match letter.is_ascii() {
         true => letter.is_ascii_alphanumeric() || letter == '_',

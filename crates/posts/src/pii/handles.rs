@@ -156,7 +156,7 @@ fn label_end(text: &str, start: usize) -> usize {
     start + rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())
 }
 
-/// Where a name ends that goes on at `at` after a dot or a hyphen. A capital after a dot begins a
+/// Where a name ends that continues at `at` after a dot or a hyphen. A capital after a dot begins a
 /// sentence.
 fn continues(text: &str, at: usize) -> Option<usize> {
     let sign = text[at..].chars().next().filter(|sign| matches!(sign, '.' | '-'))?;

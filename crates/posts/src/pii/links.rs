@@ -298,7 +298,7 @@ fn user_host(text: &str, at: usize) -> Option<Account> {
     })
 }
 
-/// Where a link ends that goes on at `at`: signs that end a sentence, and a parenthesis that was opened
+/// Where a link ends that continues at `at`: signs that end a sentence, and a parenthesis that was opened
 /// before the link, belong to the text.
 fn link_end(text: &str, at: usize) -> usize {
     let ends = |letter: char| {

@@ -149,7 +149,7 @@ fn find_in(plain: &Plain<'_>) -> Vec<Finding> {
     }
     if text.contains('@') || text.contains("u/") {
         let handles = handles::handles(text).into_iter().map(|handle| handle.range);
-        // No link goes on after a space, so that most handles stand in none.
+        // No link continues after a space, so that most handles stand in none.
         let may_be_in_link = |handle: &Range<usize>| {
             text[..handle.start].ends_with(|letter: char| letter.is_ascii_graphic())
         };

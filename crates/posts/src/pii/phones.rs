@@ -75,7 +75,7 @@ fn is_phone(text: &str, span: &Span, window: &Range<usize>) -> bool {
             && is_announced(text, &range)
 }
 
-/// Digits of a number that only a word beside it shows to be one.
+/// Digits of a number that only a word next to it shows to be one.
 const ANNOUNCED_DIGITS: std::ops::RangeInclusive<usize> = 9..=12;
 
 /// Calling code, then a national number of at least six digits.

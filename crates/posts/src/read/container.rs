@@ -92,7 +92,7 @@ fn is_month(stem: &str) -> bool {
     stem.split_once('_').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
 }
 
-/// Whether a text is about the files beside it, by its name.
+/// Whether a text is about the files next to it, by its name.
 fn is_about(name: &str) -> bool {
     const ABOUT: [&str; 12] = [
         "readme",

@@ -74,7 +74,7 @@ pub(super) fn as_utf8<'a>(
 }
 
 fn marked(head: &[u8]) -> Option<&'static Encoding> {
-    // UTF-32 begins like UTF-16; what it is is told by its signature.
+    // UTF-32 begins like UTF-16; its signature is recognised elsewhere, by `file_signature`.
     if head.starts_with(b"\xff\xfe\0\0") {
         return None;
     }

@@ -237,19 +237,30 @@ impl<'a> Input<'a> {
     /// input ends first.
     pub(super) fn until(
         &mut self,
-        mut stop: impl FnMut(u8) -> bool,
+        stop: impl FnMut(u8) -> bool,
     ) -> Result<Option<Framed>, PostsError> {
         let (line, byte_offset) = self.place();
         let mut collected = Collected::new(self.record_limit_bytes);
+        let found = self.advance(stop, |bytes| collected.extend(bytes))?;
+        Ok(found.then(|| collected.framed(line, byte_offset)))
+    }
+
+    /// Consumes bytes until `stop` says that the one it was shown is the last one, and hands them over;
+    /// false when the input ends first.
+    fn advance(
+        &mut self,
+        mut stop: impl FnMut(u8) -> bool,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<bool, PostsError> {
         loop {
             let (taken, found) = match self.reader.fill_buf() {
-                Ok([]) => return Ok(None),
+                Ok([]) => return Ok(false),
                 Ok(buffer) => {
                     let end = buffer.iter().position(|&byte| stop(byte));
                     let taken = end.map_or(buffer.len(), |end| end + 1);
-                    let new = &buffer[..taken];
-                    self.lines += new.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    collected.extend(new);
+                    let bytes = &buffer[..taken];
+                    self.lines += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    take(bytes);
                     (taken, end.is_some())
                 }
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
@@ -258,7 +269,7 @@ impl<'a> Input<'a> {
             self.reader.consume(taken);
             self.bytes += taken as u64;
             if found {
-                return Ok(Some(collected.framed(line, byte_offset)));
+                return Ok(true);
             }
         }
     }
@@ -299,29 +310,8 @@ impl<'a> Input<'a> {
 
     /// Passes over bytes until `stop` says that the one it was shown is the last one; false when the input
     /// ends first.
-    pub(super) fn skip_until(
-        &mut self,
-        mut stop: impl FnMut(u8) -> bool,
-    ) -> Result<bool, PostsError> {
-        loop {
-            let (taken, found) = match self.reader.fill_buf() {
-                Ok([]) => return Ok(false),
-                Ok(buffer) => {
-                    let end = buffer.iter().position(|&byte| stop(byte));
-                    let taken = end.map_or(buffer.len(), |end| end + 1);
-                    let passed = &buffer[..taken];
-                    self.lines += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    (taken, end.is_some())
-                }
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => continue,
-                Err(cause) => return Err(self.failed(cause)),
-            };
-            self.reader.consume(taken);
-            self.bytes += taken as u64;
-            if found {
-                return Ok(true);
-            }
-        }
+    pub(super) fn skip_until(&mut self, stop: impl FnMut(u8) -> bool) -> Result<bool, PostsError> {
+        self.advance(stop, |_| {})
     }
 
     /// The bytes up to the next comma, bracket or white space: a number, `true`, `false` or `null`.
