@@ -141,4 +141,7 @@ pub struct Completion {
     pub timings: Timings,
     /// Messages of the conversation that were left out because they did not fit.
     pub dropped_messages: usize,
+    /// Bytes at the end that are the beginning of a character whose other bytes were not drawn:
+    /// they are in `tokens` and not in `text`.
+    pub cut_bytes: usize,
 }

@@ -180,22 +180,18 @@ impl Sequence {
     /// Ends the answer, of whose prompt `reused_tokens` were not read again.
     pub fn finish(
         mut self,
-        mut reason: FinishReason,
+        reason: FinishReason,
         reused_tokens: usize,
         now: Duration,
         events: &mut Vec<Event>,
     ) -> Completion {
+        // A character whose last bytes were not drawn is not shown, but counted. What follows a
+        // stop string is not part of the answer, so nothing of it is cut.
+        let mut cut_bytes = 0;
         if !matches!(reason, FinishReason::StopString(_)) {
-            let rest = std::mem::take(&mut self.assembler).finish();
-            let released = self.stops.push(&rest);
-            self.add_text(released.text, events);
-            match released.stop {
-                Some(stop) => reason = FinishReason::StopString(stop),
-                None => {
-                    let withheld = self.stops.finish();
-                    self.add_text(withheld, events);
-                }
-            }
+            cut_bytes = self.assembler.incomplete();
+            let withheld = self.stops.finish();
+            self.add_text(withheld, events);
         }
         let Times { submitted, admitted, first_token } = self.times;
         let admitted = admitted.unwrap_or(now);
@@ -216,6 +212,7 @@ impl Sequence {
             prompt_logprobs: self.prompt_logprobs,
             finish: reason,
             dropped_messages: 0,
+            cut_bytes,
         }
     }
 
@@ -225,5 +222,54 @@ impl Sequence {
         if !text.is_empty() {
             events.push(Event::Text(text));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use stoa_tokens::{DEFAULT_SPECIAL_TOKENS, TrainOptions};
+
+    use super::*;
+
+    /// The answer to `tokens` tokens of a text, and the bytes cut from its end.
+    fn answered(text: &str, tokens: usize, stop: &[&str]) -> (String, usize) {
+        let vocab_size = 256 + DEFAULT_SPECIAL_TOKENS.len();
+        let options = TrainOptions { vocab_size, ..TrainOptions::default() };
+        let tokenizer =
+            Tokenizer::train(["text"], &options, |_| ControlFlow::Continue(())).unwrap();
+        let settings = Settings {
+            max_tokens: tokens,
+            stop_strings: stop.iter().map(|&stop| stop.to_owned()).collect(),
+            ..Settings::default()
+        };
+        let request = Request { prompt: vec![TokenId(0)], settings };
+        let mut sequence = Sequence::new(RequestId(1), request, 300, Duration::ZERO).unwrap();
+        let mut events = Vec::new();
+        for id in tokenizer.encode(text) {
+            let mut logits = vec![0.0; 300];
+            logits[id.0 as usize] = 1.0;
+            let end = sequence
+                .advance(&mut logits, &tokenizer, 200, Duration::ZERO, &mut events)
+                .unwrap();
+            if let Some(reason) = end {
+                let answer = sequence.finish(reason, 0, Duration::ZERO, &mut events);
+                return (answer.text, answer.cut_bytes);
+            }
+        }
+        panic!("no end after {tokens} tokens of {text:?}");
+    }
+
+    #[test]
+    fn an_answer_ends_with_a_whole_character() {
+        for (tokens, said, cut) in [(8, "😀😀", 0), (5, "😀", 1), (6, "😀", 2), (7, "😀", 3)]
+        {
+            assert_eq!(answered("😀😀", tokens, &[]), (said.to_owned(), cut), "{tokens}");
+        }
+        assert_eq!(answered("aé", 2, &[]), ("a".to_owned(), 1));
+        // Text withheld for a stop string is the answer's when nothing more comes.
+        assert_eq!(answered("ab😀", 3, &["b😀"]), ("ab".to_owned(), 1));
+        assert_eq!(answered("ab😀c", 7, &["b😀"]), ("a".to_owned(), 0));
     }
 }

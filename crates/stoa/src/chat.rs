@@ -111,6 +111,7 @@ fn described(completion: &Completion) -> serde_json::Value {
     json!({
         "answer": completion.text,
         "finish": finish,
+        "cut_bytes": completion.cut_bytes,
         "prompt_tokens": completion.timings.prompt_tokens,
         "answer_tokens": completion.timings.answer_tokens,
         "prefill_tokens_per_second": completion.timings.prefill_tokens_per_second(),

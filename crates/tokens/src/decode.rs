@@ -60,6 +60,11 @@ impl Utf8Assembler {
         text
     }
 
+    /// Bytes of a character whose end has not come.
+    pub fn incomplete(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The rest: U+FFFD if a character was left incomplete, else nothing.
     pub fn finish(self) -> String {
         if self.pending.is_empty() { String::new() } else { "\u{fffd}".to_owned() }
