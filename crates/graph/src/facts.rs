@@ -335,7 +335,9 @@ impl Op {
 /// Of a nonlinearity, and of its slope times a gradient.
 fn nonlinear_flops(f: Nonlinearity) -> (u128, u128) {
     match f {
+        Nonlinearity::Relu => (1, 1),
         Nonlinearity::ReluSquared | Nonlinearity::Silu => (2, 3),
+        Nonlinearity::GeluExact => (4, 8),
         Nonlinearity::Gelu => (8, 14),
         Nonlinearity::SoftCap { .. } => (3, 5),
     }

@@ -14,6 +14,11 @@ pub enum Nonlinearity {
     /// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GELU in its usual approximation (arXiv 1606.08415
     /// §2). −∞ gives −∞·0, which is NaN.
     Gelu,
+    /// x·Φ(x) with Φ the normal distribution, (1 + erf(x/√2))/2: GELU as it is defined (arXiv 1606.08415
+    /// §2). −∞ gives −∞·0, which is NaN.
+    GeluExact,
+    /// max(0, x). NaN stays NaN.
+    Relu,
     /// cap·tanh(x/cap): x bounded smoothly. ±∞ gives ±cap.
     SoftCap {
         /// Bound of the result; positive.

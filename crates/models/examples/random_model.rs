@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         kv_heads: 2,
         head_dim: 16,
         layers: 3,
-        mlp: Mlp::Swiglu { intermediate: 80 },
+        mlp: Mlp::swiglu(80),
         rope_theta: 50_000.0,
         rope_scaling: None,
         max_time: 64,
@@ -36,8 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let window = SlidingWindow { window: 4, layers: vec![0, 2] };
     let models = [
-        ("llama", LanguageConfig { qk_norm: false, ..qwen3.clone() }),
-        ("llama-tied", LanguageConfig { qk_norm: false, tied_head: true, ..qwen3.clone() }),
+        ("llama", LanguageConfig { qk_norm: QkNorm::None, ..qwen3.clone() }),
+        ("llama-tied", LanguageConfig { qk_norm: QkNorm::None, tied_head: true, ..qwen3.clone() }),
         ("qwen3-windowed", LanguageConfig { sliding_window: Some(window), ..qwen3.clone() }),
         ("qwen3", qwen3),
     ];

@@ -4,7 +4,7 @@
 
 use stoa_graph::{Builder, DType, Nonlinearity, Places, Program, TensorType};
 
-use crate::parameters::{KEY, layer_name};
+use crate::parameters::{Module, Place};
 use crate::transformer::{Transformer, cached_attention_spec, index_data};
 use crate::{LanguageConfig, ModelError};
 
@@ -34,7 +34,7 @@ pub fn cache_name(layer: usize, kind: &str) -> String {
 
 /// Name of the weight that makes the keys of a layer.
 pub fn key_weight(layer: usize) -> String {
-    layer_name(layer, KEY)
+    Place::in_layer(layer, Module::Key).name()
 }
 
 /// Names and types of the caches, layer by layer, keys before values; any content will do at first,
@@ -61,7 +61,8 @@ pub fn decoding_program(
     config.validate()?;
     let mut builder = Builder::new();
     let b = &mut builder;
-    let model = Transformer::declare(b, config, spec.weights)?;
+    let context = spec.page.saturating_mul(spec.columns);
+    let model = Transformer::declare(b, config, spec.weights, context)?;
     let tokens = index_data(b, "tokens", spec.tokens)?;
     let table = b.data("table", TensorType::i32([spec.tokens, spec.columns]))?;
     let sequences = index_data(b, "sequences", spec.tokens)?;
@@ -72,7 +73,7 @@ pub fn decoding_program(
         .into_iter()
         .map(|(name, ty)| Ok((b.state(&name, ty)?, name)))
         .collect::<Result<Vec<_>, ModelError>>()?;
-    let x = model.blocks(b, tokens, positions, |b, layer, [q, k, v]| {
+    let x = model.blocks(b, tokens, positions, &mut |b, layer, [q, k, v]| {
         let appended = [(2 * layer, k), (2 * layer + 1, v)].map(|(cache, new)| {
             let (value, name) = &caches[cache];
             let value = b.kv_append(*value, new, places)?;

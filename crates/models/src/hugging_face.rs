@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{LanguageConfig, Mlp, ModelError, RopeScaling, SlidingWindow};
+use crate::{LanguageConfig, Mlp, ModelError, QkNorm, RopeScaling, SlidingWindow};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -14,20 +14,18 @@ const OWN_CLASS: &str = "StoaForCausalLM";
 
 /// Text of `config.json` for a configuration.
 pub fn to_hugging_face(config: &LanguageConfig) -> String {
-    let foreign = matches!(config.mlp, Mlp::Swiglu { .. })
-        && config.norm_weights
-        && config.logit_softcap.is_none()
-        && (config.qk_norm || config.sliding_window.is_none());
-    let value = match (foreign, config.qk_norm) {
-        (false, _) => json!({
-            "architectures": [OWN_CLASS],
-            "model_type": "stoa",
-            "vocab_size": config.vocab,
-            "language": config,
-        }),
-        (true, false) => shared_keys(config, "LlamaForCausalLM", "llama"),
-        (true, true) => qwen3_keys(config),
+    let classes = [shared_keys(config, "LlamaForCausalLM", "llama"), qwen3_keys(config)];
+    let computes = |value: &Value| {
+        from_hugging_face(&value.to_string())
+            .is_ok_and(|read| LanguageConfig { family: config.family, ..read } == *config)
     };
+    let own = json!({
+        "architectures": [OWN_CLASS],
+        "model_type": "stoa",
+        "vocab_size": config.vocab,
+        "language": config,
+    });
+    let value = classes.into_iter().find(computes).unwrap_or(own);
     let mut text = serde_json::to_string_pretty(&value).expect("a JSON value is always written");
     text.push('\n');
     text
@@ -61,7 +59,7 @@ fn shared_keys(config: &LanguageConfig, class: &str, model_type: &str) -> Value 
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_dim,
-        "intermediate_size": config.mlp.intermediate(),
+        "intermediate_size": config.mlp.intermediate,
         "hidden_act": "silu",
         "max_position_embeddings": config.max_time,
         "rms_norm_eps": shortest(config.rms_eps),
@@ -82,7 +80,8 @@ fn shared_keys(config: &LanguageConfig, class: &str, model_type: &str) -> Value 
 
 /// Rotary positions as `transformers` 5 names them.
 fn rope_parameters(config: &LanguageConfig) -> Value {
-    let mut keys = config.rope_scaling.map_or(json!({ "rope_type": "default" }), |s| json!(s));
+    let mut keys =
+        config.rope_scaling.as_ref().map_or(json!({ "rope_type": "default" }), |s| json!(s));
     keys["rope_theta"] = json!(shortest(config.rope_theta));
     keys
 }
@@ -158,16 +157,15 @@ impl Keys<'_> {
             heads,
             kv_heads,
             head_dim: self.size_or("head_dim", default_head_dim)?,
-            mlp: Mlp::Swiglu { intermediate: self.size("intermediate_size")? },
-            qk_norm: qwen3,
-            norm_weights: true,
+            mlp: Mlp::swiglu(self.size("intermediate_size")?),
+            qk_norm: if qwen3 { QkNorm::PerHead } else { QkNorm::None },
             rope_theta: self.rope_theta()?,
             rope_scaling: self.rope_scaling()?,
             rms_eps: self.number_or("rms_norm_eps", 1e-6)? as f32,
             tied_head: self.flag_or("tie_word_embeddings", false)?,
-            logit_softcap: None,
             sliding_window: if qwen3 { self.sliding_window(layers)? } else { None },
             max_time: self.size_or("max_position_embeddings", if qwen3 { 32_768 } else { 2048 })?,
+            ..LanguageConfig::from_depth(1, 1)
         })
     }
 
@@ -300,13 +298,13 @@ mod tests {
             ..qwen3.clone()
         };
         assert_eq!(there_and_back(&windowed), "Qwen3ForCausalLM");
-        let llama = LanguageConfig { qk_norm: false, tied_head: true, ..qwen3.clone() };
+        let llama = LanguageConfig { qk_norm: QkNorm::None, tied_head: true, ..qwen3.clone() };
         assert_eq!(there_and_back(&llama), "LlamaForCausalLM");
         for own in [
-            LanguageConfig { mlp: Mlp::ReluSquared { intermediate: 99 }, ..qwen3.clone() },
+            LanguageConfig { mlp: Mlp::relu_squared(99), ..qwen3.clone() },
             LanguageConfig { norm_weights: false, ..qwen3.clone() },
             LanguageConfig { logit_softcap: Some(15.0), ..qwen3.clone() },
-            LanguageConfig { qk_norm: false, ..windowed.clone() },
+            LanguageConfig { qk_norm: QkNorm::None, ..windowed.clone() },
         ] {
             assert_eq!(there_and_back(&own), OWN_CLASS);
         }
@@ -315,7 +313,7 @@ mod tests {
     /// The keys of Llama 3.1 and later, as `transformers` 4 wrote them and as 5 does.
     #[test]
     fn scaled_positions_read_and_write() {
-        let plain = LanguageConfig { qk_norm: false, ..LanguageConfig::from_depth(2, 100) };
+        let plain = LanguageConfig { qk_norm: QkNorm::None, ..LanguageConfig::from_depth(2, 100) };
         let mut keys: Map<String, Value> = serde_json::from_str(&to_hugging_face(&plain)).unwrap();
         keys.remove("rope_parameters");
         let four = json!({
@@ -339,7 +337,7 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_key() {
         let text = to_hugging_face(&LanguageConfig {
-            qk_norm: false,
+            qk_norm: QkNorm::None,
             ..LanguageConfig::from_depth(2, 100)
         });
         let refused = |key: &str, value: Value| {
@@ -353,11 +351,11 @@ mod tests {
         refused("architectures", json!([]));
         refused("hidden_act", json!("gelu"));
         refused("attention_bias", json!(true));
-        refused("rope_scaling", json!({"rope_type": "dynamic", "factor": 2.0}));
+        refused("rope_scaling", json!({"rope_type": "spiral", "factor": 2.0}));
         refused("rope_parameters", json!({"rope_type": "llama3", "rope_theta": 1e4}));
         let yarn = json!({
             "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096,
-            "attention_factor": 2.0,
+            "mscale": 2.0,
         });
         refused("rope_parameters", yarn);
         refused("rope_parameters", json!({"partial_rotary_factor": 0.5}));

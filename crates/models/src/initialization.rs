@@ -5,14 +5,15 @@
 use stoa_graph::Tensor;
 use stoa_random::Stream;
 
-use crate::{LanguageConfig, Mlp, Parameter, ParameterGroup, Weights, parameters};
+use crate::parameters::{Module, Place, placed_parameters};
+use crate::{LanguageConfig, MlpKind, Parameter, ParameterGroup, Weights};
 
 /// First values of all parameters.
 pub fn initialize(config: &LanguageConfig, seed: u64) -> Weights {
-    parameters(config)
+    placed_parameters(config)
         .into_iter()
-        .map(|p| {
-            let values = Distribution::of(config, &p).draw(seed, &p);
+        .map(|(place, p)| {
+            let values = Distribution::of(config, place, &p).draw(seed, &p);
             let tensor = Tensor::f32(p.shape, values).expect("one value per element");
             (p.name, tensor)
         })
@@ -27,11 +28,17 @@ enum Distribution {
 }
 
 impl Distribution {
-    fn of(config: &LanguageConfig, parameter: &Parameter) -> Self {
+    fn of(config: &LanguageConfig, place: Place, parameter: &Parameter) -> Self {
         let input_std = (config.hidden as f64).powf(-0.5);
-        let is_mlp = parameter.name.contains(".mlp.");
         match parameter.group {
-            ParameterGroup::Norm => Distribution::Constant(1.0),
+            ParameterGroup::Norm => {
+                Distribution::Constant(f32::from(u8::from(!config.norm_offset)))
+            }
+            ParameterGroup::Bias => Distribution::Constant(0.0),
+            // GPT-2's (gpt-2, src/model.py).
+            ParameterGroup::Embedding if place.module == Module::Positions => {
+                Distribution::Normal { std: 0.01 }
+            }
             // Blocks begin as the identity.
             ParameterGroup::OutputProjection => Distribution::Constant(0.0),
             // A tied embedding is a head too: logits must start small (GPT-2's 0.02).
@@ -40,7 +47,7 @@ impl Distribution {
             ParameterGroup::Head => Distribution::Normal { std: 0.001 },
             // Squaring grows the variance, so nanochat starts up_proj at 0.4 of the others.
             ParameterGroup::InputProjection
-                if is_mlp && matches!(config.mlp, Mlp::ReluSquared { .. }) =>
+                if place.module == Module::Up && config.mlp.kind == MlpKind::ReluSquared =>
             {
                 Distribution::Uniform { std: 0.4 * input_std }
             }

@@ -10,8 +10,10 @@
 mod config;
 mod decoding;
 mod error;
+mod family;
 mod hugging_face;
 mod initialization;
+mod kinds;
 mod optimizer;
 mod parameters;
 mod programs;
@@ -19,13 +21,17 @@ mod rope;
 mod transformer;
 mod weights;
 
-pub use config::{LanguageConfig, Mlp, SlidingWindow};
+pub use config::{LanguageConfig, SlidingWindow};
 pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
 pub use error::ModelError;
+pub use family::Family;
 pub use hugging_face::{from_hugging_face, to_hugging_face};
 pub use initialization::initialize;
+pub use kinds::{Biases, Block, Mlp, MlpKind, Norm, QkNorm};
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
-pub use parameters::{Parameter, ParameterGroup, parameter_count, parameters};
+pub use parameters::{
+    Module, Parameter, ParameterGroup, Place, parameter_count, parameters, placed_parameters,
+};
 pub use programs::{
     Compute, Forward, Precision, TrainingShape, evaluation_program, gradient_name,
     training_program, update_program,

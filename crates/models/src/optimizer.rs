@@ -64,7 +64,7 @@ pub struct OptimizerConfig {
     pub embedding: AdamWConfig,
     /// Output head, when not tied.
     pub head: AdamWConfig,
-    /// Factors of norms.
+    /// Factors of norms, and biases.
     pub norm: AdamWConfig,
     /// Matrices of the blocks.
     pub matrices: MatrixOptimizer,
@@ -144,7 +144,7 @@ impl OptimizerConfig {
         match group {
             ParameterGroup::Embedding => Rule::AdamW(self.embedding.spec()),
             ParameterGroup::Head => Rule::AdamW(self.head.spec()),
-            ParameterGroup::Norm => Rule::AdamW(self.norm.spec()),
+            ParameterGroup::Norm | ParameterGroup::Bias => Rule::AdamW(self.norm.spec()),
             ParameterGroup::InputProjection | ParameterGroup::OutputProjection => match self
                 .matrices
             {

@@ -205,13 +205,14 @@ fn head_loss(
     precision: Precision,
     weights: ValueId,
 ) -> Result<(Vec<(Parameter, ValueId)>, (ValueId, ValueId))> {
-    let model = Transformer::declare(builder, config, DType::F32)?.with_precision(precision);
+    let model =
+        Transformer::declare(builder, config, DType::F32, shape.time)?.with_precision(precision);
     let n = shape.tokens();
     let tokens = index_data(builder, "tokens", n)?;
     let targets = index_data(builder, "targets", n)?;
     let positions = index_data(builder, "positions", n)?;
     let segments = if shape.segmented { Some(index_data(builder, "segments", n)?) } else { None };
-    let x = model.hidden(builder, tokens, positions, |builder, layer, [q, k, v]| {
+    let x = model.hidden(builder, tokens, positions, &mut |builder, layer, [q, k, v]| {
         let spec = attention_spec(config, layer, shape.batch);
         Ok(builder.attention(q, k, v, segments, spec)?.0)
     })?;

@@ -9,7 +9,7 @@ use stoa_graph::RopeSpec;
 use crate::LanguageConfig;
 
 /// How rotary frequencies are stretched.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rope_type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RopeScaling {
     /// Every frequency divided by `factor` (position interpolation, arXiv 2306.15595).
@@ -29,8 +29,14 @@ pub enum RopeScaling {
         /// Context of pretraining.
         original_max_position_embeddings: usize,
     },
+    /// NTK-aware scaling that begins beyond the context of pretraining (`dynamic` of transformers);
+    /// up to there, which is as far as contexts go here, frequencies are those of the paper.
+    Dynamic {
+        /// How many times longer contexts may become elsewhere.
+        factor: f64,
+    },
     /// YaRN (arXiv 2309.00071 §3.2 and §3.4): a ramp over pairs between kept and divided
-    /// frequencies, and scores sharpened by (0.1·ln(factor) + 1)².
+    /// frequencies, and scores sharpened by the square of `attention_factor`.
     Yarn {
         /// Divisor of the lowest frequencies.
         factor: f64,
@@ -42,6 +48,22 @@ pub enum RopeScaling {
         beta_slow: f64,
         /// Context of pretraining.
         original_max_position_embeddings: usize,
+        /// Factor on queries and on keys; 0.1·ln(factor) + 1 if `None`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_factor: Option<f64>,
+    },
+    /// A divisor for each pair (LongRoPE, arXiv 2402.13753), one list for sequences up to the context of
+    /// pretraining and one for longer ones. The longest sequence that a program is made for decides,
+    /// once for all that it computes, as in llama.cpp; transformers decides by each call.
+    LongRope {
+        /// Divisors in a program for sequences of at most the original context.
+        short_factor: Vec<f64>,
+        /// Divisors in a program for longer sequences.
+        long_factor: Vec<f64>,
+        /// Context of pretraining.
+        original_max_position_embeddings: usize,
+        /// Factor on queries and on keys, in either case.
+        attention_factor: f64,
     },
 }
 
@@ -58,7 +80,9 @@ impl RopeScaling {
     pub(crate) fn is_valid(&self) -> bool {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         match *self {
-            RopeScaling::Linear { factor } => factor >= 1.0 && factor.is_finite(),
+            RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor } => {
+                factor >= 1.0 && factor.is_finite()
+            }
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -72,18 +96,48 @@ impl RopeScaling {
                 beta_fast,
                 beta_slow,
                 original_max_position_embeddings: original,
+                attention_factor,
             } => {
                 let betas = positive(beta_fast) && positive(beta_slow);
-                factor >= 1.0 && factor.is_finite() && betas && original > 0
+                let sharpening = attention_factor.is_none_or(positive);
+                factor >= 1.0 && factor.is_finite() && betas && sharpening && original > 0
+            }
+            RopeScaling::LongRope {
+                ref short_factor,
+                ref long_factor,
+                original_max_position_embeddings: original,
+                attention_factor,
+            } => {
+                let mut factors = short_factor.iter().chain(long_factor);
+                short_factor.len() == long_factor.len()
+                    && factors.all(|&factor| positive(factor))
+                    && positive(attention_factor)
+                    && original > 0
             }
         }
     }
 
     /// The frequencies in place of theta^(−2i/dim).
-    fn stretched(&self, theta: f64, dim: usize, mut frequencies: Vec<f64>) -> Vec<f64> {
+    fn stretched(
+        &self,
+        theta: f64,
+        dim: usize,
+        context: usize,
+        mut frequencies: Vec<f64>,
+    ) -> Vec<f64> {
         match *self {
+            RopeScaling::Dynamic { .. } => {}
             RopeScaling::Linear { factor } => {
                 frequencies.iter_mut().for_each(|frequency| *frequency /= factor);
+            }
+            RopeScaling::LongRope {
+                ref short_factor,
+                ref long_factor,
+                original_max_position_embeddings: original,
+                ..
+            } => {
+                let factors = if context > original { long_factor } else { short_factor };
+                frequencies.iter_mut().zip(factors).for_each(|(frequency, by)| *frequency /= by);
             }
             RopeScaling::Llama3 {
                 factor,
@@ -103,6 +157,7 @@ impl RopeScaling {
                 beta_fast,
                 beta_slow,
                 original_max_position_embeddings: original,
+                ..
             } => {
                 // The pair that makes this many turns over the original context.
                 let pair = |turns: f64| {
@@ -121,11 +176,27 @@ impl RopeScaling {
         frequencies
     }
 
-    /// Factor on the scores of attention.
-    fn score_factor(&self) -> f64 {
+    /// Factor on queries and on keys.
+    pub(crate) fn attention_factor(&self) -> f64 {
         match *self {
-            RopeScaling::Linear { .. } | RopeScaling::Llama3 { .. } => 1.0,
-            RopeScaling::Yarn { factor, .. } => (0.1 * factor.ln() + 1.0).powi(2),
+            RopeScaling::Linear { .. }
+            | RopeScaling::Dynamic { .. }
+            | RopeScaling::Llama3 { .. } => 1.0,
+            RopeScaling::Yarn { factor, attention_factor, .. } => {
+                attention_factor.unwrap_or(0.1 * factor.ln() + 1.0)
+            }
+            RopeScaling::LongRope { attention_factor, .. } => attention_factor,
+        }
+    }
+
+    /// How many divisors it lists, where it lists them.
+    pub(crate) fn listed_pairs(&self) -> Option<usize> {
+        match self {
+            RopeScaling::LongRope { short_factor, .. } => Some(short_factor.len()),
+            RopeScaling::Linear { .. }
+            | RopeScaling::Dynamic { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Yarn { .. } => None,
         }
     }
 }
@@ -135,19 +206,38 @@ fn mix(a: f64, b: f64, at: f64) -> f64 {
     a * (1.0 - at) + b * at
 }
 
-/// The rotation of queries and keys of a model.
-pub(crate) fn rope_spec(config: &LanguageConfig) -> RopeSpec {
-    let plain = RopeSpec::geometric(config.head_dim, config.rope_theta, 1);
-    let Some(scaling) = &config.rope_scaling else { return plain };
-    let (theta, frequencies) = (f64::from(config.rope_theta), plain.frequencies.to_vec());
-    let frequencies = scaling.stretched(theta, config.head_dim, frequencies).into();
-    RopeSpec { frequencies, ..plain }
+/// Base and stretching of a layer's frequencies: layers with a base of their own are not stretched.
+fn positions_of(config: &LanguageConfig, layer: usize) -> (f32, Option<&RopeScaling>) {
+    match config.local_rope_theta.filter(|_| config.window(layer).is_some()) {
+        Some(theta) => (theta, None),
+        None => (config.rope_theta, config.rope_scaling.as_ref()),
+    }
 }
 
-/// Factor on q·k: head_dim^−½, sharpened where the scaling of positions asks for it.
-pub(crate) fn score_scale(config: &LanguageConfig) -> f32 {
-    let scale = (config.head_dim as f32).powf(-0.5);
-    config.rope_scaling.map_or(scale, |scaling| scale * scaling.score_factor() as f32)
+/// The rotation of queries and keys of a layer, in a program for sequences of up to `context` tokens;
+/// `None` where nothing is rotated.
+pub(crate) fn rope_spec(config: &LanguageConfig, layer: usize, context: usize) -> Option<RopeSpec> {
+    if !config.rotates(layer) {
+        return None;
+    }
+    let rotated = config.rotary_dim.unwrap_or(config.head_dim);
+    let (theta, scaling) = positions_of(config, layer);
+    let plain = RopeSpec::geometric(rotated, theta, 1);
+    let mut frequencies = plain.frequencies.to_vec();
+    if let Some(scaling) = scaling {
+        frequencies = scaling.stretched(f64::from(theta), rotated, context, frequencies);
+    }
+    Some(RopeSpec { head_dim: config.head_dim, frequencies: frequencies.into(), ..plain })
+}
+
+/// Factor on q·k: head_dim^−½ or what the configuration says, sharpened where the scaling of positions
+/// asks for it.
+pub(crate) fn score_scale(config: &LanguageConfig, layer: usize) -> f32 {
+    let scale = config.attention_scale.unwrap_or_else(|| (config.head_dim as f32).powf(-0.5));
+    match positions_of(config, layer).1.filter(|_| config.rotates(layer)) {
+        Some(scaling) => scale * scaling.attention_factor().powi(2) as f32,
+        None => scale,
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +251,7 @@ mod tests {
             rope_scaling: Some(scaling),
             ..LanguageConfig::from_depth(2, 100)
         };
-        rope_spec(&config).frequencies.to_vec()
+        rope_spec(&config, 0, 8192).unwrap().frequencies.to_vec()
     }
 
     #[track_caller]
@@ -203,7 +293,9 @@ mod tests {
             beta_fast: 32.0,
             beta_slow: 1.0,
             original_max_position_embeddings: 4096,
+            attention_factor: None,
         };
+        assert!((scaling.attention_factor() - 1.2772588722239782).abs() < 1e-15);
         // LlamaYaRNScaledRotaryEmbedding of github.com/jquesnelle/yarn, run in f64.
         close(
             &frequencies(10_000.0, scaling),
@@ -217,7 +309,6 @@ mod tests {
                 (63, 7.217387404309114e-06),
             ],
         );
-        assert!((scaling.score_factor() - 1.2772588722239782_f64.powi(2)).abs() < 1e-15);
     }
 
     #[test]
@@ -225,5 +316,44 @@ mod tests {
         let plain = RopeSpec::geometric(128, 1e4, 1);
         let found = frequencies(1e4, RopeScaling::Linear { factor: 4.0 });
         assert!(found.iter().zip(&*plain.frequencies).all(|(f, p)| *f == p / 4.0));
+    }
+
+    #[test]
+    fn the_context_of_a_program_chooses_the_list() {
+        let long = RopeScaling::LongRope {
+            short_factor: vec![1.0; 64],
+            long_factor: (1..=64).map(f64::from).collect(),
+            original_max_position_embeddings: 4096,
+            attention_factor: 1.5,
+        };
+        let config = LanguageConfig {
+            head_dim: 128,
+            rope_scaling: Some(long),
+            ..LanguageConfig::from_depth(2, 100)
+        };
+        let plain = RopeSpec::geometric(128, 1e4, 1).frequencies;
+        let of = |context| rope_spec(&config, 1, context).unwrap().frequencies;
+        assert_eq!(of(4096), plain);
+        assert!(
+            of(4097).iter().zip(&*plain).enumerate().all(|(i, (a, b))| *a == b / (i + 1) as f64)
+        );
+        assert_eq!(score_scale(&config, 1), 128f32.powf(-0.5) * 2.25);
+    }
+
+    #[test]
+    fn layers_differ_by_window_and_by_list() {
+        let config = LanguageConfig {
+            rotary_dim: Some(8),
+            local_rope_theta: Some(100.0),
+            rope_scaling: Some(RopeScaling::Linear { factor: 8.0 }),
+            sliding_window: Some(crate::SlidingWindow { window: 4, layers: vec![0] }),
+            layers_without_positions: vec![2],
+            ..LanguageConfig::from_depth(3, 100)
+        };
+        let local = RopeSpec::geometric(8, 100.0, 1).frequencies;
+        assert_eq!(rope_spec(&config, 0, 9).unwrap().frequencies, local);
+        let global = rope_spec(&config, 1, 9).unwrap();
+        assert_eq!((global.frequencies[0], global.head_dim), (0.125, config.head_dim));
+        assert_eq!(rope_spec(&config, 2, 9), None);
     }
 }

@@ -1,45 +1,46 @@
 //! The forward pass, shared by every program: embedding, blocks, final norm, head. How attention
-//! finds its keys (in the same batch or in a cache) is the caller's.
-//!
-//! Residual stream x; each block adds attention(norm x), then mlp(norm x) (pre-norm, arXiv
-//! 2002.04745; the Llama and Qwen3 arrangement).
+//! finds its keys (in the same batch or in a cache) is the caller's. Every family is computed here;
+//! what differs between them is read from the configuration.
 
 use std::collections::BTreeMap;
 
 use stoa_graph::{
-    AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, Nonlinearity, TensorType,
-    ValueId,
+    AttentionSpec, Builder, CachedAttentionSpec, DType, GraphError, TensorType, ValueId,
 };
 
-use crate::parameters::{
-    DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, INPUT_NORM, KEY, KEY_NORM, MLP_NORM, OUTPUT, QUERY,
-    QUERY_NORM, UP, VALUE, layer_name,
-};
+use crate::parameters::{Module, Place, placed_parameters};
 use crate::rope::{rope_spec, score_scale};
-use crate::{LanguageConfig, Mlp, Parameter, Precision, parameters};
+use crate::{Block, LanguageConfig, Norm, Parameter, Precision, QkNorm};
 
 type Result<T> = std::result::Result<T, GraphError>;
+
+/// What the heads read: (builder, layer, q, k, v) with q, k rotated → [n, heads·head_dim].
+type Attend<'a> = dyn FnMut(&mut Builder, usize, [ValueId; 3]) -> Result<ValueId> + 'a;
 
 /// A forward pass under construction: the declared parameters of a configuration.
 pub(crate) struct Transformer<'a> {
     config: &'a LanguageConfig,
+    /// Longest sequence of the program, which may decide how positions are stretched.
+    context: usize,
     precision: Precision,
-    weights: BTreeMap<String, ValueId>,
+    weights: BTreeMap<Place, ValueId>,
 }
 
 impl<'a> Transformer<'a> {
-    /// Declares every parameter as state, matrices stored as `dtype`.
+    /// Declares every parameter as state, matrices stored as `dtype`, for sequences of up to
+    /// `context` tokens.
     pub fn declare(
         builder: &mut Builder,
         config: &'a LanguageConfig,
         dtype: DType,
+        context: usize,
     ) -> Result<Self> {
-        let declare = |p: Parameter| {
+        let declare = |(place, p): (Place, Parameter)| {
             let value = builder.state(&p.name, p.ty(dtype))?;
-            Ok((p.name, value))
+            Ok((place, value))
         };
-        let weights = parameters(config).into_iter().map(declare).collect::<Result<_>>()?;
-        Ok(Transformer { config, precision: Precision::F32, weights })
+        let weights = placed_parameters(config).into_iter().map(declare).collect::<Result<_>>()?;
+        Ok(Transformer { config, context, precision: Precision::F32, weights })
     }
 
     /// The same with the operands of its products at this precision.
@@ -57,27 +58,23 @@ impl<'a> Transformer<'a> {
 
     /// Parameters with their values, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<(Parameter, ValueId)> {
-        let with_value = |p: Parameter| {
-            let value = self.weights[&p.name];
-            (p, value)
-        };
-        parameters(self.config).into_iter().map(with_value).collect()
+        let with_value = |(place, p): (Place, Parameter)| (p, self.weights[&place]);
+        placed_parameters(self.config).into_iter().map(with_value).collect()
     }
 
     /// The head: its own matrix or the embedding. [vocab, hidden]
     pub fn head(&self) -> ValueId {
-        self.weights[if self.config.tied_head { EMBEDDING } else { HEAD }]
+        let module = if self.config.tied_head { Module::Embedding } else { Module::Head };
+        self.weights[&Place::outside(module)]
     }
 
-    /// tokens i32 \[n\], positions i32 \[n\] → normalised last hidden state [n, hidden].
-    /// `attend` is given (builder, layer, q, k, v) with q, k rotated, and returns what the heads
-    /// have read, [n, heads·head_dim].
+    /// tokens i32 \[n\], positions i32 \[n\] → what the head multiplies, [n, hidden].
     pub fn hidden(
         &self,
         builder: &mut Builder,
         tokens: ValueId,
         positions: ValueId,
-        attend: impl FnMut(&mut Builder, usize, [ValueId; 3]) -> Result<ValueId>,
+        attend: &mut Attend<'_>,
     ) -> Result<ValueId> {
         let x = self.blocks(builder, tokens, positions, attend)?;
         self.final_norm(builder, x)
@@ -89,75 +86,147 @@ impl<'a> Transformer<'a> {
         builder: &mut Builder,
         tokens: ValueId,
         positions: ValueId,
-        mut attend: impl FnMut(&mut Builder, usize, [ValueId; 3]) -> Result<ValueId>,
+        attend: &mut Attend<'_>,
     ) -> Result<ValueId> {
+        let mut x = self.embedded(builder, tokens, positions)?;
         let n = builder.ty(positions).elements();
         // [n] → [n, axes = 1]
         let positions = builder.reshape(positions, [n, 1])?;
-        let mut x = builder.gather(self.weights[EMBEDDING], tokens)?;
         for layer in 0..self.config.layers {
-            let normed = self.norm(builder, x, layer, INPUT_NORM)?;
-            let normed = self.operand(builder, normed)?;
-            let q = self.linear(builder, normed, layer, QUERY)?;
-            let k = self.linear(builder, normed, layer, KEY)?;
-            let v = self.linear(builder, normed, layer, VALUE)?;
-            let q = self.rotated(builder, q, positions, layer, QUERY_NORM)?;
-            let k = self.rotated(builder, k, positions, layer, KEY_NORM)?;
-            let read = attend(builder, layer, [q, k, v])?;
-            x = self.residual(builder, read, layer, OUTPUT, x)?;
-            let normed = self.norm(builder, x, layer, MLP_NORM)?;
-            let normed = self.operand(builder, normed)?;
-            let up = self.linear(builder, normed, layer, UP)?;
-            let inner = match self.config.mlp {
-                Mlp::Swiglu { .. } => {
-                    let gate = self.linear(builder, normed, layer, GATE)?;
-                    builder.gated(gate, up, Nonlinearity::Silu)?
-                }
-                Mlp::ReluSquared { .. } => builder.activation(up, Nonlinearity::ReluSquared)?,
-            };
-            x = self.residual(builder, inner, layer, DOWN, x)?;
+            x = self.block(builder, layer, x, positions, attend)?;
         }
         Ok(x)
     }
 
-    /// The norm before the head.
+    /// The norm before the head, times the factor on the logits.
     pub fn final_norm(&self, builder: &mut Builder, x: ValueId) -> Result<ValueId> {
-        builder.rms_norm(x, self.weights.get(FINAL_NORM).copied(), self.config.rms_eps)
+        let x = self.norm(builder, x, Place::outside(Module::FinalNorm))?;
+        scaled(builder, x, self.config.logit_scale)
     }
 
-    fn weight(&self, layer: usize, part: &str) -> ValueId {
-        self.weights[&layer_name(layer, part)]
+    fn embedded(
+        &self,
+        builder: &mut Builder,
+        tokens: ValueId,
+        positions: ValueId,
+    ) -> Result<ValueId> {
+        let table = self.weights[&Place::outside(Module::Embedding)];
+        let x = builder.gather(table, tokens)?;
+        let x = scaled(builder, x, self.config.embedding_scale)?;
+        match self.weights.get(&Place::outside(Module::Positions)) {
+            Some(&table) => {
+                let learned = builder.gather(table, positions)?;
+                builder.add(x, learned)
+            }
+            None => Ok(x),
+        }
     }
 
-    /// x·wᵀ for an x that is an operand already.
-    fn linear(
+    fn block(
+        &self,
+        builder: &mut Builder,
+        layer: usize,
+        x: ValueId,
+        positions: ValueId,
+        attend: &mut Attend<'_>,
+    ) -> Result<ValueId> {
+        let at = |module| Place::in_layer(layer, module);
+        let block = self.config.block;
+        let for_attention =
+            if block.has_input_norm() { self.norm(builder, x, at(Module::InputNorm))? } else { x };
+        let read = self.attention(builder, layer, for_attention, positions, attend)?;
+        let after = self.added(builder, x, read, at(Module::AttentionPostNorm))?;
+        let for_mlp = match block {
+            Block::PreNorm | Block::PreAndPostNorm => {
+                self.norm(builder, after, at(Module::MlpNorm))?
+            }
+            Block::PostNorm => after,
+            Block::Parallel => for_attention,
+            Block::ParallelTwoNorms => self.norm(builder, x, at(Module::MlpNorm))?,
+        };
+        let made = self.mlp(builder, layer, for_mlp)?;
+        self.added(builder, after, made, at(Module::MlpPostNorm))
+    }
+
+    /// x + the part of a block, normalised and multiplied where the configuration says so.
+    fn added(
         &self,
         builder: &mut Builder,
         x: ValueId,
-        layer: usize,
-        part: &str,
+        part: ValueId,
+        post_norm: Place,
     ) -> Result<ValueId> {
-        let weight = self.operand(builder, self.weight(layer, part))?;
-        builder.linear_in(x, weight, DType::F32)
+        let part = if self.config.block.has_post_norms() {
+            self.norm(builder, part, post_norm)?
+        } else {
+            part
+        };
+        let part = scaled(builder, part, self.config.residual_scale)?;
+        builder.add(x, part)
     }
 
-    /// x·wᵀ + residual.
-    fn residual(
+    fn attention(
         &self,
         builder: &mut Builder,
-        x: ValueId,
         layer: usize,
-        part: &str,
-        residual: ValueId,
+        x: ValueId,
+        positions: ValueId,
+        attend: &mut Attend<'_>,
     ) -> Result<ValueId> {
+        let at = |module| Place::in_layer(layer, module);
         let x = self.operand(builder, x)?;
-        let weight = self.operand(builder, self.weight(layer, part))?;
-        builder.linear_residual(x, weight, residual)
+        let q = self.linear(builder, x, at(Module::Query))?;
+        let k = self.linear(builder, x, at(Module::Key))?;
+        let v = self.linear(builder, x, at(Module::Value))?;
+        let q = self.rotated(builder, q, positions, at(Module::QueryNorm))?;
+        let k = self.rotated(builder, k, positions, at(Module::KeyNorm))?;
+        let read = attend(builder, layer, [q, k, v])?;
+        let read = self.operand(builder, read)?;
+        self.linear(builder, read, at(Module::Output))
     }
 
-    fn norm(&self, builder: &mut Builder, x: ValueId, layer: usize, part: &str) -> Result<ValueId> {
-        let weight = self.weights.get(&layer_name(layer, part)).copied();
-        builder.rms_norm(x, weight, self.config.rms_eps)
+    fn mlp(&self, builder: &mut Builder, layer: usize, x: ValueId) -> Result<ValueId> {
+        let at = |module| Place::in_layer(layer, module);
+        let kind = self.config.mlp.kind;
+        let x = self.operand(builder, x)?;
+        let up = self.linear(builder, x, at(Module::Up))?;
+        let inner = if kind.is_gated() {
+            let gate = self.linear(builder, x, at(Module::Gate))?;
+            builder.gated(gate, up, kind.nonlinearity())?
+        } else {
+            builder.activation(up, kind.nonlinearity())?
+        };
+        let inner = self.operand(builder, inner)?;
+        self.linear(builder, inner, at(Module::Down))
+    }
+
+    /// x·wᵀ, plus the bias if there is one, for an x that is an operand already.
+    fn linear(&self, builder: &mut Builder, x: ValueId, place: Place) -> Result<ValueId> {
+        let weight = self.operand(builder, self.weights[&place])?;
+        let bias = self.weights.get(&place.bias()).copied();
+        builder.linear_biased(x, weight, bias, DType::F32)
+    }
+
+    fn norm(&self, builder: &mut Builder, x: ValueId, place: Place) -> Result<ValueId> {
+        let eps = self.config.rms_eps;
+        let factors = self.factors(builder, place)?;
+        match (self.config.norm, factors) {
+            (Norm::Rms, factors) => builder.rms_norm(x, factors, eps),
+            (Norm::Layer | Norm::LayerUnbiased, factors) => {
+                let bias = self.weights.get(&place.bias()).copied();
+                builder.layer_norm(x, factors.expect("validated: layer norms have them"), bias, eps)
+            }
+        }
+    }
+
+    /// Factors of a norm, if it has them: w or 1 + w.
+    fn factors(&self, builder: &mut Builder, place: Place) -> Result<Option<ValueId>> {
+        let Some(&stored) = self.weights.get(&place) else { return Ok(None) };
+        if !self.config.norm_offset {
+            return Ok(Some(stored));
+        }
+        let ones = builder.fill(builder.ty(stored).clone(), 1.0)?;
+        builder.add(ones, stored).map(Some)
     }
 
     /// QK-norm, then rotary positions. x: [n, some heads·head_dim]
@@ -166,18 +235,30 @@ impl<'a> Transformer<'a> {
         builder: &mut Builder,
         x: ValueId,
         positions: ValueId,
-        layer: usize,
-        norm: &str,
+        norm: Place,
     ) -> Result<ValueId> {
-        let LanguageConfig { head_dim, rms_eps, .. } = *self.config;
-        let x = if self.config.qk_norm {
-            let weight = self.weights.get(&layer_name(layer, norm)).copied();
-            builder.rms_norm_grouped(x, weight, head_dim, rms_eps)?
-        } else {
-            x
+        let group = match self.config.qk_norm {
+            QkNorm::None => None,
+            QkNorm::PerHead => Some(self.config.head_dim),
+            QkNorm::OverAllHeads => Some(builder.ty(x).last()),
         };
-        builder.rope(x, positions, rope_spec(self.config))
+        let x = match group {
+            Some(group) => {
+                let factors = self.factors(builder, norm)?;
+                builder.rms_norm_grouped(x, factors, group, self.config.rms_eps)?
+            }
+            None => x,
+        };
+        let layer = norm.layer.expect("queries and keys are of a layer");
+        match rope_spec(self.config, layer, self.context) {
+            Some(spec) => builder.rope(x, positions, spec),
+            None => Ok(x),
+        }
     }
+}
+
+fn scaled(builder: &mut Builder, x: ValueId, by: Option<f32>) -> Result<ValueId> {
+    by.map_or(Ok(x), |by| builder.scale(x, by))
 }
 
 /// Attention of a layer over `batch` sequences.
@@ -189,8 +270,8 @@ pub(crate) fn attention_spec(config: &LanguageConfig, layer: usize, batch: usize
         head_dim: config.head_dim,
         causal: true,
         window: config.window(layer),
-        scale: score_scale(config),
-        score_cap: None,
+        scale: score_scale(config, layer),
+        score_cap: config.score_softcap,
     }
 }
 
@@ -201,8 +282,8 @@ pub(crate) fn cached_attention_spec(config: &LanguageConfig, layer: usize) -> Ca
         kv_heads: config.kv_heads,
         head_dim: config.head_dim,
         window: config.window(layer),
-        scale: score_scale(config),
-        score_cap: None,
+        scale: score_scale(config, layer),
+        score_cap: config.score_softcap,
     }
 }
 

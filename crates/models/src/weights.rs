@@ -15,7 +15,9 @@ use stoa_durable::WholeFile;
 use stoa_graph::{Buffers, DType, Engine, GraphError, Placement, Tensor, TensorType};
 use stoa_maps::Map;
 
-use crate::{LanguageConfig, ModelError, from_hugging_face, parameters, to_hugging_face};
+use crate::{
+    LanguageConfig, ModelError, Module, Place, from_hugging_face, parameters, to_hugging_face,
+};
 
 /// Tensors by name.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -109,7 +111,7 @@ pub fn load(directory: &Path) -> Result<(LanguageConfig, Weights)> {
 pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weights> {
     // Tied checkpoints may store the head a second time, old Llama ones their rotary frequencies.
     if config.tied_head {
-        found.remove(parameters::HEAD);
+        found.remove(&Place::outside(Module::Head).name());
     }
     found.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
     let mut weights = Weights::new();

@@ -20,7 +20,7 @@ fn small() -> LanguageConfig {
         heads: 4,
         kv_heads: 2,
         head_dim: 4,
-        mlp: Mlp::Swiglu { intermediate: 24 },
+        mlp: Mlp::swiglu(24),
         max_time: 32,
         ..LanguageConfig::from_depth(1, 23)
     }
@@ -29,9 +29,9 @@ fn small() -> LanguageConfig {
 fn variants() -> Vec<LanguageConfig> {
     let base = small();
     vec![
-        LanguageConfig { tied_head: true, qk_norm: false, ..base.clone() },
+        LanguageConfig { tied_head: true, qk_norm: QkNorm::None, ..base.clone() },
         LanguageConfig {
-            mlp: Mlp::ReluSquared { intermediate: 20 },
+            mlp: Mlp::relu_squared(20),
             norm_weights: false,
             logit_softcap: Some(3.0),
             sliding_window: Some(SlidingWindow { window: 3, layers: vec![0] }),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stoa_graph::Recompute;
 use stoa_models::{
-    Clipping, Compute, LanguageConfig, Mlp, OptimizerConfig, Precision, SlidingWindow,
+    Clipping, Compute, LanguageConfig, Mlp, OptimizerConfig, Precision, QkNorm, SlidingWindow,
 };
 
 use crate::TrainingError;
@@ -100,7 +100,7 @@ pub struct ModelFile {
     pub kv_heads: Option<usize>,
     pub head_dim: Option<usize>,
     pub mlp: Option<Mlp>,
-    pub qk_norm: Option<bool>,
+    pub qk_norm: Option<QkNorm>,
     pub norm_weights: Option<bool>,
     pub rope_theta: Option<f32>,
     pub rms_eps: Option<f32>,
@@ -353,7 +353,7 @@ impl ModelFile {
         if let Some(hidden) = self.hidden {
             model.hidden = hidden;
             check("model.hidden", hidden, (1..=1 << 20).contains(&hidden), "1 to 1048576")?;
-            model.mlp = Mlp::Swiglu { intermediate: (8 * hidden).div_ceil(3).next_multiple_of(64) };
+            model.mlp = Mlp::swiglu((8 * hidden).div_ceil(3).next_multiple_of(64));
             model.head_dim = self.head_dim.unwrap_or(model.head_dim);
             model.heads = self.heads.unwrap_or(hidden.div_ceil(model.head_dim.max(1)));
             model.kv_heads = model.heads;

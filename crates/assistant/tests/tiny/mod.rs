@@ -10,7 +10,7 @@ use stoa_assistant::{
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, Engine, Placement, Tensor};
-use stoa_models::{LanguageConfig, Mlp, SlidingWindow, Weights, initialize, upload_to};
+use stoa_models::{LanguageConfig, Mlp, QkNorm, SlidingWindow, Weights, initialize, upload_to};
 use stoa_native::{NativeEngine, NativeOptions};
 use stoa_tokens::{DEFAULT_SPECIAL_TOKENS, Pattern, Tokenizer, TrainOptions};
 
@@ -26,16 +26,11 @@ pub fn plain() -> LanguageConfig {
         heads: 3,
         kv_heads: 3,
         head_dim: 8,
-        mlp: Mlp::Swiglu { intermediate: 40 },
-        qk_norm: false,
-        norm_weights: true,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        rms_eps: 1e-6,
+        mlp: Mlp::swiglu(40),
+        qk_norm: QkNorm::None,
         tied_head: true,
-        logit_softcap: None,
-        sliding_window: None,
         max_time: 96,
+        ..LanguageConfig::from_depth(2, VOCAB)
     }
 }
 
@@ -44,7 +39,7 @@ pub fn grouped() -> LanguageConfig {
     LanguageConfig {
         heads: 4,
         kv_heads: 2,
-        qk_norm: true,
+        qk_norm: QkNorm::PerHead,
         tied_head: false,
         sliding_window: Some(SlidingWindow { window: 5, layers: vec![1] }),
         ..plain()
@@ -57,8 +52,8 @@ pub fn squared() -> LanguageConfig {
         heads: 4,
         kv_heads: 1,
         head_dim: 6,
-        mlp: Mlp::ReluSquared { intermediate: 33 },
-        qk_norm: true,
+        mlp: Mlp::relu_squared(33),
+        qk_norm: QkNorm::PerHead,
         norm_weights: false,
         logit_softcap: Some(15.0),
         ..plain()

@@ -38,7 +38,11 @@ impl Rule<'_> {
     pub fn nonlinear(&self, f: Nonlinearity, arity: usize) -> Result<Vec<TensorType>> {
         match f {
             Nonlinearity::SoftCap { cap } => self.positive("cap", cap)?,
-            Nonlinearity::ReluSquared | Nonlinearity::Silu | Nonlinearity::Gelu => {}
+            Nonlinearity::ReluSquared
+            | Nonlinearity::Relu
+            | Nonlinearity::Silu
+            | Nonlinearity::Gelu
+            | Nonlinearity::GeluExact => {}
         }
         self.pointwise(arity)
     }

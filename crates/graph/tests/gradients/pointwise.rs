@@ -18,7 +18,8 @@ fn pointwise_ops() {
         check(&what("x·x"), &one, |b, x| b.mul(x[0], x[0]).unwrap());
         check(&what("scale"), &one, |b, x| b.scale(x[0], -1.75).unwrap());
         let capped = Nonlinearity::SoftCap { cap: 0.7 };
-        for f in [Nonlinearity::Silu, Nonlinearity::ReluSquared, Nonlinearity::Gelu, capped] {
+        let smooth = [Nonlinearity::Silu, Nonlinearity::Gelu, Nonlinearity::GeluExact, capped];
+        for f in smooth.into_iter().chain([Nonlinearity::ReluSquared, Nonlinearity::Relu]) {
             check(&what(&format!("{f:?}")), &one, |b, x| b.activation(x[0], f).unwrap());
             check(&what(&format!("{f:?} gate")), &two, |b, x| b.gated(x[0], x[1], f).unwrap());
             let twice = format!("{f:?} gate of itself");

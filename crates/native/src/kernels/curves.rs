@@ -1,7 +1,7 @@
 //! Nonlinearities on vectors, and the four pointwise functions made of each: its value, its slope
 //! times a gradient, a gate and the gradient of a gate. A new one is an implementation of [`Curve`].
 
-use super::math::tanh;
+use super::math::{normal_below, tanh};
 use super::pointwise::Function;
 use crate::isa::Simd;
 
@@ -55,6 +55,35 @@ impl Curve for Gelu {
         // (1 − t)(1 + t) keeps the digits that 1 − t² loses.
         let bend = s.mul(s.mul(s.sub(one, t), above), s.mul(x, inner));
         (s.mul(s.mul(half, x), above), s.mul(half, s.add(above, bend)))
+    }
+}
+
+/// x·Φ(x) with Φ the normal distribution; the slope is Φ(x) + x·φ(x), φ its density.
+#[derive(Clone, Copy)]
+pub(crate) struct GeluExact;
+
+impl Curve for GeluExact {
+    #[inline(always)]
+    fn value_and_slope<S: Simd>(self, s: S, x: S::F32) -> (S::F32, S::F32) {
+        // 1/√(2π)
+        const PEAK: f32 = 0.398_942_3;
+        let below = normal_below(s, x);
+        let density = s.mul(s.splat(PEAK), s.exp(s.mul(s.mul(x, x), s.splat(-0.5))));
+        (s.mul(x, below), s.mul_add(x, density, below))
+    }
+}
+
+/// max(0, x), NaN for NaN.
+#[derive(Clone, Copy)]
+pub(crate) struct Relu;
+
+impl Curve for Relu {
+    #[inline(always)]
+    fn value_and_slope<S: Simd>(self, s: S, x: S::F32) -> (S::F32, S::F32) {
+        let positive = s.max(s.zero(), x);
+        // 1 above zero and 0 below; NaN, which is on neither side, stays.
+        let slope = s.select(s.lt(s.zero(), x), s.splat(1.0), positive);
+        (positive, slope)
     }
 }
 
@@ -133,6 +162,14 @@ macro_rules! with_curve {
             }
             stoa_graph::Nonlinearity::Gelu => {
                 let $curve = $crate::kernels::curves::Gelu;
+                $body
+            }
+            stoa_graph::Nonlinearity::GeluExact => {
+                let $curve = $crate::kernels::curves::GeluExact;
+                $body
+            }
+            stoa_graph::Nonlinearity::Relu => {
+                let $curve = $crate::kernels::curves::Relu;
                 $body
             }
             stoa_graph::Nonlinearity::SoftCap { cap } => {

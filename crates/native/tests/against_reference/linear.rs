@@ -106,10 +106,12 @@ fn products_larger_than_any_block() {
     }
 }
 
-const CURVES: [Nonlinearity; 4] = [
+const CURVES: [Nonlinearity; 6] = [
     Nonlinearity::Silu,
     Nonlinearity::ReluSquared,
     Nonlinearity::Gelu,
+    Nonlinearity::GeluExact,
+    Nonlinearity::Relu,
     Nonlinearity::SoftCap { cap: 1.5 },
 ];
 

@@ -48,6 +48,8 @@ fn pointwise_ops() {
             Op::Activation(Nonlinearity::SoftCap { cap: 3.0 }),
             Op::Activation(Nonlinearity::ReluSquared),
             Op::Activation(Nonlinearity::Silu),
+            Op::Activation(Nonlinearity::GeluExact),
+            Op::Activation(Nonlinearity::Relu),
             Op::Cast { dtype: DType::BF16 },
             Op::Cast { dtype: DType::F16 },
         ] {
@@ -59,6 +61,8 @@ fn pointwise_ops() {
             Op::ActivationBackward(Nonlinearity::SoftCap { cap: 3.0 }),
             Op::ActivationBackward(Nonlinearity::ReluSquared),
             Op::ActivationBackward(Nonlinearity::Silu),
+            Op::ActivationBackward(Nonlinearity::GeluExact),
+            Op::ActivationBackward(Nonlinearity::Relu),
             Op::Gated(Nonlinearity::Silu),
         ] {
             check(&op, &tensors(&[&[n], &[n]]), 16.0 * ULP);

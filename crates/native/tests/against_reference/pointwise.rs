@@ -60,6 +60,13 @@ fn ops() -> Vec<(Op, usize, f64)> {
         (Op::Activation(Nonlinearity::Gelu), 1, 8.0),
         // The slope grows with x² before it falls: its factors are near 5.
         (Op::ActivationBackward(Nonlinearity::Gelu), 2, 32.0),
+        (Op::Activation(Nonlinearity::Relu), 1, 1.0),
+        (Op::ActivationBackward(Nonlinearity::Relu), 2, 1.0),
+        // e^(−z²) carries the rounding of z², a few units where the function is not yet small.
+        (Op::Activation(Nonlinearity::GeluExact), 1, 16.0),
+        (Op::ActivationBackward(Nonlinearity::GeluExact), 2, 32.0),
+        (Op::Gated(Nonlinearity::GeluExact), 2, 16.0),
+        (Op::GatedBackward(Nonlinearity::GeluExact), 3, 32.0),
         (Op::Gated(Nonlinearity::Silu), 2, 8.0),
         (Op::GatedBackward(Nonlinearity::Silu), 3, 16.0),
         (Op::Gated(Nonlinearity::ReluSquared), 2, 2.0),

@@ -180,7 +180,7 @@ fn place_weights(
 fn llama(size: Workload) -> LanguageConfig {
     let config = size.config();
     LanguageConfig {
-        mlp: Mlp::Swiglu { intermediate: config.hidden * 8 / 3 },
+        mlp: Mlp::swiglu(config.hidden * 8 / 3),
         norm_weights: true,
         max_time: 4096,
         ..config

@@ -4,7 +4,7 @@
 use stoa_graph::{Buffers, Engine, Program, Recompute, Tensor, TensorType};
 use stoa_models::{
     AdamWConfig, Compute, LanguageConfig, MatrixOptimizer, Mlp, OptimizerConfig, Parameter,
-    ParameterGroup, TrainingShape, optimizer_state, parameters, training_program,
+    ParameterGroup, QkNorm, TrainingShape, optimizer_state, parameters, training_program,
 };
 
 use crate::cli::Workload;
@@ -36,7 +36,7 @@ impl Workload {
                 heads: 3,
                 kv_heads: 3,
                 head_dim: 64,
-                mlp: Mlp::Swiglu { intermediate: 512 },
+                mlp: Mlp::swiglu(512),
                 ..LanguageConfig::from_depth(4, 3462)
             },
         }
@@ -95,16 +95,11 @@ fn plain(
         heads,
         kv_heads: heads,
         head_dim: hidden / heads,
-        mlp: Mlp::ReluSquared { intermediate: 4 * hidden },
-        qk_norm: false,
+        mlp: Mlp::relu_squared(4 * hidden),
+        qk_norm: QkNorm::None,
         norm_weights: false,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        rms_eps: 1e-6,
-        tied_head: false,
-        logit_softcap: None,
-        sliding_window: None,
         max_time,
+        ..LanguageConfig::from_depth(layers, vocab)
     }
 }
 

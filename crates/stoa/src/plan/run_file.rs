@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use stoa_models::{LanguageConfig, Mlp, TrainingShape, training_program};
+use stoa_models::{LanguageConfig, TrainingShape, training_program};
 use stoa_planner::model::ModelShape;
 use stoa_planner::plan::Question;
 use stoa_planner::program::work;
@@ -50,10 +50,7 @@ pub fn read(
 }
 
 fn shape(model: &LanguageConfig, name: &str) -> ModelShape {
-    let (ffn, gated) = match model.mlp {
-        Mlp::Swiglu { intermediate } => (intermediate, true),
-        Mlp::ReluSquared { intermediate } => (intermediate, false),
-    };
+    let (ffn, gated) = (model.mlp.intermediate, model.mlp.kind.is_gated());
     let LanguageConfig { layers, hidden, heads, kv_heads, vocab, .. } = *model;
     let mut shape = ModelShape::dense(name, layers, hidden, ffn, heads, kv_heads, vocab);
     (shape.head_dim, shape.gated, shape.tied) = (model.head_dim, gated, model.tied_head);
