@@ -5,6 +5,7 @@ use std::fmt;
 use crate::GraphError;
 
 /// Element type of a tensor.
+#[expect(non_camel_case_types, reason = "the names of ggml")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -21,6 +22,29 @@ pub enum DType {
     /// Weights of 4.5 bits as ggml defines `Q4_0`: blocks of 32, a binary16 scale and 16 bytes;
     /// element i < 16 is scale·(low nibble of byte i − 8), element 16 + i that of the high nibble.
     Q4_0,
+    /// Weights of 5 bits as ggml defines `Q4_1`: blocks of 32, a scale and an offset in binary16 and
+    /// 16 bytes of nibbles in the order of [`DType::Q4_0`]; an element is scale·q + offset.
+    Q4_1,
+    /// Weights of 5.5 bits as ggml defines `Q5_0`: blocks of 32, a binary16 scale, four bytes with
+    /// the fifth bits and 16 with nibbles; an element is scale·(q − 16).
+    Q5_0,
+    /// Weights of 6 bits as ggml defines `Q5_1`: as [`DType::Q5_0`] with an offset; an element is
+    /// scale·q + offset.
+    Q5_1,
+    /// Weights of 2.625 bits as ggml defines `Q2_K`: blocks of 256 in parts of 16, each with a scale
+    /// and an offset of 4 bits; an element is scale·q − offset with q of 2 bits.
+    Q2_K,
+    /// Weights of 3.4375 bits as ggml defines `Q3_K`: blocks of 256 in parts of 16, each with a scale
+    /// of 6 bits; an element is scale·(q − 4) with q of 3 bits.
+    Q3_K,
+    /// Weights of 4.5 bits as ggml defines `Q4_K`: blocks of 256 in parts of 32, each with a scale
+    /// and an offset of 6 bits; an element is scale·q − offset with q of 4 bits.
+    Q4_K,
+    /// Weights of 5.5 bits as ggml defines `Q5_K`: as [`DType::Q4_K`] with q of 5 bits.
+    Q5_K,
+    /// Weights of 6.5625 bits as ggml defines `Q6_K`: blocks of 256 in parts of 16, each with a scale
+    /// of 8 bits; an element is scale·(q − 32) with q of 6 bits.
+    Q6_K,
 }
 
 /// What tensors of a type are stored in: blocks of equal size, one after the other. The last
@@ -44,10 +68,41 @@ pub enum ElementKind {
     Integer,
 }
 
+/// The pattern of all quantised element types, for a match that treats them alike.
+#[macro_export]
+macro_rules! any_quantised {
+    () => {
+        $crate::DType::Q8_0
+            | $crate::DType::Q4_0
+            | $crate::DType::Q4_1
+            | $crate::DType::Q5_0
+            | $crate::DType::Q5_1
+            | $crate::DType::Q2_K
+            | $crate::DType::Q3_K
+            | $crate::DType::Q4_K
+            | $crate::DType::Q5_K
+            | $crate::DType::Q6_K
+    };
+}
+
 impl DType {
     /// All element types.
-    pub const ALL: [DType; 6] =
-        [DType::F32, DType::BF16, DType::F16, DType::I32, DType::Q8_0, DType::Q4_0];
+    pub const ALL: [DType; 14] = [
+        DType::F32,
+        DType::BF16,
+        DType::F16,
+        DType::I32,
+        DType::Q8_0,
+        DType::Q4_0,
+        DType::Q4_1,
+        DType::Q5_0,
+        DType::Q5_1,
+        DType::Q2_K,
+        DType::Q3_K,
+        DType::Q4_K,
+        DType::Q5_K,
+        DType::Q6_K,
+    ];
 
     /// How elements are stored.
     pub const fn block(self) -> BlockLayout {
@@ -56,6 +111,14 @@ impl DType {
             DType::BF16 | DType::F16 => BlockLayout { elements: 1, bytes: 2 },
             DType::Q8_0 => BlockLayout { elements: 32, bytes: 34 },
             DType::Q4_0 => BlockLayout { elements: 32, bytes: 18 },
+            DType::Q4_1 => BlockLayout { elements: 32, bytes: 20 },
+            DType::Q5_0 => BlockLayout { elements: 32, bytes: 22 },
+            DType::Q5_1 => BlockLayout { elements: 32, bytes: 24 },
+            DType::Q2_K => BlockLayout { elements: 256, bytes: 84 },
+            DType::Q3_K => BlockLayout { elements: 256, bytes: 110 },
+            DType::Q4_K => BlockLayout { elements: 256, bytes: 144 },
+            DType::Q5_K => BlockLayout { elements: 256, bytes: 176 },
+            DType::Q6_K => BlockLayout { elements: 256, bytes: 210 },
         }
     }
 
@@ -63,7 +126,7 @@ impl DType {
     pub const fn kind(self) -> ElementKind {
         match self {
             DType::F32 | DType::BF16 | DType::F16 => ElementKind::Float,
-            DType::Q8_0 | DType::Q4_0 => ElementKind::Quantised,
+            any_quantised!() => ElementKind::Quantised,
             DType::I32 => ElementKind::Integer,
         }
     }
@@ -87,6 +150,14 @@ impl DType {
             DType::I32 => "i32",
             DType::Q8_0 => "q8_0",
             DType::Q4_0 => "q4_0",
+            DType::Q4_1 => "q4_1",
+            DType::Q5_0 => "q5_0",
+            DType::Q5_1 => "q5_1",
+            DType::Q2_K => "q2_k",
+            DType::Q3_K => "q3_k",
+            DType::Q4_K => "q4_k",
+            DType::Q5_K => "q5_k",
+            DType::Q6_K => "q6_k",
         }
     }
 }

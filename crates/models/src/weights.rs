@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use stoa_durable::WholeFile;
-use stoa_graph::{Buffers, DType, Engine, GraphError, Placement, Tensor, TensorType};
+use stoa_graph::{
+    Buffers, DType, Engine, GraphError, Placement, Tensor, TensorType, any_quantised,
+};
 use stoa_maps::Map;
 
 use crate::{
@@ -340,6 +342,6 @@ fn safetensors_type(dtype: DType) -> Option<Dtype> {
         DType::BF16 => Some(Dtype::BF16),
         DType::F16 => Some(Dtype::F16),
         DType::I32 => Some(Dtype::I32),
-        DType::Q8_0 | DType::Q4_0 => None,
+        any_quantised!() => None,
     }
 }

@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use stoa_graph::{
     AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, MuonSpec, Op, Program, RopeSpec,
-    Workspace,
+    Workspace, any_quantised,
 };
 
 use crate::context::Context;
@@ -352,7 +352,7 @@ fn fill(pool: &Pool, value: f32, to: &View<'_>) {
         DType::F16 => pointwise::fill(pool, f16::from_f32(value), to.elements_mut()),
         DType::BF16 => pointwise::fill(pool, bf16::from_f32(value), to.elements_mut()),
         DType::I32 => pointwise::fill(pool, value as i32, to.elements_mut()),
-        DType::Q8_0 | DType::Q4_0 => unreachable!("the shape rule fills numbers"),
+        any_quantised!() => unreachable!("the shape rule fills numbers"),
     }
 }
 
@@ -369,7 +369,7 @@ fn cast(context: Context<'_>, from: &View<'_>, to: &View<'_>) {
         DType::F32 => into::<f32>(context, from, to.elements_mut()),
         DType::F16 => into::<f16>(context, from, to.elements_mut()),
         DType::BF16 => into::<bf16>(context, from, to.elements_mut()),
-        DType::I32 | DType::Q8_0 | DType::Q4_0 => {
+        DType::I32 | any_quantised!() => {
             unreachable!("the shape rule casts to floats")
         }
     }
@@ -469,7 +469,7 @@ fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
         DType::BF16 => {
             cache::kv_append(cache.elements_mut::<bf16>(), paging, new, places);
         }
-        DType::I32 | DType::Q8_0 | DType::Q4_0 => {
+        DType::I32 | any_quantised!() => {
             unreachable!("the shape rule keeps floats in caches")
         }
     }

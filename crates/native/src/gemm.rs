@@ -27,7 +27,7 @@ mod view;
 pub use blocks::BlockMatrix;
 pub use epilogue::{Epilogue, Tile};
 pub use pack::Operand;
-pub use panels::{PanelMatrix, to_panels, to_rows};
+pub use panels::{PanelMatrix, has_panels, to_panels, to_rows};
 pub use view::{Element, MatMut, MatRef};
 
 use crate::isa::{Isa, Portable};

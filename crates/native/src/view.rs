@@ -2,7 +2,7 @@
 //! `dispatch`.
 
 use half::{bf16, f16};
-use stoa_graph::{DType, Element, TensorType};
+use stoa_graph::{DType, Element, TensorType, any_quantised};
 
 use crate::gemm::{BlockMatrix, MatMut, MatRef, Operand, PanelMatrix};
 
@@ -103,7 +103,7 @@ impl<'a> View<'a> {
             DType::F32 => Stored::F32(self.elements()),
             DType::F16 => Stored::F16(self.elements()),
             DType::BF16 => Stored::BF16(self.elements()),
-            DType::Q8_0 | DType::Q4_0 => Stored::Blocks(self.ty.dtype, self.bytes()),
+            any_quantised!() => Stored::Blocks(self.ty.dtype, self.bytes()),
             DType::I32 => unreachable!("the shape rules fix the types of every op"),
         }
     }

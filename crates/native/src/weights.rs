@@ -4,7 +4,7 @@
 use stoa_graph::{CompileOptions, DType, InputKind, Node, Op, Program, TensorType, ValueId};
 
 use crate::account::StateBlock;
-use crate::gemm::{to_panels, to_rows};
+use crate::gemm::{has_panels, to_panels, to_rows};
 use crate::pool::Pool;
 
 /// By input, whether the program reads it in panels: a matrix that is multiplied in f32 as x · Wᵀ,
@@ -17,7 +17,7 @@ pub(crate) fn packable(program: &Program, options: &CompileOptions) -> Vec<bool>
         options.pack_weights
             && input.kind == InputKind::State
             && ty.shape.len() == 2
-            && (ty.dtype.is_float() || ty.dtype.is_quantised())
+            && has_panels(ty.dtype)
             && !is_output(input.value)
             && readers().all(|node| reads_panels(program, node, input.value))
             && readers().any(|node| matches!(node.op, Op::MatMul { .. }))

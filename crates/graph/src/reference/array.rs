@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::{DType, GraphError, Tensor, TensorType, dequantise, quantise};
+use crate::{DType, GraphError, Tensor, TensorType, any_quantised, dequantise, quantise};
 
 /// Whether values are rounded to the types the program declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn round(data: &mut [f64], dtype: DType) {
         DType::BF16 => each(data, |x| f64::from(bf16::from_f64(x))),
         DType::F16 => each(data, |x| f64::from(f16::from_f64(x))),
         DType::I32 => each(data, |x| f64::from(x as i32)),
-        DType::Q8_0 | DType::Q4_0 => {
+        any_quantised!() => {
             let mut numbers: Vec<f32> = data.iter().map(|&x| x as f32).collect();
             let blocks = quantise(dtype, &numbers);
             dequantise(dtype, &blocks, &mut numbers);

@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// Runs programs on the reference. State stays in f64 between runs when rounding is
-/// [`Rounding::Exact`]; what is returned or downloaded is rounded to its declared type.
+/// [`Rounding::Exact`]; what is returned or downloaded is rounded to its declared type. A quantised
+/// state comes back as its numbers quantise, which need not be the blocks that were uploaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReferenceEngine {
     rounding: Rounding,

@@ -47,7 +47,15 @@ pub fn run_rounded(
     inputs: &BTreeMap<String, Array>,
     rounding: Rounding,
 ) -> Result<BTreeMap<String, Array>> {
-    let given = program.inputs().iter().map(|i| inputs.get(&i.name)).collect::<Vec<_>>();
+    let rounded = program.inputs().iter().map(|input| {
+        let given = inputs.get(&input.name)?.clone();
+        // What does not fill its shape is refused before it is used.
+        let ty = program.ty(input.value);
+        let fits = given.shape == ty.shape && given.data.len() == ty.elements();
+        Some(if fits { given.rounded(ty.dtype, rounding) } else { given })
+    });
+    let rounded: Vec<Option<Array>> = rounded.collect();
+    let given: Vec<Option<&Array>> = rounded.iter().map(Option::as_ref).collect();
     let values = evaluate(program, &given, rounding)?;
     let mut results = BTreeMap::new();
     for output in program.outputs() {
@@ -59,8 +67,8 @@ pub fn run_rounded(
     Ok(results)
 }
 
-/// All values of a program by index, from its inputs in their order. Values that no node makes
-/// stay empty.
+/// All values of a program by index, from its inputs in their order, which are of their declared
+/// types already where `rounding` asks for them. Values that no node makes stay empty.
 fn evaluate(
     program: &Program,
     inputs: &[Option<&Array>],
@@ -74,7 +82,7 @@ fn evaluate(
             let found = TensorType::new(expected.dtype, given.shape.clone());
             return Err(GraphError::Binding { name, expected, found });
         }
-        values[input.value.index()] = (*given).clone().rounded(expected.dtype, rounding);
+        values[input.value.index()] = (*given).clone();
     }
     for node in program.nodes() {
         let given: Vec<&Array> = node.inputs.iter().map(|v| &values[v.index()]).collect();
@@ -82,7 +90,9 @@ fn evaluate(
         for (&v, result) in node.outputs.iter().zip(results) {
             let ty = program.ty(v);
             debug_assert_eq!(result.shape, ty.shape, "{}", node.op.name());
-            values[v.index()] = result.rounded(ty.dtype, rounding);
+            // No op computes quantised numbers: these are an input's, in another shape.
+            let computed = !ty.dtype.is_quantised();
+            values[v.index()] = if computed { result.rounded(ty.dtype, rounding) } else { result };
         }
     }
     Ok(values)

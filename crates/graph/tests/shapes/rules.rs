@@ -71,7 +71,7 @@ pub fn reads_weights_as_stored(op: &Op, given: &[TensorType]) {
     if facts.elements != Elements::Computed {
         return;
     }
-    for dtype in [DType::Q8_0, DType::Q4_0] {
+    for dtype in [DType::Q8_0, DType::Q5_1] {
         for i in 0..given.len() {
             let mut given = given.to_vec();
             given[i].dtype = dtype;

@@ -11,7 +11,7 @@
 use std::marker::PhantomData;
 
 use half::{bf16, f16};
-use stoa_graph::DType;
+use stoa_graph::{DType, any_quantised};
 
 use super::blocks::BlockMatrix;
 use super::pack::{Operand, Span, Strips};
@@ -144,11 +144,36 @@ macro_rules! with_format {
                 type $format = Q4;
                 $body
             }
-            DType::I32 => unreachable!("a matrix of weights holds numbers"),
+            DType::Q4_1
+            | DType::Q5_0
+            | DType::Q5_1
+            | DType::Q2_K
+            | DType::Q3_K
+            | DType::Q4_K
+            | DType::Q5_K
+            | DType::Q6_K
+            | DType::I32 => unreachable!("only what `has_panels` names is in panels"),
         }
     };
 }
 pub(super) use with_format;
+
+/// Whether matrices of a type can be kept in panels. The other quantised ones stay in rows, and are
+/// dequantised on their way into packed strips.
+pub fn has_panels(dtype: DType) -> bool {
+    match dtype {
+        DType::F32 | DType::F16 | DType::BF16 | DType::Q8_0 | DType::Q4_0 => true,
+        DType::Q4_1
+        | DType::Q5_0
+        | DType::Q5_1
+        | DType::Q2_K
+        | DType::Q3_K
+        | DType::Q4_K
+        | DType::Q5_K
+        | DType::Q6_K
+        | DType::I32 => false,
+    }
+}
 
 /// A matrix `[rows, cols]` in panels, or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -222,7 +247,7 @@ impl<'a> PanelMatrix<'a> {
             DType::F32 => MatRef::new(bytemuck::cast_slice::<u8, f32>(bytes), rows, cols).into(),
             DType::F16 => MatRef::new(halves::<f16>(bytes), rows, cols).into(),
             DType::BF16 => MatRef::new(halves::<bf16>(bytes), rows, cols).into(),
-            DType::Q8_0 | DType::Q4_0 => BlockMatrix::new(self.dtype, bytes, rows, cols).into(),
+            any_quantised!() => BlockMatrix::new(self.dtype, bytes, rows, cols).into(),
             DType::I32 => unreachable!("a matrix of weights holds numbers"),
         }
     }
@@ -356,7 +381,15 @@ fn rearrange(
                         blocks_of_panel(dtype, width, blocks, at, from, to, into_panels);
                     }
                 }
-                DType::I32 => unreachable!("a matrix of weights holds numbers"),
+                DType::Q4_1
+                | DType::Q5_0
+                | DType::Q5_1
+                | DType::Q2_K
+                | DType::Q3_K
+                | DType::Q4_K
+                | DType::Q5_K
+                | DType::Q6_K
+                | DType::I32 => unreachable!("only what `has_panels` names is in panels"),
             }
         });
     });

@@ -72,7 +72,16 @@ fn small_products_in_all_layouts_and_types() {
 fn products_with_quantised_weights() {
     for [m, k, n] in [[1, 32, 32], [5, 96, 64], [17, 64, 32], [131, 544, 96], [40, 1056, 32]] {
         for [ta, tb, accumulate] in layouts() {
-            for dtype in [DType::Q8_0, DType::Q4_0] {
+            for dtype in [DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1] {
+                let n = if tb { n + 5 } else { n };
+                let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
+                check_large(matmul(ta, tb, accumulate), &given, tolerance(k));
+            }
+        }
+    }
+    for [m, k, n] in [[1, 256, 256], [17, 768, 256]] {
+        for [ta, tb, accumulate] in layouts() {
+            for dtype in [DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K] {
                 let n = if tb { n + 5 } else { n };
                 let given = inputs([m, k, n], [ta, tb, accumulate], dtype);
                 check_large(matmul(ta, tb, accumulate), &given, tolerance(k));

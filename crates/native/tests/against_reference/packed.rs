@@ -11,7 +11,8 @@ use stoa_graph::{
 use crate::draws::Draws;
 use crate::harness::{ULP, assert_close, bits, each_isa, run_with, upload};
 
-const TYPES: [DType; 5] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0];
+const TYPES: [DType; 6] =
+    [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q5_1];
 const VOCAB: usize = 101;
 const WIDTH: usize = 64;
 const INNER: usize = 544;

@@ -155,10 +155,11 @@ fn tables_of_every_float_type() {
 
 #[test]
 fn tables_of_blocks_and_what_they_cast_to() {
-    for (rows, d, n) in [(1, 32, 3), (40, 96, 301), (1031, 64, 7)] {
+    for (rows, d, n) in [(1, 32, 3), (40, 96, 301), (1031, 64, 7), (40, 768, 61)] {
         let mut draws = Draws::new(d as u64);
         let ids = draws.integers(&[n], 0..rows as i64);
-        for dtype in [DType::Q8_0, DType::Q4_0] {
+        let types = DType::ALL.into_iter().filter(|ty| ty.is_quantised());
+        for dtype in types.filter(|ty| d.is_multiple_of(ty.block().elements)) {
             let table = typed(dtype, draws.array(&[rows, d], 1.0));
             check_large(&Op::Gather, &[table.clone(), i32s(ids.clone())], 0.0);
             for to in [DType::F32, DType::BF16, DType::F16] {
