@@ -155,7 +155,7 @@ fn tables_of_every_float_type() {
 
 #[test]
 fn tables_of_blocks_and_what_they_cast_to() {
-    for (rows, d, n) in [(1, 32, 3), (40, 96, 301), (1031, 64, 7), (40, 768, 61)] {
+    for (rows, d, n) in [(1, 32_usize, 3), (40, 96, 301), (1031, 64, 7), (40, 768, 61)] {
         let mut draws = Draws::new(d as u64);
         let ids = draws.integers(&[n], 0..rows as i64);
         let types = DType::ALL.into_iter().filter(|ty| ty.is_quantised());
