@@ -73,7 +73,12 @@ const ROOMS: &[Room] = &[
     Room { package: "stoa-remote", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-report", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-native", may_know: &["stoa-graph"], may_test_with: &[] },
-    Room { package: "stoa-models", may_know: &["stoa-graph"], may_test_with: &["stoa-native"] },
+    Room { package: "stoa-gguf", may_know: &["stoa-graph"], may_test_with: &[] },
+    Room {
+        package: "stoa-models",
+        may_know: &["stoa-gguf", "stoa-graph"],
+        may_test_with: &["stoa-native"],
+    },
     // Engines come through the `Engine` trait of graph.
     Room {
         package: "stoa-training",
