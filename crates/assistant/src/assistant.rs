@@ -237,6 +237,14 @@ impl Assistant {
         }
     }
 
+    /// Logits after the last of these tokens.
+    ///
+    /// # Errors
+    /// As [`Scheduler::logits`].
+    pub fn logits(&mut self, tokens: &[TokenId]) -> Result<Vec<f32>, AssistantError> {
+        self.scheduler.logits(tokens)
+    }
+
     /// log p(token | tokens before it) of every token but the first, by the model itself.
     ///
     /// # Errors

@@ -96,7 +96,7 @@ impl Decoder {
         for (i, (name, ty)) in cache_types(&config, &sizes.spec(1, 1)).into_iter().enumerate() {
             // The keys and values of a layer lie with the weights that make them.
             let device = placement.device(&key_weight(i / 2));
-            state.insert(name.clone(), engine.upload_to(device, &Tensor::zeros(&ty))?);
+            state.insert(name.clone(), engine.zeros_on(device, &ty)?);
             placement.0.insert(name, device);
         }
         let mut decoder = Decoder {

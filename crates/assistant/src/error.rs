@@ -6,6 +6,7 @@ use stoa_dialogue::DialogueError;
 use stoa_graph::{EngineError, GraphError};
 
 use crate::TokenId;
+use crate::memory::MemoryNeed;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,9 @@ pub enum AssistantError {
         /// Tokens of a conversation.
         context: usize,
     },
+    /// The pages of the cache are held by requests.
+    #[error("the cache is full of other requests; wait until they have ended")]
+    Busy,
     /// One request of a batch is wrong; none was run.
     #[error("request {index}: {source}")]
     Request {
@@ -79,6 +83,16 @@ pub enum AssistantError {
         value: usize,
         /// What is allowed.
         expected: String,
+    },
+    /// The model does not fit into the memory there is.
+    #[error("{}", memory_refusal(need, *limit, *fits))]
+    Memory {
+        /// What it takes.
+        need: MemoryNeed,
+        /// Bytes that may be taken.
+        limit: u64,
+        /// Tokens of a conversation that would fit.
+        fits: usize,
     },
     /// Tokenizer and model do not belong together.
     #[error(
@@ -122,4 +136,41 @@ pub enum AssistantError {
     /// A program could not be built.
     #[error(transparent)]
     Graph(#[from] GraphError),
+}
+
+/// What is needed, what there is, and what to do.
+fn memory_refusal(need: &MemoryNeed, limit: u64, fits: usize) -> String {
+    let size = |bytes: u64| match bytes >> 30 {
+        0 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    };
+    let cache = match need.context {
+        0 => String::new(),
+        tokens => format!(", {} for the cache of {tokens} tokens", size(need.cache())),
+    };
+    let remedy = match fits {
+        0 => {
+            "choose a smaller type of weights (--weights), a smaller model, or raise --memory-limit"
+                .to_owned()
+        }
+        tokens => format!("give --context {tokens} or less, or raise --memory-limit"),
+    };
+    format!(
+        "the model needs {} of memory: {} for its {} weights{cache}, {} for its programs; {} may be \
+         taken; {remedy}",
+        size(need.total()),
+        size(need.weights),
+        count(need.parameters),
+        size(need.programs),
+        size(limit),
+    )
+}
+
+/// A count of weights as people write it: 135 M, 70.6 B.
+fn count(parameters: u64) -> String {
+    match parameters {
+        0..1_000_000 => parameters.to_string(),
+        1_000_000..1_000_000_000 => format!("{} M", parameters / 1_000_000),
+        _ => format!("{:.1} B", parameters as f64 / 1e9),
+    }
 }

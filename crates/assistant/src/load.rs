@@ -1,5 +1,6 @@
 //! Reads a model directory in the Hugging Face layout: what `stoa_models::load` reads, with
-//! `tokenizer.json`, the chat template, and the tokens that end a turn. Writes nothing.
+//! `tokenizer.json`, the chat template, the tokens that end a turn and the sampling that its files ask
+//! for. Writes nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,35 +9,101 @@ use std::sync::Arc;
 use serde::Deserialize;
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
+use stoa_models::{LanguageConfig, Weights};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
-use crate::{AssistantError, TokenId};
+use crate::{AssistantError, GenerationDefaults, TokenId};
 
-impl AssistantParts {
-    /// Reads a model directory and copies its weights to the engine, matrices as `matrices`.
-    /// The tokenizer is read from the directory unless one is given. Without a template there,
-    /// conversations are ChatML.
+/// The element type that matrices are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// As their file stores them; where types are mixed, as `f32`.
+    #[default]
+    Keep,
+    /// Converted to this one.
+    As(DType),
+}
+
+/// A model as its files hold it. Weights stay in mapped files: nothing of them is in memory.
+pub struct ModelParts {
+    /// Its shape.
+    pub config: LanguageConfig,
+    /// Its weights.
+    pub weights: Weights,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its chat template.
+    pub template: ChatTemplate,
+    /// Tokens that end its turn.
+    pub end_tokens: Vec<TokenId>,
+    /// How its files want answers drawn.
+    pub generation: GenerationDefaults,
+}
+
+impl ModelParts {
+    /// Reads a model directory. The tokenizer is read from it unless one is given. Without a template
+    /// there, conversations are ChatML.
     ///
     /// # Errors
     /// A file that is missing or not right, by its path.
-    pub fn read(
-        directory: &Path,
-        tokenizer: Option<Tokenizer>,
-        engine: Arc<dyn Engine>,
-        matrices: DType,
-    ) -> Result<Self, AssistantError> {
+    pub fn read(directory: &Path, tokenizer: Option<Tokenizer>) -> Result<Self, AssistantError> {
         let (config, weights) = stoa_models::load(directory)?;
-        let weights = stoa_models::with_matrix_dtype(&config, weights, matrices)?;
-        let mut state = Buffers::new();
-        stoa_models::upload(&*engine, weights, &mut state)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,
         };
         let template = ChatTemplate::read(directory)?;
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
+        let generation = GenerationDefaults::read(directory)?;
+        Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation })
+    }
+
+    /// The type that matrices are kept in.
+    pub fn matrices(&self, storage: Storage) -> DType {
+        match storage {
+            Storage::As(dtype) => dtype,
+            Storage::Keep => {
+                let mut types = stoa_models::parameters(&self.config)
+                    .into_iter()
+                    .filter(|parameter| parameter.ty(DType::BF16).dtype == DType::BF16)
+                    .filter_map(|parameter| Some(self.weights.get(&parameter.name)?.dtype()));
+                let first = types.next().unwrap_or(DType::F32);
+                if types.all(|dtype| dtype == first) { first } else { DType::F32 }
+            }
+        }
+    }
+
+    /// Copies the weights to an engine, matrices as `matrices`.
+    ///
+    /// # Errors
+    /// A conversion that is not possible, or the engine's.
+    pub fn upload(
+        self,
+        engine: Arc<dyn Engine>,
+        matrices: DType,
+    ) -> Result<AssistantParts, AssistantError> {
+        let ModelParts { config, weights, tokenizer, template, end_tokens, .. } = self;
+        let weights = stoa_models::with_matrix_dtype(&config, weights, matrices)?;
+        let mut state = Buffers::new();
+        stoa_models::upload(&*engine, weights, &mut state)?;
         Ok(AssistantParts { engine, config, state, tokenizer, template, end_tokens })
+    }
+}
+
+impl AssistantParts {
+    /// Reads a model directory and copies its weights to the engine, matrices as `matrices`: see
+    /// [`ModelParts::read`].
+    ///
+    /// # Errors
+    /// A file that is missing or not right, by its path; the engine's.
+    pub fn read(
+        directory: &Path,
+        tokenizer: Option<Tokenizer>,
+        engine: Arc<dyn Engine>,
+        matrices: DType,
+    ) -> Result<Self, AssistantError> {
+        ModelParts::read(directory, tokenizer)?.upload(engine, matrices)
     }
 }
 
@@ -90,7 +157,7 @@ fn end_tokens(
 }
 
 /// The text of a file, if it exists.
-fn read_optional(path: &Path) -> Result<Option<String>, AssistantError> {
+pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, AssistantError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -15,8 +15,8 @@ use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, parameters};
 use stoa_tokens::Tokenizer;
 
-use crate::completion::{Completion, Event, FinishReason, Request};
-use crate::decoder::{Decoder, DecoderSizes, Logits, PAGE_TOKENS};
+use crate::completion::{Completion, Event, FinishReason, Request, Settings};
+use crate::decoder::{Decoder, DecoderSizes, Logits, PAGE_TOKENS, Span};
 use crate::pages::{PageCounts, PagePool};
 use crate::sequence::Sequence;
 use crate::{AssistantError, TokenId};
@@ -54,8 +54,8 @@ pub struct SchedulerParts {
 /// Sizes of a scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SchedulerOptions {
-    /// Pages of the cache, [`PAGE_TOKENS`] tokens each; `None` for four of the longest
-    /// conversations. They bound the memory of all requests together.
+    /// Pages of the cache, [`PAGE_TOKENS`] tokens each; `None` for those of one conversation of the
+    /// longest. They bound the memory of all requests together.
     pub pages: Option<usize>,
     /// Tokens of a conversation; `None` for as many as the model is meant for.
     pub context: Option<usize>,
@@ -169,6 +169,29 @@ impl Scheduler {
         self.waiting.push_back(Sequence::new(id, request, self.config().vocab, now)?);
         self.submitted += 1;
         Ok(id)
+    }
+
+    /// Logits after the last of these tokens, read from the first one on.
+    ///
+    /// # Errors
+    /// A prompt that makes no sense, [`AssistantError::Busy`] when requests hold the pages.
+    pub fn logits(&mut self, tokens: &[TokenId]) -> Result<Vec<f32>, AssistantError> {
+        self.check(&Request { prompt: tokens.to_vec(), settings: Settings::default() })?;
+        let lease = self.pages.lease(&[], tokens.len()).ok_or(AssistantError::Busy)?;
+        let mut last = Ok(Vec::new());
+        for start in (0..tokens.len()).step_by(self.decoder.sizes().rows) {
+            let end = tokens.len().min(start + self.decoder.sizes().rows);
+            let logits = if end == tokens.len() { Logits::Last } else { Logits::None };
+            let span = Span { tokens: &tokens[start..end], start, pages: &lease.pages, logits };
+            last = self.decoder.run(&[span]).map(|rows| rows.as_f32().unwrap_or_default().to_vec());
+            if last.is_err() {
+                break;
+            }
+        }
+        self.pages.release(lease);
+        let mut logits = last?;
+        logits.truncate(self.config().vocab);
+        Ok(logits)
     }
 
     /// Ends a request that waits or is being answered: the next step reports its end, with what
@@ -392,7 +415,7 @@ fn sizes(
     let expected = format!("from 2 to the {} that the model is meant for", config.max_time);
     check("context", context, context_fits, &expected)?;
     let columns = context.div_ceil(PAGE_TOKENS);
-    let pages = options.pages.unwrap_or(4 * columns);
+    let pages = options.pages.unwrap_or(columns);
     let expected = format!("at least the {columns} of one conversation of {context} tokens");
     check("pages", pages, pages >= columns, &expected)?;
     let embedding = &parameters(config)[0].name;

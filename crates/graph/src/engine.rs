@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Buffer, Buffers, DType, DeviceId, GraphError, Pending, Program, Tensor};
+use crate::{Buffer, Buffers, DType, DeviceId, GraphError, Pending, Program, Tensor, TensorType};
 
 /// What is known of an engine and its machine without running anything.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,6 +185,15 @@ pub trait Engine: Send + Sync {
     /// See [`Engine::upload_to`].
     fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
         self.upload_to(DeviceId::default(), tensor)
+    }
+
+    /// A buffer of zeros on a device. An engine may take its memory when it is first written to: the
+    /// limit counts it from here on.
+    ///
+    /// # Errors
+    /// See [`Engine::upload_to`].
+    fn zeros_on(&self, device: DeviceId, ty: &TensorType) -> Result<Buffer, EngineError> {
+        self.upload_to(device, &Tensor::zeros(ty))
     }
 
     /// Copies a buffer out of the engine, after the runs that it comes from.

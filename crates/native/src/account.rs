@@ -106,6 +106,22 @@ impl Memory {
     /// # Errors
     /// [`EngineError::MemoryLimit`], [`EngineError::OutOfMemory`].
     pub fn state(self: &Arc<Self>, bytes: usize) -> Result<StateBlock, EngineError> {
+        self.booked_state(bytes, Block::zeroed)
+    }
+
+    /// Zeroed bytes for a buffer that may never be filled.
+    ///
+    /// # Errors
+    /// As [`Memory::state`].
+    pub fn untouched_state(self: &Arc<Self>, bytes: usize) -> Result<StateBlock, EngineError> {
+        self.booked_state(bytes, Block::untouched)
+    }
+
+    fn booked_state(
+        self: &Arc<Self>,
+        bytes: usize,
+        allocate: fn(usize, &str) -> Result<Block, EngineError>,
+    ) -> Result<StateBlock, EngineError> {
         {
             let mut ledger = self.ledger();
             ledger.state_bytes += bytes;
@@ -117,7 +133,7 @@ impl Memory {
         }
         let booked = Booked { memory: Arc::clone(self), bytes };
         let in_panels = AtomicBool::new(false);
-        Ok(StateBlock { block: Block::zeroed(bytes, "state")?, booked, in_panels })
+        Ok(StateBlock { block: allocate(bytes, "state")?, booked, in_panels })
     }
 
     /// Notes a program of which `arena_bytes` are for its values, the rest of its plan's arena being

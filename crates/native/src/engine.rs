@@ -110,6 +110,12 @@ impl Engine for NativeEngine {
         upload(&self.memory, tensor)
     }
 
+    fn zeros_on(&self, device: DeviceId, ty: &TensorType) -> Result<Buffer, EngineError> {
+        device.check(DEVICES)?;
+        let state = self.memory.untouched_state(ty.size_bytes())?;
+        Ok(Buffer::new(ty.clone(), device, state))
+    }
+
     fn download(&self, buffer: &Buffer) -> Result<Tensor, EngineError> {
         let block = buffer.handle::<StateBlock>();
         let block = block.ok_or_else(|| EngineError::ForeignBuffer("being downloaded".into()))?;

@@ -1,7 +1,7 @@
 //! Aligned, zeroed byte blocks: arenas and the buffers of state. Allocation failure is an error, not
 //! an abort. What may be allocated together is decided in `account`.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 use stoa_graph::EngineError;
@@ -51,7 +51,10 @@ pub fn return_large_blocks() {
 /// A block of zeroed bytes at a [`ALIGNMENT`]-byte boundary.
 pub(crate) struct Block {
     start: NonNull<u8>,
+    /// What was allocated; `start` lies in it.
+    base: NonNull<u8>,
     layout: Layout,
+    bytes: usize,
 }
 
 // SAFETY: the block owns its bytes, which are plain data.
@@ -74,7 +77,27 @@ impl Block {
         ask_for_huge_pages(start.as_ptr(), layout.size());
         // SAFETY: the block was just allocated with this size.
         unsafe { start.as_ptr().write_bytes(0, layout.size()) };
-        Ok(Block { start, layout })
+        Ok(Block { start, base: start, layout, bytes: layout.size() })
+    }
+
+    /// The same without touching the bytes: the system gives zeroed pages when they are written to.
+    /// For what may never be filled, as the cache of a long context.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`] when the system refuses.
+    pub fn untouched(bytes: usize, what: &str) -> Result<Block, EngineError> {
+        let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
+        // The allocator zeroes by hand what it must align by itself.
+        let size = bytes.max(ALIGNMENT).checked_add(ALIGNMENT).ok_or_else(refused)?;
+        let layout = Layout::from_size_align(size, 1).map_err(|_| refused())?;
+        // SAFETY: the layout has a size above zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
+        let skipped = base.as_ptr().align_offset(ALIGNMENT);
+        // SAFETY: less than `ALIGNMENT` bytes are skipped, and so many more were allocated.
+        let start = unsafe { base.add(skipped) };
+        let bytes = bytes.max(ALIGNMENT);
+        ask_for_huge_pages(start.as_ptr(), bytes);
+        Ok(Block { start, base, layout, bytes })
     }
 
     /// Address of the first byte.
@@ -85,13 +108,13 @@ impl Block {
     /// All bytes, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the bytes were allocated with this size and zeroed; the block is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.bytes) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: allocated in `zeroed` with this layout.
-        unsafe { dealloc(self.start(), self.layout) }
+        // SAFETY: allocated with this layout where the block was made.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
     }
 }

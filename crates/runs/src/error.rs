@@ -8,6 +8,7 @@ use stoa_dialogue::DialogueError;
 use stoa_durable::FileError;
 use stoa_graph::EngineError;
 use stoa_models::ModelError;
+use stoa_shelf::ShelfError;
 use stoa_square::SquareError;
 use stoa_tokens::TokensError;
 use stoa_training::TrainingError;
@@ -103,13 +104,23 @@ pub enum RunsError {
         damaged: Vec<String>,
     },
     /// A model that cannot be loaded.
-    #[error("cannot load the model in {}", directory.display())]
+    #[error("cannot load the model {}", path.display())]
     Model {
-        /// Its directory.
-        directory: PathBuf,
+        /// Its directory or file.
+        path: PathBuf,
         /// Why.
         source: Box<AssistantError>,
     },
+    /// A GGUF file.
+    #[error(
+        "{} is a GGUF file, which is recognised and not read; convert it to safetensors, or get the \
+         model's safetensors",
+        .0.display()
+    )]
+    Gguf(PathBuf),
+    /// What a path holds instead of a model.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
     /// Posts or their store.
     #[error(transparent)]
     Corpus(#[from] CorpusError),

@@ -1,34 +1,152 @@
-//! Trained models by their run: which checkpoint, and an assistant made of it.
+//! Trained models by their path: which checkpoint of a run, which files, and an assistant made of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stoa_assistant::{
-    Assistant, AssistantOptions, AssistantParts, Overflow, PAGE_TOKENS, SchedulerOptions,
-    default_end_tokens,
+    Assistant, AssistantError, AssistantOptions, AssistantParts, GenerationDefaults, MemoryNeed,
+    ModelParts, Overflow, PAGE_TOKENS, SchedulerOptions, Storage, check_weights,
+    default_end_tokens, fit,
 };
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Weights, upload};
+use stoa_models::{LanguageConfig, Weights, from_hugging_face, upload};
+use stoa_shelf::{Recognised, Source, recognise};
 use stoa_tokens::Tokenizer;
 use stoa_training::{Checkpoints, Contents, verify_checkpoint};
 
 use crate::{Progress, RunsError};
 
-/// The model directory that `run` stands for: itself when it holds weights, else its newest whole
-/// checkpoint. What a model is made of is compared with the manifest, moments are not read. Newer
-/// checkpoints that are damaged are named.
-///
-/// # Errors
-/// [`RunsError::NotTrained`].
-pub fn model_directory(run: &Path, progress: &dyn Progress) -> Result<PathBuf, RunsError> {
-    if run.join("config.json").exists() {
-        // Models from elsewhere have no manifest to be compared with.
-        if run.join("manifest.json").exists() {
-            verify_checkpoint(run, Contents::Weights)?;
-        }
-        return Ok(run.to_owned());
+/// A model found on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// A directory in the Hugging Face layout, a checkpoint of a run among them.
+    Directory(PathBuf),
+    /// A GGUF file.
+    Gguf(PathBuf),
+}
+
+/// How a model is taken into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Tokens of a conversation; `None` for as many as a share of memory holds.
+    pub context: Option<usize>,
+    /// The type that weights are kept in.
+    pub weights: Storage,
+    /// The type of the cache.
+    pub cache: DType,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        ModelOptions { context: None, weights: Storage::Keep, cache: DType::F32 }
     }
+}
+
+/// An assistant, and what is known of it.
+pub struct Loaded {
+    /// Answers.
+    pub assistant: Assistant,
+    /// How its files want answers drawn.
+    pub generation: GenerationDefaults,
+    /// What it takes.
+    pub need: MemoryNeed,
+    /// The type its matrices are kept in.
+    pub matrices: DType,
+}
+
+impl Model {
+    /// The model that a path stands for: a GGUF file, a model directory, or the newest whole
+    /// checkpoint of a run. What a checkpoint is made of is compared with its manifest, moments are
+    /// not read. Newer checkpoints that are damaged are named, and so is what was left aside.
+    ///
+    /// # Errors
+    /// [`RunsError::NotTrained`], or what the path holds instead of a model.
+    pub fn find(path: &Path, progress: &dyn Progress) -> Result<Self, RunsError> {
+        let Recognised { source, notes } = recognise(path)?;
+        notes.iter().for_each(|note| progress.note(note));
+        match source {
+            Source::Gguf(file) => Ok(Model::Gguf(file)),
+            Source::Directory(directory) => {
+                // Models from elsewhere have no manifest to be compared with.
+                if directory.join("manifest.json").exists() {
+                    verify_checkpoint(&directory, Contents::Weights)?;
+                }
+                Ok(Model::Directory(directory))
+            }
+            Source::Run(run) => Ok(Model::Directory(newest_checkpoint(&run, progress)?)),
+        }
+    }
+
+    /// The directory or file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Model::Directory(path) | Model::Gguf(path) => path,
+        }
+    }
+
+    /// Its parts, weights in their mapped files.
+    ///
+    /// # Errors
+    /// Model files that cannot be used.
+    pub fn read(&self) -> Result<ModelParts, RunsError> {
+        match self {
+            Model::Directory(directory) => {
+                ModelParts::read(directory, None).map_err(|source| self.failed(source))
+            }
+            Model::Gguf(file) => Err(RunsError::Gguf(file.clone())),
+        }
+    }
+
+    /// That the weights can fit, by what the configuration says, before any file of them is opened.
+    /// A configuration that cannot be read is left to [`Model::read`], which says why.
+    fn check_size(&self, engine: &dyn Engine, weights: Storage) -> Result<(), RunsError> {
+        let Model::Directory(directory) = self else { return Ok(()) };
+        let text = std::fs::read_to_string(directory.join("config.json")).ok();
+        let Some(config) = text.and_then(|text| from_hugging_face(&text).ok()) else {
+            return Ok(());
+        };
+        let matrices = match weights {
+            Storage::Keep => None,
+            Storage::As(dtype) => Some(dtype),
+        };
+        check_weights(engine, &config, matrices).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: AssistantError) -> RunsError {
+        RunsError::Model { path: self.path().to_owned(), source: Box::new(source) }
+    }
+
+    /// An assistant for one person, without a clock. What it takes is compared with the memory of
+    /// the engine before anything is taken.
+    ///
+    /// # Errors
+    /// Model files that cannot be used; a model that does not fit.
+    pub fn assistant(
+        &self,
+        engine: Arc<dyn Engine>,
+        options: &ModelOptions,
+    ) -> Result<Loaded, RunsError> {
+        self.check_size(&*engine, options.weights)?;
+        let parts = self.read()?;
+        let matrices = parts.matrices(options.weights);
+        let generation = parts.generation.clone();
+        let failed = |source| self.failed(source);
+        let scheduler = SchedulerOptions {
+            context: options.context,
+            caches: options.cache,
+            ..SchedulerOptions::default()
+        };
+        let (scheduler, need) =
+            fit(&*engine, &parts.config, matrices, scheduler).map_err(failed)?;
+        let parts = parts.upload(engine, matrices).map_err(failed)?;
+        let options = AssistantOptions { overflow: Overflow::DropOldest, scheduler };
+        let assistant = Assistant::new(parts, options)?;
+        Ok(Loaded { assistant, generation, need, matrices })
+    }
+}
+
+fn newest_checkpoint(run: &Path, progress: &dyn Progress) -> Result<PathBuf, RunsError> {
     let checkpoints = Checkpoints::of_run(run);
     let mut damaged = Vec::new();
     for step in checkpoints.steps()?.into_iter().rev() {
@@ -44,23 +162,6 @@ pub fn model_directory(run: &Path, progress: &dyn Progress) -> Result<PathBuf, R
         }
     }
     Err(RunsError::NotTrained { run: run.to_owned(), damaged })
-}
-
-/// An assistant for one person, without a clock.
-///
-/// # Errors
-/// Model files that cannot be used.
-pub fn assistant(
-    run: &Path,
-    engine: Arc<dyn Engine>,
-    progress: &dyn Progress,
-) -> Result<Assistant, RunsError> {
-    let directory = model_directory(run, progress)?;
-    let parts = AssistantParts::read(&directory, None, engine, DType::F32)
-        .map_err(|source| RunsError::Model { directory, source: Box::new(source) })?;
-    let options =
-        AssistantOptions { overflow: Overflow::DropOldest, ..AssistantOptions::default() };
-    Ok(Assistant::new(parts, options)?)
 }
 
 /// An assistant that answers many short questions at once.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stoa_graph::DType;
+use stoa_runs::{ModelOptions, Storage};
 
 /// From public posts to a model you can talk to, on this machine, with nothing else installed.
 ///
@@ -94,7 +96,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub questions: usize,
     /// What the products of training multiply; weights are f32 either way.
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long = "weights", alias = "precision", value_enum, default_value = "f32")]
     pub precision: PrecisionArg,
     /// Stop after the examination instead of opening a chat.
     #[arg(long)]
@@ -252,9 +254,9 @@ pub struct TrainArgs {
 /// Options of `stoa chat`.
 #[derive(Args, Debug)]
 pub struct ChatArgs {
-    /// Directory of the run, or a checkpoint in it.
-    #[arg(long, value_name = "DIR", default_value = "runs/square")]
-    pub run: PathBuf,
+    /// The model and how it is taken into memory.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Answer this prompt and exit; print the answer alone.
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -266,24 +268,75 @@ pub struct ChatArgs {
     pub sampling: SamplingArgs,
 }
 
+/// Which model, and how it is taken into memory.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// The model: the directory of a run or a checkpoint in it, a directory with config.json,
+    /// safetensors and tokenizer.json, or a GGUF file.
+    #[arg(long, alias = "run", value_name = "FILE|DIR", default_value = "runs/square")]
+    pub model: PathBuf,
+    /// Tokens of a conversation [default: what a quarter of the memory holds, and never more than the
+    /// model is meant for].
+    #[arg(long, value_name = "N", help_heading = "Memory")]
+    pub context: Option<usize>,
+    /// The type weights are kept in: keep (as the file has them), f32, f16, bf16, q8_0, …
+    #[arg(long, value_name = "TYPE", default_value = "keep", value_parser = parse_storage,
+        help_heading = "Memory")]
+    pub weights: Storage,
+    /// The type of the cache of keys and values: f32, f16, …
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_type,
+        help_heading = "Memory")]
+    pub cache: DType,
+}
+
+impl ModelArgs {
+    /// As the library takes them.
+    pub fn options(&self) -> ModelOptions {
+        ModelOptions { context: self.context, weights: self.weights, cache: self.cache }
+    }
+}
+
+/// Element types that weights and caches can have.
+fn numeric_types() -> impl Iterator<Item = DType> {
+    DType::ALL.into_iter().filter(|ty| ty.is_float() || ty.is_quantised())
+}
+
+/// An element type by its name.
+fn parse_type(text: &str) -> Result<DType, String> {
+    let found = numeric_types().find(|ty| ty.name() == text.to_lowercase());
+    found.ok_or_else(|| {
+        let names: Vec<&str> = numeric_types().map(DType::name).collect();
+        format!("there is no type `{text}`; there are {}", names.join(", "))
+    })
+}
+
+/// `keep` or an element type.
+fn parse_storage(text: &str) -> Result<Storage, String> {
+    match text.to_lowercase().as_str() {
+        "keep" => Ok(Storage::Keep),
+        _ => parse_type(text).map(Storage::As).map_err(|error| format!("{error}, and keep")),
+    }
+}
+
 /// How answers are drawn.
 #[derive(Args, Clone, Debug)]
 pub struct SamplingArgs {
-    /// 0 always takes the most likely token; higher is more varied.
-    #[arg(long, value_name = "T", default_value_t = 0.7, help_heading = "Sampling")]
-    pub temperature: f32,
-    /// Only the K most likely tokens; 0 for all.
-    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
-    pub top_k: usize,
-    /// Only the most likely tokens that together have this probability.
-    #[arg(long, value_name = "P", default_value_t = 1.0, help_heading = "Sampling")]
-    pub top_p: f32,
-    /// Only tokens at least this probable relative to the most likely one.
-    #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Sampling")]
-    pub min_p: f32,
-    /// Above 1: tokens already used become less likely.
-    #[arg(long, value_name = "R", default_value_t = 1.0, help_heading = "Sampling")]
-    pub repetition_penalty: f32,
+    /// 0 always takes the most likely token; higher is more varied [default: the model's, else 0.7].
+    #[arg(long, value_name = "T", help_heading = "Sampling")]
+    pub temperature: Option<f32>,
+    /// Only the K most likely tokens; 0 for all [default: the model's, else 0].
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub top_k: Option<usize>,
+    /// Only the most likely tokens that together have this probability [default: the model's, else 1].
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub top_p: Option<f32>,
+    /// Only tokens at least this probable relative to the most likely one [default: the model's,
+    /// else 0].
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub min_p: Option<f32>,
+    /// Above 1: tokens already used become less likely [default: the model's, else 1].
+    #[arg(long, value_name = "R", help_heading = "Sampling")]
+    pub repetition_penalty: Option<f32>,
     /// Same seed, same answer.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Sampling")]
     pub seed: u64,
@@ -295,19 +348,25 @@ pub struct SamplingArgs {
     pub stop: Vec<String>,
 }
 
-impl SamplingArgs {
-    /// What `up` talks with: little chance, so that a small model stays with what it knows.
-    pub fn for_up(seed: u64) -> Self {
+impl Default for SamplingArgs {
+    fn default() -> Self {
         SamplingArgs {
-            temperature: 0.2,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            seed,
+            temperature: None,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            repetition_penalty: None,
+            seed: 1,
             max_tokens: 200,
             stop: Vec::new(),
         }
+    }
+}
+
+impl SamplingArgs {
+    /// What `up` talks with: little chance, so that a small model stays with what it knows.
+    pub fn for_up(seed: u64) -> Self {
+        SamplingArgs { temperature: Some(0.2), seed, ..SamplingArgs::default() }
     }
 }
 
@@ -317,7 +376,7 @@ pub enum EvalCommand {
     /// Ask questions about the square that are not in the training text.
     Exam {
         /// Directory of the run.
-        #[arg(long, value_name = "DIR", default_value = "runs/square")]
+        #[arg(long, alias = "model", value_name = "DIR", default_value = "runs/square")]
         run: PathBuf,
         /// Seed that draws the questions.
         #[arg(long, value_name = "N", default_value_t = 1)]
@@ -326,11 +385,26 @@ pub enum EvalCommand {
         #[arg(long, value_name = "K", default_value_t = 300)]
         questions: usize,
     },
-    /// Bits per byte on the held-out documents of a run.
+    /// Bits per byte of a text, or of the held-out documents of a run.
+    ///
+    /// `stoa eval bpb --model M text.txt --json`. Lower is better; a model that knows nothing of a
+    /// text needs 8.
     Bpb {
-        /// Directory of the run.
-        #[arg(long, value_name = "DIR", default_value = "runs/square")]
-        run: PathBuf,
+        /// The model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// A text file in UTF-8, .gz too; without it, the held-out documents of the run.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// The logits of the token after some tokens: one number for each token of the vocabulary.
+    Logits {
+        /// The model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Tokens to begin with, by their ids: `1,2,3`.
+        #[arg(long, value_name = "ID,…", value_delimiter = ',', required = true)]
+        ids: Vec<u32>,
     },
 }
 
@@ -389,9 +463,9 @@ pub struct BenchDecodeArgs {
     /// A model directory in the Hugging Face layout instead of random weights.
     #[arg(long, value_name = "DIR", conflicts_with = "size")]
     pub model: Option<PathBuf>,
-    /// Type weights are stored in.
-    #[arg(long, value_enum, default_value = "f16")]
-    pub weights: WeightType,
+    /// Type weights are stored in: f32, f16, bf16, q8_0, …
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_type)]
+    pub weights: DType,
     /// Tokens of the prompt.
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub prompt: usize,
@@ -402,17 +476,6 @@ pub struct BenchDecodeArgs {
     /// `logits.json`, so that another program can be checked and measured on the same.
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,
-}
-
-/// Type weights are stored in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WeightType {
-    /// 4 bytes a weight.
-    F32,
-    /// 2 bytes, 11 bits of precision.
-    F16,
-    /// 2 bytes, 8 bits of precision.
-    Bf16,
 }
 
 /// What products multiply in training.

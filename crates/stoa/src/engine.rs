@@ -12,7 +12,7 @@ use crate::cli::MachineArgs;
 /// Most threads an engine is made with: beyond this a number is a slip of the keyboard.
 const MAX_THREADS: usize = 1024;
 
-/// The engine of this machine. Without `--memory-limit` the limit is the memory of the machine.
+/// The engine of this machine. Without `--memory-limit` the limit is the memory that is free.
 ///
 /// # Errors
 /// An instruction set that does not exist or that this machine lacks, an absurd thread count.
@@ -23,19 +23,41 @@ pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
     }
     let isa = machine.isa.as_deref().map(str::parse).transpose().context("--isa")?;
     stoa_native::return_large_blocks();
-    let memory_limit_bytes = machine.memory_limit.or_else(machine_memory);
+    let memory_limit_bytes = machine.memory_limit.or_else(free_memory);
     Ok(Arc::new(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?))
 }
 
-/// Memory and swap of this machine or container, where the system says (Linux: proc(5), cgroups(7)).
-fn machine_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let field = |name: &str| -> Option<usize> {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
-    };
-    let machine = field("MemTotal:")? + field("SwapTotal:").unwrap_or(0);
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<usize>().ok());
-    Some(group.map_or(machine, |group| group.min(machine)))
+/// Memory and swap that this machine or container has free, or holds only as a copy of files, where
+/// the system says (Linux: proc(5), cgroups(7)).
+fn free_memory() -> Option<usize> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let kibibytes = field(&read("/proc/meminfo")?, "MemAvailable:")?;
+    let swap = field(&read("/proc/meminfo")?, "SwapFree:").unwrap_or(0);
+    let machine = (kibibytes + swap) << 10;
+    let number = |path: &str| read(path).and_then(|text| text.trim().parse::<usize>().ok());
+    let group = "/sys/fs/cgroup";
+    let Some(limit) = number(&format!("{group}/memory.max")) else { return Some(machine) };
+    let used = number(&format!("{group}/memory.current")).unwrap_or(0);
+    let files = read(&format!("{group}/memory.stat"));
+    let files = files.and_then(|text| field(&text, "file ")).unwrap_or(0);
+    Some(machine.min(limit.saturating_sub(used.saturating_sub(files))))
+}
+
+/// The number behind a name at the beginning of a line.
+fn field(text: &str, name: &str) -> Option<usize> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_by_the_names_before_them() {
+        let text = "MemTotal:       100 kB\nMemAvailable:    40 kB\n";
+        assert_eq!(field(text, "MemAvailable:"), Some(40));
+        assert_eq!(field("anon 5\nfile_mapped 7\nfile 9\n", "file "), Some(9));
+        assert_eq!(field(text, "SwapFree:"), None);
+    }
 }

@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use stoa_corpus::Corpus;
-use stoa_dialogue::ChatTemplate;
 use stoa_runs::{
-    Exam, RunFiles, TextSource, ask, batch_assistant, held_out_questions, model_directory,
-    read_lines,
+    Exam, Model, RunFiles, TextSource, ask, batch_assistant, held_out_questions, read_lines,
 };
 use stoa_square::{Square, SquareConfig};
 
@@ -38,12 +36,11 @@ pub fn run(
     let corpus =
         Corpus { documents: read_lines(&files.documents())?, dialogues: square.dialogues() };
     let questions = held_out_questions(&square, &corpus, seed, count);
-    let directory = model_directory(run, terminal)?;
-    let (config, weights) = stoa_models::load(&directory)?;
-    let template = ChatTemplate::read(&directory)?;
+    let parts = Model::find(run, terminal)?.read()?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
+    let (config, template) = (parts.config, parts.template);
     let engine = engine::open(machine)?;
-    let mut assistant = batch_assistant(engine, &config, weights, tokenizer, template)?;
+    let mut assistant = batch_assistant(engine, &config, parts.weights, tokenizer, template)?;
     let answers = ask(&mut assistant, &questions, "exam", clock::now(), terminal)?;
     let exam = Exam::new(&questions, answers, None);
     terminal.result(&exam, || text_of(&exam))

@@ -9,16 +9,17 @@ use stoa_dialogue::ChatTemplate;
 use stoa_graph::Engine;
 use stoa_runs::shards::{Job, Layout, Totals};
 use stoa_runs::{
-    Exam, Recipe, Resume, RunFiles, RunInputs, RunText, RunsError, examine, held_out_questions,
-    tokenizer_of,
+    Exam, Model, ModelOptions, Recipe, Resume, RunFiles, RunInputs, RunText, RunsError, examine,
+    held_out_questions, tokenizer_of,
 };
 use stoa_tokens::Tokenizer;
 use stoa_training::{CHAT, Outcome, PRETRAIN};
 
+use crate::chat::{Lines, Talk};
 use crate::cli::{MachineArgs, SamplingArgs, UpArgs};
 use crate::interrupt::Interrupt;
 use crate::terminal::Terminal;
-use crate::{chat, clock, engine, files, posts, report, stages, tokens_command};
+use crate::{clock, engine, files, posts, report, stages, tokens_command};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -90,10 +91,12 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         return Ok(());
     }
     drop((inputs, engine));
-    let mut assistant = chat::assistant(&args.dir, engine::open(machine)?, terminal)?;
-    let settings = chat::settings(&SamplingArgs::for_up(args.seed));
+    let model = Model::find(&args.dir, terminal)?;
+    let sampling = SamplingArgs::for_up(args.seed);
+    let options = ModelOptions::default();
+    let mut talk = Talk::new(engine::open(machine)?, model, options, &sampling, terminal)?;
     let history = args.dir.join("chat_history.txt");
-    chat::converse(&mut assistant, None, &settings, &history, &interrupt)
+    talk.converse(Lines::open(Some(&history), terminal)?, &interrupt)
 }
 
 /// Prompts whose answers show what the model is like: small talk, debates, sums.

@@ -15,7 +15,7 @@ use stoa_models::{
 
 use super::median;
 use super::workload::drawn;
-use crate::cli::{BenchDecodeArgs, MachineArgs, WeightType, Workload};
+use crate::cli::{BenchDecodeArgs, MachineArgs, Workload};
 use crate::engine;
 use crate::peak_memory::peak_rss_bytes;
 use crate::terminal::Terminal;
@@ -59,11 +59,7 @@ pub fn run(
         }
         None => (llama(args.size), None),
     };
-    let dtype = match args.weights {
-        WeightType::F32 => DType::F32,
-        WeightType::F16 => DType::F16,
-        WeightType::Bf16 => DType::BF16,
-    };
+    let dtype = args.weights;
     let prompt = args.prompt.next_multiple_of(CHUNK).max(CHUNK);
     let pages = (prompt + args.tokens).div_ceil(PAGE);
     let spec = |tokens| DecodingSpec {

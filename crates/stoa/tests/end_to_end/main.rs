@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod chat;
+mod conversation;
 mod documentation;
 mod interruption;
 mod plan;
