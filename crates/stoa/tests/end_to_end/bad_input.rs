@@ -325,5 +325,5 @@ fn a_damaged_run_is_not_continued_blindly() {
     run(copy.path(), UP).refused(&["source.json", "remove it"]);
     assert!(files(copy.path()) == before);
     // A path that is no text.
-    run_with(copy.path(), &["chat", "--run", "", "--prompt", "hello"]).refused(&["--run"]);
+    run_with(copy.path(), &["chat", "--run", "", "--prompt", "hello"]).refused(&["--model"]);
 }
