@@ -188,21 +188,32 @@ pub enum TokensCommand {
     },
     /// Print the ids of each line of a file as a line of JSON.
     Encode {
-        /// A tokenizer.json, or a tiktoken rank file with --pattern.
+        /// A tokenizer.json, tekken.json, SentencePiece .model, vocab.json beside merges.txt, or a
+        /// tiktoken rank file with --pattern.
         #[arg(long, value_name = "FILE")]
         tokenizer: PathBuf,
-        /// Pre-tokenisation of a tiktoken rank file, which does not hold it: gpt2, cl100k, o200k, …
+        /// Pre-tokenisation of files that do not hold it, tiktoken ranks and vocab.json: gpt2,
+        /// cl100k, o200k, …
         #[arg(long, value_name = "NAME")]
         pattern: Option<String>,
+        /// Put the special tokens around each line that the tokenizer's template has, such as a BOS.
+        #[arg(long)]
+        add_special_tokens: bool,
+        /// Read the names of special tokens in the text as those tokens. Without it they are text.
+        #[arg(long)]
+        read_special_tokens: bool,
         /// Text file; `-` for standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
     /// The inverse of encode: lines of JSON ids to text.
     Decode {
-        /// A tokenizer.json, or a tiktoken rank file.
+        /// The tokenizer, as for encode.
         #[arg(long, value_name = "FILE")]
         tokenizer: PathBuf,
+        /// Leave special tokens out of the text.
+        #[arg(long)]
+        skip_special_tokens: bool,
         /// File of id lines; `-` for standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,

@@ -42,10 +42,19 @@ pub fn run(
             };
             shards(&job, terminal)
         }
-        TokensCommand::Encode { tokenizer, pattern, file } => {
-            encode(&open(tokenizer, pattern.as_deref())?, file)
+        TokensCommand::Encode {
+            tokenizer,
+            pattern,
+            add_special_tokens,
+            read_special_tokens,
+            file,
+        } => {
+            let special = Special { add: *add_special_tokens, read: *read_special_tokens };
+            encode(&open(tokenizer, pattern.as_deref())?, special, file, terminal)
         }
-        TokensCommand::Decode { tokenizer, file } => decode(tokenizer, file),
+        TokensCommand::Decode { tokenizer, skip_special_tokens, file } => {
+            decode(tokenizer, *skip_special_tokens, file)
+        }
     }
 }
 
@@ -212,40 +221,108 @@ fn read_documents(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(documents)
 }
 
-/// A tokenizer.json, or by its ending a tiktoken rank file, which does not say its pattern.
+/// A tokenizer by its file. Two kinds of file do not say their pattern: tiktoken ranks, known by
+/// their ending, need one; vocab.json may have one.
 fn open(path: &Path, pattern: Option<&str>) -> anyhow::Result<Tokenizer> {
     let tiktoken = path.extension().is_some_and(|e| e == "tiktoken");
+    let vocab = path.file_name().is_some_and(|name| name == "vocab.json");
     let file = path.display();
-    match (tiktoken, pattern) {
-        (true, Some(pattern)) => Ok(Tokenizer::open_tiktoken(path, named(pattern)?, &[])?),
-        (true, None) => anyhow::bail!(
+    match pattern {
+        Some(pattern) if tiktoken => Ok(Tokenizer::open_tiktoken(path, named(pattern)?, &[])?),
+        Some(pattern) if vocab => {
+            Ok(Tokenizer::open_vocab_and_merges(path, Some(named(pattern)?))?)
+        }
+        Some(_) => anyhow::bail!("{file} holds its own pattern; leave out --pattern"),
+        None if tiktoken => anyhow::bail!(
             "{file} holds ranks without the pattern that cuts text into pieces, and another \
              pattern gives other ids; name it, for instance --pattern cl100k or --pattern o200k"
         ),
-        (false, Some(_)) => {
-            anyhow::bail!("{file} holds its own pattern; leave out --pattern")
-        }
-        (false, None) => Ok(Tokenizer::open(path)?),
+        None => Ok(Tokenizer::open(path)?),
     }
 }
 
-fn encode(tokenizer: &Tokenizer, file: &Path) -> anyhow::Result<()> {
+/// Names on standard error what a tokenizer's file asks for that has no effect.
+pub fn note_left_aside(tokenizer: &Tokenizer, terminal: &Terminal) {
+    let left = tokenizer.left_aside();
+    if !left.is_empty() {
+        terminal.note(format!("left aside from the tokenizer's file: {}", left.join("; ")));
+    }
+}
+
+/// What becomes of special tokens in encoding.
+#[derive(Clone, Copy)]
+struct Special {
+    /// Those of the template stand around each line.
+    add: bool,
+    /// Their names in the text are read as such.
+    read: bool,
+}
+
+impl Special {
+    fn encode(self, tokenizer: &Tokenizer, line: &str) -> Vec<TokenId> {
+        let text = match self.read {
+            true => tokenizer.encode_with_special(line),
+            false => tokenizer.encode(line),
+        };
+        match self.add {
+            true => [tokenizer.document_prefix(), &text, tokenizer.document_suffix()].concat(),
+            false => text,
+        }
+    }
+}
+
+fn encode(
+    tokenizer: &Tokenizer,
+    special: Special,
+    file: &Path,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    note_left_aside(tokenizer, terminal);
     let mut out = BufWriter::new(stdout());
+    let (mut lines, mut tokens) = (0_u64, 0);
     for line in files::read_text(file)?.lines() {
-        let ids: Vec<u32> = tokenizer.encode(line).into_iter().map(|id| id.0).collect();
+        let ids: Vec<u32> = special.encode(tokenizer, line).into_iter().map(|id| id.0).collect();
+        lines += 1;
+        tokens += ids.len();
+        let left_out = tokenizer.characters_left_out();
+        anyhow::ensure!(
+            left_out == 0,
+            "{} line {lines}: {left_out} characters have no token, and the tokenizer's file names \
+             no unk_token to stand for them; choose a tokenizer whose vocabulary has them",
+            file.display()
+        );
         writeln!(out, "{}", serde_json::to_string(&ids)?)?;
+    }
+    let given_up = tokenizer.searches_given_up();
+    if given_up > 0 {
+        terminal.note(format!(
+            "{given_up} searches for a regular expression of the tokenizer's file were given up \
+             for their cost; what they would have cut is one piece"
+        ));
+    }
+    if terminal.json() {
+        let summary = json!({
+            "lines": lines,
+            "tokens": tokens,
+            "left_aside": tokenizer.left_aside(),
+            "searches_given_up": given_up,
+        });
+        writeln!(out, "{summary}")?;
     }
     Ok(out.flush()?)
 }
 
-fn decode(tokenizer: &Path, file: &Path) -> anyhow::Result<()> {
+fn decode(tokenizer: &Path, skip_special: bool, file: &Path) -> anyhow::Result<()> {
     // Decoding cuts no text: no pattern changes it.
     let tiktoken = tokenizer.extension().is_some_and(|e| e == "tiktoken");
     let tokenizer = open(tokenizer, tiktoken.then_some(Pattern::default().name()))?;
     let mut out = BufWriter::new(stdout());
     for ids in files::read_lines::<Vec<u32>>(file)? {
         let ids: Vec<TokenId> = ids.into_iter().map(TokenId).collect();
-        out.write_all(&tokenizer.decode(&ids)?)?;
+        out.write_all(&match skip_special {
+            true => tokenizer.decode_without_special(&ids)?,
+            false => tokenizer.decode(&ids)?,
+        })?;
         writeln!(out)?;
     }
     Ok(out.flush()?)

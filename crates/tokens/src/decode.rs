@@ -6,22 +6,50 @@
 use crate::{TokenId, Tokenizer, TokensError};
 
 impl Tokenizer {
-    /// The bytes of the ids, one after the other; added tokens give their text. Ids outside the
-    /// vocabulary are an error.
+    /// The bytes of the ids as the tokenizer's decoder has them; added tokens give their text. Ids
+    /// outside the vocabulary are an error.
     pub fn decode(&self, ids: &[TokenId]) -> Result<Vec<u8>, TokensError> {
+        self.decode_any(ids, false)
+    }
+
+    /// [`Tokenizer::decode`] without the special tokens among the ids.
+    pub fn decode_without_special(&self, ids: &[TokenId]) -> Result<Vec<u8>, TokensError> {
+        self.decode_any(ids, true)
+    }
+
+    fn decode_any(&self, ids: &[TokenId], skip_special: bool) -> Result<Vec<u8>, TokensError> {
         let mut bytes = Vec::with_capacity(ids.len() * 4);
-        for &id in ids {
-            bytes.extend_from_slice(self.known_bytes(id)?);
+        let mut shown = ids.iter().copied().filter(|&id| !(skip_special && self.is_special(id)));
+        if !self.pipeline.decoder.depends_on_place() {
+            for id in shown {
+                bytes.extend_from_slice(self.known_bytes(id)?);
+            }
+            return Ok(self.pipeline.decoder.finish(bytes));
         }
-        Ok(bytes)
+        let mut next = shown.next();
+        let mut first = true;
+        while let Some(id) = next {
+            next = shown.next();
+            let known = self.known_bytes(id)?;
+            match self.vocabulary.spelling(id.0).filter(|_| first || next.is_none()) {
+                Some(spelling) => {
+                    let decoder = &self.pipeline.decoder;
+                    bytes.extend(decoder.token_at(&spelling, first, next.is_none()));
+                }
+                None => bytes.extend_from_slice(known),
+            }
+            first = false;
+        }
+        Ok(self.pipeline.decoder.finish(bytes))
     }
 
     /// The text of the ids, with U+FFFD where the bytes are not UTF-8 or an id is unknown.
     pub fn decode_lossy(&self, ids: &[TokenId]) -> String {
-        let mut bytes = Vec::with_capacity(ids.len() * 4);
-        for &id in ids {
-            bytes.extend_from_slice(self.token_bytes(id).unwrap_or("\u{fffd}".as_bytes()));
-        }
+        let bytes = self.decode(ids).unwrap_or_else(|_| {
+            let known = |&id: &TokenId| self.token_bytes(id).unwrap_or("\u{fffd}".as_bytes());
+            let bytes = ids.iter().flat_map(known).copied().collect();
+            self.pipeline.decoder.finish(bytes)
+        });
         String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }

@@ -3,16 +3,14 @@
 //! Added tokens are cut out first, then the rest is normalised, split by the pattern, and every
 //! piece is looked up: in the cache, then among whole tokens, and merged only if both fail.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use crate::added_token::Segment;
 use crate::piece_cache::{CacheKey, MAX_IDS};
+use crate::pipeline::{Alphabet, Cutting, for_each_piece as for_each_piece_by_steps};
 use crate::split::for_each_piece;
 use crate::tokenizer::EncodeScratch;
-use crate::{Normalizer, TokenId, Tokenizer};
+use crate::{Pattern, TokenId, Tokenizer, byte_alphabet};
 
 /// Texts a thread of [`Tokenizer::encode_batch`] takes at a time: enough to hide the counter,
 /// few enough to even out the load.
@@ -56,13 +54,13 @@ impl Tokenizer {
             let mut invalid: Vec<u8> = Vec::new();
             for chunk in bytes.utf8_chunks() {
                 if !chunk.valid().is_empty() {
-                    self.encode_piece_slowly(&invalid, scratch, &mut ids);
+                    self.encode_invalid(&invalid, scratch, &mut ids);
                     invalid.clear();
                     self.encode_with(chunk.valid(), false, scratch, &mut ids);
                 }
                 invalid.extend_from_slice(chunk.invalid());
             }
-            self.encode_piece_slowly(&invalid, scratch, &mut ids);
+            self.encode_invalid(&invalid, scratch, &mut ids);
         });
         ids.into_iter().map(TokenId).collect()
     }
@@ -111,80 +109,148 @@ impl Tokenizer {
         ids: &mut Vec<u32>,
     ) {
         if self.raw_matcher.is_empty() {
-            return self.encode_raw_segment(text, special, scratch, ids);
+            return self.encode_raw_segment(text, true, special, scratch, ids);
         }
-        self.raw_matcher.split(text, special, |segment| match segment {
-            Segment::Token(id) => ids.push(id),
-            Segment::Text(text) => self.encode_raw_segment(text, special, scratch, ids),
+        let mut at_start = true;
+        self.raw_matcher.split(text, special, |segment| {
+            match segment {
+                Segment::Token(id) => ids.push(id),
+                Segment::Text(text) => {
+                    self.encode_raw_segment(text, at_start, special, scratch, ids);
+                }
+            }
+            at_start = false;
         });
     }
 
     /// Normalises a stretch without raw added tokens and cuts out the normalised ones.
+    /// `at_start`: nothing stands before it.
     fn encode_raw_segment(
         &self,
         text: &str,
+        mut at_start: bool,
         special: bool,
         scratch: &mut EncodeScratch,
         ids: &mut Vec<u32>,
     ) {
-        let text = self.normalize(text);
+        let text = self.pipeline.normalize(text);
         if self.normalized_matcher.is_empty() {
-            return self.encode_segment(&text, scratch, ids);
+            return self.encode_segment(&text, at_start, scratch, ids);
         }
-        self.normalized_matcher.split(&text, special, |segment| match segment {
-            Segment::Token(id) => ids.push(id),
-            Segment::Text(text) => self.encode_segment(text, scratch, ids),
-        });
-    }
-
-    /// The normalised form of a text.
-    fn normalize<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.normalizer {
-            Normalizer::None => Cow::Borrowed(text),
-            Normalizer::Nfc
-                if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes =>
-            {
-                Cow::Borrowed(text)
+        self.normalized_matcher.split(&text, special, |segment| {
+            match segment {
+                Segment::Token(id) => ids.push(id),
+                Segment::Text(text) => self.encode_segment(text, at_start, scratch, ids),
             }
-            Normalizer::Nfc => Cow::Owned(text.nfc().collect()),
-        }
+            at_start = false;
+        });
     }
 
     /// Splits a stretch without added tokens and encodes its pieces.
-    fn encode_segment(&self, text: &str, scratch: &mut EncodeScratch, ids: &mut Vec<u32>) {
-        if self.add_prefix_space && !text.is_empty() && !text.starts_with(' ') {
-            self.encode_pieces(&format!(" {text}"), scratch, ids);
-        } else {
-            self.encode_pieces(text, scratch, ids);
+    fn encode_segment(
+        &self,
+        text: &str,
+        at_start: bool,
+        scratch: &mut EncodeScratch,
+        ids: &mut Vec<u32>,
+    ) {
+        match &self.pipeline.cutting {
+            Cutting::Machine { pattern, prefix_space } => {
+                if *prefix_space && !text.is_empty() && !text.starts_with(' ') {
+                    self.encode_by_machine(*pattern, &format!(" {text}"), scratch, ids);
+                } else {
+                    self.encode_by_machine(*pattern, text, scratch, ids);
+                }
+            }
+            Cutting::Steps(steps) => {
+                for_each_piece_by_steps(steps, text, at_start, &mut |text, start, end| {
+                    self.encode_piece(text, start, end, scratch, ids);
+                });
+            }
         }
     }
 
-    /// Encodes the pieces of a text.
-    fn encode_pieces(&self, text: &str, scratch: &mut EncodeScratch, ids: &mut Vec<u32>) {
-        let text = text.as_bytes();
-        for_each_piece(self.pattern, text, |start, end| {
-            let Some(key) = CacheKey::of(text, start, end) else {
-                return self.encode_piece_slowly(&text[start..end], scratch, ids);
-            };
-            if !scratch.cache.append(&key, ids) {
-                let from = ids.len();
-                self.encode_piece_slowly(&text[start..end], scratch, ids);
-                scratch.cache.keep(&key, &ids[from..]);
-            }
+    /// Encodes the pieces of a text that one machine cuts.
+    fn encode_by_machine(
+        &self,
+        pattern: Pattern,
+        text: &str,
+        scratch: &mut EncodeScratch,
+        ids: &mut Vec<u32>,
+    ) {
+        for_each_piece(pattern, text.as_bytes(), |start, end| {
+            self.encode_piece(text, start, end, scratch, ids);
         });
     }
 
-    /// Encodes one piece without the cache.
+    /// Encodes the piece `text[start..end]`.
+    #[inline(always)]
+    fn encode_piece(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut EncodeScratch,
+        ids: &mut Vec<u32>,
+    ) {
+        let Some(key) = CacheKey::of(text.as_bytes(), start, end) else {
+            self.encode_piece_slowly(&text[start..end], scratch, ids);
+            return;
+        };
+        if !scratch.cache.append(&key, ids) {
+            let from = ids.len();
+            // A piece that lacks something is not kept, so that it is counted each time.
+            if self.encode_piece_slowly(&text[start..end], scratch, ids) {
+                scratch.cache.keep(&key, &ids[from..]);
+            }
+        }
+    }
+
+    /// Encodes one piece without the cache; whether all of it has tokens.
     #[inline(never)]
-    fn encode_piece_slowly(&self, piece: &[u8], scratch: &mut EncodeScratch, ids: &mut Vec<u32>) {
-        if let Some((entry, id)) = self.vocabulary.find(piece)
+    fn encode_piece_slowly(
+        &self,
+        piece: &str,
+        scratch: &mut EncodeScratch,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        if let Some((entry, id)) = self.vocabulary.find(piece.as_bytes())
             && self.whole[entry]
         {
-            return ids.push(id);
+            ids.push(id);
+            return true;
         }
-        let byte_ids = self.vocabulary.byte_ids();
-        let tokens = piece.iter().map(|&byte| byte_ids[byte as usize]);
-        self.merges.apply(tokens, &mut scratch.merge, ids);
+        scratch.symbols.clear();
+        let left_out = self.symbols.of_piece(piece, &self.vocabulary, &mut scratch.symbols);
+        self.merge_symbols(left_out, scratch, ids)
+    }
+
+    /// Encodes bytes that are no text as one piece.
+    fn encode_invalid(&self, bytes: &[u8], scratch: &mut EncodeScratch, ids: &mut Vec<u32>) {
+        scratch.symbols.clear();
+        let left_out =
+            if self.pipeline.alphabet == Alphabet::Characters && self.pipeline.spells_bytes {
+                let spelled = byte_alphabet::spell(bytes);
+                self.symbols.of_piece(&spelled, &self.vocabulary, &mut scratch.symbols)
+            } else {
+                self.symbols.of_bytes(bytes, &self.vocabulary, &mut scratch.symbols)
+            };
+        self.merge_symbols(left_out, scratch, ids);
+    }
+
+    /// Merges the symbols in the scratch memory; whether nothing was left out.
+    fn merge_symbols(
+        &self,
+        left_out: u64,
+        scratch: &mut EncodeScratch,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        if left_out > 0 {
+            self.pipeline.left_out.count_characters(left_out);
+        }
+        let symbols = scratch.symbols.iter().copied();
+        self.merges.apply(symbols, &mut scratch.merge, ids);
+        left_out == 0
     }
 }
 

@@ -36,6 +36,16 @@ pub enum TokensError {
         /// What could stand there.
         supported: String,
     },
+    /// A regular expression of a tokenizer file uses what is not implemented.
+    #[error("tokenizer.json: {field} is `{expression}`, which cannot be compiled: {problem}")]
+    BadExpression {
+        /// Path of the field.
+        field: String,
+        /// The expression, cut to a readable length.
+        expression: String,
+        /// What the regular expression engine says.
+        problem: String,
+    },
     /// The pre-tokeniser's regular expression is not one of [`crate::Pattern`].
     #[error(
         "the pre-tokeniser splits with the regular expression `{regex}`, which is none of the known patterns ({known}); convert the tokenizer to one of them"
@@ -69,6 +79,24 @@ pub enum TokensError {
         index: usize,
         /// What the file holds there.
         value: String,
+    },
+    /// A table of a GGUF file has not one entry for each token.
+    #[error("{table} has {length} entries for {tokens} tokens; convert the model again")]
+    UnevenTables {
+        /// The table.
+        table: &'static str,
+        /// Its entries.
+        length: usize,
+        /// Tokens in `tokenizer.ggml.tokens`.
+        tokens: usize,
+    },
+    /// A file that belongs to a tokenizer but is not one, or not one that is read here.
+    #[error("this is {what}; {remedy}")]
+    OtherFile {
+        /// What it is.
+        what: &'static str,
+        /// What to give instead.
+        remedy: &'static str,
     },
     /// One of the 256 single bytes has no token, so some text could not be encoded.
     #[error(
@@ -124,6 +152,24 @@ pub enum TokensError {
         /// The line, cut to a readable length.
         text: String,
     },
+    /// A `tekken.json` is not JSON, or not of the expected shape.
+    #[error("tekken.json: {0}; check that the file of Mistral's tokenizer is whole")]
+    Tekken(#[source] serde_json::Error),
+    /// A token of a `tekken.json` is not base64.
+    #[error(
+        "tekken.json: token_bytes of rank {rank} is {text:?}, which is not base64 of any bytes"
+    )]
+    MalformedToken {
+        /// Its rank.
+        rank: u32,
+        /// What the file holds, cut to a readable length.
+        text: String,
+    },
+    /// A file is no SentencePiece model.
+    #[error(
+        "this is no SentencePiece model, nor the JSON of another tokenizer; check that the file is whole"
+    )]
+    MalformedModel,
     /// An id to decode is not in the vocabulary.
     #[error(
         "token id {id} is not in the vocabulary of {vocab_size} tokens; was it made by another tokenizer?"

@@ -1,12 +1,12 @@
 //! Byte-pair encoding: train, encode, decode; memory-mapped shards of token ids.
 //!
 //! - [`Tokenizer`] encodes text and any bytes, and decodes ids ([`Utf8Assembler`] a token at a
-//!   time). It is trained here ([`Tokenizer::train`]) or read from a Hugging Face
-//!   `tokenizer.json` or a tiktoken rank file.
+//!   time). It is trained here ([`Tokenizer::train`]), read from the file a model ships
+//!   ([`Tokenizer::open`]) or made from the tables of a GGUF file ([`TokenTables`]).
 //! - [`ShardWriter`] and [`TokenShard`] keep encoded documents in one checksummed file that is
 //!   read through a memory map.
 //!
-//! Only byte-level BPE is here: no Unigram, no WordPiece, no character-level BPE.
+//! Only BPE is here, of bytes and of characters: no Unigram, no WordPiece, no WordLevel.
 
 mod added_token;
 mod byte_alphabet;
@@ -19,9 +19,12 @@ mod pattern;
 mod piece_cache;
 mod piece_hash;
 mod piece_table;
+mod pipeline;
 pub mod reference;
+mod settings;
 mod shard;
 mod split;
+mod symbols;
 mod tokenizer;
 mod train;
 mod unicode_class;
@@ -30,9 +33,10 @@ mod vocabulary;
 pub use added_token::AddedToken;
 pub use decode::Utf8Assembler;
 pub use error::TokensError;
+pub use file::TokenTables;
 pub use pattern::Pattern;
 pub use shard::{ShardSummary, ShardWriter, TokenShard, TokenWidth};
-pub use tokenizer::{Fingerprint, Normalizer, Tokenizer};
+pub use tokenizer::{Fingerprint, Tokenizer};
 pub use train::{TrainOptions, TrainProgress};
 
 /// The code of the guide, compiled as tests.

@@ -22,6 +22,8 @@ pub enum Pattern {
     Qwen2,
     /// Qwen 3.5: [`Pattern::Qwen2`] with combining marks taken as letters.
     Qwen35,
+    /// Mistral's tekken: [`Pattern::O200k`] without contractions, digits one by one.
+    Tekken,
     /// nanochat: [`Pattern::Gpt4`] with digits by two, kinder to small vocabularies.
     Nanochat,
 }
@@ -33,6 +35,7 @@ const GPT4: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}
 /// tokenizers, reads as a repeated repeat; possessive or not, it matches the same here.
 const CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const NANOCHAT: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
@@ -54,13 +57,14 @@ const SYNONYMS: &[(Pattern, &str)] = &[
 
 impl Pattern {
     /// Every pattern.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Gpt2,
         Self::Gpt4,
         Self::Cl100k,
         Self::O200k,
         Self::Qwen2,
         Self::Qwen35,
+        Self::Tekken,
         Self::Nanochat,
     ];
 
@@ -73,6 +77,7 @@ impl Pattern {
             Self::O200k => O200K,
             Self::Qwen2 => QWEN2,
             Self::Qwen35 => QWEN35,
+            Self::Tekken => TEKKEN,
             Self::Nanochat => NANOCHAT,
         }
     }
@@ -86,6 +91,7 @@ impl Pattern {
             Self::O200k => "o200k",
             Self::Qwen2 => "qwen2",
             Self::Qwen35 => "qwen35",
+            Self::Tekken => "tekken",
             Self::Nanochat => "nanochat",
         }
     }

@@ -28,7 +28,8 @@ pub(crate) fn for_each_piece(pattern: Pattern, text: &[u8], mut piece: impl FnMu
         Pattern::Qwen2 => run!(gpt4_end::<LETTER, 1, false>),
         Pattern::Qwen35 => run!(gpt4_end::<{ LETTER | MARK }, 1, false>),
         Pattern::Nanochat => run!(gpt4_end::<LETTER, 2, false>),
-        Pattern::O200k => run!(o200k_end),
+        Pattern::O200k => run!(o200k_end::<true, 3>),
+        Pattern::Tekken => run!(o200k_end::<false, 1>),
     }
 }
 
@@ -205,35 +206,37 @@ fn line_break_or_space_end<const WHOLE_TAIL: bool>(
     }
 }
 
-/// GPT-4o.
+/// The family of GPT-4o: whether contractions stay with their word, and the longest number.
 #[inline(always)]
-fn o200k_end(text: &[u8], at: usize) -> usize {
+fn o200k_end<const CONTRACTIONS: bool, const DIGITS: usize>(text: &[u8], at: usize) -> usize {
+    let after_word =
+        |end: usize| if CONTRACTIONS { end + contraction(text, end, true) } else { end };
     let (class, length) = class_at(text, at);
     let rest = at + length;
     if class & NUMBER != 0 {
-        return number_end(text, rest, 3);
+        return number_end(text, rest, DIGITS);
     }
     // The optional character before a word may itself be a mark, which can also begin the word;
     // both words are tried with it before both are tried without.
     if class & (LETTER | NEWLINE) == 0
         && let Some(end) = lower_word_end(text, rest)
     {
-        return end + contraction(text, end, true);
+        return after_word(end);
     }
     if class & (UPPER | LOWER) != 0
         && let Some(end) = lower_word_end(text, at)
     {
-        return end + contraction(text, end, true);
+        return after_word(end);
     }
     if class & (LETTER | NEWLINE) == 0 {
         let end = run_of(text, rest, UPPER);
         if end > rest {
-            return end + contraction(text, end, true);
+            return after_word(end);
         }
     }
     if class & UPPER != 0 {
         let end = run_of(text, rest, UPPER);
-        return end + contraction(text, end, true);
+        return after_word(end);
     }
     //  ?[^\s\p{L}\p{N}]+[\r\n/]*
     let other = SPACE | LETTER | NUMBER;

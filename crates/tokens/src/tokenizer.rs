@@ -6,23 +6,15 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock};
 
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
 
 use crate::added_token::AddedTokenMatcher;
 use crate::merge::{Merge, MergeScratch, MergeTable};
 use crate::piece_cache::PieceCache;
-use crate::vocabulary::{ModelToken, Vocabulary};
+use crate::pipeline::{Alphabet, Cutting, Normalizer, Pipeline};
+use crate::settings::Settings;
+use crate::symbols::Symbols;
+use crate::vocabulary::{ModelToken, NO_ID, Vocabulary};
 use crate::{AddedToken, Pattern, TokenId, TokensError};
-
-/// What is done to text before it is cut into pieces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Normalizer {
-    /// Nothing: decoding gives back exactly the bytes encoded.
-    #[default]
-    None,
-    /// Unicode normalisation form C, as Qwen does: decoding gives the composed text.
-    Nfc,
-}
 
 /// SHA-256 of everything that decides which ids a text gets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,24 +33,17 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// Everything a tokenizer is made of, as read from a file or trained.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct TokenizerParts {
     pub(crate) tokens: Vec<ModelToken>,
     pub(crate) merges: Vec<Merge>,
-    pub(crate) pattern: Pattern,
-    pub(crate) normalizer: Normalizer,
-    /// Whether a space is put before text that does not start with one.
-    pub(crate) add_prefix_space: bool,
-    /// Whether a piece that is a token is that token, whatever merging would give.
-    pub(crate) ignore_merges: bool,
+    pub(crate) settings: Settings,
+    /// What the settings compile to.
+    pub(crate) pipeline: Pipeline,
     pub(crate) added: Vec<AddedToken>,
-    /// Ids before a document, such as a BOS.
-    pub(crate) prefix: Vec<TokenId>,
-    /// Ids after a document.
-    pub(crate) suffix: Vec<TokenId>,
 }
 
-/// A byte-level BPE tokenizer.
+/// A BPE tokenizer.
 ///
 /// Cheap to share between threads by reference: encoding takes `&self` and keeps its working
 /// memory, including a cache of pieces, in a pool.
@@ -66,41 +51,68 @@ pub(crate) struct TokenizerParts {
 pub struct Tokenizer {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) merges: MergeTable,
+    pub(crate) symbols: Symbols,
     /// Whether each entry of the vocabulary, met as a piece, is that one token.
     pub(crate) whole: Vec<bool>,
-    pub(crate) pattern: Pattern,
-    pub(crate) normalizer: Normalizer,
-    pub(crate) add_prefix_space: bool,
-    pub(crate) ignore_merges: bool,
+    pub(crate) settings: Settings,
+    pub(crate) pipeline: Pipeline,
     /// In ascending order of id.
     pub(crate) added: Vec<AddedToken>,
+    pub(crate) surfaces: Surfaces,
     pub(crate) raw_matcher: AddedTokenMatcher,
     pub(crate) normalized_matcher: AddedTokenMatcher,
-    pub(crate) prefix: Vec<TokenId>,
-    pub(crate) suffix: Vec<TokenId>,
     pub(crate) pool: ScratchPool,
     vocab_size: usize,
     fingerprint: OnceLock<Fingerprint>,
 }
 
+/// The bytes of tokens inside a text, where they are not those of the vocabulary.
+#[derive(Clone, Debug)]
+pub(crate) struct Surfaces {
+    /// In the order of the vocabulary's tokens; none if they are their own bytes.
+    pub(crate) tokens: Option<Vec<Vec<u8>>>,
+    /// In the order of the added tokens.
+    pub(crate) added: Vec<Vec<u8>>,
+}
+
+impl Surfaces {
+    fn new(pipeline: &Pipeline, vocabulary: &Vocabulary, added: &[AddedToken]) -> Self {
+        let decoder = &pipeline.decoder;
+        let plain = vocabulary.alphabet() == Alphabet::Bytes && decoder.is_byte_level();
+        let surface = |token: &ModelToken| decoder.token(&token.spelling(vocabulary.alphabet()));
+        Self {
+            tokens: (!plain).then(|| vocabulary.tokens().iter().map(surface).collect()),
+            added: added.iter().map(|token| decoder.added_token(&token.content)).collect(),
+        }
+    }
+}
+
 impl Tokenizer {
+    /// Compiles settings and puts them together with the tokens that a vocabulary spells so.
+    pub(crate) fn from_spellings<'a>(
+        vocab: impl IntoIterator<Item = (&'a str, u32)>,
+        merges: Vec<Merge>,
+        settings: Settings,
+        added: Vec<AddedToken>,
+    ) -> Result<Self, TokensError> {
+        let pipeline = Pipeline::compile(&settings)?;
+        let token = |(spelling, id)| ModelToken::from_spelling(id, spelling, pipeline.alphabet);
+        let tokens = vocab.into_iter().map(token).collect();
+        Self::assemble(TokenizerParts { tokens, merges, settings, pipeline, added })
+    }
+
     /// Checks the parts and puts them together.
     pub(crate) fn assemble(parts: TokenizerParts) -> Result<Self, TokensError> {
-        let TokenizerParts { tokens, merges, pattern, normalizer, mut added, .. } = parts;
-        let vocabulary = Vocabulary::new(tokens)?;
+        let TokenizerParts { tokens, merges, settings, pipeline, mut added } = parts;
+        let vocabulary = Vocabulary::new(pipeline.alphabet, tokens)?;
         let merges = MergeTable::new(merges)?;
         added.sort_by_key(|token| token.id);
         check_added(&vocabulary, &added)?;
-        let whole = whole_pieces(&vocabulary, &merges, &added, parts.ignore_merges);
+        let whole = whole_pieces(&vocabulary, &merges, &added, settings.model.ignore_merges);
         let (normalized, raw): (Vec<_>, Vec<_>) =
             added.iter().cloned().partition(|token| token.normalized);
-        let normalized_text = |token: AddedToken| {
-            let text = match normalizer {
-                Normalizer::None => token.content.clone(),
-                Normalizer::Nfc => token.content.nfc().collect(),
-            };
-            (text, token)
-        };
+        let normalized_text =
+            |token: AddedToken| (pipeline.normalize(&token.content).into_owned(), token);
         let added_size = added.last().map_or(0, |token| token.id as usize + 1);
         Ok(Self {
             vocab_size: vocabulary.size().max(added_size),
@@ -108,16 +120,14 @@ impl Tokenizer {
                 raw.into_iter().map(|token| (token.content.clone(), token)),
             ),
             normalized_matcher: AddedTokenMatcher::new(normalized.into_iter().map(normalized_text)),
+            symbols: Symbols::new(&settings.model, &vocabulary),
+            surfaces: Surfaces::new(&pipeline, &vocabulary, &added),
             vocabulary,
             merges,
             whole,
-            pattern,
-            normalizer,
-            add_prefix_space: parts.add_prefix_space,
-            ignore_merges: parts.ignore_merges,
+            settings,
+            pipeline,
             added,
-            prefix: parts.prefix,
-            suffix: parts.suffix,
             pool: ScratchPool::default(),
             fingerprint: OnceLock::new(),
         })
@@ -128,14 +138,35 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// The pre-tokenisation pattern.
-    pub fn pattern(&self) -> Pattern {
-        self.pattern
+    /// The published pattern that alone cuts text into pieces, if one does.
+    pub fn pattern(&self) -> Option<Pattern> {
+        match &self.pipeline.cutting {
+            Cutting::Machine { pattern, .. } => Some(*pattern),
+            Cutting::Steps(_) => None,
+        }
     }
 
-    /// The normaliser.
-    pub fn normalizer(&self) -> Normalizer {
-        self.normalizer
+    /// Whether text is changed before it is cut, so that decoding may give other text.
+    pub fn normalizes(&self) -> bool {
+        !self.pipeline.normalizers.is_empty()
+    }
+
+    /// What the file asks for that has no effect here, such as a saved truncation, each in a few
+    /// words. It is written back with the tokenizer.
+    pub fn left_aside(&self) -> Vec<String> {
+        self.settings.left_aside()
+    }
+
+    /// Characters and bytes of all texts encoded so far that have no token and no unknown token
+    /// to stand for them: their ids lack them.
+    pub fn characters_left_out(&self) -> u64 {
+        self.pipeline.left_out.characters()
+    }
+
+    /// Searches for a regular expression of the file, in all texts encoded so far, that were given
+    /// up for their cost; what they would have cut is one piece.
+    pub fn searches_given_up(&self) -> u64 {
+        self.pipeline.left_out.searches()
     }
 
     /// The added tokens, in ascending order of id.
@@ -155,25 +186,29 @@ impl Tokenizer {
 
     /// Ids that the tokenizer's template puts before a document, such as a BOS.
     pub fn document_prefix(&self) -> &[TokenId] {
-        &self.prefix
+        &self.pipeline.around.prefix
     }
 
     /// Ids that the tokenizer's template puts after a document.
     pub fn document_suffix(&self) -> &[TokenId] {
-        &self.suffix
+        &self.pipeline.around.suffix
     }
 
-    /// The bytes an id stands for; those of an added token are its text.
+    /// The bytes an id stands for inside a text; those of an added token are its text.
     pub fn token_bytes(&self, id: TokenId) -> Option<&[u8]> {
-        let added = || self.added_token(id.0).map(|token| token.content.as_bytes());
-        match self.vocabulary.bytes(id.0) {
-            Some(bytes) if self.added.is_empty() => Some(bytes),
-            bytes => added().or(bytes),
+        if !self.added.is_empty()
+            && let Ok(at) = self.added.binary_search_by_key(&id.0, |token| token.id)
+        {
+            return Some(&self.surfaces.added[at]);
+        }
+        match &self.surfaces.tokens {
+            None => self.vocabulary.bytes(id.0),
+            Some(surfaces) => self.vocabulary.index(id.0).map(|at| surfaces[at].as_slice()),
         }
     }
 
     /// The added token of an id.
-    fn added_token(&self, id: u32) -> Option<&AddedToken> {
+    pub(crate) fn added_token(&self, id: u32) -> Option<&AddedToken> {
         let at = self.added.binary_search_by_key(&id, |token| token.id).ok()?;
         self.added.get(at)
     }
@@ -183,14 +218,7 @@ impl Tokenizer {
     pub fn fingerprint(&self) -> Fingerprint {
         *self.fingerprint.get_or_init(|| {
             let mut digest = Sha256::new();
-            digest.update(b"stoa tokenizer 1\0");
-            digest.update(self.pattern.name());
-            digest.update([
-                0,
-                u8::from(self.normalizer == Normalizer::Nfc),
-                u8::from(self.add_prefix_space),
-                u8::from(self.ignore_merges),
-            ]);
+            self.digest_pipeline(&mut digest);
             let number = |digest: &mut Sha256, number: usize| {
                 digest.update((number as u64).to_le_bytes());
             };
@@ -224,12 +252,41 @@ impl Tokenizer {
                 ];
                 digest.update(flags.map(u8::from));
             }
-            for ids in [&self.prefix, &self.suffix] {
+            let around = &self.pipeline.around;
+            for ids in [&around.prefix, &around.suffix] {
                 number(&mut digest, ids.len());
                 ids.iter().for_each(|id| digest.update(id.0.to_le_bytes()));
             }
             Fingerprint(digest.finalize().into())
         })
+    }
+
+    /// What decides ids before the model: short for bytes cut by one pattern, else the parts as
+    /// they stand.
+    fn digest_pipeline(&self, digest: &mut Sha256) {
+        let nfc = match self.pipeline.normalizers.as_slice() {
+            [] => Some(false),
+            [Normalizer::Nfc] => Some(true),
+            _ => None,
+        };
+        let bytes = self.pipeline.alphabet == Alphabet::Bytes;
+        let all_bytes = bytes && self.vocabulary.missing_byte().is_none();
+        let ignore_merges = u8::from(self.settings.model.ignore_merges);
+        if let (Cutting::Machine { pattern, prefix_space }, Some(nfc), true) =
+            (&self.pipeline.cutting, nfc, all_bytes)
+        {
+            digest.update(b"stoa tokenizer 1\0");
+            digest.update(pattern.name());
+            digest.update([0, u8::from(nfc), u8::from(*prefix_space), ignore_merges]);
+            return;
+        }
+        digest.update(b"stoa tokenizer 2\0");
+        let model = &self.settings.model;
+        digest.update(self.settings.normalizer.to_string());
+        digest.update(self.settings.pre_tokenizer.to_string());
+        let affixes = (&model.continuing_subword_prefix, &model.end_of_word_suffix);
+        digest.update(format!("{:?}{affixes:?}", model.unk_token));
+        digest.update([u8::from(model.fuse_unk), u8::from(model.byte_fallback), ignore_merges]);
     }
 }
 
@@ -265,7 +322,8 @@ fn check_added(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(), Toke
 }
 
 /// Which tokens, met as a whole piece, are encoded as themselves: those their own merges lead
-/// to or, with `ignore_merges`, all that are not added tokens.
+/// to or, with `ignore_merges`, all that are not added tokens. Tokens of characters start from
+/// symbols that depend on their place, so that only `ignore_merges` makes them whole.
 fn whole_pieces(
     vocabulary: &Vocabulary,
     merges: &MergeTable,
@@ -274,6 +332,7 @@ fn whole_pieces(
 ) -> Vec<bool> {
     let mut scratch = MergeScratch::default();
     let mut ids = Vec::new();
+    let in_bytes = vocabulary.alphabet() == Alphabet::Bytes;
     let mut is_whole = |entry: usize| {
         let (bytes, id) = vocabulary.entry(entry);
         if added.binary_search_by_key(&id, |token| token.id).is_ok() {
@@ -281,6 +340,10 @@ fn whole_pieces(
         }
         if ignore_merges {
             return true;
+        }
+        let has_no_id = |byte: &u8| vocabulary.byte_ids()[*byte as usize] == NO_ID;
+        if !in_bytes || bytes.iter().any(has_no_id) {
+            return false;
         }
         ids.clear();
         let tokens = bytes.iter().map(|&byte| vocabulary.byte_ids()[byte as usize]);
@@ -295,6 +358,7 @@ fn whole_pieces(
 pub(crate) struct EncodeScratch {
     pub(crate) cache: PieceCache,
     pub(crate) merge: MergeScratch,
+    pub(crate) symbols: Vec<u32>,
 }
 
 /// Scratch memory not in use, one for each thread that ever encoded at the same time.
@@ -309,6 +373,7 @@ impl ScratchPool {
         let mut scratch = idle.unwrap_or_else(|| EncodeScratch {
             cache: PieceCache::new(),
             merge: MergeScratch::default(),
+            symbols: Vec::new(),
         });
         let result = work(&mut scratch);
         self.lock().push(scratch);

@@ -7,6 +7,10 @@ use crate::byte_alphabet;
 use crate::merge::LARGEST_ID;
 use crate::piece_hash::hash_bytes;
 use crate::piece_table::PieceTable;
+use crate::pipeline::Alphabet;
+
+/// Stands for the id of what has none; beyond [`LARGEST_ID`].
+pub(crate) const NO_ID: u32 = u32::MAX;
 
 /// One token of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,20 +23,24 @@ pub(crate) struct ModelToken {
 }
 
 impl ModelToken {
-    /// The token spelled in the byte alphabet, or as it stands if it is raw.
-    pub(crate) fn spelling(&self) -> String {
-        if self.raw {
-            String::from_utf8_lossy(&self.bytes).into_owned()
-        } else {
-            byte_alphabet::spell(&self.bytes)
+    /// The token that a vocabulary file spells so.
+    pub(crate) fn from_spelling(id: u32, spelling: &str, alphabet: Alphabet) -> Self {
+        let as_it_stands = || spelling.as_bytes().to_vec();
+        match alphabet {
+            Alphabet::Characters => Self { id, bytes: as_it_stands(), raw: false },
+            Alphabet::Bytes => match byte_alphabet::unspell(spelling) {
+                Some(bytes) => Self { id, bytes, raw: false },
+                None => Self { id, bytes: as_it_stands(), raw: true },
+            },
         }
     }
 
-    /// The token that a vocabulary file spells so.
-    pub(crate) fn from_spelling(id: u32, spelling: &str) -> Self {
-        match byte_alphabet::unspell(spelling) {
-            Some(bytes) => Self { id, bytes, raw: false },
-            None => Self { id, bytes: spelling.as_bytes().to_vec(), raw: true },
+    /// The token as a vocabulary file spells it.
+    pub(crate) fn spelling(&self, alphabet: Alphabet) -> String {
+        if self.raw || alphabet == Alphabet::Characters {
+            String::from_utf8_lossy(&self.bytes).into_owned()
+        } else {
+            byte_alphabet::spell(&self.bytes)
         }
     }
 }
@@ -40,6 +48,7 @@ impl ModelToken {
 /// All tokens of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Vocabulary {
+    alphabet: Alphabet,
     /// In ascending order of id.
     tokens: Vec<ModelToken>,
     /// Index into `tokens` of each id, or `u32::MAX`.
@@ -53,7 +62,10 @@ pub(crate) struct Vocabulary {
 
 impl Vocabulary {
     /// Checks and indexes the tokens.
-    pub(crate) fn new(mut tokens: Vec<ModelToken>) -> Result<Self, TokensError> {
+    pub(crate) fn new(
+        alphabet: Alphabet,
+        mut tokens: Vec<ModelToken>,
+    ) -> Result<Self, TokensError> {
         tokens.sort_by_key(|token| token.id);
         let size = tokens.last().map_or(0, |token| token.id as usize + 1);
         if size > LARGEST_ID as usize + 1 {
@@ -67,8 +79,8 @@ impl Vocabulary {
             if let Some(earlier) = tokens.get(earlier as usize) {
                 return Err(TokensError::DuplicateId {
                     id: token.id,
-                    first: earlier.spelling(),
-                    second: token.spelling(),
+                    first: earlier.spelling(alphabet),
+                    second: token.spelling(alphabet),
                 });
             }
             if token.raw {
@@ -88,12 +100,13 @@ impl Vocabulary {
             }
             id_of_entry.push(token.id);
         }
-        let mut byte_ids = [0; 256];
+        let mut byte_ids = [NO_ID; 256];
         for byte in 0..=255_u8 {
-            let entry = table.find(&[byte]).ok_or(TokensError::MissingByte { byte })?;
-            byte_ids[byte as usize] = id_of_entry[entry as usize];
+            if let Some(entry) = table.find(&[byte]) {
+                byte_ids[byte as usize] = id_of_entry[entry as usize];
+            }
         }
-        Ok(Self { tokens, index_of_id, table, id_of_entry, byte_ids })
+        Ok(Self { alphabet, tokens, index_of_id, table, id_of_entry, byte_ids })
     }
 
     /// All tokens, in ascending order of id.
@@ -106,10 +119,15 @@ impl Vocabulary {
         self.index_of_id.len()
     }
 
+    /// The place of an id among [`Vocabulary::tokens`].
+    pub(crate) fn index(&self, id: u32) -> Option<usize> {
+        let index = *self.index_of_id.get(id as usize)? as usize;
+        (index < self.tokens.len()).then_some(index)
+    }
+
     /// The token of an id.
     pub(crate) fn token(&self, id: u32) -> Option<&ModelToken> {
-        let index = *self.index_of_id.get(id as usize)?;
-        self.tokens.get(index as usize)
+        self.tokens.get(self.index(id)?)
     }
 
     /// The bytes of an id.
@@ -134,7 +152,22 @@ impl Vocabulary {
         (self.table.get(entry as u32), self.id_of_entry[entry])
     }
 
-    /// The id of each single byte.
+    /// The token of an id as a vocabulary file spells it.
+    pub(crate) fn spelling(&self, id: u32) -> Option<String> {
+        self.token(id).map(|token| token.spelling(self.alphabet))
+    }
+
+    /// What the tokens are made of.
+    pub(crate) fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
+    /// The first byte without a token, if there is one.
+    pub(crate) fn missing_byte(&self) -> Option<u8> {
+        (0..=255_u8).find(|&byte| self.byte_ids[byte as usize] == NO_ID)
+    }
+
+    /// The id of each single byte, or [`NO_ID`].
     #[inline(always)]
     pub(crate) fn byte_ids(&self) -> &[u32; 256] {
         &self.byte_ids

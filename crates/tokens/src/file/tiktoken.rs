@@ -8,6 +8,8 @@ use std::path::Path;
 
 use crate::error::excerpt;
 use crate::merge::Merge;
+use crate::pipeline::{Alphabet, Pipeline};
+use crate::settings::Settings;
 use crate::tokenizer::TokenizerParts;
 use crate::vocabulary::{ModelToken, Vocabulary};
 use crate::{AddedToken, Pattern, Tokenizer, TokensError};
@@ -19,16 +21,29 @@ impl Tokenizer {
         pattern: Pattern,
         special_tokens: &[(&str, u32)],
     ) -> Result<Self, TokensError> {
-        let tokens = read_ranks(ranks)?;
-        let vocabulary = Vocabulary::new(tokens.clone())?;
         let special = |&(name, id): &(&str, u32)| AddedToken::special(id, name);
+        let added = special_tokens.iter().map(special).collect();
+        Self::of_ranks(read_ranks(ranks)?, Settings::byte_level(pattern), added)
+    }
+
+    /// A tokenizer of tokens whose ids are their ranks: any two whose bytes together are a token
+    /// may merge.
+    pub(crate) fn of_ranks(
+        tokens: Vec<ModelToken>,
+        mut settings: Settings,
+        added: Vec<AddedToken>,
+    ) -> Result<Self, TokensError> {
+        let vocabulary = Vocabulary::new(Alphabet::Bytes, tokens.clone())?;
+        if let Some(byte) = vocabulary.missing_byte() {
+            return Err(TokensError::MissingByte { byte });
+        }
+        settings.model.ignore_merges = true;
         Self::assemble(TokenizerParts {
+            pipeline: Pipeline::compile(&settings)?,
             merges: all_merges(&vocabulary),
             tokens,
-            pattern,
-            ignore_merges: true,
-            added: special_tokens.iter().map(special).collect(),
-            ..TokenizerParts::default()
+            settings,
+            added,
         })
     }
 
@@ -83,7 +98,7 @@ fn read_rank(line: &[u8]) -> Option<ModelToken> {
 
 /// Every way to make a token of two others, in order of rank; of one token, in order of the ids
 /// of the parts, as the conversions to Hugging Face's format have it.
-fn all_merges(vocabulary: &Vocabulary) -> Vec<Merge> {
+pub(crate) fn all_merges(vocabulary: &Vocabulary) -> Vec<Merge> {
     let mut merges = Vec::new();
     for token in vocabulary.tokens() {
         let from = merges.len();
@@ -104,7 +119,7 @@ fn all_merges(vocabulary: &Vocabulary) -> Vec<Merge> {
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Base64 with padding.
-fn to_base64(bytes: &[u8]) -> String {
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
@@ -118,7 +133,7 @@ fn to_base64(bytes: &[u8]) -> String {
 }
 
 /// The bytes of padded base64, or nothing if it is malformed.
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(4) {
         return None;
     }

@@ -11,6 +11,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::merge::{LARGEST_ID, Merge};
+use crate::pipeline::Pipeline;
+use crate::settings::Settings;
 use crate::tokenizer::TokenizerParts;
 use crate::vocabulary::ModelToken;
 use crate::{AddedToken, DEFAULT_SPECIAL_TOKENS, Pattern, Tokenizer, TokensError};
@@ -154,11 +156,12 @@ fn from_merges(merges: Vec<(u32, u32)>, options: &TrainOptions) -> Result<Tokeni
     let first_special = bytes.len() as u32;
     let token = |(id, bytes)| ModelToken { id, bytes, raw: false };
     let special = |(id, name): (u32, &String)| AddedToken::special(id, name);
+    let settings = Settings::byte_level(options.pattern);
     Tokenizer::assemble(TokenizerParts {
+        pipeline: Pipeline::compile(&settings)?,
         tokens: (0..).zip(bytes).map(token).collect(),
         merges: ranked,
-        pattern: options.pattern,
+        settings,
         added: (first_special..).zip(&options.special_tokens).map(special).collect(),
-        ..TokenizerParts::default()
     })
 }

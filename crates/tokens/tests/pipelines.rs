@@ -1,0 +1,186 @@
+//! Tokenizer files with every part that is read, against ids that `tokenizers` gave
+//! (`xtask/oracle/tokens/golden_pipelines.py` made them), and the fast paths against the general
+//! one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde_json::{Value, json};
+use stoa_tokens::{Pattern, TokenId, Tokenizer};
+
+fn read_json(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A golden file with values at JSON pointers, which may be new fields.
+fn changed(base: &str, changes: &Value) -> Value {
+    let mut file = read_json(base);
+    for (pointer, value) in changes.as_object().unwrap() {
+        let (path, last) = pointer.rsplit_once('/').unwrap();
+        file.pointer_mut(path).unwrap()[last] = value.clone();
+    }
+    file
+}
+
+fn open(file: &Value) -> Tokenizer {
+    Tokenizer::from_hugging_face_json(file.to_string().as_bytes()).unwrap()
+}
+
+fn list<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<T> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn ids_and_text_are_those_of_hugging_face() {
+    let golden = read_json("pipelines.json");
+    let texts: Vec<String> = list(&golden["texts"]);
+    let mut wrong = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let (name, base) = (case["name"].as_str().unwrap(), case["base"].as_str().unwrap());
+        let tokenizer = open(&changed(base, &case["set"]));
+        let again =
+            Tokenizer::from_hugging_face_json(tokenizer.to_hugging_face_json().as_bytes()).unwrap();
+        assert_eq!(again.fingerprint(), tokenizer.fingerprint(), "{name}");
+        let ids: Vec<Vec<u32>> = list(&case["ids"]);
+        let decoded: Vec<String> = list(&case["decoded"]);
+        assert_eq!((ids.len(), decoded.len()), (texts.len(), texts.len()), "{name}");
+        for ((text, ids), decoded) in texts.iter().zip(&ids).zip(&decoded) {
+            let ids: Vec<_> = ids.iter().copied().map(TokenId).collect();
+            let mut differs = |what: &str, ours: &dyn std::fmt::Debug| {
+                wrong.push(format!("{name}, {what} of {text:?}: {ours:?}"));
+            };
+            let ours = tokenizer.encode(text);
+            if ours != ids || again.encode(text) != ids {
+                differs("ids", &ours);
+            }
+            let ours = tokenizer.decode_lossy(&ids);
+            if ours != *decoded {
+                differs("text", &ours);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_has_no_token_is_counted() {
+    let plain = json!({"/model/byte_fallback": false, "/model/unk_token": null});
+    let tokenizer = open(&changed("characters.json", &plain));
+    assert_eq!(tokenizer.decode_lossy(&tokenizer.encode("a漢b字")), "ab");
+    assert_eq!(tokenizer.characters_left_out(), 2);
+    // From the cache of pieces too.
+    tokenizer.encode("a漢b字");
+    assert_eq!(tokenizer.characters_left_out(), 4);
+
+    let mut gap = read_json("stoa.json");
+    gap["model"]["vocab"].as_object_mut().unwrap().retain(|token, _| token != "\u{ff}");
+    let tokenizer = open(&gap);
+    assert_eq!(tokenizer.encode_bytes(b"a\xff\xfeb"), tokenizer.encode_bytes(b"a\xfeb"));
+    assert_eq!(tokenizer.characters_left_out(), 1);
+}
+
+#[test]
+fn settings_without_effect_are_named_and_written_back() {
+    let settings = json!({
+        "/truncation": {"max_length": 5, "strategy": "LongestFirst", "stride": 0},
+        "/padding": {"strategy": {"Fixed": 8}, "pad_id": 0},
+        "/model/dropout": 0.1,
+    });
+    let tokenizer = open(&changed("stoa.json", &settings));
+    assert_eq!(
+        tokenizer.left_aside(),
+        ["truncation (max_length 5)", "padding (strategy {\"Fixed\":8})", "model.dropout (0.1)"]
+    );
+    assert!(tokenizer.encode("The mill by the river opens at seven").len() > 5);
+    let written: Value = serde_json::from_str(&tokenizer.to_hugging_face_json()).unwrap();
+    for (pointer, value) in settings.as_object().unwrap() {
+        assert_eq!(written.pointer(pointer).unwrap(), value);
+    }
+}
+
+#[test]
+fn special_tokens_are_decoded_or_skipped() {
+    let tokenizer = open(&read_json("characters.json"));
+    let ids = tokenizer.encode_with_special("<s>the mill</s>");
+    assert_eq!(tokenizer.decode(&ids).unwrap(), b"<s> the mill</s>");
+    assert_eq!(tokenizer.decode_without_special(&ids).unwrap(), b"the mill");
+}
+
+/// The same tokenizer on the general path: expressions instead of machines, and a step after the
+/// byte alphabet, so that the model runs on characters.
+fn generally(file: &Value) -> Value {
+    fn respell(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(regex)) = fields.get_mut("Regex") {
+                    *regex = format!("(?:{regex})");
+                }
+                fields.values_mut().for_each(respell);
+            }
+            Value::Array(items) => items.iter_mut().for_each(respell),
+            _ => {}
+        }
+    }
+    let split = |pattern: Value| json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
+    let nothing = split(json!({"String": ""}));
+    let mut file = file.clone();
+    let steps = match file["pre_tokenizer"]["pretokenizers"].as_array() {
+        Some(steps) => steps.clone(),
+        None => vec![file["pre_tokenizer"].clone()],
+    };
+    let mut general = Vec::new();
+    for mut step in steps {
+        if step["use_regex"] == true {
+            step["use_regex"] = json!(false);
+            general.push(split(json!({"Regex": Pattern::Gpt2.regex()})));
+        }
+        general.push(step);
+    }
+    general.push(nothing);
+    file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": general});
+    respell(&mut file["pre_tokenizer"]);
+    file
+}
+
+/// Characters that the patterns tell apart, and any character at all.
+fn text() -> impl Strategy<Value = String> {
+    let telling = " \t\n\r'sStTlLdD0129½²ǅéÉß\u{301}漢カの!?.,_👍\u{200d}\u{85}\u{a0}<|>abcXYZ";
+    let telling = prop::sample::select(telling.chars().collect::<Vec<_>>());
+    prop::collection::vec(prop_oneof![9 => telling, 1 => any::<char>()], 0..40)
+        .prop_map(String::from_iter)
+}
+
+#[test]
+fn fast_paths_agree_with_the_general_one() {
+    let gpt2 = json!({"/pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}});
+    let digits = json!({"/pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": true},
+        {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+    ]}});
+    let files = [
+        read_json("llama3.json"),
+        read_json("qwen2.json"),
+        read_json("o200k.json"),
+        changed("stoa.json", &gpt2),
+        changed("stoa.json", &digits),
+    ];
+    for file in files {
+        let (fast, general) = (open(&file), open(&generally(&file)));
+        let config = ProptestConfig {
+            cases: 2000,
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..Default::default()
+        };
+        proptest!(config, |(text in text())| {
+            let ids = fast.encode(&text);
+            prop_assert_eq!(&ids, &general.encode(&text));
+            prop_assert_eq!(fast.decode(&ids).unwrap(), general.decode(&ids).unwrap());
+            prop_assert_eq!(fast.encode_document(&text), general.encode_document(&text));
+        });
+    }
+}
