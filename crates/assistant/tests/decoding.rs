@@ -25,7 +25,7 @@ use stoa_native::isa::Isa;
 use stoa_native::{NativeEngine, NativeOptions};
 use tiny::{
     VOCAB, assistant, assistant_on, grouped, native, plain, prompt, requests, sampled, sized,
-    squared,
+    squared, whole_blocks,
 };
 
 fn engines() -> [Arc<dyn Engine>; 2] {
@@ -155,9 +155,15 @@ fn logits_are_the_same_in_any_chunks() {
     const TIME: usize = 75;
     const COLUMNS: usize = 3;
     let tokens = as_i32(&prompt(1, TIME));
-    for (config, dtype) in
-        [(plain(), DType::F32), (grouped(), DType::F16), (squared(), DType::BF16)]
-    {
+    for (config, dtype) in [
+        (plain(), DType::F32),
+        (grouped(), DType::F16),
+        (squared(), DType::BF16),
+        (whole_blocks(), DType::Q8_0),
+        (whole_blocks(), DType::Q4_0),
+        (whole_blocks(), DType::Q5_0),
+        (whole_blocks(), DType::Q4_K),
+    ] {
         let weights = || with_matrix_dtype(&config, tiny::weights(&config, 5), dtype).unwrap();
         for isa in Isa::available() {
             let native = NativeOptions { isa: Some(isa), ..NativeOptions::default() };

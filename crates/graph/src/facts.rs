@@ -232,6 +232,8 @@ impl Op {
             Op::Reshape { .. } => {
                 Facts::kept().recomputed(RowWise).made_of(Elements::Viewed).moving(Traffic::Nothing)
             }
+            // To blocks activations are cast alone.
+            Op::Cast { dtype } if dtype.is_quantised() => Facts::kept().recomputed(RowWise),
             Op::Cast { .. } => Facts::kept().recomputed(RowWise).weights(&[0]),
             Op::Add => Facts::kept().in_place(&[&[0, 1]]),
             Op::Mul | Op::Gated(_) => Facts::kept().recomputed(RowWise).in_place(&[&[0, 1]]),

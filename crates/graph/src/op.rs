@@ -35,6 +35,8 @@ pub enum Op {
         shape: Vec<usize>,
     },
     /// x (float or quantised) → x in a float type, rounded to nearest even; beyond its range ±∞.
+    /// A float x can also be cast to `q8_0`, row by row as [`quantise`](crate::quantise) rounds:
+    /// activations that meet quantised weights in a product.
     Cast {
         /// New element type.
         dtype: DType,
@@ -54,6 +56,10 @@ pub enum Op {
     /// result [m, n] in the type `result`. Sums are f32. Two bf16 operands are multiplied as such;
     /// numbers below the least normal f32 may count as zero then. Where a is bf16 or f16 an engine may
     /// round b to the type of a before it multiplies.
+    /// a may be `q8_0` where b is quantised and transposed, so that blocks of both lie along k: the
+    /// product of the numbers that they stand for. The integers of a block are multiplied and
+    /// summed exactly, and the blocks of a sum are added in f32 from the first to the last, each
+    /// with one rounding of its scale and one of the sum (of its minimum likewise, after it).
     /// A weight is stored [out, in], so a linear layer is `transpose_b`.
     MatMul {
         /// a is given as [k, m].

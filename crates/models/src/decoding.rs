@@ -87,7 +87,7 @@ pub fn decoding_program(
     // [tokens, hidden] → [rows, hidden]
     let x = b.gather(x, rows)?;
     let x = model.final_norm(b, x)?;
-    let logits = b.linear(x, model.head())?;
+    let logits = model.product(b, x, model.head(), None)?;
     let logits = match config.logit_softcap {
         Some(cap) => b.activation(logits, Nonlinearity::SoftCap { cap })?,
         None => logits,

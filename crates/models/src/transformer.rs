@@ -2,6 +2,7 @@
 //! finds its keys (in the same batch or in a cache) is the caller's. Every family is computed here;
 //! what differs between them is read from the configuration.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use stoa_graph::{
@@ -24,6 +25,8 @@ pub(crate) struct Transformer<'a> {
     context: usize,
     precision: Precision,
     weights: BTreeMap<Place, ValueId>,
+    /// What was quantised last, and what it became: several products in a row read one value.
+    quantised: Cell<Option<(ValueId, ValueId)>>,
 }
 
 impl<'a> Transformer<'a> {
@@ -40,7 +43,13 @@ impl<'a> Transformer<'a> {
             Ok((place, value))
         };
         let weights = placed_parameters(config).into_iter().map(declare).collect::<Result<_>>()?;
-        Ok(Transformer { config, context, precision: Precision::F32, weights })
+        Ok(Transformer {
+            config,
+            context,
+            precision: Precision::F32,
+            weights,
+            quantised: Cell::new(None),
+        })
     }
 
     /// The same with the operands of its products at this precision.
@@ -54,6 +63,30 @@ impl<'a> Transformer<'a> {
             Precision::F32 => Ok(x),
             Precision::Bf16 => builder.cast(x, self.precision.dtype()),
         }
+    }
+
+    /// x·wᵀ [+ bias] in f32, for an x and a weight that are operands already. With a quantised weight
+    /// x is quantised too, once for products that follow one another.
+    pub fn product(
+        &self,
+        builder: &mut Builder,
+        x: ValueId,
+        weight: ValueId,
+        bias: Option<ValueId>,
+    ) -> Result<ValueId> {
+        let x = if builder.ty(weight).dtype.is_quantised() {
+            match self.quantised.get() {
+                Some((last, quantised)) if last == x => quantised,
+                _ => {
+                    let quantised = builder.cast(x, DType::Q8_0)?;
+                    self.quantised.set(Some((x, quantised)));
+                    quantised
+                }
+            }
+        } else {
+            x
+        };
+        builder.linear_biased(x, weight, bias, DType::F32)
     }
 
     /// Parameters with their values, in the order of the forward pass.
@@ -204,7 +237,7 @@ impl<'a> Transformer<'a> {
     fn linear(&self, builder: &mut Builder, x: ValueId, place: Place) -> Result<ValueId> {
         let weight = self.operand(builder, self.weights[&place])?;
         let bias = self.weights.get(&place.bias()).copied();
-        builder.linear_biased(x, weight, bias, DType::F32)
+        self.product(builder, x, weight, bias)
     }
 
     fn norm(&self, builder: &mut Builder, x: ValueId, place: Place) -> Result<ValueId> {

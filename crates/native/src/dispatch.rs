@@ -369,9 +369,22 @@ fn cast(context: Context<'_>, from: &View<'_>, to: &View<'_>) {
         DType::F32 => into::<f32>(context, from, to.elements_mut()),
         DType::F16 => into::<f16>(context, from, to.elements_mut()),
         DType::BF16 => into::<bf16>(context, from, to.elements_mut()),
-        DType::I32 | any_quantised!() => {
-            unreachable!("the shape rule casts to floats")
-        }
+        DType::Q8_0 => match from.stored() {
+            Stored::F32(x) => pointwise::quantise_rows(context, x, to.bytes_mut()),
+            Stored::F16(x) => pointwise::quantise_rows(context, x, to.bytes_mut()),
+            Stored::BF16(x) => pointwise::quantise_rows(context, x, to.bytes_mut()),
+            Stored::Blocks(..) => unreachable!("the shape rule casts floats to q8_0"),
+        },
+        DType::I32
+        | DType::Q4_0
+        | DType::Q4_1
+        | DType::Q5_0
+        | DType::Q5_1
+        | DType::Q2_K
+        | DType::Q3_K
+        | DType::Q4_K
+        | DType::Q5_K
+        | DType::Q6_K => unreachable!("the shape rule casts to floats and q8_0"),
     }
 }
 

@@ -375,7 +375,7 @@ fn multiplies(step: &Step, isa: Isa) -> Option<&'static str> {
     step.op().is_none_or(inside).then_some(match (step.precision, isa) {
         (Precision::F32, _) => "f32",
         (Precision::Bf16, Isa::Avx512Bf16) => "bf16",
-        (Precision::Bf16, Isa::Portable | Isa::Neon | Isa::Avx2 | Isa::Avx512) => "bf16 as f32",
+        (Precision::Bf16, _) => "bf16 as f32",
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`gemm`] is the plain product over strided views; [`gemm_fused`] adds an [`Epilogue`] on
 //! finished tiles. Operands may be stored as f16, bf16 or quantised blocks, and rounded to bf16 to
-//! be multiplied ([`Arithmetic`]). The packed, blocked scheme is that of Goto and BLIS; each file
+//! be multiplied ([`Arithmetic`]). Rows of q8_0 are multiplied with quantised weights in integers
+//! (`integer`). The packed, blocked scheme is that of Goto and BLIS; each file
 //! names its source. Weights can be kept in panels ([`PanelMatrix`]), which few rows, as in
 //! decoding, read in place.
 //!
@@ -19,6 +20,7 @@ mod blocks;
 pub mod epilogue;
 mod few;
 mod form;
+mod integer;
 mod micro;
 mod pack;
 mod panels;
@@ -120,6 +122,9 @@ fn run(pool: &Pool, arithmetic: Arithmetic, product: Product<'_>) {
         arithmetic.precision == Precision::F32 || !matches!(product.b_t, Operand::Panels(_)),
         "panels are multiplied in f32"
     );
+    if integer::suits(&product) {
+        return integer::multiply(pool, arithmetic.isa, panel_width(arithmetic.isa), &product);
+    }
     with_tiling(arithmetic, Multiply { pool, product: &product });
 }
 
@@ -168,15 +173,19 @@ fn with_tiling<K: TiledKernel>(arithmetic: Arithmetic, kernel: K) -> K::Output {
         (Isa::Portable, Precision::F32) => kernel.run(Whole(Portable)),
         (Isa::Portable, Precision::Bf16) => kernel.run(Rounded(Portable)),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, Precision::F32) => kernel.run(Whole(Avx2::new().expect(absent))),
+        (Isa::Avx2 | Isa::AvxVnni, Precision::F32) => kernel.run(Whole(Avx2::new().expect(absent))),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, Precision::Bf16) => kernel.run(Rounded(Avx2::new().expect(absent))),
+        (Isa::Avx2 | Isa::AvxVnni, Precision::Bf16) => {
+            kernel.run(Rounded(Avx2::new().expect(absent)))
+        }
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512 | Isa::Avx512Bf16, Precision::F32) => {
+        (Isa::Avx512 | Isa::Avx512Vnni | Isa::Avx512Bf16, Precision::F32) => {
             kernel.run(Whole(Avx512::new().expect(absent)))
         }
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, Precision::Bf16) => kernel.run(Rounded(Avx512::new().expect(absent))),
+        (Isa::Avx512 | Isa::Avx512Vnni, Precision::Bf16) => {
+            kernel.run(Rounded(Avx512::new().expect(absent)))
+        }
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Bf16, Precision::Bf16) => {
             kernel.run(form::Pairs(Avx512Bf16::new().expect(absent)))

@@ -42,14 +42,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod dots;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2;
+pub use avx2::{Avx2, Avx2With, AvxVnni};
 #[cfg(target_arch = "x86_64")]
-pub use avx512::{Avx512, Avx512Bf16};
+pub use avx512::{Avx512, Avx512Bf16, Avx512Vnni, Avx512With};
+pub use dots::Dots;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;
@@ -66,15 +68,29 @@ pub enum Isa {
     Neon,
     /// x86-64 AVX2, FMA and F16C: 8 lanes.
     Avx2,
+    /// The same with AVX-VNNI: products of quantised blocks use its dot products of bytes, all else is
+    /// [`Isa::Avx2`].
+    AvxVnni,
     /// x86-64 AVX-512 F, BW, DQ and VL: 16 lanes and lane masks.
     Avx512,
-    /// The same with AVX-512 BF16: products of bf16 use its dot products, all else is [`Isa::Avx512`].
+    /// The same with AVX-512 VNNI: products of quantised blocks use its dot products of bytes, all else
+    /// is [`Isa::Avx512`].
+    Avx512Vnni,
+    /// The same with AVX-512 BF16: products of bf16 use its dot products.
     Avx512Bf16,
 }
 
 impl Isa {
     /// Every instruction set, slowest first.
-    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
+    pub const ALL: [Isa; 7] = [
+        Isa::Portable,
+        Isa::Neon,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512,
+        Isa::Avx512Vnni,
+        Isa::Avx512Bf16,
+    ];
 
     /// The fastest set of this machine.
     pub fn detect() -> Isa {
@@ -93,7 +109,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::new().is_some(),
             #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => AvxVnni::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Avx512::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Avx512Vnni::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => Avx512Bf16::new().is_some(),
             #[cfg(target_arch = "aarch64")]
@@ -107,8 +127,8 @@ impl Isa {
     pub fn lanes(self) -> usize {
         match self {
             Isa::Portable | Isa::Neon => 4,
-            Isa::Avx2 => 8,
-            Isa::Avx512 | Isa::Avx512Bf16 => 16,
+            Isa::Avx2 | Isa::AvxVnni => 8,
+            Isa::Avx512 | Isa::Avx512Vnni | Isa::Avx512Bf16 => 16,
         }
     }
 
@@ -122,9 +142,11 @@ impl Isa {
         match self {
             Isa::Portable => Portable.enter(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Avx2::new().expect(absent).enter(kernel),
+            Isa::Avx2 | Isa::AvxVnni => Avx2::new().expect(absent).enter(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => Avx512::new().expect(absent).enter(kernel),
+            Isa::Avx512 | Isa::Avx512Vnni | Isa::Avx512Bf16 => {
+                Avx512::new().expect(absent).enter(kernel)
+            }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Neon::new().expect(absent).enter(kernel),
             #[allow(unreachable_patterns, reason = "which sets exist depends on the target")]
@@ -139,7 +161,9 @@ impl fmt::Display for Isa {
             Isa::Portable => "portable",
             Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Bf16 => "avx512bf16",
         })
     }
@@ -147,7 +171,9 @@ impl fmt::Display for Isa {
 
 /// A name that is no instruction set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown instruction set {0:?}: use portable, neon, avx2, avx512 or avx512bf16")]
+#[error(
+    "unknown instruction set {0:?}: use portable, neon, avx2, avxvnni, avx512, avx512vnni or avx512bf16"
+)]
 pub struct UnknownIsa(pub String);
 
 impl FromStr for Isa {
@@ -274,16 +300,6 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     /// # Safety
     /// `LANES` u16 must be readable at `p`.
     unsafe fn load_bf16_ptr(self, p: *const u16) -> Self::F32;
-    /// Loads `LANES` signed bytes.
-    ///
-    /// # Safety
-    /// `LANES` bytes must be readable at `p`.
-    unsafe fn load_i8_ptr(self, p: *const u8) -> Self::F32;
-    /// Loads the high or the low halves of `LANES` bytes, less 8: numbers from −8 to 7.
-    ///
-    /// # Safety
-    /// `LANES` bytes must be readable at `p`.
-    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> Self::F32;
     /// Asks for the cache line at `p` to be brought near; any address is allowed.
     fn prefetch(self, p: *const f32);
 

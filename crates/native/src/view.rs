@@ -97,6 +97,15 @@ impl<'a> View<'a> {
         unsafe { std::slice::from_raw_parts(self.start, n) }
     }
 
+    /// The bytes of blocks, to be written.
+    pub fn bytes_mut(&self) -> &'a mut [u8] {
+        match self.size_bytes() {
+            0 => &mut [],
+            // SAFETY: as in `elements_mut`; bytes have no alignment.
+            n => unsafe { std::slice::from_raw_parts_mut(self.start, n) },
+        }
+    }
+
     /// Real numbers in the type they are stored in.
     pub fn stored(&self) -> Stored<'a> {
         match self.ty.dtype {

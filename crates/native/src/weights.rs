@@ -7,8 +7,8 @@ use crate::account::StateBlock;
 use crate::gemm::{has_panels, to_panels, to_rows};
 use crate::pool::Pool;
 
-/// By input, whether the program reads it in panels: a matrix that is multiplied in f32 as x · Wᵀ,
-/// and otherwise only gathered from.
+/// By input, whether the program reads it in panels: a matrix that is multiplied in f32, or if it is
+/// quantised in integers, as x · Wᵀ, and otherwise only gathered from.
 pub(crate) fn packable(program: &Program, options: &CompileOptions) -> Vec<bool> {
     let is_output = |value| program.outputs().iter().any(|output| output.value() == value);
     let inputs = program.inputs().iter().map(|input| {
@@ -28,8 +28,10 @@ pub(crate) fn packable(program: &Program, options: &CompileOptions) -> Vec<bool>
 /// Whether a node can read a weight in panels, wherever it reads it.
 fn reads_panels(program: &Program, node: &Node, weight: ValueId) -> bool {
     let only_at = |at| node.inputs.iter().enumerate().all(|(i, &v)| (v == weight) == (i == at));
+    let quantised = program.ty(weight).dtype.is_quantised();
+    let activations = if quantised { DType::Q8_0 } else { DType::F32 };
     let multiplies = matches!(node.op, Op::MatMul { transpose_a: false, transpose_b: true, .. })
-        && program.ty(node.inputs[0]).dtype == DType::F32;
+        && program.ty(node.inputs[0]).dtype == activations;
     multiplies && only_at(1) || matches!(node.op, Op::Gather) && only_at(0)
 }
 

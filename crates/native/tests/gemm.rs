@@ -9,7 +9,7 @@ use stoa_graph::{DType, Tensor, TensorType};
 use stoa_native::gemm::epilogue::{Epilogue, Tile};
 use stoa_native::gemm::{
     Arithmetic, BlockMatrix, Element, MatMut, MatRef, Operand, PanelMatrix, Precision, gemm,
-    gemm_fused, panel_width, to_panels, to_rows,
+    gemm_fused, has_panels, panel_width, to_panels, to_rows,
 };
 use stoa_native::isa::{Isa, Simd};
 use stoa_native::pool::Pool;
@@ -304,22 +304,29 @@ proptest! {
     #[test]
     fn panels_have_the_bits_of_rows_alone_and_among_others(
         (m, n, k) in (1usize..30, size(), size()),
-        dtype in prop::sample::select(vec![
-            DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0,
-        ]),
+        dtype in prop::sample::select(types_in_panels()),
         beta in prop::sample::select(vec![0.0_f32, 1.0]),
         seed in any::<u64>(),
     ) {
-        check_panels([m, n, if dtype.is_quantised() { 32 * k } else { k }], dtype, beta, seed);
+        let block = dtype.block().elements;
+        check_panels([m, n, (k * 32 / block).max(1).min(k) * block], dtype, beta, seed);
     }
+}
+
+fn types_in_panels() -> Vec<DType> {
+    DType::ALL.into_iter().filter(|&dtype| has_panels(dtype)).collect()
 }
 
 /// The product with weights in panels against the one with the same weights in rows, bit for bit, for
 /// all rows together and for each alone; and that panels become the same rows again.
 fn check_panels([m, n, k]: [usize; 3], dtype: DType, beta: f32, seed: u64) {
-    let numbers = Tensor::f32([n, k], values(seed ^ 1, n * k)).unwrap();
-    let weights = numbers.converted(dtype).unwrap();
-    let (x, c) = (values(seed, m * k), values(seed ^ 2, m * n));
+    let tensor = |seed, rows, dtype| {
+        Tensor::f32([rows, k], values(seed, rows * k)).unwrap().converted(dtype).unwrap()
+    };
+    let weights = tensor(seed ^ 1, n, dtype);
+    // What panels are multiplied with.
+    let x = tensor(seed, m, if dtype.is_quantised() { DType::Q8_0 } else { DType::F32 });
+    let c = values(seed ^ 2, m * n);
     for isa in Isa::available() {
         let width = panel_width(isa);
         // Aligned as f32 are.
@@ -329,18 +336,22 @@ fn check_panels([m, n, k]: [usize; 3], dtype: DType, beta: f32, seed: u64) {
         panels.copy_from_slice(bytes);
         to_panels(&Pool::new(2), dtype, [n, k], width, panels);
         let matrix = PanelMatrix::new(dtype, panels, n, k, width);
-        let product = |threads, x: &[f32], c: &[f32], w: Operand<'_>| {
-            let (mut y, m) = (c.to_vec(), x.len() / k.max(1));
-            let x = MatRef::new(x, m, k);
-            gemm(&Pool::new(threads), isa, 1.0, x, w.t(), beta, MatMut::new(&mut y, m, n));
+        // Rows `first..first + count` of x.
+        let product = |threads, first: usize, count: usize, w: Operand<'_>| {
+            let mut y = c[first * n..(first + count) * n].to_vec();
+            let x = rows_of(&x).rows_from(first, count);
+            gemm(&Pool::new(threads), isa, 1.0, x, w.t(), beta, MatMut::new(&mut y, count, n));
             y
         };
-        let expected = product(1, &x, &c, rows_of(&weights));
+        let expected = product(1, 0, m, rows_of(&weights));
         for threads in [1, 3] {
-            assert_eq!(product(threads, &x, &c, matrix.into()), expected, "{isa}");
+            assert_eq!(product(threads, 0, m, matrix.into()), expected, "{isa} {dtype}");
         }
-        for ((x, c), expected) in x.chunks(k).zip(c.chunks(n)).zip(expected.chunks(n)) {
-            assert_eq!(product(2, x, c, matrix.into()), expected, "{isa}, alone");
+        for count in [1, 2, 3, 4, 5, 7] {
+            for (first, expected) in (0..m).step_by(count).zip(expected.chunks(count * n)) {
+                let found = product(2, first, count.min(m - first), matrix.into());
+                assert_eq!(found, expected, "{isa} {dtype}, {count} rows from {first}");
+            }
         }
         for row in 0..n {
             let [mut found, mut expected] = [vec![f32::NAN; k], vec![f32::NAN; k]];
@@ -368,10 +379,9 @@ fn rows_of(weights: &Tensor) -> Operand<'_> {
 /// Spans of the sum that are cut (beyond 512 terms), several panels and tasks, an end of a panel.
 #[test]
 fn long_sums_in_panels_have_the_bits_of_rows() {
-    for (i, dtype) in
-        [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0].into_iter().enumerate()
-    {
+    for (i, dtype) in types_in_panels().into_iter().enumerate() {
         for [m, n, k] in [[3, 203, 1184], [14, 64, 544], [65, 97, 1056]] {
+            let k = k - k % dtype.block().elements;
             check_panels([m, n, k], dtype, 1.0, i as u64);
         }
     }

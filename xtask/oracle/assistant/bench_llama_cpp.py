@@ -1,7 +1,8 @@
 """Prompt and answer speed of llama.cpp on a model that Stoa saved.
 
-  bench_llama_cpp.py convert DIR OUT.gguf
-      DIR: config.json (LlamaForCausalLM) and model.safetensors; matrices keep their type (f32, f16)
+  bench_llama_cpp.py convert DIR OUT.gguf --type TYPE
+      DIR: config.json (LlamaForCausalLM) and model.safetensors; matrices as TYPE: f32 and f16 as they are,
+      others quantised by llama.cpp itself, all matrices alike
   bench_llama_cpp.py run MODEL.gguf --prompt N --tokens M --threads T [--logits OUT.json]
 
 `run` does what `stoa bench decode` does: the prompt twice (the first time touches memory), M answer
@@ -33,6 +34,16 @@ BLOCK_NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+FILE_TYPES = {
+    "q8_0": "LLAMA_FTYPE_MOSTLY_Q8_0",
+    "q4_0": "LLAMA_FTYPE_MOSTLY_Q4_0",
+    "q4_1": "LLAMA_FTYPE_MOSTLY_Q4_1",
+    "q5_0": "LLAMA_FTYPE_MOSTLY_Q5_0",
+    "q5_1": "LLAMA_FTYPE_MOSTLY_Q5_1",
+    "q4_k": "LLAMA_FTYPE_MOSTLY_Q4_K_S",
+    "q5_k": "LLAMA_FTYPE_MOSTLY_Q5_K_S",
+    "q6_k": "LLAMA_FTYPE_MOSTLY_Q6_K",
+}
 NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
@@ -50,7 +61,13 @@ def interleaved(matrix, heads):
     return np.ascontiguousarray(rows).reshape(matrix.shape)
 
 
-def convert(directory, out):
+def convert(directory, out, dtype):
+    if dtype not in ("f32", "f16"):
+        plain = out.with_suffix(".f32.gguf")
+        convert(directory, plain, "f32")
+        quantise(plain, out, dtype)
+        plain.unlink()
+        return
     import gguf
     from safetensors.numpy import load_file
 
@@ -82,6 +99,21 @@ def convert(directory, out):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def quantise(plain, out, dtype):
+    import gguf
+    import llama_cpp as llama
+
+    llama.llama_log_set(QUIET, None)
+    parameters = llama.llama_model_quantize_default_params()
+    # `pure`: every matrix of the type, the embedding and the head too.
+    parameters.ftype = getattr(llama, FILE_TYPES[dtype])
+    parameters.pure = True
+    of_tensors = int(gguf.GGMLQuantizationType[dtype.upper()])
+    parameters.output_tensor_type = parameters.token_embedding_type = of_tensors
+    if llama.llama_model_quantize(str(plain).encode(), str(out).encode(), ctypes.byref(parameters)):
+        raise SystemExit(f"{plain}: llama.cpp does not quantise it to {dtype}")
 
 
 def run(options):
@@ -135,6 +167,7 @@ def main():
     converting = commands.add_parser("convert")
     converting.add_argument("directory", type=pathlib.Path)
     converting.add_argument("out", type=pathlib.Path)
+    converting.add_argument("--type", default="f32")
     running = commands.add_parser("run")
     running.add_argument("model", type=pathlib.Path)
     running.add_argument("--prompt", type=int, required=True)
@@ -143,7 +176,7 @@ def main():
     running.add_argument("--logits", type=pathlib.Path)
     options = parser.parse_args()
     if options.command == "convert":
-        convert(options.directory, options.out)
+        convert(options.directory, options.out, options.type)
     else:
         run(options)
 

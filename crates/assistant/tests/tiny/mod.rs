@@ -46,6 +46,11 @@ pub fn grouped() -> LanguageConfig {
     }
 }
 
+/// Rows of whole blocks of every quantised type.
+pub fn whole_blocks() -> LanguageConfig {
+    LanguageConfig { hidden: 256, head_dim: 64, mlp: Mlp::swiglu(256), ..grouped() }
+}
+
 /// One key head for all, ReLU², norms without weights, bounded logits.
 pub fn squared() -> LanguageConfig {
     LanguageConfig {

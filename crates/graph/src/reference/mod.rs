@@ -90,8 +90,8 @@ fn evaluate(
         for (&v, result) in node.outputs.iter().zip(results) {
             let ty = program.ty(v);
             debug_assert_eq!(result.shape, ty.shape, "{}", node.op.name());
-            // No op computes quantised numbers: these are an input's, in another shape.
-            let computed = !ty.dtype.is_quantised();
+            // Quantised numbers that no cast makes are an input's, in another shape.
+            let computed = !ty.dtype.is_quantised() || matches!(node.op, Op::Cast { .. });
             values[v.index()] = if computed { result.rounded(ty.dtype, rounding) } else { result };
         }
     }

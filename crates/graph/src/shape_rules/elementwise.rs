@@ -23,8 +23,12 @@ impl Rule<'_> {
     pub fn cast(&self, dtype: DType) -> Result<Vec<TensorType>> {
         self.arity(1)?;
         self.weight(0, "x")?;
-        self.attribute(dtype.is_float(), || format!("casts to float types, not {dtype}"))?;
-        Ok(vec![TensorType::new(dtype, self.inputs[0].shape.clone())])
+        let x = self.inputs[0];
+        let activation = dtype == DType::Q8_0 && x.dtype.is_float();
+        self.attribute(dtype.is_float() || activation, || {
+            format!("casts to float types, and floats to q8_0; not {} to {dtype}", x.dtype)
+        })?;
+        Ok(vec![TensorType::new(dtype, x.shape.clone()).checked()?])
     }
 
     /// Float tensors of one type, and a result of that type.

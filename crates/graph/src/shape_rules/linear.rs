@@ -7,8 +7,12 @@ use crate::{DType, TensorType};
 impl Rule<'_> {
     pub fn matmul(&self, ta: bool, tb: bool, bias: bool, result: DType) -> Result<Vec<TensorType>> {
         self.arity(2 + usize::from(bias))?;
-        self.float(0, "a")?;
         self.weight(1, "b")?;
+        // Blocks lie along the last dimension: that of the sum, where nothing else is asked for.
+        let blocks = !ta && tb && self.inputs[1].dtype.is_quantised();
+        if !(blocks && self.inputs[0].dtype == DType::Q8_0) {
+            self.float(0, "a")?;
+        }
         self.rank(0, "a", 2)?;
         self.rank(1, "b", 2)?;
         self.attribute(result.is_float(), || format!("gives a float type, not {result}"))?;

@@ -34,6 +34,17 @@ fn matmul_in_all_layouts() {
     let biased =
         Op::MatMul { transpose_a: false, transpose_b: true, bias: true, result: DType::BF16 };
     accepts(biased.clone(), "bf16[3, 32]; q8_0[7, 32]; f32[7]", "bf16[3, 7]");
+    // Activations in blocks, where weights are, along the sum of both.
+    accepts(matmul(false, true), "q8_0[3, 64]; q4_0[7, 64]", "f32[3, 7]");
+    let message = |given| format!("matmul: input `a` must be f32, bf16 or f16, is {given}");
+    for (op, given, a) in [
+        (matmul(false, true), "q8_0[3, 64]; f32[7, 64]", "q8_0[3, 64]"),
+        (matmul(false, true), "q4_0[3, 64]; q4_0[7, 64]", "q4_0[3, 64]"),
+        (matmul(false, false), "q8_0[3, 64]; q8_0[64, 32]", "q8_0[3, 64]"),
+        (matmul(true, true), "q8_0[64, 32]; q8_0[7, 64]", "q8_0[64, 32]"),
+    ] {
+        refuses(op, given, &message(a));
+    }
     for bias in ["f32[3]", "f32[1, 7]", "bf16[7]"] {
         let message = format!("matmul: input `bias` must be f32[7], is {bias}");
         refuses(biased.clone(), &format!("f32[3, 5]; f32[7, 5]; {bias}"), &message);

@@ -2,7 +2,7 @@
 
 use stoa_graph::{DType, Nonlinearity, Op};
 
-use crate::rules::{accepts, refuses, ty};
+use crate::rules::{accepts, refuses, result, ty};
 
 #[test]
 fn fill_reshape_and_cast() {
@@ -25,7 +25,14 @@ fn fill_reshape_and_cast() {
         "i32[2]",
         "cast: input `x` must be of real numbers: f32, bf16, f16, q8_0 or q4_0, is i32[2]",
     );
-    refuses(Op::Cast { dtype: DType::I32 }, "f32[2]", "cast: casts to float types, not i32");
+    accepts(Op::Cast { dtype: DType::Q8_0 }, "bf16[2, 64]", "q8_0[2, 64]");
+    let message = "cast: casts to float types, and floats to q8_0; not f32 to i32";
+    refuses(Op::Cast { dtype: DType::I32 }, "f32[2]", message);
+    let message = "cast: casts to float types, and floats to q8_0; not q4_0 to q8_0";
+    refuses(Op::Cast { dtype: DType::Q8_0 }, "q4_0[2, 32]", message);
+    let message = "cast: casts to float types, and floats to q8_0; not f32 to q4_0";
+    refuses(Op::Cast { dtype: DType::Q4_0 }, "f32[2, 32]", message);
+    assert!(result(&Op::Cast { dtype: DType::Q8_0 }, "f32[2, 33]").is_err());
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn depth<S: Tiling>(inner: usize) -> usize {
 
 /// Hands disjoint parts of one buffer to several tasks.
 #[derive(Clone, Copy)]
-struct Parts(*mut f32, usize);
+pub(super) struct Parts(*mut f32, usize);
 
 // SAFETY: only an address; its methods state who may use what.
 unsafe impl Send for Parts {}
@@ -94,12 +94,12 @@ unsafe impl Send for Parts {}
 unsafe impl Sync for Parts {}
 
 impl Parts {
-    fn new(buffer: &mut [f32]) -> Parts {
+    pub fn new(buffer: &mut [f32]) -> Parts {
         Parts(buffer.as_mut_ptr(), buffer.len())
     }
 
     /// Address of element `at`, where `len` elements follow.
-    fn address(self, at: usize, len: usize) -> *mut f32 {
+    pub fn address(self, at: usize, len: usize) -> *mut f32 {
         assert!(at + len <= self.1, "part {at}..{} of {}", at + len, self.1);
         self.0.wrapping_add(at)
     }

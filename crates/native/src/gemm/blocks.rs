@@ -43,6 +43,16 @@ impl<'a> BlockMatrix<'a> {
         if self.transposed { self.rows } else { self.cols }
     }
 
+    /// Element type.
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The blocks, row after row as they are stored.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.blocks
+    }
+
     /// The transpose, of the same memory.
     pub fn t(self) -> Self {
         BlockMatrix { transposed: !self.transposed, ..self }

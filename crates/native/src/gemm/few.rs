@@ -15,7 +15,7 @@ use super::blocking::{Blocks, Product};
 use super::epilogue::Tile;
 use super::micro::Tiling;
 use super::pack::{Span, Strips};
-use super::panels::{Format, PanelMatrix, Plain, Q4, Q8, with_format};
+use super::panels::{Format, PanelMatrix, Plain, with_format};
 use super::view::MatRef;
 use crate::isa::{Kernel, Simd};
 use crate::pool::Pool;
@@ -86,7 +86,7 @@ pub(super) fn multiply<S: Tiling>(
 }
 
 /// What follows the product, on finished columns.
-fn finish(product: &Product<'_>, columns: Span) {
+pub(super) fn finish(product: &Product<'_>, columns: Span) {
     let c = &product.c;
     if let Some(finished) = product.finished {
         finished(&mut Tile {

@@ -4,24 +4,21 @@
 //! its own.
 //!
 //! A panel takes the bytes of the rows that it holds, so that a matrix changes its order in place;
-//! rows beyond the last whole panel stay as they are. Quantised blocks of a panel lie side by side:
-//! the scales of `width` blocks, then their weights `[32][width]`, of Q4_0 in pairs that are
-//! neighbours along k.
+//! rows beyond the last whole panel stay as they are. How quantised blocks lie in a panel is in
+//! `integer::layout`.
 
 use std::marker::PhantomData;
 
 use half::{bf16, f16};
-use stoa_graph::{DType, any_quantised};
+use stoa_graph::{DType, any_quantised, dequantise};
 
 use super::blocks::BlockMatrix;
+use super::integer::{row_of_panel, to_panel};
 use super::pack::{Operand, Span, Strips};
 use super::view::{Element, MatRef};
 use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::pool::Pool;
-
-/// Weights of a quantised block.
-const BLOCK: usize = 32;
 
 /// How the numbers of a panel are stored.
 pub(super) trait Format: Copy + Send + Sync + 'static {
@@ -60,66 +57,6 @@ impl<T: Element> Format for Plain<T> {
     }
 }
 
-/// Blocks of a scale and 32 weights of a byte.
-#[derive(Clone, Copy)]
-pub(super) struct Q8;
-
-impl Format for Q8 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, panel: *const u8, width: usize, k: usize, at: usize) -> S::F32 {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let block = panel.add(k / BLOCK * width * 34);
-            let weights = block.add(2 * width + k % BLOCK * width + at);
-            s.mul(s.load_f16_ptr(block.cast::<u16>().add(at)), s.load_i8_ptr(weights))
-        }
-    }
-    #[inline(always)]
-    unsafe fn number(panel: *const u8, width: usize, k: usize, at: usize) -> f32 {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let block = panel.add(k / BLOCK * width * 34);
-            let weight = *block.add(2 * width + k % BLOCK * width + at) as i8;
-            block.cast::<f16>().add(at).read_unaligned().to_f32_const() * f32::from(weight)
-        }
-    }
-    #[inline(always)]
-    fn bytes(width: usize, k: usize) -> usize {
-        k * width * 34 / BLOCK
-    }
-}
-
-/// Blocks of a scale and 32 weights of half a byte.
-#[derive(Clone, Copy)]
-pub(super) struct Q4;
-
-impl Format for Q4 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, panel: *const u8, width: usize, k: usize, at: usize) -> S::F32 {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let block = panel.add(k / BLOCK * width * 18);
-            let pairs = block.add(2 * width + k % BLOCK / 2 * width + at);
-            let scale = s.load_f16_ptr(block.cast::<u16>().add(at));
-            s.mul(scale, s.load_nibbles_ptr(pairs, k % 2 == 1))
-        }
-    }
-    #[inline(always)]
-    unsafe fn number(panel: *const u8, width: usize, k: usize, at: usize) -> f32 {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let block = panel.add(k / BLOCK * width * 18);
-            let pair = *block.add(2 * width + k % BLOCK / 2 * width + at);
-            let weight = if k % 2 == 1 { pair >> 4 } else { pair & 15 };
-            block.cast::<f16>().add(at).read_unaligned().to_f32_const() * (f32::from(weight) - 8.0)
-        }
-    }
-    #[inline(always)]
-    fn bytes(width: usize, k: usize) -> usize {
-        k * width * 18 / BLOCK
-    }
-}
-
 /// Runs an expression with the format of a type of weights.
 macro_rules! with_format {
     ($dtype:expr, $format:ident => $body:expr) => {
@@ -136,23 +73,8 @@ macro_rules! with_format {
                 type $format = Plain<bf16>;
                 $body
             }
-            DType::Q8_0 => {
-                type $format = Q8;
-                $body
-            }
-            DType::Q4_0 => {
-                type $format = Q4;
-                $body
-            }
-            DType::Q4_1
-            | DType::Q5_0
-            | DType::Q5_1
-            | DType::Q2_K
-            | DType::Q3_K
-            | DType::Q4_K
-            | DType::Q5_K
-            | DType::Q6_K
-            | DType::I32 => unreachable!("only what `has_panels` names is in panels"),
+            stoa_graph::any_quantised!() => unreachable!("blocks are multiplied in integers"),
+            DType::I32 => unreachable!("a matrix of weights holds numbers"),
         }
     };
 }
@@ -162,16 +84,18 @@ pub(super) use with_format;
 /// dequantised on their way into packed strips.
 pub fn has_panels(dtype: DType) -> bool {
     match dtype {
-        DType::F32 | DType::F16 | DType::BF16 | DType::Q8_0 | DType::Q4_0 => true,
-        DType::Q4_1
+        DType::F32
+        | DType::F16
+        | DType::BF16
+        | DType::Q8_0
+        | DType::Q4_0
+        | DType::Q4_1
         | DType::Q5_0
         | DType::Q5_1
-        | DType::Q2_K
-        | DType::Q3_K
         | DType::Q4_K
         | DType::Q5_K
-        | DType::Q6_K
-        | DType::I32 => false,
+        | DType::Q6_K => true,
+        DType::Q2_K | DType::Q3_K | DType::I32 => false,
     }
 }
 
@@ -239,9 +163,14 @@ impl<'a> PanelMatrix<'a> {
         &self.bytes[i * self.panel_bytes()..][..self.panel_bytes()]
     }
 
+    /// The bytes of the rows beyond the last whole panel.
+    pub(super) fn rest_bytes(&self) -> &'a [u8] {
+        &self.bytes[self.panels() * self.panel_bytes()..]
+    }
+
     /// The rows beyond the last whole panel, which lie one after another.
     pub(super) fn rest(&self) -> Operand<'a> {
-        let bytes = &self.bytes[self.panels() * self.panel_bytes()..];
+        let bytes = self.rest_bytes();
         let (rows, cols) = (self.rows % self.width, self.cols);
         match self.dtype {
             DType::F32 => MatRef::new(bytemuck::cast_slice::<u8, f32>(bytes), rows, cols).into(),
@@ -261,7 +190,13 @@ impl<'a> PanelMatrix<'a> {
         if row >= self.panels() * self.width {
             return self.rest().row_to_f32(row % self.width, to);
         }
-        let (panel, at) = (self.panel(row / self.width).as_ptr(), row % self.width);
+        let (panel, at) = (self.panel(row / self.width), row % self.width);
+        if self.dtype.is_quantised() {
+            let mut blocks = vec![0; row_bytes(self.dtype, self.cols)];
+            row_of_panel(self.dtype, self.width, panel, at, &mut blocks);
+            return dequantise(self.dtype, &blocks, to);
+        }
+        let panel = panel.as_ptr();
         with_format!(self.dtype, F => for (k, to) in to.iter_mut().enumerate() {
             // SAFETY: k < cols and at < width, inside the panel.
             *to = unsafe { F::number(panel, self.width, k, at) };
@@ -375,21 +310,12 @@ fn rearrange(
             match dtype {
                 DType::F32 => transpose::<4>(from, to, from_rows, from_cols),
                 DType::F16 | DType::BF16 => transpose::<2>(from, to, from_rows, from_cols),
-                DType::Q8_0 | DType::Q4_0 => {
-                    let blocks = cols / BLOCK;
-                    for at in 0..blocks * width {
-                        blocks_of_panel(dtype, width, blocks, at, from, to, into_panels);
-                    }
+                any_quantised!() if into_panels => to_panel(dtype, cols, width, from, to),
+                any_quantised!() => {
+                    let rows = to.chunks_exact_mut(row_bytes(dtype, cols).max(1)).enumerate();
+                    rows.for_each(|(at, row)| row_of_panel(dtype, width, from, at, row));
                 }
-                DType::Q4_1
-                | DType::Q5_0
-                | DType::Q5_1
-                | DType::Q2_K
-                | DType::Q3_K
-                | DType::Q4_K
-                | DType::Q5_K
-                | DType::Q6_K
-                | DType::I32 => unreachable!("only what `has_panels` names is in panels"),
+                DType::I32 => unreachable!("a matrix of weights holds numbers"),
             }
         });
     });
@@ -403,45 +329,5 @@ fn transpose<const E: usize>(from: &[u8], to: &mut [u8], rows: usize, cols: usiz
     }
     for (col, to) in to.chunks_exact_mut(rows.max(1)).enumerate() {
         to.iter_mut().enumerate().for_each(|(row, to)| *to = from[row * cols + col]);
-    }
-}
-
-/// Block `at` of a panel, counted along its rows, in one order and the other.
-fn blocks_of_panel(
-    dtype: DType,
-    width: usize,
-    blocks: usize,
-    at: usize,
-    from: &[u8],
-    to: &mut [u8],
-    into_panels: bool,
-) {
-    let size = dtype.block().bytes;
-    let (row, block) = (at / blocks, at % blocks);
-    let (whole, panel) = (at * size, block * width * size);
-    let scale = panel + 2 * row;
-    let weight = |i: usize| panel + 2 * width + i * width + row;
-    let half = BLOCK / 2;
-    if into_panels {
-        to[scale..scale + 2].copy_from_slice(&from[whole..whole + 2]);
-    } else {
-        to[whole..whole + 2].copy_from_slice(&from[scale..scale + 2]);
-    }
-    let whole = whole + 2;
-    // Of Q4_0 a byte holds weights i and i + 16 in a block of its own, 2i and 2i + 1 in a panel.
-    let nibble = |byte: u8, high: bool| if high { byte >> 4 } else { byte & 15 };
-    for i in 0..size - 2 {
-        match (dtype == DType::Q4_0, into_panels) {
-            (false, true) => to[weight(i)] = from[whole + i],
-            (false, false) => to[whole + i] = from[weight(i)],
-            (true, true) => {
-                let of = |k: usize| nibble(from[whole + k % half], k >= half);
-                to[weight(i)] = of(2 * i) | of(2 * i + 1) << 4;
-            }
-            (true, false) => {
-                let of = |k: usize| nibble(from[weight(k / 2)], k % 2 == 1);
-                to[whole + i] = of(i) | of(i + half) << 4;
-            }
-        }
     }
 }

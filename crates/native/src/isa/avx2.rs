@@ -1,30 +1,42 @@
-//! AVX2 with FMA and F16C: eight lanes, masks as full-width vectors.
+//! AVX2 with FMA and F16C: eight lanes, masks as full-width vectors; with AVX-VNNI the dot products of
+//! bytes, for matrix products alone.
 //!
-//! SAFETY of every intrinsic below that takes no pointer: an [`Avx2`] exists only if `new` saw the
-//! features, so the instructions are there.
+//! SAFETY of every intrinsic below that takes no pointer: an [`Avx2With`] exists only if `new` saw
+//! the features, so the instructions are there.
 
 use super::{Isa, Kernel, Simd};
 use std::arch::x86_64::*;
 
-/// Token of [`Isa::Avx2`].
+/// Token of [`Isa::Avx2`], or with `VNNI` of [`Isa::AvxVnni`].
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2(());
+pub struct Avx2With<const VNNI: bool>(());
+
+/// Token of [`Isa::Avx2`].
+pub type Avx2 = Avx2With<false>;
+/// Token of [`Isa::AvxVnni`].
+pub type AvxVnni = Avx2With<true>;
 
 const LANES: usize = 8;
 type F32 = __m256;
 
-impl Avx2 {
+impl<const VNNI: bool> Avx2With<VNNI> {
     /// The token, if this machine has the instructions.
     #[inline]
-    pub fn new() -> Option<Avx2> {
+    pub fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        has.then_some(Avx2(()))
+            && is_x86_feature_detected!("f16c")
+            && (!VNNI || is_x86_feature_detected!("avxvnni"));
+        has.then_some(Avx2With(()))
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     fn enter_with_features<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    fn enter_with_vnni<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
 }
@@ -58,8 +70,8 @@ fn halves(a: F32, f: impl Fn(__m128, __m128) -> __m128) -> __m128 {
     safe!(f(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a)))
 }
 
-impl Simd for Avx2 {
-    const ISA: Isa = Isa::Avx2;
+impl<const VNNI: bool> Simd for Avx2With<VNNI> {
+    const ISA: Isa = if VNNI { Isa::AvxVnni } else { Isa::Avx2 };
     const LANES: usize = LANES;
     type F32 = F32;
     type Mask = __m256;
@@ -68,7 +80,9 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves that the features are present.
-        unsafe { self.enter_with_features(kernel) }
+        unsafe {
+            if VNNI { self.enter_with_vnni(kernel) } else { self.enter_with_features(kernel) }
+        }
     }
 
     #[inline(always)]
@@ -255,21 +269,6 @@ impl Simd for Avx2 {
         unsafe {
             let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
-    }
-    #[inline(always)]
-    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe {
-            let pairs = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()));
-            let pairs = if high { _mm256_srli_epi32::<4>(pairs) } else { pairs };
-            let halves = _mm256_and_si256(pairs, _mm256_set1_epi32(15));
-            _mm256_cvtepi32_ps(_mm256_sub_epi32(halves, _mm256_set1_epi32(8)))
         }
     }
     #[inline(always)]

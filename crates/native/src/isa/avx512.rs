@@ -1,5 +1,5 @@
-//! AVX-512 (F, BW, DQ, VL): sixteen lanes, lane masks, every operation one instruction; and with
-//! BF16 the dot products of pairs of bf16, for the matrix product alone.
+//! AVX-512 (F, BW, DQ, VL): sixteen lanes, lane masks, every operation one instruction; with VNNI the
+//! dot products of bytes and with BF16 those of pairs of bf16, for matrix products alone.
 //!
 //! SAFETY of every intrinsic below that takes no pointer: an [`Avx512With`] exists only if `new` saw
 //! the features, so the instructions are there.
@@ -8,14 +8,21 @@ use super::{Isa, Kernel, Simd};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-/// Token of [`Isa::Avx512`], or with `BF16` of [`Isa::Avx512Bf16`].
+/// Token of [`Isa::Avx512`], or of that with more: see [`Avx512Vnni`], [`Avx512Bf16`].
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512With<const BF16: bool>(());
+pub struct Avx512With<const SET: u8>(());
+
+/// With AVX-512 VNNI.
+const WITH_VNNI: u8 = 1;
+/// With AVX-512 VNNI and BF16.
+const WITH_BF16: u8 = 2;
 
 /// Token of [`Isa::Avx512`].
-pub type Avx512 = Avx512With<false>;
+pub type Avx512 = Avx512With<0>;
+/// Token of [`Isa::Avx512Vnni`].
+pub type Avx512Vnni = Avx512With<WITH_VNNI>;
 /// Token of [`Isa::Avx512Bf16`].
-pub type Avx512Bf16 = Avx512With<true>;
+pub type Avx512Bf16 = Avx512With<WITH_BF16>;
 
 const LANES: usize = 16;
 type F32 = __m512;
@@ -28,7 +35,10 @@ macro_rules! safe {
     };
 }
 
-impl<const BF16: bool> Avx512With<BF16> {
+impl<const SET: u8> Avx512With<SET> {
+    /// Whether the set has dot products of bytes.
+    pub(super) const VNNI: bool = SET >= WITH_VNNI;
+
     /// The token, if this machine has the instructions.
     #[inline]
     pub fn new() -> Option<Self> {
@@ -39,7 +49,8 @@ impl<const BF16: bool> Avx512With<BF16> {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
-            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
+            && (SET < WITH_VNNI || is_x86_feature_detected!("avx512vnni"))
+            && (SET < WITH_BF16 || is_x86_feature_detected!("avx512bf16"));
         has.then_some(Avx512With(()))
     }
 
@@ -48,7 +59,13 @@ impl<const BF16: bool> Avx512With<BF16> {
         kernel.run(self)
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn enter_with_vnni<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     fn enter_with_bf16<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
@@ -97,8 +114,12 @@ fn first_lanes(count: usize) -> __mmask16 {
     if count >= LANES { !0 } else { (1u16 << count) - 1 }
 }
 
-impl<const BF16: bool> Simd for Avx512With<BF16> {
-    const ISA: Isa = if BF16 { Isa::Avx512Bf16 } else { Isa::Avx512 };
+impl<const SET: u8> Simd for Avx512With<SET> {
+    const ISA: Isa = match SET {
+        WITH_BF16 => Isa::Avx512Bf16,
+        WITH_VNNI => Isa::Avx512Vnni,
+        _ => Isa::Avx512,
+    };
     const LANES: usize = LANES;
     type F32 = F32;
     type Mask = __mmask16;
@@ -108,7 +129,11 @@ impl<const BF16: bool> Simd for Avx512With<BF16> {
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves that the features are present.
         unsafe {
-            if BF16 { self.enter_with_bf16(kernel) } else { self.enter_with_features(kernel) }
+            match SET {
+                WITH_BF16 => self.enter_with_bf16(kernel),
+                WITH_VNNI => self.enter_with_vnni(kernel),
+                _ => self.enter_with_features(kernel),
+            }
         }
     }
 
@@ -290,21 +315,6 @@ impl<const BF16: bool> Simd for Avx512With<BF16> {
         unsafe {
             let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
-    }
-    #[inline(always)]
-    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe {
-            let pairs = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
-            let pairs = if high { _mm512_srli_epi32::<4>(pairs) } else { pairs };
-            let halves = _mm512_and_si512(pairs, _mm512_set1_epi32(15));
-            _mm512_cvtepi32_ps(_mm512_sub_epi32(halves, _mm512_set1_epi32(8)))
         }
     }
     #[inline(always)]

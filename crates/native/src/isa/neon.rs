@@ -230,23 +230,5 @@ impl Simd for Neon {
         unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
     }
     #[inline(always)]
-    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe {
-            let bytes = vcreate_s8(u64::from(p.cast::<u32>().read_unaligned()));
-            vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe {
-            let pairs = p.cast::<u32>().read_unaligned();
-            let halves = if high { pairs >> 4 } else { pairs } & 0x0f0f_0f0f;
-            let wide = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(u64::from(halves)))));
-            vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(wide), vdupq_n_s32(8)))
-        }
-    }
-    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
 }

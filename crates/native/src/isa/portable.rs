@@ -186,16 +186,5 @@ impl Simd for Portable {
         bits.map(|b| f32::from_bits(u32::from(b) << 16))
     }
     #[inline(always)]
-    unsafe fn load_i8_ptr(self, p: *const u8) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        unsafe { p.cast::<[i8; LANES]>().read() }.map(f32::from)
-    }
-    #[inline(always)]
-    unsafe fn load_nibbles_ptr(self, p: *const u8, high: bool) -> F32 {
-        // SAFETY: the caller gives LANES readable bytes.
-        let pairs = unsafe { p.cast::<[u8; LANES]>().read() };
-        pairs.map(|pair| f32::from(if high { pair >> 4 } else { pair & 15 }) - 8.0)
-    }
-    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
 }

@@ -1,5 +1,5 @@
-//! Casts between float formats, rounded to nearest even, and fills. Results are the same on every
-//! instruction set.
+//! Casts between float formats, rounded to nearest even, from and to quantised blocks, and fills.
+//! Results are the same on every instruction set.
 
 use half::{bf16, f16};
 use stoa_graph::{DType, dequantise};
@@ -103,6 +103,54 @@ pub fn cast_blocks<B: Float>(pool: &Pool, dtype: DType, blocks: &[u8], y: &mut [
         let y = unsafe { to.part(first * layout.elements, numbers.len()) };
         y.iter_mut().zip(numbers).for_each(|(y, x)| *y = B::from_f32(x));
     });
+}
+
+/// Numbers of a block of q8_0, and its bytes.
+const BLOCK: usize = 32;
+const BLOCK_BYTES: usize = 34;
+
+/// y = x in blocks of q8_0, as [`stoa_graph::quantise`] rounds.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn quantise_rows<A: Float>(context: Context<'_>, x: &[A], y: &mut [u8]) {
+    let (blocks, rest) = x.as_chunks::<BLOCK>();
+    assert!(rest.is_empty() && y.len() == blocks.len() * BLOCK_BYTES, "cast: lengths differ");
+    let per_task = TASK / BLOCK;
+    let to = Disjoint::new(y);
+    context.pool.run(blocks.len().div_ceil(per_task), &|task, _| {
+        let first = task * per_task;
+        let x = &blocks[first..blocks.len().min(first + per_task)];
+        // SAFETY: each task has its own blocks.
+        let y = unsafe { to.part(first * BLOCK_BYTES, x.len() * BLOCK_BYTES) };
+        context.isa.dispatch(Quantise { x, y });
+    });
+}
+
+/// Some blocks. Plain loops, which the compiler turns into vector code.
+struct Quantise<'a, A> {
+    x: &'a [[A; BLOCK]],
+    y: &'a mut [u8],
+}
+
+impl<A: Float> Kernel for Quantise<'_, A> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        const MAGNITUDE: u32 = 0x7fff_ffff;
+        const INFINITY: u32 = f32::INFINITY.to_bits();
+        for (x, y) in self.x.iter().zip(self.y.as_chunks_mut::<BLOCK_BYTES>().0) {
+            let x: [f32; BLOCK] = std::array::from_fn(|i| x[i].to_f32());
+            // Magnitudes are ordered as their bits are, infinity and NaN last.
+            let most = x.iter().fold(0, |most, x| most.max(x.to_bits() & MAGNITUDE));
+            let scale = if most >= INFINITY { f32::NAN } else { f32::from_bits(most) / 127.0 };
+            let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            y[..2].copy_from_slice(&f16::from_f32_const(scale).to_le_bytes());
+            for (y, x) in y[2..].iter_mut().zip(x) {
+                *y = (x * inverse).round() as i8 as u8;
+            }
+        }
+    }
 }
 
 /// One block, also used for rows of tables.

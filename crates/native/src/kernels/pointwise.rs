@@ -7,7 +7,7 @@ use super::disjoint::Disjoint;
 use crate::context::Context;
 use crate::isa::{Kernel, Simd};
 
-pub use super::convert::{Float, cast, cast_blocks, fill};
+pub use super::convert::{Float, cast, cast_blocks, fill, quantise_rows};
 
 /// Elements a task works on.
 const TASK: usize = 1 << 14;

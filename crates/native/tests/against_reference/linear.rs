@@ -90,6 +90,27 @@ fn products_with_quantised_weights() {
     }
 }
 
+/// Rows of q8_0 with weights in blocks: whole tiles and ragged ones, in every direction.
+#[test]
+fn products_of_quantised_activations() {
+    for [m, k, n] in [[1, 256, 32], [3, 512, 71], [5, 256, 33], [7, 768, 1], [34, 1024, 97]] {
+        for dtype in DType::ALL.into_iter().filter(|dtype| dtype.is_quantised()) {
+            for accumulate in [false, true] {
+                let mut given = inputs([m, k, n], [false, true, accumulate], dtype);
+                given[0].dtype = DType::Q8_0;
+                check_large(matmul(false, true, accumulate), &given, tolerance(k));
+                let given = with_bias(given, n);
+                check_large(biased(false, true, accumulate), &given, tolerance(k));
+            }
+        }
+    }
+    for [m, k, n] in [[0, 32, 5], [3, 0, 5], [3, 32, 0]] {
+        let mut given = inputs([m, k, n], [false, true, true], DType::Q8_0);
+        given[0].dtype = DType::Q8_0;
+        check_large(matmul(false, true, true), &given, tolerance(k));
+    }
+}
+
 #[test]
 fn products_of_nothing() {
     for [m, k, n] in [[0, 3, 5], [3, 0, 5], [3, 5, 0]] {

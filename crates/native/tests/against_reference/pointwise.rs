@@ -45,6 +45,26 @@ fn casts_between_all_float_types() {
     }
 }
 
+/// Blocks of numbers of every size, halves between two integers, zeros, and what has no number.
+#[test]
+fn casts_to_blocks_round_as_weights_do() {
+    for from in [DType::F32, DType::BF16, DType::F16] {
+        let mut x = Draws::new(5).array(&[7, 1056], 3.0);
+        for (block, x) in x.data.chunks_mut(32).enumerate() {
+            let size = [1.0, 1e-3, 1e-6, 1e-9, 0.0, 3e4][block % 6];
+            x.iter_mut().for_each(|x| *x *= size);
+        }
+        for (i, x) in x.data[..32].iter_mut().enumerate() {
+            *x = if i == 0 { 127.0 } else { i as f64 - 16.5 };
+        }
+        x.data[32 * 40] = f64::NAN;
+        x.data[32 * 50 + 31] = f64::NEG_INFINITY;
+        check_large(&Op::Cast { dtype: DType::Q8_0 }, &[typed(from, x)], 0.0);
+    }
+    let x = Draws::new(6).array(&[1, LARGE.next_multiple_of(32)], 1.0);
+    check_large(&Op::Cast { dtype: DType::Q8_0 }, &[typed(DType::F32, x)], 0.0);
+}
+
 /// Ops of one and of two f32 tensors, with the roundings of their formula and its functions.
 fn ops() -> Vec<(Op, usize, f64)> {
     vec![

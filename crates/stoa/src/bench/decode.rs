@@ -157,11 +157,13 @@ fn place_weights(
     save: Option<&Path>,
     state: &mut Buffers,
 ) -> anyhow::Result<()> {
+    // A saved model has no blocks: another program makes them of the same numbers.
+    let saved = if save.is_some() && dtype.is_quantised() { DType::F32 } else { dtype };
     let weights: Box<dyn Iterator<Item = (String, Tensor)>> = match stored {
-        Some(weights) => Box::new(with_matrix_dtype(config, weights, dtype)?),
+        Some(weights) => Box::new(with_matrix_dtype(config, weights, saved)?),
         None => Box::new(parameters(config).into_iter().map(|p| {
-            let tensor = drawn(&p).converted(p.ty(dtype).dtype);
-            (p.name, tensor.expect("numbers are blocks of one element"))
+            let tensor = drawn(&p).converted(p.ty(saved).dtype);
+            (p.name, tensor.expect("rows of these sizes are whole blocks"))
         })),
     };
     let Some(directory) = save else { return Ok(upload(engine, weights, state)?) };
@@ -169,7 +171,7 @@ fn place_weights(
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let weights: Weights = weights.collect();
     save_model(directory, config, &weights)?;
-    Ok(upload(engine, weights, state)?)
+    Ok(upload(engine, with_matrix_dtype(config, weights, dtype)?, state)?)
 }
 
 /// The workload's size as a Llama: SwiGLU of 8/3 the width, which makes the same matrices.
