@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use stoa_dialogue::{ChatTemplate, Conversation, Json, LocalTime, Message};
 use stoa_planner::hugging_face::{Families, read_as};
 use stoa_posts::decontamination::Evaluations;
 use stoa_posts::rules::{self, RulePost};
@@ -161,6 +162,33 @@ pub fn model_config(data: &[u8]) {
     assert!(counted.total > 0 && counted.active <= counted.total);
     let flops = read.shape.train_flops_per_token(4096, true).0;
     assert!(flops.is_finite() && flops > 0.0);
+}
+
+/// Reads a chat template and renders a conversation with tools, an answer and thoughts by it.
+///
+/// # Panics
+/// When two renderings of one conversation differ.
+pub fn chat_template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(template) = ChatTemplate::new(text) else { return };
+    let object = |fields: Vec<(&str, Json)>| {
+        Json::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    };
+    let items = Json::Array(vec![Json::Integer(1), Json::Float(2.5), Json::Null, "b".into()]);
+    let arguments = object(vec![("a", items)]);
+    let function = object(vec![("name", "f".into()), ("arguments", arguments)]);
+    let call = Json::Array(vec![object(vec![("function", function)])]);
+    let messages = [
+        Message::system("rules"),
+        Message::user("Où? \n <b>"),
+        Message::assistant("there").with_field("tool_calls", call.clone()),
+        Message::assistant("4").with_field("reasoning_content", Json::from("hm")),
+    ];
+    let now = LocalTime::from_unix(1_800_000_000, 0);
+    let conversation =
+        Conversation { tools: std::slice::from_ref(&call), ..Conversation::new(&messages, now) };
+    let rendered = template.render(&conversation).ok();
+    assert_eq!(rendered, template.render(&conversation).ok());
 }
 
 /// Reads a device by its figures.

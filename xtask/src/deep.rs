@@ -30,6 +30,11 @@ const CHECKS: &[Deep] = &[
         about: "load saved models with transformers and compare logits",
         commands: &["oracle saved"],
     },
+    Deep {
+        name: "templates",
+        about: "chat templates, random and published, compared with Jinja2",
+        commands: &["oracle templates"],
+    },
     Deep { name: "s3", about: "read posts from a local S3 server", commands: &["oracle s3"] },
     Deep {
         name: "train",

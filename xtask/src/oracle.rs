@@ -30,6 +30,11 @@ const TEMPLATES_ENVIRONMENT: &str = "oracle-templates";
 /// Its packages.
 const TEMPLATES_PACKAGES: &[&str] = &["jinja2==3.1.6", "transformers==5.23.0"];
 
+/// Environment that downloads a source package without building what builds it.
+const PUBLISHED_ENVIRONMENT: &str = "oracle-published";
+/// Its packages.
+const PUBLISHED_PACKAGES: &[&str] = &["cmake==4.4.5", "ninja==1.13.2", "scikit-build-core==1.1.2"];
+
 /// Environment that writes Parquet.
 const PARQUET_ENVIRONMENT: &str = "oracle-parquet";
 /// Its packages.
@@ -76,6 +81,15 @@ enum Oracle {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Render random templates and those of many publishers with Jinja2, and compare with ours.
+    Templates {
+        /// Random templates.
+        #[arg(long, default_value_t = 10_000)]
+        random: usize,
+        /// Their seed.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+    },
     /// Read addresses from moto, a server that behaves as S3 does.
     S3,
     /// Remake all golden outputs (needs PyTorch).
@@ -99,6 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             workspace::check(script.args(directories).args(["--threads", &threads.to_string()]))
         }
         Oracle::Languages { files } => languages(&root, files),
+        Oracle::Templates { random, seed } => compare_templates(&root, *random, *seed),
         Oracle::S3 => {
             let python = python_env::ensure(S3_ENVIRONMENT, S3_PACKAGES)?;
             let mut test = workspace::cargo(&root);
@@ -123,6 +138,30 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Texts of Jinja2 beside ours, for random templates and for published ones.
+fn compare_templates(root: &Path, random: usize, seed: u64) -> anyhow::Result<()> {
+    let scratch = Scratch::new("oracle-templates")?;
+    let published = scratch.path().join("published");
+    fs::create_dir_all(&published)?;
+    let python = python_env::ensure(PUBLISHED_ENVIRONMENT, PUBLISHED_PACKAGES)?;
+    let script = root.join("xtask/oracle/dialogue/published_templates.py");
+    workspace::check(Command::new(python).arg(script).arg(&published))?;
+    let python = python_env::ensure(TEMPLATES_ENVIRONMENT, TEMPLATES_PACKAGES)?;
+    let random = ["--random".into(), random.to_string(), "--seed".into(), seed.to_string()];
+    let published = ["--templates".into(), published.display().to_string()];
+    for (name, arguments) in [("published", &published[..]), ("random", &random[..])] {
+        let cases = scratch.path().join(name);
+        let mut script = Command::new(&python);
+        script.arg(root.join("xtask/oracle/dialogue/template_cases.py")).arg(&cases);
+        workspace::check(script.args(arguments))?;
+        println!("{name} templates:");
+        let mut compare = workspace::cargo(root);
+        compare.args(["run", "--quiet", "--package", "stoa-dialogue"]);
+        workspace::check(compare.args(["--example", "compare_templates", "--"]).arg(&cases))?;
+    }
+    Ok(())
 }
 
 /// Ids put to saved models; the same as in the example that saves them.
@@ -190,7 +229,7 @@ const LIGHT_GOLDEN: &[(&str, &str)] = &[
 const MODELS_GOLDEN: &str = "crates/models/tests/golden";
 const ASSISTANT_GOLDEN: &str = "crates/assistant/tests/golden";
 const DIALOGUE_GOLDEN: &str = "crates/dialogue/tests/golden";
-const CHATML: &str = "crates/dialogue/src/chatml.jinja";
+const CHATML: &str = "crates/dialogue/src/templates/chatml.jinja";
 const POSTS_GOLDEN: &str = "crates/audit/tests/golden";
 const PARQUET_GOLDEN: &str = "crates/posts/tests/golden";
 

@@ -43,7 +43,7 @@ pub struct ModelParts {
 
 impl ModelParts {
     /// Reads a model directory. The tokenizer is read from it unless one is given. Without a template
-    /// there, conversations are ChatML.
+    /// there, conversations are refused until one is named ([`ModelParts::with_template`]).
     ///
     /// # Errors
     /// A file that is missing or not right, by its path.
@@ -57,6 +57,15 @@ impl ModelParts {
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         let generation = GenerationDefaults::read(directory)?;
         Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation })
+    }
+
+    /// The same, asked by another template; the token with which that ends a turn ends answers too.
+    pub fn with_template(mut self, template: ChatTemplate) -> Self {
+        let names = [template.variable("eos_token"), template.end_of_turn()];
+        let ends = names.into_iter().flatten().filter_map(|name| self.tokenizer.special(name));
+        let known: BTreeSet<TokenId> = self.end_tokens.iter().copied().chain(ends).collect();
+        self.end_tokens = known.into_iter().collect();
+        ModelParts { template, ..self }
     }
 
     /// The type that matrices are kept in.

@@ -19,18 +19,38 @@ pub enum DialogueError {
     },
     /// Several templates, none of which is the default.
     #[error(
-        "the model has the chat templates {} and no default; write the one to use into \
-         chat_template.jinja next to tokenizer_config.json",
+        "the model has the chat templates {} and no default; name the one to use with \
+         --chat-template, or write it into chat_template.jinja next to tokenizer_config.json",
         .names.join(", ")
     )]
     NoDefaultTemplate {
         /// Their names.
         names: Vec<String>,
     },
+    /// The model has no template.
+    #[error(
+        "{directory} has no chat template (chat_template.jinja, or chat_template in \
+         tokenizer_config.json), so how this model is asked is not known; name a layout with \
+         --chat-template ({}), raw for plain text to continue, or give a file with a template",
+        crate::ChatTemplate::built_in_names().join(", ")
+    )]
+    NoTemplate {
+        /// The model's directory.
+        directory: PathBuf,
+    },
+    /// No template has the name that was asked for, and no file.
+    #[error("no chat template or file is named {name}; there are {}", .names.join(", "))]
+    UnknownTemplate {
+        /// The name.
+        name: String,
+        /// Names of those that there are.
+        names: Vec<String>,
+    },
     /// The tokenizer lacks special tokens that the template writes.
     #[error(
         "the chat template writes {}, which this tokenizer does not have as special tokens; give \
-         the model's own template as chat_template.jinja, or continue plain text",
+         the model's own template as chat_template.jinja, or continue plain text with \
+         --chat-template raw",
         .tokens.join(", ")
     )]
     MissingTokens {

@@ -13,7 +13,7 @@ pub enum Json {
     /// `true` or `false`.
     Bool(bool),
     /// A number without fraction or exponent.
-    Integer(i64),
+    Integer(i128),
     /// Any other number, and integers beyond 64 bits.
     Float(f64),
     /// A string.
@@ -59,7 +59,7 @@ impl Serialize for Json {
         match self {
             Json::Null => serializer.serialize_unit(),
             Json::Bool(value) => serializer.serialize_bool(*value),
-            Json::Integer(value) => serializer.serialize_i64(*value),
+            Json::Integer(value) => serializer.serialize_i128(*value),
             Json::Float(value) => serializer.serialize_f64(*value),
             Json::String(value) => serializer.serialize_str(value),
             Json::Array(items) => serializer.collect_seq(items),
@@ -92,11 +92,11 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Integer(value))
+        Ok(Json::Integer(value.into()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(i64::try_from(value).map_or(Json::Float(value as f64), Json::Integer))
+        Ok(Json::Integer(value.into()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
@@ -139,7 +139,7 @@ mod tests {
         let Json::Object(fields) = &value else { panic!("{value:?}") };
         let keys: Vec<_> = fields.iter().map(|(k, _)| k.as_str()).collect();
         assert_eq!(keys, ["z", "a", "m", "z2"]);
-        assert_eq!(fields[3].1, Json::Float(18_446_744_073_709_551_615.0));
+        assert_eq!(fields[3].1, Json::Integer(18_446_744_073_709_551_615));
         let back = serde_json::to_string(&value).unwrap();
         assert!(back.starts_with(r#"{"z":1,"a":[true,null,-2.5,"é"],"m":{},"#), "{back}");
     }

@@ -11,11 +11,10 @@ mod dialogue;
 mod encode;
 mod error;
 mod file;
-mod generation_marks;
+mod jinja;
 mod json;
 mod local_time;
-mod python_methods;
-mod python_text;
+mod model_files;
 mod template;
 
 pub use dialogue::{Conversation, Dialogue, Message, Role};

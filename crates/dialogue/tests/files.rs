@@ -78,7 +78,6 @@ fn render(template: &ChatTemplate) -> String {
 fn a_template_file_wins_and_the_other_is_not_compiled() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    assert_eq!(ChatTemplate::read(path).unwrap().source(), ChatTemplate::chatml().source());
     let config = r#"{"eos_token": "</s>", "chat_template": "{% if %}"}"#;
     fs::write(path.join("tokenizer_config.json"), config).unwrap();
     let error = ChatTemplate::read(path).unwrap_err().to_string();
@@ -89,6 +88,79 @@ fn a_template_file_wins_and_the_other_is_not_compiled() {
     fs::write(path.join("chat_template.jinja"), "{{").unwrap();
     let error = ChatTemplate::read(path).unwrap_err().to_string();
     assert!(error.contains("chat_template.jinja"), "{error}");
+}
+
+#[test]
+fn a_model_without_a_template_is_asked_only_in_a_layout_that_was_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::write(path.join("tokenizer_config.json"), r#"{"bos_token": "<s>"}"#).unwrap();
+    let missing = ChatTemplate::read(path).unwrap();
+    assert!(missing.is_missing());
+    let error = missing.render(&Conversation::new(&[Message::user("hi")], NOW)).unwrap_err();
+    assert!(matches!(error, DialogueError::NoTemplate { .. }), "{error}");
+    assert!(error.to_string().contains("--chat-template"), "{error}");
+    let tokenizer = Tokenizer::train(
+        ["a square"],
+        &TrainOptions { vocab_size: 270, threads: 1, ..Default::default() },
+        |_| ControlFlow::Continue(()),
+    )
+    .unwrap();
+    let dialogue = Dialogue::alternating(["hi", "hello"]);
+    let error = missing.encode(&tokenizer, &dialogue.conversation(None)).unwrap_err();
+    assert!(matches!(error, DialogueError::NoTemplate { .. }), "{error}");
+
+    let named = |name| ChatTemplate::choose(path, Some(name));
+    assert_eq!(render(&named("raw").unwrap()), "hello");
+    let llama = "<s><|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>\
+                 <|start_header_id|>assistant<|end_header_id|>\n\n";
+    assert_eq!(render(&named("llama3").unwrap()), llama);
+    assert_eq!(named("llama3").unwrap().end_of_turn(), Some("<|eot_id|>"));
+    assert!(named("chatml").unwrap().encode(&tokenizer, &dialogue.conversation(None)).is_ok());
+    let error = named("llama3").unwrap().encode(&tokenizer, &dialogue.conversation(None));
+    assert!(matches!(error, Err(DialogueError::MissingTokens { .. })), "{error:?}");
+    let error = named("no-such-name").unwrap_err().to_string();
+    assert!(error.contains("no-such-name") && error.contains("chatml"), "{error}");
+    let file = path.join("mine.jinja");
+    fs::write(&file, "{{ bos_token }}mine").unwrap();
+    assert_eq!(render(&named(file.to_str().unwrap()).unwrap()), "<s>mine");
+    // Training that is given no template makes one of its own.
+    let own = ChatTemplate::read_or_chatml(path).unwrap();
+    assert_eq!(own.source(), ChatTemplate::chatml().source());
+}
+
+#[test]
+fn of_several_templates_the_default_is_used_or_the_one_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let config = r#"{"chat_template": [{"name": "default", "template": "d"},
+        {"name": "tool_use", "template": "t"}, {"name": "broken", "template": "{%"}]}"#;
+    fs::write(path.join("tokenizer_config.json"), config).unwrap();
+    fs::create_dir(path.join("chat_templates")).unwrap();
+    fs::write(path.join("chat_templates/rag.jinja"), "r{{ sep_token }}").unwrap();
+    let map = r#"{"sep_token": {"content": "<sep>"}, "eos_token": "</s>"}"#;
+    fs::write(path.join("special_tokens_map.json"), map).unwrap();
+    let named = |name| ChatTemplate::choose(path, name).map(|template| render(&template)).unwrap();
+    assert_eq!([None, Some("tool_use"), Some("rag")].map(named), ["d", "t", "r<sep>"]);
+    let error = ChatTemplate::choose(path, Some("broken")).unwrap_err().to_string();
+    assert!(error.contains("tokenizer_config.json"), "{error}");
+    let error = ChatTemplate::choose(path, Some("none")).unwrap_err().to_string();
+    assert!(error.contains("default, tool_use, broken") && error.contains("rag"), "{error}");
+    fs::write(path.join("tokenizer_config.json"), "{}").unwrap();
+    let error = ChatTemplate::read(path).unwrap_err();
+    assert!(matches!(error, DialogueError::NoDefaultTemplate { .. }), "{error}");
+}
+
+#[test]
+fn variables_are_set_for_all_conversations_and_for_one() {
+    let template = ChatTemplate::new("{{ thinking }} {{ 'y' if deep else 'n' }}").unwrap();
+    let options = [("thinking".to_owned(), Json::from("some")), ("deep".to_owned(), false.into())];
+    let template = template.with_options(options);
+    assert_eq!(render(&template), "some n");
+    let messages = [Message::user("hello")];
+    let variables = [("deep".to_owned(), Json::from(true))];
+    let conversation = Conversation { variables: &variables, ..Conversation::new(&messages, NOW) };
+    assert_eq!(template.render(&conversation).unwrap(), "some y");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl RunInputs {
     /// A key that is missing, a file that cannot be read or was made by another tokenizer.
     pub fn open(file: RunFile) -> Result<Self, RunsError> {
         let tokenizer = file.data.tokenizer.as_deref().ok_or(RunsError::NoTokenizer)?;
-        let template = ChatTemplate::read(tokenizer.parent().unwrap_or(Path::new("")))?;
+        let template = ChatTemplate::read_or_chatml(tokenizer.parent().unwrap_or(Path::new("")))?;
         let tokenizer = Tokenizer::open(tokenizer)?;
         let run = file.resolve(tokenizer.vocab_size())?;
         let shards = |paths: &[PathBuf]| {

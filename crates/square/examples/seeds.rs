@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use stoa_dialogue::ChatTemplate;
 use stoa_posts::{Durability, Post, write_posts};
 use stoa_square::{Square, SquareConfig};
 
@@ -149,6 +150,10 @@ fn main() -> Outcome {
         for (number, text) in texts.iter().enumerate() {
             put(target, &number.to_string(), text.as_bytes())?;
         }
+    }
+    for name in ChatTemplate::built_in_names() {
+        let template = ChatTemplate::built_in(name).expect("a template of this name");
+        put("chat_template", name, template.source().as_bytes())?;
     }
     for target in ["normalise", "pii", "twitter_text"] {
         for (number, text) in WORDS.iter().enumerate() {

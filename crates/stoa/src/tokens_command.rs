@@ -30,7 +30,8 @@ pub fn run(
             train(*vocab_size, out, pattern, texts, terminal)
         }
         TokensCommand::Shards { store, tokenizer, out, shard } => {
-            let template = ChatTemplate::read(tokenizer.parent().unwrap_or(Path::new("")))?;
+            let template =
+                ChatTemplate::read_or_chatml(tokenizer.parent().unwrap_or(Path::new("")))?;
             let share = Share::parse(shard).map_err(|error| anyhow::anyhow!("--{error}"))?;
             let job = Job {
                 text: &ShardText::of_store(store)?,

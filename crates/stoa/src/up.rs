@@ -137,7 +137,7 @@ fn tokenize(
         text: &text.files,
         out: &files.tokens(),
         tokenizer: &tokenizer,
-        template: &ChatTemplate::read(&files.directory)?,
+        template: &ChatTemplate::read_or_chatml(&files.directory)?,
         layout: Layout::Joined,
         threads,
     };
