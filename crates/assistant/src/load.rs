@@ -43,29 +43,31 @@ pub struct ModelParts {
 
 impl ModelParts {
     /// Reads a model directory. The tokenizer is read from it unless one is given. Without a template
-    /// there, conversations are refused until one is named ([`ModelParts::with_template`]).
+    /// there, conversations are refused: see [`ModelParts::read_with`].
     ///
     /// # Errors
     /// A file that is missing or not right, by its path.
     pub fn read(directory: &Path, tokenizer: Option<Tokenizer>) -> Result<Self, AssistantError> {
+        Self::read_with(directory, tokenizer, ChatTemplate::read(directory)?)
+    }
+
+    /// The same, asked by this template.
+    ///
+    /// # Errors
+    /// As [`ModelParts::read`].
+    pub fn read_with(
+        directory: &Path,
+        tokenizer: Option<Tokenizer>,
+        template: ChatTemplate,
+    ) -> Result<Self, AssistantError> {
         let (config, weights) = stoa_models::load(directory)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,
         };
-        let template = ChatTemplate::read(directory)?;
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         let generation = GenerationDefaults::read(directory)?;
         Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation })
-    }
-
-    /// The same, asked by another template; the token with which that ends a turn ends answers too.
-    pub fn with_template(mut self, template: ChatTemplate) -> Self {
-        let names = [template.variable("eos_token"), template.end_of_turn()];
-        let ends = names.into_iter().flatten().filter_map(|name| self.tokenizer.special(name));
-        let known: BTreeSet<TokenId> = self.end_tokens.iter().copied().chain(ends).collect();
-        self.end_tokens = known.into_iter().collect();
-        ModelParts { template, ..self }
     }
 
     /// The type that matrices are kept in.
@@ -161,7 +163,8 @@ fn end_tokens(
             None => {}
         }
     }
-    ends.extend(template.variable("eos_token").and_then(|name| tokenizer.special(name)));
+    let names = [template.variable("eos_token"), template.end_of_turn()];
+    ends.extend(names.into_iter().flatten().filter_map(|name| tokenizer.special(name)));
     Ok(ends.into_iter().collect())
 }
 

@@ -8,7 +8,7 @@ use stoa_assistant::{
     ModelParts, Overflow, PAGE_TOKENS, SchedulerOptions, Storage, check_weights,
     default_end_tokens, fit,
 };
-use stoa_dialogue::ChatTemplate;
+use stoa_dialogue::{ChatTemplate, Json};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, from_hugging_face, upload};
 use stoa_shelf::{Recognised, Source, recognise};
@@ -26,8 +26,8 @@ pub enum Model {
     Gguf(PathBuf),
 }
 
-/// How a model is taken into memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a model is taken into memory, and how it is asked.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelOptions {
     /// Tokens of a conversation; `None` for as many as a share of memory holds.
     pub context: Option<usize>,
@@ -35,11 +35,21 @@ pub struct ModelOptions {
     pub weights: Storage,
     /// The type of the cache.
     pub cache: DType,
+    /// The template that asks it, by name or file, where it is not the model's own.
+    pub template: Option<String>,
+    /// Variables of the template.
+    pub template_variables: Vec<(String, Json)>,
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        ModelOptions { context: None, weights: Storage::Keep, cache: DType::F32 }
+        ModelOptions {
+            context: None,
+            weights: Storage::Keep,
+            cache: DType::F32,
+            template: None,
+            template_variables: Vec::new(),
+        }
     }
 }
 
@@ -98,6 +108,21 @@ impl Model {
         }
     }
 
+    /// What its files hold, asked by the template that was chosen.
+    fn read_as(&self, options: &ModelOptions) -> Result<ModelParts, RunsError> {
+        let mut parts = match (self, &options.template) {
+            (Model::Directory(directory), Some(choice)) => {
+                let template = ChatTemplate::choose(directory, Some(choice))
+                    .map_err(|source| self.failed(source.into()))?;
+                ModelParts::read_with(directory, None, template)
+                    .map_err(|source| self.failed(source))?
+            }
+            _ => self.read()?,
+        };
+        parts.template = parts.template.with_options(options.template_variables.iter().cloned());
+        Ok(parts)
+    }
+
     /// That the weights can fit, by what the configuration says, before any file of them is opened.
     /// A configuration that cannot be read is left to [`Model::read`], which says why.
     fn check_size(&self, engine: &dyn Engine, weights: Storage) -> Result<(), RunsError> {
@@ -128,7 +153,7 @@ impl Model {
         options: &ModelOptions,
     ) -> Result<Loaded, RunsError> {
         self.check_size(&*engine, options.weights)?;
-        let parts = self.read()?;
+        let parts = self.read_as(options)?;
         let matrices = parts.matrices(options.weights);
         let generation = parts.generation.clone();
         let failed = |source| self.failed(source);

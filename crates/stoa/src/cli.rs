@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stoa_dialogue::Json;
 use stoa_graph::DType;
 use stoa_runs::{ModelOptions, Storage};
 
@@ -298,12 +299,38 @@ pub struct ModelArgs {
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_type,
         help_heading = "Memory")]
     pub cache: DType,
+    /// The layout in which the model is asked, in place of its own: the name of one of its templates;
+    /// chatml, gemma, llama3 or mistral; raw for plain text to continue; or a file.
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Template")]
+    pub chat_template: Option<String>,
+    /// A variable of the template, its value as JSON or else as text: enable_thinking=false. May be
+    /// given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, help_heading = "Template")]
+    pub template_var: Vec<(String, Json)>,
+}
+
+/// A variable of a template.
+fn parse_variable(text: &str) -> Result<(String, Json), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(format!("{name:?} is not the name of a variable"));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));
+    Ok((name.to_owned(), value))
 }
 
 impl ModelArgs {
     /// As the library takes them.
     pub fn options(&self) -> ModelOptions {
-        ModelOptions { context: self.context, weights: self.weights, cache: self.cache }
+        ModelOptions {
+            context: self.context,
+            weights: self.weights,
+            cache: self.cache,
+            template: self.chat_template.clone(),
+            template_variables: self.template_var.clone(),
+        }
     }
 }
 
@@ -572,6 +599,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn variables_of_templates_are_json_or_else_text() {
+        let read = |text| parse_variable(text).unwrap().1;
+        assert_eq!(read("enable_thinking=false"), Json::from(false));
+        assert_eq!(read("a=12"), Json::Integer(12));
+        assert_eq!(read("a=high"), Json::from("high"));
+        assert_eq!(read("a="), Json::from(""));
+        assert!(["=1", "a b=1", "1a=2", "a"].iter().all(|text| parse_variable(text).is_err()));
     }
 
     #[test]

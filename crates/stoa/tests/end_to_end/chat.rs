@@ -39,6 +39,24 @@ fn a_checkpoint_can_be_talked_to_by_its_path() {
 }
 
 #[test]
+fn a_template_is_chosen_by_name_or_file_and_its_variables_by_option() {
+    let made = made();
+    let refusal = "{{ raise_exception('deep is ' ~ deep ~ ', note is ' ~ note) }}";
+    let file = made.directory.join("refusal.jinja");
+    std::fs::write(&file, refusal).unwrap();
+    let ask = ["chat", "--run", "run", "--prompt", "hello", "--max-tokens", "4", "--chat-template"];
+    let with = |more: &[&str]| run_with(&made.directory, &[&ask[..], more].concat());
+    let variables = ["--template-var", "deep=[1, true]", "--template-var", "note=a=b"];
+    with(&[&["refusal.jinja"][..], &variables].concat())
+        .refused(&["deep is [1, True], note is a=b"]);
+    with(&["chatml"]).succeeded();
+    with(&["raw"]).succeeded();
+    with(&["llama3"]).refused(&["<|eot_id|>", "--chat-template raw"]);
+    with(&["nowhere"]).refused(&["nowhere", "default", "chatml"]);
+    with(&["raw", "--template-var", "1=2"]).refused(&["--template-var", "variable"]);
+}
+
+#[test]
 fn what_the_options_forbid_is_refused_by_name() {
     let made = made();
     let cases: &[(&[&str], &[&str])] = &[
