@@ -1,7 +1,7 @@
 //! Stoa's side of `cargo xtask bench tokens`: obeys JSON commands on stdin, one a line, and
 //! answers each with one line of JSON, as `xtask/oracle/tokens/side.py` does for the other side.
 //!
-//! Commands: `load`, `texts`, `encode`, `ids`, `train`; see [`Side::obey`].
+//! Commands: `load`, `texts`, `encode`, `ids`, `decode`, `train`; see [`Side::obey`].
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use stoa_tokens::{Pattern, Tokenizer, TrainOptions};
+use stoa_tokens::{Pattern, TokenTables, Tokenizer, TrainOptions};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -38,12 +38,13 @@ impl Side {
         let text = |key: &str| command[key].as_str().ok_or(format!("{command} lacks {key}"));
         let pattern = |name| Pattern::from_name(name).ok_or("unknown pattern");
         match text("do")? {
-            // {"tokenizer": FILE} or {"ranks": FILE, "pattern": NAME}
+            // {"tokenizer": FILE}, {"tables": FILE} or {"ranks": FILE, "pattern": NAME}
             "load" => {
                 let start = Instant::now();
-                self.tokenizer = Some(match text("tokenizer") {
-                    Ok(path) => Tokenizer::open(Path::new(path))?,
-                    Err(_) => {
+                self.tokenizer = Some(match (text("tokenizer"), text("tables")) {
+                    (Ok(path), _) => Tokenizer::open(Path::new(path))?,
+                    (_, Ok(path)) => Tokenizer::from_tables(&read_tables(path)?)?,
+                    _ => {
                         let path = Path::new(text("ranks")?);
                         Tokenizer::open_tiktoken(path, pattern(text("pattern")?)?, &[])?
                     }
@@ -86,6 +87,17 @@ impl Side {
                 out.flush()?;
                 Ok(json!({"texts": self.texts.len()}))
             }
+            // {"out": FILE}: for each text, what its ids decode to, as a JSON string
+            "decode" => {
+                let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
+                let mut out = BufWriter::new(File::create(text("out")?)?);
+                for text in &self.texts {
+                    let decoded = tokenizer.decode_lossy(&tokenizer.encode(text));
+                    writeln!(out, "{}", serde_json::to_string(&decoded)?)?;
+                }
+                out.flush()?;
+                Ok(json!({"texts": self.texts.len()}))
+            }
             // {"vocab_size": N, "pattern": NAME, "threads": N, "tokenizer": FILE, "ranks": FILE}
             "train" => {
                 let number = |key: &str| command[key].as_u64().ok_or(format!("no {key}"));
@@ -109,4 +121,26 @@ impl Side {
             other => Err(format!("unknown command {other}").into()),
         }
     }
+}
+
+/// The tables of a GGUF file as one JSON object, under their names without `tokenizer.ggml`.
+fn read_tables(path: &str) -> Result<TokenTables, Failure> {
+    let tables: Value = serde_json::from_reader(BufReader::new(File::open(path)?))?;
+    let id = |name: &str| tables[name].as_u64().map(|id| id as u32);
+    let flag = |name: &str| tables[name].as_bool();
+    let list = |name: &str| tables[name].as_array().cloned().unwrap_or_default();
+    Ok(TokenTables {
+        model: tables["model"].as_str().unwrap_or_default().to_owned(),
+        pre: tables["pre"].as_str().map(str::to_owned),
+        tokens: serde_json::from_value(list("tokens").into())?,
+        token_types: serde_json::from_value(list("token_type").into())?,
+        scores: serde_json::from_value(list("scores").into())?,
+        merges: serde_json::from_value(list("merges").into())?,
+        bos: id("bos_token_id"),
+        eos: id("eos_token_id"),
+        unknown: id("unknown_token_id"),
+        add_bos: flag("add_bos_token"),
+        add_eos: flag("add_eos_token"),
+        add_space_prefix: flag("add_space_prefix"),
+    })
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::added_token::AddedTokenMatcher;
 use crate::merge::{Merge, MergeScratch, MergeTable};
 use crate::piece_cache::PieceCache;
-use crate::pipeline::{Alphabet, Cutting, Normalizer, Pipeline};
+use crate::pipeline::{Alphabet, Cutting, Form, Normalizer, Pipeline};
 use crate::settings::Settings;
 use crate::symbols::Symbols;
 use crate::vocabulary::{ModelToken, NO_ID, Vocabulary};
@@ -266,7 +266,7 @@ impl Tokenizer {
     fn digest_pipeline(&self, digest: &mut Sha256) {
         let nfc = match self.pipeline.normalizers.as_slice() {
             [] => Some(false),
-            [Normalizer::Nfc] => Some(true),
+            [Normalizer::Form(Form::Nfc)] => Some(true),
             _ => None,
         };
         let bytes = self.pipeline.alphabet == Alphabet::Bytes;

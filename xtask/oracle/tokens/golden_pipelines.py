@@ -23,7 +23,7 @@ TEXTS = [
     " l'été — ÀÉ ﬁn ½ ２３!! (Straße) «ça»",
     "東京タワー, ひらがな。 पानी ១២៣",
     "a\r\nb\n\n\tc  x_y e\u0301 <s> ... #hash @you\u00a0z",
-    "👋🏽 İSTANBUL\u200b ok ",
+    "👋🏽 İSTANBUL\u200b ok \u034b\u089b\u209e",
 ]
 
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}

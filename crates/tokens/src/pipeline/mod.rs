@@ -12,6 +12,7 @@ mod normalizer;
 mod part;
 mod post_processor;
 mod pre_tokenizer;
+mod unicode_nine;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use normalizer::Normalizer;
 pub(crate) use part::Part;
 pub(crate) use post_processor::Around;
 pub(crate) use pre_tokenizer::{PreTokenizer, for_each_piece};
+pub(crate) use unicode_nine::Form;
 
 use crate::settings::Settings;
 use crate::{Pattern, TokensError};

@@ -4,19 +4,17 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use unicode_general_category::{GeneralCategory as Category, get_general_category};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use super::matcher::Matcher;
+use super::unicode_nine::{Form, is_newer};
 use super::{LeftOut, Part};
 use crate::{TokensError, byte_alphabet};
 
 /// One normalizer.
 #[derive(Clone, Debug)]
 pub(crate) enum Normalizer {
-    Nfc,
-    Nfd,
-    Nfkc,
-    Nfkd,
+    Form(Form),
     Lowercase,
     /// White space at the start and at the end is taken away.
     Strip {
@@ -58,10 +56,10 @@ impl Normalizer {
 
     fn read_one(part: &Part<'_>, left_out: &Arc<LeftOut>) -> Result<Self, TokensError> {
         Ok(match part.kind()? {
-            "NFC" => Self::Nfc,
-            "NFD" => Self::Nfd,
-            "NFKC" => Self::Nfkc,
-            "NFKD" => Self::Nfkd,
+            "NFC" => Self::Form(Form::Nfc),
+            "NFD" => Self::Form(Form::Nfd),
+            "NFKC" => Self::Form(Form::Nfkc),
+            "NFKD" => Self::Form(Form::Nfkd),
             "Lowercase" => Self::Lowercase,
             "Strip" => Self::Strip {
                 left: part.flag("strip_left", true)?,
@@ -83,12 +81,9 @@ impl Normalizer {
     /// The normalised form of a text.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
         match self {
-            Self::Nfc if is_composed(&text) => text,
-            Self::Nfc => text.nfc().collect(),
-            Self::Nfd | Self::Nfkd | Self::Nfkc | Self::StripAccents if text.is_ascii() => text,
-            Self::Nfd => text.nfd().collect(),
-            Self::Nfkc => text.nfkc().collect(),
-            Self::Nfkd => text.nfkd().collect(),
+            Self::Form(_) | Self::StripAccents if text.is_ascii() => text,
+            Self::Form(Form::Nfc) if is_nfc_quick(text.chars()) == IsNormalized::Yes => text,
+            Self::Form(form) => Cow::Owned(form.of(&text)),
             Self::Lowercase => text.chars().flat_map(char::to_lowercase).collect(),
             Self::Strip { left, right } => {
                 let mut kept = &*text;
@@ -111,15 +106,11 @@ impl Normalizer {
     }
 }
 
-/// Whether a text is its own composed form; no where that is not plain.
-fn is_composed(text: &str) -> bool {
-    text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes
-}
-
 /// Whether a character is a combining mark.
 fn is_mark(character: char) -> bool {
     use Category::{EnclosingMark, NonspacingMark, SpacingMark};
     matches!(get_general_category(character), NonspacingMark | SpacingMark | EnclosingMark)
+        && !is_newer(character)
 }
 
 /// What the normalizer of neural machine translation makes of a character: a space of the spaces,
@@ -170,8 +161,9 @@ impl Bert {
             text = spaced;
         }
         if self.strip_accents {
-            let plain = |c: &char| get_general_category(*c) != Category::NonspacingMark;
-            text = text.nfd().filter(plain).collect();
+            let plain =
+                |c: &char| get_general_category(*c) != Category::NonspacingMark || is_newer(*c);
+            text = Form::Nfd.of(&text).chars().filter(plain).collect();
         }
         if self.lowercase {
             text = text.chars().flat_map(char::to_lowercase).collect();
@@ -182,12 +174,12 @@ impl Bert {
 
 /// A character as BERT keeps it: nothing of control characters, a space of white space.
 fn clean(character: char) -> Option<char> {
-    use Category::{Control, Format, PrivateUse, Surrogate, Unassigned};
+    use Category::{Control, Format, PrivateUse};
     match character {
         '\t' | '\n' | '\r' => Some(' '),
         '\0' | '\u{fffd}' => None,
         _ => match get_general_category(character) {
-            Control | Format | PrivateUse | Surrogate | Unassigned => None,
+            Control | Format | PrivateUse => None,
             _ if character.is_whitespace() => Some(' '),
             _ => Some(character),
         },

@@ -1,0 +1,96 @@
+//! Normal forms of Unicode 9, whose tables `tokenizers` has: what was added later is left as it is.
+//!
+//! Tokens were learnt on text in those forms, so that newer tables would give other ids.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// A normal form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Nfc,
+    Nfd,
+    Nfkc,
+    Nfkd,
+}
+
+impl Form {
+    /// The text in this form. Characters added after Unicode 9 stand as they are, and nothing is
+    /// composed or ordered across them.
+    pub(crate) fn of(self, text: &str) -> String {
+        let mut formed = String::with_capacity(text.len());
+        let mut done = 0;
+        for (at, newer) in text.char_indices().filter(|(_, character)| is_newer(*character)) {
+            self.append(&text[done..at], &mut formed);
+            formed.push(newer);
+            done = at + newer.len_utf8();
+        }
+        self.append(&text[done..], &mut formed);
+        formed
+    }
+
+    fn append(self, text: &str, formed: &mut String) {
+        match self {
+            Self::Nfc => formed.extend(text.nfc()),
+            Self::Nfd => formed.extend(text.nfd()),
+            Self::Nfkc => formed.extend(text.nfkc()),
+            Self::Nfkd => formed.extend(text.nfkd()),
+        }
+    }
+}
+
+/// Whether a character that normal forms would change, order or compose, or a mark, was added to
+/// Unicode after version 9.
+pub(crate) fn is_newer(character: char) -> bool {
+    let code = u32::from(character);
+    let at = NEWER.partition_point(|(_, last)| *last < code);
+    NEWER.get(at).is_some_and(|(first, _)| *first <= code)
+}
+
+/// First and last of each range of such characters, as `tokenizers` 0.23.3 treats them.
+#[rustfmt::skip]
+const NEWER: [(u32, u32); 125] = [
+    (0x558, 0x558), (0x58b, 0x58c), (0x5c8, 0x5c9), (0x7fd, 0x7fd), (0x897, 0x89f), (0x8ca, 0x8d3),
+    (0x9fe, 0x9fe), (0xafa, 0xaff), (0xb55, 0xb55), (0xc04, 0xc04), (0xc3c, 0xc3c), (0xcf3, 0xcf3),
+    (0xd00, 0xd00), (0xd3b, 0xd3c), (0xd81, 0xd81), (0xeba, 0xeba), (0xece, 0xece),
+    (0x1715, 0x1715), (0x180f, 0x180f), (0x1abf, 0x1af0), (0x1cf7, 0x1cf7), (0x1df6, 0x1dfa),
+    (0x209d, 0x209f), (0x32ff, 0x32ff), (0xa7f1, 0xa7f4), (0xa82c, 0xa82c), (0xa8ff, 0xa8ff),
+    (0xab69, 0xab69), (0x1_05c9, 0x1_05c9), (0x1_05d2, 0x1_05d2), (0x1_05da, 0x1_05da),
+    (0x1_05e4, 0x1_05e4), (0x1_0781, 0x1_0785), (0x1_0787, 0x1_07b0), (0x1_07b2, 0x1_07bf),
+    (0x1_0d24, 0x1_0d27), (0x1_0d69, 0x1_0d6d), (0x1_0eab, 0x1_0eac), (0x1_0ecb, 0x1_0ecf),
+    (0x1_0ef0, 0x1_0eff), (0x1_0f46, 0x1_0f50), (0x1_0f82, 0x1_0f85), (0x1_1070, 0x1_1070),
+    (0x1_1073, 0x1_1074), (0x1_10c2, 0x1_10c2), (0x1_1145, 0x1_1146), (0x1_11c9, 0x1_11c9),
+    (0x1_11ce, 0x1_11cf), (0x1_1241, 0x1_1241), (0x1_133b, 0x1_133b), (0x1_1382, 0x1_1385),
+    (0x1_138b, 0x1_138b), (0x1_138e, 0x1_138e), (0x1_1390, 0x1_1391), (0x1_13b8, 0x1_13c0),
+    (0x1_13c2, 0x1_13c2), (0x1_13c5, 0x1_13c5), (0x1_13c7, 0x1_13ca), (0x1_13cc, 0x1_13d0),
+    (0x1_13d2, 0x1_13d2), (0x1_13e1, 0x1_13e2), (0x1_145e, 0x1_145e), (0x1_182c, 0x1_183a),
+    (0x1_1930, 0x1_1935), (0x1_1937, 0x1_1938), (0x1_193b, 0x1_193e), (0x1_1940, 0x1_1940),
+    (0x1_1942, 0x1_1943), (0x1_19d1, 0x1_19d7), (0x1_19da, 0x1_19e0), (0x1_19e4, 0x1_19e4),
+    (0x1_1a01, 0x1_1a0a), (0x1_1a33, 0x1_1a39), (0x1_1a3b, 0x1_1a3e), (0x1_1a47, 0x1_1a47),
+    (0x1_1a51, 0x1_1a5b), (0x1_1a8a, 0x1_1a99), (0x1_1d31, 0x1_1d36), (0x1_1d3a, 0x1_1d3a),
+    (0x1_1d3c, 0x1_1d3d), (0x1_1d3f, 0x1_1d45), (0x1_1d47, 0x1_1d47), (0x1_1d8a, 0x1_1d8e),
+    (0x1_1d90, 0x1_1d91), (0x1_1d93, 0x1_1d97), (0x1_1ef3, 0x1_1ef6), (0x1_1f00, 0x1_1f01),
+    (0x1_1f03, 0x1_1f03), (0x1_1f34, 0x1_1f3a), (0x1_1f3e, 0x1_1f42), (0x1_1f5a, 0x1_1f5a),
+    (0x1_3440, 0x1_3440), (0x1_3447, 0x1_3455), (0x1_611e, 0x1_612f), (0x1_6d63, 0x1_6d63),
+    (0x1_6d67, 0x1_6d6a), (0x1_6f4f, 0x1_6f4f), (0x1_6f7f, 0x1_6f87), (0x1_6fe4, 0x1_6fe4),
+    (0x1_6ff0, 0x1_6ff1), (0x1_b123, 0x1_b126), (0x1_ccd6, 0x1_ccf9), (0x1_cf00, 0x1_cf2d),
+    (0x1_cf30, 0x1_cf46), (0x1_d127, 0x1_d128), (0x1_d250, 0x1_d252), (0x1_d25b, 0x1_d25c),
+    (0x1_d25f, 0x1_d25f), (0x1_d280, 0x1_d281), (0x1_d6a6, 0x1_d6a6), (0x1_df95, 0x1_df95),
+    (0x1_dfcd, 0x1_dfff), (0x1_e030, 0x1_e06d), (0x1_e08f, 0x1_e08f), (0x1_e130, 0x1_e136),
+    (0x1_e2ae, 0x1_e2ae), (0x1_e2ec, 0x1_e2ef), (0x1_e4ec, 0x1_e4ef), (0x1_e5ee, 0x1_e5ef),
+    (0x1_e6e3, 0x1_e6e3), (0x1_e6e6, 0x1_e6e6), (0x1_e6ee, 0x1_e6ef), (0x1_e6f5, 0x1_e6f5),
+    (0x1_f16c, 0x1_f16c), (0x1_fbf0, 0x1_fbf9),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_rise_and_newer_marks_stay_where_they_are() {
+        assert!(NEWER.iter().all(|(first, last)| first <= last));
+        assert!(NEWER.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        // Both are marks, the second of Unicode 14 and of a lower class.
+        assert_eq!(Form::Nfc.of("a\u{34b}\u{89b}e\u{301}"), "a\u{34b}\u{89b}\u{e9}");
+        assert_eq!(Form::Nfkd.of("\u{fb01}\u{1e030}"), "fi\u{1e030}");
+    }
+}
