@@ -13,6 +13,7 @@ use stoa_posts::rules::{self, RulePost};
 pub use stoa_posts::{DateOrder, Format, Quote, ReadOptions, TableOptions};
 use stoa_posts::{Item, Rejected, identify, normal_form, normalise, pii, units};
 use stoa_posts::{scan, twitter_text};
+use stoa_tokens::{Pattern, Tokenizer};
 
 /// Longest record and most decoded bytes: small, so that the paths beyond them are met.
 const RECORD_LIMIT_BYTES: usize = 1 << 16;
@@ -201,4 +202,28 @@ pub fn device(data: &[u8]) {
     let gpu = &given.gpu;
     assert!(gpu.supports(gpu.default_precision()) && gpu.memory.0 > 0.0 && gpu.node > 0);
     assert!(gpu.domain.is_multiple_of(gpu.node) && gpu.gemm_bf16 <= gpu.bf16);
+}
+
+/// Reads the bytes as every kind of tokenizer file, and encodes a text with what opens.
+///
+/// # Panics
+/// When ids are outside the vocabulary, or a tokenizer does not read what it writes.
+pub fn tokenizers(data: &[u8]) {
+    const TEXT: &str = "Who has\n a caf\u{e9}? 123 \u{6f22}\u{5b57} <s>";
+    let half = data.len() / 2;
+    let read = [
+        Tokenizer::from_hugging_face_json(data),
+        Tokenizer::from_tekken(data),
+        Tokenizer::from_sentence_piece(data),
+        Tokenizer::from_vocab_and_merges(&data[..half], &data[half..], Some(Pattern::Gpt2)),
+        Tokenizer::from_tiktoken(data, Pattern::Gpt4, &[]),
+    ];
+    for tokenizer in read.into_iter().flatten() {
+        let ids = tokenizer.encode_with_special(TEXT);
+        assert!(ids.iter().all(|id| id.index() < tokenizer.vocab_size()));
+        assert!(tokenizer.decode(&ids).is_ok());
+        let written = tokenizer.to_hugging_face_json();
+        let again = Tokenizer::from_hugging_face_json(written.as_bytes()).expect("our own file");
+        assert_eq!(again.encode(TEXT), tokenizer.encode(TEXT));
+    }
 }

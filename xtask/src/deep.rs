@@ -57,6 +57,11 @@ const CHECKS: &[Deep] = &[
         commands: &["bench tokens"],
     },
     Deep {
+        name: "vocabularies",
+        about: "ids of published tokenizers on all test text, compared with their own programs",
+        commands: &["oracle vocabularies"],
+    },
+    Deep {
         name: "pipeline",
         about: "speed of the pipeline on posts, compared with datatrove",
         commands: &["bench posts --only-pipeline --pipeline 10000"],
@@ -71,7 +76,7 @@ const CHECKS: &[Deep] = &[
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Some(name) = &args.name else {
         for check in CHECKS {
-            println!("{:<10} {}", check.name, check.about);
+            println!("{:<12} {}", check.name, check.about);
         }
         return Ok(());
     };

@@ -12,6 +12,7 @@ mod real_data;
 mod scratch;
 mod tidy;
 mod validate;
+mod vocabularies;
 mod workspace;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::bench::posts;
 use crate::scratch::Scratch;
-use crate::{python_env, workspace};
+use crate::{python_env, vocabularies, workspace};
 
 /// Environment with PyTorch: 5 GB, for benches and for making golden outputs, never for CI.
 pub const TORCH_ENVIRONMENT: &str = "torch-2.15.0";
@@ -90,6 +90,8 @@ enum Oracle {
         #[arg(long, default_value_t = 7)]
         seed: u64,
     },
+    /// Ids of published vocabularies, and text they decode to, by the programs they are made for.
+    Vocabularies(vocabularies::Args),
     /// Read addresses from moto, a server that behaves as S3 does.
     S3,
     /// Remake all golden outputs (needs PyTorch).
@@ -114,6 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         Oracle::Languages { files } => languages(&root, files),
         Oracle::Templates { random, seed } => compare_templates(&root, *random, *seed),
+        Oracle::Vocabularies(args) => vocabularies::run(args, &root),
         Oracle::S3 => {
             let python = python_env::ensure(S3_ENVIRONMENT, S3_PACKAGES)?;
             let mut test = workspace::cargo(&root);

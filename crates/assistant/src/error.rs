@@ -96,11 +96,11 @@ pub enum AssistantError {
     },
     /// Tokenizer and model do not belong together.
     #[error(
-        "the tokenizer has {tokenizer_size} ids and the model only {vocab_size} rows; load the \
+        "text can become {tokenizer_size} ids of the tokenizer and the model has only {vocab_size} rows; load the \
          tokenizer that the model was trained with"
     )]
     VocabularyMismatch {
-        /// Ids of the tokenizer.
+        /// Ids of the tokenizer that text can become.
         tokenizer_size: usize,
         /// Rows of the embedding.
         vocab_size: usize,

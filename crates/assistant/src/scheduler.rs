@@ -102,9 +102,11 @@ impl Scheduler {
     /// refuses what does not fit its memory limit.
     pub fn new(parts: SchedulerParts, options: SchedulerOptions) -> Result<Self, AssistantError> {
         let SchedulerParts { engine, config, state, tokenizer, end_tokens } = parts;
-        if tokenizer.vocab_size() > config.vocab {
+        // Special tokens beyond the rows, such as a pad that was added later, come from no text; a
+        // prompt that holds one is refused when it comes.
+        if tokenizer.text_vocab_size() > config.vocab {
             return Err(AssistantError::VocabularyMismatch {
-                tokenizer_size: tokenizer.vocab_size(),
+                tokenizer_size: tokenizer.text_vocab_size(),
                 vocab_size: config.vocab,
             });
         }

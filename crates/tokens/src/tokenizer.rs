@@ -138,6 +138,14 @@ impl Tokenizer {
         self.vocab_size
     }
 
+    /// Rows that ordinary text needs: one more than the largest id that is no special token.
+    pub fn text_vocab_size(&self) -> usize {
+        let special = |id: u32| self.added_token(id).is_some_and(|token| token.special);
+        let tokens = self.vocabulary.tokens().iter().rev().map(|token| token.id);
+        let largest = tokens.chain(self.added.iter().rev().map(|token| token.id));
+        largest.filter(|&id| !special(id)).max().map_or(0, |id| id as usize + 1)
+    }
+
     /// The published pattern that alone cuts text into pieces, if one does.
     pub fn pattern(&self) -> Option<Pattern> {
         match &self.pipeline.cutting {

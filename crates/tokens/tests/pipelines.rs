@@ -9,7 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
-use stoa_tokens::{Pattern, TokenId, Tokenizer};
+use stoa_tokens::{Pattern, TokenId, TokenTables, Tokenizer};
 
 fn read_json(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -182,5 +182,131 @@ fn fast_paths_agree_with_the_general_one() {
             prop_assert_eq!(fast.decode(&ids).unwrap(), general.decode(&ids).unwrap());
             prop_assert_eq!(fast.encode_document(&text), general.encode_document(&text));
         });
+    }
+}
+
+/// Tables of a small byte-level GGUF file: bytes, two merges, a user-defined and a control token.
+fn byte_tables() -> TokenTables {
+    let stoa = read_json("stoa.json");
+    let vocab = stoa["model"]["vocab"].as_object().unwrap();
+    let mut tokens = vec![String::new(); 256];
+    for (spelling, id) in vocab.iter().filter(|(_, id)| id.as_u64().unwrap() < 256) {
+        tokens[id.as_u64().unwrap() as usize] = spelling.clone();
+    }
+    tokens.extend(["th", "the", "\u{120}\u{120}", "  ", "<|end|>"].map(str::to_owned));
+    let mut token_types = vec![1; tokens.len()];
+    token_types[259..].copy_from_slice(&[4, 3]);
+    TokenTables {
+        model: "gpt2".to_owned(),
+        pre: Some("smollm".to_owned()),
+        tokens,
+        token_types,
+        merges: ["t h", "th e", "\u{120} \u{120}", "q q"].map(str::to_owned).to_vec(),
+        bos: Some(260),
+        add_bos: Some(true),
+        ..TokenTables::default()
+    }
+}
+
+#[test]
+fn tables_of_bytes_are_read_as_their_name_says() {
+    let tokenizer = Tokenizer::from_tables(&byte_tables()).unwrap();
+    let ids: Vec<_> = tokenizer.encode("the12  <|end|>").into_iter().map(|id| id.0).collect();
+    assert_eq!(ids[..4], [257, 49, 50, 259]);
+    assert_eq!(tokenizer.document_prefix(), [TokenId(260)]);
+    assert_eq!(tokenizer.encode_with_special("<|end|>"), [TokenId(260)]);
+    assert!(tokenizer.left_aside()[0].contains("1 of 4 merges"), "{:?}", tokenizer.left_aside());
+    for (pre, message) in [("odd", "tokenizer.ggml.pre"), ("default", "")] {
+        let tables = TokenTables { pre: Some(pre.to_owned()), ..byte_tables() };
+        let refused = Tokenizer::from_tables(&tables).err().map(|error| error.to_string());
+        assert_eq!(refused.is_some(), !message.is_empty());
+        assert!(refused.unwrap_or_default().contains(message));
+    }
+    let uneven = TokenTables { token_types: vec![1], ..byte_tables() };
+    let error = Tokenizer::from_tables(&uneven).unwrap_err().to_string();
+    assert!(error.contains("token_type has 1 entries for 261"), "{error}");
+}
+
+#[test]
+fn tables_of_scores_merge_the_best_first() {
+    let names = ["<unk>", "<s>", "</s>", "<0x41>", "\u{2581}", "a", "b", "ab", "ba", "\u{2581}a"];
+    let tables = TokenTables {
+        model: "llama".to_owned(),
+        tokens: names.map(str::to_owned).to_vec(),
+        token_types: vec![2, 3, 3, 6, 1, 1, 1, 1, 1, 1],
+        scores: vec![0.0, 0.0, 0.0, 0.0, -9.0, -9.0, -9.0, -2.0, -1.0, -3.0],
+        bos: Some(1),
+        unknown: Some(0),
+        ..TokenTables::default()
+    };
+    let tokenizer = Tokenizer::from_tables(&tables).unwrap();
+    let ids = |text| tokenizer.encode(text).into_iter().map(|id| id.0).collect::<Vec<_>>();
+    // "ba" before "ab" before "\u{2581}a"; a byte for "A", an unknown token for "z".
+    assert_eq!(ids("aba"), [9, 8]);
+    assert_eq!(ids("abA z"), [4, 7, 3, 4, 0]);
+    assert_eq!(tokenizer.document_prefix(), [TokenId(1)]);
+    assert_eq!(tokenizer.decode(&tokenizer.encode("a bA")).unwrap(), b"a bA");
+    let bert = TokenTables { model: "bert".to_owned(), ..tables };
+    let error = Tokenizer::from_tables(&bert).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.ggml.model is \"bert\""), "{error}");
+}
+
+#[test]
+fn files_are_known_by_what_they_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let refusal = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Tokenizer::open(&path).unwrap_err().to_string()
+    };
+    let tekken = |rank: u32, bytes: &str| json!({"rank": rank, "token_bytes": bytes});
+    let config =
+        json!({"pattern": "\\w+|\\W", "default_vocab_size": 3, "default_num_special_tokens": 2});
+    let file = json!({"config": config, "vocab": [tekken(0, "AA=="), tekken(9, "AQ==")]});
+    // Only one of the 256 bytes is there.
+    assert!(refusal("tekken.json", &file.to_string()).contains("no token for byte 0x01"));
+    assert!(
+        refusal("tokenizer_config.json", r#"{"tokenizer_class": "X"}"#).contains("no vocabulary")
+    );
+    assert!(refusal("merges.txt", "#version: 0.2\na b\n").contains("vocab.json beside it"));
+    assert!(refusal("some.model", "no model").contains("SentencePiece"));
+    let unigram = [0x12, 2, 0x18, 1, 0x0a, 3, 0x0a, 1, b'a'].map(char::from);
+    assert!(refusal("unigram.model", &String::from_iter(unigram)).contains("UNIGRAM"));
+    std::fs::write(directory.path().join("vocab.json"), r#"{"a": 0, "b": 1, "ab": 2}"#).unwrap();
+    std::fs::write(directory.path().join("merges.txt"), "#version: 0.2\na b\n").unwrap();
+    let tokenizer = Tokenizer::open(&directory.path().join("vocab.json")).unwrap();
+    assert_eq!(tokenizer.encode("ab"), [TokenId(2)]);
+    assert!(tokenizer.left_aside()[0].contains("GPT-2"));
+}
+
+/// A SentencePiece model of the BPE kind with bytes, written by hand.
+#[test]
+fn a_sentence_piece_model_is_read() {
+    fn message(field: u8, body: &[u8]) -> Vec<u8> {
+        [&[field << 3 | 2, body.len() as u8], body].concat()
+    }
+    let piece = |text: &str, score: f32, kind: u8| {
+        let score = [&[0x15][..], &score.to_le_bytes()].concat();
+        message(1, &[message(1, text.as_bytes()), score, vec![0x18, kind]].concat())
+    };
+    let pieces = [
+        ("<unk>", 0.0, 2),
+        ("<s>", 0.0, 3),
+        ("</s>", 0.0, 3),
+        ("\u{2581}", -9.0, 1),
+        ("a", -9.0, 1),
+        ("aa", -1.0, 1),
+    ];
+    let mut model: Vec<u8> =
+        pieces.iter().flat_map(|&(text, score, kind)| piece(text, score, kind)).collect();
+    model.extend(message(2, &[0x18, 2]));
+    model.extend(message(3, &[0x18, 1, 0x20, 0]));
+    let tokenizer = Tokenizer::from_sentence_piece(&model).unwrap();
+    let ids = |text| tokenizer.encode(text).into_iter().map(|id| id.0).collect::<Vec<_>>();
+    assert_eq!(ids("aaa  xy"), [3, 5, 4, 3, 3, 0]);
+    assert_eq!(tokenizer.document_prefix(), [TokenId(1)]);
+    for cut in 0..model.len() {
+        // Whole pieces alone are a model, of the kind that is refused.
+        assert!(Tokenizer::from_sentence_piece(&model[..cut]).is_err() || cut > model.len() - 8);
     }
 }

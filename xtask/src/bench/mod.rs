@@ -9,7 +9,7 @@ mod paired;
 mod peak_memory;
 mod pipeline;
 pub mod posts;
-mod tokens;
+pub mod tokens;
 mod train;
 
 use clap::Subcommand;

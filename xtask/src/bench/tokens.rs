@@ -230,7 +230,8 @@ impl Bench {
         let mut result = json!({});
         let mut ours = self.start_ours()?;
         ours.ask(&json!({"do": "texts", "path": texts.training}))?;
-        for pattern in ["gpt2", "gpt4", "cl100k", "o200k", "qwen2", "qwen35", "nanochat"] {
+        for pattern in ["gpt2", "gpt4", "cl100k", "o200k", "qwen2", "qwen35", "tekken", "nanochat"]
+        {
             eprintln!("bench: ids of all texts, {pattern}");
             let trained = ours.ask(&json!({
                 "do": "train", "vocab_size": 16_384, "pattern": pattern, "threads": 2,
@@ -346,7 +347,7 @@ impl Drop for Side {
 }
 
 /// Stoa's side, built in release.
-fn build_ours(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn build_ours(root: &Path) -> anyhow::Result<PathBuf> {
     let example = "tokens_side";
     let mut build = workspace::cargo(root);
     build.args(["build", "--release", "--package", "stoa-tokens", "--example", example]);
@@ -361,7 +362,7 @@ fn build_ours(root: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The test data: `STOA_TEST_DATA`, else the directory that tests look in.
-fn test_data(root: &Path) -> Option<PathBuf> {
+pub(crate) fn test_data(root: &Path) -> Option<PathBuf> {
     let named = env::var_os("STOA_TEST_DATA").map(PathBuf::from);
     let data = named.unwrap_or_else(|| root.join("../shared/data")).join("posts-and-text");
     data.is_dir().then_some(data)

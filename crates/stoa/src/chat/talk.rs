@@ -19,6 +19,7 @@ use crate::cli::SamplingArgs;
 use crate::clock;
 use crate::interrupt::Interrupt;
 use crate::terminal::{Terminal, stdout};
+use crate::tokens_command;
 
 /// A conversation with one model at a time.
 pub struct Talk<'a> {
@@ -72,6 +73,7 @@ impl<'a> Talk<'a> {
         if let Some(note) = settings::note(self.sampling, &loaded.generation) {
             self.terminal.note(note);
         }
+        tokens_command::note_left_aside(loaded.assistant.tokenizer(), self.terminal);
         let (context, most) = (loaded.need.context, loaded.assistant.config().max_time);
         if self.options.context.is_none() && context < most {
             self.terminal.note(format!(

@@ -1,6 +1,8 @@
 //! The tokenizer of a GGUF file, from its tables: byte-level BPE (`gpt2`) and SentencePiece BPE
 //! (`llama`). Other kinds are refused by name. Knows nothing of the file around the tables.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::pre_names::{Layout, PreName};
@@ -16,7 +18,7 @@ use crate::{AddedToken, Pattern, Tokenizer, TokensError};
 /// The tables under `tokenizer.ggml` of a GGUF file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TokenTables {
-    /// `model`: `gpt2` or `llama`.
+    /// `model`: `gpt2`, `llama` or `gemma4`.
     pub model: String,
     /// `pre`: the name of the pre-tokeniser, of `gpt2` alone.
     pub pre: Option<String>,
@@ -105,20 +107,20 @@ impl Tokenizer {
     pub fn from_tables(tables: &TokenTables) -> Result<Self, TokensError> {
         tables.check()?;
         match tables.model.as_str() {
-            "gpt2" => byte_level(tables),
+            "gpt2" => byte_level(tables, PreName::find(tables.pre.as_deref())?),
+            "gemma4" => byte_level(tables, PreName::find(Some("gemma4"))?),
             "llama" => sentence_piece(tables, |_| {}),
             other => Err(TokensError::Unsupported {
                 field: "tokenizer.ggml.model".to_owned(),
                 value: format!("{other:?}"),
-                supported: "gpt2 (byte-level BPE) and llama (SentencePiece BPE)".to_owned(),
+                supported: "gpt2 (byte-level BPE), llama (SentencePiece BPE) and gemma4".to_owned(),
             }),
         }
     }
 }
 
 /// Tokens in the byte alphabet and merges in order.
-fn byte_level(tables: &TokenTables) -> Result<Tokenizer, TokensError> {
-    let name = PreName::find(tables.pre.as_deref())?;
+fn byte_level(tables: &TokenTables, name: PreName) -> Result<Tokenizer, TokensError> {
     let mut settings = match name.layout {
         Layout::Pattern(pattern) => Settings::byte_level(pattern),
         Layout::Splits(expressions) => Settings {
@@ -141,13 +143,20 @@ fn byte_level(tables: &TokenTables) -> Result<Tokenizer, TokensError> {
     let in_bytes = !matches!(name.layout, Layout::Lines);
     settings.post_processor = tables.post_processor(name.add_bos);
     settings.model.ignore_merges = name.ignore_merges;
+    let is_ordinary = |(id, _): &(usize, &String)| tables.kind(*id) == kind::NORMAL;
+    let ordinary: HashSet<&str> =
+        tables.tokens.iter().enumerate().filter(is_ordinary).map(|(_, t)| t.as_str()).collect();
     let mut vocab: Vec<(String, u32)> = Vec::new();
     for (id, token) in tables.tokens.iter().enumerate() {
         match tables.kind(id) {
             kind::CONTROL | kind::UNKNOWN => {}
-            // What users defined stands as it is, and merges may lead to it all the same.
+            // What users defined stands as it is, and merges may lead to it all the same, unless
+            // they lead to an ordinary token of the same bytes.
             kind::USER_DEFINED if in_bytes => {
-                vocab.push((byte_alphabet::spell(token.as_bytes()), id as u32));
+                let spelled = byte_alphabet::spell(token.as_bytes());
+                if !ordinary.contains(spelled.as_str()) {
+                    vocab.push((spelled, id as u32));
+                }
             }
             _ => vocab.push((token.clone(), id as u32)),
         }

