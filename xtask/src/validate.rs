@@ -88,12 +88,15 @@ fn tests(root: &Path) -> anyhow::Result<()> {
 
 /// What only a build with addresses has: the posts and the binary with `remote`.
 fn remote(root: &Path) -> anyhow::Result<()> {
-    let features = ["--features", "stoa-corpus/remote,stoa/remote"];
-    let packages = ["-p", "stoa-posts", "-p", "stoa-corpus", "-p", "stoa"];
+    let features = ["--features", "stoa-corpus/remote,stoa-shelf/remote,stoa/remote"];
+    let packages = ["-p", "stoa-posts", "-p", "stoa-corpus", "-p", "stoa-shelf", "-p", "stoa"];
     let mut clippy = workspace::cargo(root);
     clippy.arg("clippy").args(packages).args(features);
     workspace::check(clippy.args(["--all-targets", "--", "--deny", "warnings"]))?;
     let mut tests = workspace::cargo(root);
     tests.args(["test", "-p", "stoa-corpus", "--features", "remote", "--test", "remote"]);
+    workspace::check(&mut tests)?;
+    let mut tests = workspace::cargo(root);
+    tests.args(["test", "-p", "stoa-shelf", "--features", "remote", "--test", "hub"]);
     workspace::check(&mut tests)
 }

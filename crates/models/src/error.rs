@@ -30,6 +30,16 @@ pub enum ModelError {
         /// What is supported.
         expected: String,
     },
+    /// An adapter asks for what is not merged here.
+    #[error("`{key}` = {value} is not merged here: {expected}; merge it with peft")]
+    Adapter {
+        /// Key of `adapter_config.json`.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is merged.
+        expected: String,
+    },
     /// A `config.json` cannot be read.
     #[error("config.json: {0}")]
     Json(#[from] serde_json::Error),

@@ -7,6 +7,7 @@
 // A match on ops or element types names them all, so that a new one is met by the compiler.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod adapter;
 mod config;
 mod decoding;
 mod error;
@@ -21,6 +22,7 @@ mod rope;
 mod transformer;
 mod weights;
 
+pub use adapter::{Adapter, Merged};
 pub use config::{LanguageConfig, SlidingWindow};
 pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
 pub use error::ModelError;

@@ -26,7 +26,7 @@ const TRIES: usize = 3;
 /// Longest that a request is tried.
 const TRY_SECONDS: u64 = 60;
 /// Longest that nothing comes of a connection or a stream.
-const SILENCE_SECONDS: u64 = 30;
+pub(crate) const SILENCE_SECONDS: u64 = 30;
 
 /// Environment variables that say who asks, by network.
 const SIGNERS_S3: [&str; 5] = [
@@ -90,15 +90,20 @@ impl Place {
     }
 }
 
+/// Chooses how TLS is spoken, once.
+pub(crate) fn choose_provider() {
+    static PROVIDER: Once = Once::new();
+    // Fails when the program has chosen one already, which is then as good.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
 /// The store of an address and the key in it.
 fn store(
     scheme: &str,
     rest: &str,
     path: &Path,
 ) -> object_store::Result<(Arc<dyn ObjectStore>, Key)> {
-    static PROVIDER: Once = Once::new();
-    // Fails when the program has chosen one already, which is then as good.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    choose_provider();
     let retry = RetryConfig {
         max_retries: TRIES,
         retry_timeout: Duration::from_secs(TRY_SECONDS),
@@ -171,7 +176,7 @@ fn failed(address: &Path, web: bool, cause: &object_store::Error) -> RemoteError
 }
 
 /// A text whose web addresses have lost their queries.
-fn without_queries(text: &str) -> String {
+pub(crate) fn without_queries(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -184,7 +189,7 @@ fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-fn runtime(address: &Path) -> Result<Runtime, RemoteError> {
+pub(crate) fn runtime(address: &Path) -> Result<Runtime, RemoteError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|cause| RemoteError::Failed {
         address: address.to_path_buf(),

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod web;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,37 @@ pub fn shown(path: &Path) -> PathBuf {
     }
 }
 
+/// A request of a web server.
+#[derive(Clone, Copy, Debug)]
+pub struct WebRequest<'a> {
+    /// The address, `http` or `https`.
+    pub address: &'a str,
+    /// What to show for access; never part of a message.
+    pub bearer: Option<&'a str>,
+    /// The first byte that is wanted.
+    pub from: u64,
+}
+
+/// The answer of a web server, of whatever status.
+pub struct WebResponse {
+    /// Its status: 200 with all bytes, 206 with those from the one asked for.
+    pub status: u16,
+    /// Bytes that follow, where the server says.
+    pub length: Option<u64>,
+    /// The address of the next page of a list.
+    pub next: Option<String>,
+    /// What follows.
+    pub body: Box<dyn Read>,
+}
+
+/// Asks a web server.
+///
+/// # Errors
+/// [`RemoteError`], with the address and the remedy.
+pub fn get(request: &WebRequest<'_>) -> Result<WebResponse, RemoteError> {
+    web::get(request)
+}
+
 /// Opens a remote file as a stream, which is resumed where its connection breaks.
 ///
 /// # Errors
@@ -109,6 +142,17 @@ pub fn facts(path: &Path) -> Result<Facts, RemoteError> {
 /// [`RemoteError`], with the address and the remedy.
 pub fn list(prefix: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>, RemoteError> {
     client::list(prefix, wanted)
+}
+
+/// What stands in the place of requests in a build without a client.
+#[cfg(not(feature = "client"))]
+mod web {
+    use super::{RemoteError, WebRequest, WebResponse, shown};
+    use std::path::Path;
+
+    pub(super) fn get(request: &WebRequest<'_>) -> Result<WebResponse, RemoteError> {
+        Err(RemoteError::LeftOut { address: shown(Path::new(request.address)) })
+    }
 }
 
 /// What stands in the place of the client in a build without it.

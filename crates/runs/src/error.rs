@@ -6,7 +6,7 @@ use stoa_assistant::AssistantError;
 use stoa_corpus::CorpusError;
 use stoa_dialogue::DialogueError;
 use stoa_durable::FileError;
-use stoa_graph::EngineError;
+use stoa_graph::{DType, EngineError};
 use stoa_models::ModelError;
 use stoa_shelf::ShelfError;
 use stoa_square::SquareError;
@@ -118,6 +118,26 @@ pub enum RunsError {
         .0.display()
     )]
     Gguf(PathBuf),
+    /// A model whose licence is not stated.
+    #[error(
+        "the files of {} state no licence, so that what may be done with it is not known; find out, then \
+         give --accept-unknown-licence", .0.display()
+    )]
+    UnknownLicence(PathBuf),
+    /// Something is where a model is to be written.
+    #[error("{} exists already; give another --out", .0.display())]
+    Exists(PathBuf),
+    /// A type that safetensors files do not have.
+    #[error("safetensors have no type {0}; choose f32, f16 or bf16")]
+    NoFloat(DType),
+    /// A tensor that does not read back as it was written.
+    #[error("{}: tensor `{name}` does not read back as it was written; check the disk", directory.display())]
+    Unlike {
+        /// Where it was written.
+        directory: PathBuf,
+        /// The tensor.
+        name: String,
+    },
     /// What a path holds instead of a model.
     #[error(transparent)]
     Shelf(#[from] ShelfError),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use stoa_dialogue::{ChatTemplate, read_dialogues};
 use stoa_graph::{DType, Engine, Placement, TensorType};
 use stoa_models::{LanguageConfig, OptimizerConfig, initialize, optimizer_state, parameters};
-use stoa_tokens::{IM_END, TokenShard, Tokenizer};
+use stoa_tokens::{TokenShard, Tokenizer};
 use stoa_training::{
     Checkpoints, Clock, Contents, DialogueExamples, DialoguePart, DialogueShard, Dialogues,
     Documents, Examples, LanguageObjective, ObjectiveKind, Outcome, Run, RunFile, Setup, Start,
@@ -14,6 +14,7 @@ use stoa_training::{
 };
 
 use crate::error::io;
+use crate::export::tokenizer_files;
 use crate::{RunFiles, RunsError};
 
 /// Whether a stage continues from its last good checkpoint.
@@ -181,17 +182,7 @@ impl RunInputs {
 
     /// What a checkpoint carries so that it is a whole model directory.
     fn attachments(&self) -> Vec<(String, Vec<u8>)> {
-        let mut config = serde_json::Map::new();
-        config
-            .extend(self.template.variables().map(|(name, value)| (name.to_owned(), value.into())));
-        config.entry("eos_token").or_insert(IM_END.into());
-        config.insert("chat_template".into(), self.template.source().into());
-        config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
-        let config = serde_json::to_vec_pretty(&config).expect("plain strings");
-        vec![
-            ("tokenizer.json".into(), self.tokenizer.to_hugging_face_json().into_bytes()),
-            ("tokenizer_config.json".into(), config),
-        ]
+        tokenizer_files(&self.tokenizer, &self.template)
     }
 
     /// Where a stage starts: where another one ended, or from drawn weights.

@@ -8,11 +8,15 @@
 
 mod error;
 mod exam;
+mod export;
+mod facts;
 mod files;
 mod inputs;
 mod lines;
+mod merge;
 mod model;
 mod progress;
+mod provenance;
 mod recipe;
 pub mod shards;
 mod text;
@@ -20,11 +24,15 @@ mod tokenizer;
 
 pub use error::RunsError;
 pub use exam::{Answer, Exam, ask, examine, held_out_questions};
+pub use export::{Exported, export_directory, tokenizer_files};
+pub use facts::ModelFacts;
 pub use files::RunFiles;
 pub use inputs::{Resume, RunInputs};
 pub use lines::{read_lines, write_lines};
+pub use merge::merge_directory;
 pub use model::{Loaded, Model, ModelOptions, batch_assistant};
 pub use progress::{NoProgress, Progress, Work};
+pub use provenance::{Provenance, card, hashes};
 pub use recipe::Recipe;
 pub use stoa_assistant::Storage;
 pub use text::{Dropped, RunText, SquareText, TextSource, ingest, ingest_progress, square_corpus};

@@ -11,7 +11,7 @@ use stoa_assistant::{
 use stoa_dialogue::{ChatTemplate, Json};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{LanguageConfig, Weights, from_hugging_face, upload};
-use stoa_shelf::{Recognised, Source, recognise};
+use stoa_shelf::{Recognised, Shelf, Source, locate};
 use stoa_tokens::Tokenizer;
 use stoa_training::{Checkpoints, Contents, verify_checkpoint};
 
@@ -66,14 +66,18 @@ pub struct Loaded {
 }
 
 impl Model {
-    /// The model that a path stands for: a GGUF file, a model directory, or the newest whole
-    /// checkpoint of a run. What a checkpoint is made of is compared with its manifest, moments are
+    /// The model that a path or a name on the shelf stands for: a GGUF file, a model directory, or the
+    /// newest whole checkpoint of a run. What a checkpoint is made of is compared with its manifest, moments are
     /// not read. Newer checkpoints that are damaged are named, and so is what was left aside.
     ///
     /// # Errors
     /// [`RunsError::NotTrained`], or what the path holds instead of a model.
-    pub fn find(path: &Path, progress: &dyn Progress) -> Result<Self, RunsError> {
-        let Recognised { source, notes } = recognise(path)?;
+    pub fn find(
+        model: &Path,
+        shelf: Option<&Shelf>,
+        progress: &dyn Progress,
+    ) -> Result<Self, RunsError> {
+        let Recognised { source, notes } = locate(shelf, model)?;
         notes.iter().for_each(|note| progress.note(note));
         match source {
             Source::Gguf(file) => Ok(Model::Gguf(file)),

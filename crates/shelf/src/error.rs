@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use stoa_durable::FileError;
+use stoa_remote::RemoteError;
+
 use crate::foreign::Foreign;
 
 /// What can go wrong.
@@ -51,6 +54,94 @@ pub enum ShelfError {
         /// Their names.
         names: Vec<String>,
     },
+    /// No name for a model.
+    #[error(
+        "`{0}` is no name for a model; take letters, digits, `.`, `_` and `-`, or two such words with a \
+         `/` between"
+    )]
+    Name(String),
+    /// A name that stands for another model.
+    #[error("there is a model {name} already, from {origin}; give another --name or remove it")]
+    Taken {
+        /// The name.
+        name: String,
+        /// Where the other one came from.
+        origin: String,
+    },
+    /// Neither a path nor a name.
+    #[error(
+        "there is neither a path nor a model {}; models here: {}; `stoa models get hf:ORG/NAME` fetches \
+         one", model.display(), names.join(", ")
+    )]
+    NoSuchModel {
+        /// What was asked for.
+        model: PathBuf,
+        /// Names there are.
+        names: Vec<String>,
+    },
+    /// A record that is not what was written.
+    #[error("{} is damaged ({problem}); remove its folder and get the model again", path.display())]
+    Damaged {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No room on the disk.
+    #[error(
+        "{} MB are needed in {}, and {} MB are free there; make room, or choose another directory \
+         (STOA_MODELS)", needed / 1_000_000, directory.display(), free / 1_000_000
+    )]
+    NoSpace {
+        /// Where.
+        directory: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// No name of a model on the hub.
+    #[error(
+        "`{0}` is no name of the hub; write hf:ORG/NAME, hf:ORG/NAME:FILE or hf:ORG/NAME@REVISION"
+    )]
+    HubName(String),
+    /// The hub refuses, or answers with something else.
+    #[error("{address}: {problem}; {remedy}")]
+    HubAnswer {
+        /// What was asked for.
+        address: String,
+        /// What came.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file that is not there, or not the only one of its kind.
+    #[error("{}", no_file(repository, file, files))]
+    NoFile {
+        /// The model on the hub.
+        repository: String,
+        /// What was asked for; empty for the whole model.
+        file: String,
+        /// What there is instead.
+        files: Vec<String>,
+    },
+    /// A pickle.
+    #[error(
+        "{0} is a PyTorch pickle, which may run code when it is opened, and is not fetched; get a model \
+         with safetensors or GGUF files"
+    )]
+    Pickle(String),
+    /// A name that would lead out of the model's folder.
+    #[error(
+        "the hub names a file `{0}`, which leads out of the model's folder; nothing was fetched"
+    )]
+    UnsafeName(String),
+    /// The network.
+    #[error(transparent)]
+    Remote(RemoteError),
+    /// Writing.
+    #[error(transparent)]
+    Durable(#[from] FileError),
     /// A directory in which parts of a model are missing.
     #[error("{} holds {there}, but {missing}; {remedy}", directory.display())]
     Incomplete {
@@ -69,4 +160,21 @@ pub enum ShelfError {
 pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ShelfError {
     let path = path.to_owned();
     move |source| ShelfError::File { action, path, source }
+}
+
+fn no_file(repository: &str, file: &str, files: &[String]) -> String {
+    let what = match (file, files) {
+        ("", []) => "no weights in safetensors or GGUF".to_owned(),
+        ("", _) => "no safetensors, but GGUF files".to_owned(),
+        (file, []) => format!("no file `{file}`"),
+        (file, _) => format!("no file `{file}`, or several that are named so"),
+    };
+    match files {
+        [] => format!("{repository} has {what}; choose another model"),
+        files => format!(
+            "{repository} has {what}: {}; name one: hf:{repository}:{}",
+            files.join(", "),
+            files[0]
+        ),
+    }
 }

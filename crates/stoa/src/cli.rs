@@ -58,6 +58,9 @@ pub enum Command {
     Train(TrainCommand),
     /// Talk to a trained model.
     Chat(ChatArgs),
+    /// Models by name: list, show, get, import, export, quantize, merge, card.
+    #[command(subcommand)]
+    Models(crate::models::ModelsCommand),
     /// Examine and measure a trained model.
     #[command(subcommand)]
     Eval(EvalCommand),
@@ -284,8 +287,8 @@ pub struct ChatArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
     /// The model: the directory of a run or a checkpoint in it, a directory with config.json,
-    /// safetensors and tokenizer.json, or a GGUF file.
-    #[arg(long, alias = "run", value_name = "FILE|DIR", default_value = "runs/square")]
+    /// safetensors and tokenizer.json, a GGUF file, or a name of `stoa models list`.
+    #[arg(long, alias = "run", value_name = "FILE|DIR|NAME", default_value = "runs/square")]
     pub model: PathBuf,
     /// Tokens of a conversation [default: what a quarter of the memory holds, and never more than the
     /// model is meant for].
@@ -340,7 +343,7 @@ fn numeric_types() -> impl Iterator<Item = DType> {
 }
 
 /// An element type by its name.
-fn parse_type(text: &str) -> Result<DType, String> {
+pub fn parse_type(text: &str) -> Result<DType, String> {
     let found = numeric_types().find(|ty| ty.name() == text.to_lowercase());
     found.ok_or_else(|| {
         let names: Vec<&str> = numeric_types().map(DType::name).collect();
@@ -349,7 +352,7 @@ fn parse_type(text: &str) -> Result<DType, String> {
 }
 
 /// `keep` or an element type.
-fn parse_storage(text: &str) -> Result<Storage, String> {
+pub fn parse_storage(text: &str) -> Result<Storage, String> {
     match text.to_lowercase().as_str() {
         "keep" => Ok(Storage::Keep),
         _ => parse_type(text).map(Storage::As).map_err(|error| format!("{error}, and keep")),

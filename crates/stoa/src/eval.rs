@@ -8,13 +8,13 @@ use serde_json::json;
 use stoa_assistant::{Assistant, TokenId};
 use stoa_graph::{Buffers, DType, Placement};
 use stoa_models::{upload, with_matrix_dtype};
-use stoa_runs::{Loaded, Model, RunFiles};
+use stoa_runs::{Loaded, RunFiles};
 use stoa_tokens::{END_OF_TEXT, TokenShard, Tokenizer};
 use stoa_training::{Documents, Evaluator, Measure, token_bytes};
 
 use crate::cli::{EvalCommand, MachineArgs, ModelArgs};
 use crate::terminal::Terminal;
-use crate::{engine, exam, files};
+use crate::{engine, exam, files, models};
 
 /// Rows of held-out text read at once, and their length.
 const ROWS: (usize, usize) = (16, 256);
@@ -44,7 +44,7 @@ pub fn run(
 fn held_out(run: &Path, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let files = RunFiles::new(run);
     let engine = engine::open(machine)?;
-    let model = Model::find(run, terminal)?;
+    let model = models::find(run, terminal)?;
     anyhow::ensure!(
         files.held_out_tokens().exists(),
         "{} has no held-out documents; give a text file: stoa eval bpb --model {} FILE",
@@ -149,7 +149,7 @@ fn of_text(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let text = files::read_text(file)?;
-    let found = Model::find(&model.model, terminal)?;
+    let found = models::find(&model.model, terminal)?;
     let Loaded { mut assistant, .. } = found.assistant(engine::open(machine)?, &model.options())?;
     let cost = text_cost(&mut assistant, &text, terminal)
         .with_context(|| format!("cannot measure {}", file.display()))?;
@@ -178,7 +178,7 @@ fn logits(
     machine: &MachineArgs,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let found = Model::find(&model.model, terminal)?;
+    let found = models::find(&model.model, terminal)?;
     let Loaded { mut assistant, matrices, .. } =
         found.assistant(engine::open(machine)?, &model.options())?;
     let tokens: Vec<TokenId> = ids.iter().copied().map(TokenId).collect();

@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use stoa_corpus::Corpus;
-use stoa_runs::{
-    Exam, Model, RunFiles, TextSource, ask, batch_assistant, held_out_questions, read_lines,
-};
+use stoa_runs::{Exam, RunFiles, TextSource, ask, batch_assistant, held_out_questions, read_lines};
 use stoa_square::{Square, SquareConfig};
 
 use crate::cli::MachineArgs;
 use crate::terminal::Terminal;
-use crate::{clock, engine};
+use crate::{clock, engine, models};
 
 /// Runs the command.
 ///
@@ -36,7 +34,7 @@ pub fn run(
     let corpus =
         Corpus { documents: read_lines(&files.documents())?, dialogues: square.dialogues() };
     let questions = held_out_questions(&square, &corpus, seed, count);
-    let parts = Model::find(run, terminal)?.read()?;
+    let parts = models::find(run, terminal)?.read()?;
     let tokenizer = stoa_tokens::Tokenizer::open(&files.tokenizer())?;
     let (config, template) = (parts.config, parts.template);
     let engine = engine::open(machine)?;

@@ -9,6 +9,7 @@ mod eval;
 mod exam;
 mod files;
 mod interrupt;
+mod models;
 mod peak_memory;
 mod plan;
 mod posts;
@@ -55,6 +56,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> anyhow::Result<ExitCode> {
         Command::Tokens(command) => tokens_command::run(command, &cli.machine, terminal),
         Command::Train(command) => stages::run(command, &cli.machine, terminal),
         Command::Chat(args) => chat::run(args, &cli.machine, terminal),
+        Command::Models(command) => models::run(command, &cli.machine, terminal),
         Command::Eval(command) => eval::run(command, &cli.machine, terminal),
         Command::Bench(command) => bench::run(command, &cli.machine, terminal),
         Command::Plan(args) => plan::run(args, terminal),

@@ -91,7 +91,7 @@ pub fn run(args: &UpArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow:
         return Ok(());
     }
     drop((inputs, engine));
-    let model = Model::find(&args.dir, terminal)?;
+    let model = Model::find(&args.dir, None, terminal)?;
     let sampling = SamplingArgs::for_up(args.seed);
     let options = ModelOptions::default();
     let mut talk = Talk::new(engine::open(machine)?, model, options, &sampling, terminal)?;

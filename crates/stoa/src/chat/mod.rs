@@ -14,12 +14,12 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use stoa_assistant::{Assistant, Completion, Event, FinishReason};
 use stoa_dialogue::{Conversation, Message};
-use stoa_runs::{Loaded, Model};
+use stoa_runs::Loaded;
 
 use crate::cli::{ChatArgs, MachineArgs};
 use crate::interrupt::Interrupt;
 use crate::terminal::{Terminal, stdout};
-use crate::{clock, engine};
+use crate::{clock, engine, models};
 
 pub use lines::Lines;
 pub use talk::Talk;
@@ -30,7 +30,7 @@ pub use talk::Talk;
 /// A model that cannot be loaded, settings outside their range.
 pub fn run(args: &ChatArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let path = &args.model.model;
-    let model = Model::find(path, terminal)?;
+    let model = models::find(path, terminal)?;
     let options = args.model.options();
     let mut talk = Talk::new(engine::open(machine)?, model, options, &args.sampling, terminal)?;
     match &args.prompt {

@@ -18,6 +18,7 @@ use super::{clocked, described, settings};
 use crate::cli::SamplingArgs;
 use crate::clock;
 use crate::interrupt::Interrupt;
+use crate::models;
 use crate::terminal::{Terminal, stdout};
 use crate::tokens_command;
 
@@ -242,7 +243,7 @@ impl<'a> Talk<'a> {
 
     fn change_model(&mut self, path: Option<&Path>) -> anyhow::Result<()> {
         if let Some(path) = path {
-            let found = match Model::find(path, self.terminal) {
+            let found = match models::find(path, self.terminal) {
                 Ok(found) => found,
                 Err(error) => return self.report(&error.to_string()),
             };

@@ -8,6 +8,7 @@ mod chat;
 mod conversation;
 mod documentation;
 mod interruption;
+mod models;
 mod plan;
 mod program;
 mod runs;

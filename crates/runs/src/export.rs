@@ -1,0 +1,142 @@
+//! Models written as other tools read them: a directory in the Hugging Face layout, with the tokenizer,
+//! the template, the terms and a card. It appears whole, and what was written is read again and compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use stoa_assistant::ModelParts;
+use stoa_dialogue::ChatTemplate;
+use stoa_durable::{replace_directory, unfinished};
+use stoa_graph::DType;
+use stoa_models::{Weights, save_model, with_matrix_dtype};
+use stoa_shelf::belongs;
+use stoa_tokens::{IM_END, Tokenizer};
+
+use crate::error::io;
+use crate::facts::ModelFacts;
+use crate::provenance::{Provenance, card, hashes};
+use crate::{Model, RunsError};
+
+/// `tokenizer.json`, and `tokenizer_config.json` with the template: what makes weights a whole model
+/// directory.
+pub fn tokenizer_files(tokenizer: &Tokenizer, template: &ChatTemplate) -> Vec<(String, Vec<u8>)> {
+    let mut config = Map::new();
+    config.extend(template.variables().map(|(name, value)| (name.to_owned(), value.into())));
+    config.entry("eos_token").or_insert(IM_END.into());
+    config.insert("chat_template".into(), template.source().into());
+    config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+    let config = serde_json::to_vec_pretty(&config).expect("plain strings");
+    vec![
+        ("tokenizer.json".into(), tokenizer.to_hugging_face_json().into_bytes()),
+        ("tokenizer_config.json".into(), config),
+    ]
+}
+
+/// What a written directory holds.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// Tensors, each compared with what was to be written.
+    pub tensors: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The type of matrices.
+    pub matrices: DType,
+}
+
+/// Writes a model as a directory, matrices as `matrices`, norm factors as `f32`.
+///
+/// # Errors
+/// [`RunsError::Exists`], [`RunsError::NoFloat`]; a file that cannot be written, or reads back otherwise.
+pub fn export_directory(
+    model: &Model,
+    parts: ModelParts,
+    (facts, provenance): (&ModelFacts, &Provenance),
+    matrices: DType,
+    out: &Path,
+) -> Result<Exported, RunsError> {
+    if !matrices.is_float() {
+        return Err(RunsError::NoFloat(matrices));
+    }
+    if out.exists() {
+        return Err(RunsError::Exists(out.to_owned()));
+    }
+    let ModelParts { config, weights, tokenizer, template, .. } = parts;
+    let weights: Weights = with_matrix_dtype(&config, weights, matrices)?.collect();
+    let waiting = unfinished(out);
+    if waiting.exists() {
+        fs::remove_dir_all(&waiting).map_err(io("removing", &waiting))?;
+    }
+    fs::create_dir_all(&waiting).map_err(io("creating", &waiting))?;
+    save_model(&waiting, &config, &weights)?;
+    companions(model, &tokenizer, &template, &waiting)?;
+    note_type(&waiting, matrices)?;
+    compare(&waiting, &weights)?;
+    let text = card(facts, provenance, &hashes(&waiting)?);
+    stoa_durable::write(&waiting.join("README.md"), text.as_bytes())?;
+    replace_directory(out)?;
+    let bytes = weights.values().map(|tensor| tensor.ty().size_bytes() as u64).sum();
+    Ok(Exported { tensors: weights.len(), bytes, matrices })
+}
+
+/// The files beside the weights: those of the model's directory as they are, else written from what
+/// was read.
+fn companions(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    to: &Path,
+) -> Result<(), RunsError> {
+    let own = ["config.json", "manifest.json", "state.json", "model.safetensors.index.json"];
+    let from = model.directory();
+    let is_directory = matches!(model, Model::Directory(_));
+    let terms = |name: &str| {
+        let upper = name.to_uppercase();
+        ["LICEN", "NOTICE", "COPYING", "USE_POLICY"].iter().any(|begin| upper.starts_with(begin))
+    };
+    let mut has_tokenizer = false;
+    for entry in fs::read_dir(from).map_err(io("listing", from))? {
+        let path = entry.map_err(io("listing", from))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let weights = name.ends_with(".safetensors") || own.contains(&name.as_str());
+        let wanted = if is_directory { belongs(&name) && !weights } else { terms(&name) };
+        if path.is_file() && wanted && name != "README.md" {
+            has_tokenizer |= name == "tokenizer.json";
+            fs::copy(&path, to.join(&name)).map_err(io("copying", &path))?;
+        }
+    }
+    if !has_tokenizer {
+        for (name, bytes) in tokenizer_files(tokenizer, template) {
+            stoa_durable::write(&to.join(name), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the type of the matrices into `config.json`, by which other tools choose theirs.
+fn note_type(directory: &Path, matrices: DType) -> Result<(), RunsError> {
+    let path = directory.join("config.json");
+    let text = fs::read(&path).map_err(io("reading", &path))?;
+    let damaged = |source| RunsError::Damaged { path: path.clone(), source };
+    let mut keys: BTreeMap<String, Value> = serde_json::from_slice(&text).map_err(damaged)?;
+    let name = match matrices {
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        _ => "float32",
+    };
+    keys.insert("torch_dtype".to_owned(), name.into());
+    let text = serde_json::to_vec_pretty(&keys).map_err(damaged)?;
+    Ok(stoa_durable::write(&path, &text)?)
+}
+
+/// That what was written reads back as it was.
+fn compare(directory: &Path, weights: &Weights) -> Result<(), RunsError> {
+    let (_, found) = stoa_models::load(directory)?;
+    for (name, tensor) in weights {
+        if found.get(name) != Some(tensor) {
+            return Err(RunsError::Unlike { directory: directory.to_owned(), name: name.clone() });
+        }
+    }
+    Ok(())
+}
