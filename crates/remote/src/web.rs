@@ -59,7 +59,8 @@ pub(super) fn get(request: &WebRequest<'_>) -> Result<WebResponse, RemoteError> 
         let range = HeaderValue::from_str(&format!("bytes={}-", request.from));
         headers.insert(RANGE, range.map_err(|error| failed(address, error))?);
     }
-    let sent = runtime.block_on(client.get(address).headers(headers).send());
+    // The timeouts of a request begin within the runtime.
+    let sent = runtime.block_on(async { client.get(address).headers(headers).send().await });
     let response = sent.map_err(|error| failed(address, causes(&error)))?;
     let header = |name: &str| {
         response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
