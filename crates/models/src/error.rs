@@ -66,6 +66,51 @@ pub enum ModelError {
     #[error("{} tensors are missing, first `{}`; is this the model of that config.json?",
         .0.len(), .0[0])]
     MissingTensors(Vec<String>),
+    /// Tensors the configuration asks for are not there, others are.
+    #[error("{} tensors are missing, first `{}`, while the files hold `{found}` and others; is this \
+        the model of that config.json?", .missing.len(), .missing[0])]
+    OtherTensors {
+        /// What is asked for.
+        missing: Vec<String>,
+        /// One of those that are there.
+        found: String,
+    },
+    /// Two tensors are the same one but for a prefix.
+    #[error(
+        "`{first}` and `{second}` are one tensor but for what stands before the name; keep one"
+    )]
+    TwiceNamed {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Files that an index names are not there.
+    #[error(
+        "{path}: {count} of {of} files it names are not there, first {first}; fetch them, or \
+        remove the index if model.safetensors is to replace them"
+    )]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// First file that is not there.
+        first: String,
+        /// How many are not.
+        count: usize,
+        /// How many are named.
+        of: usize,
+    },
+    /// Weights are pickled, which can run code when read.
+    #[error("{path} is a pickle, which may run code when it is read; convert it with: python -c \
+        \"from transformers import AutoModelForCausalLM as M; \
+        M.from_pretrained('{directory}').save_pretrained('{directory}')\"",
+        path = .path.display(), directory = .directory.display())]
+    Pickled {
+        /// The file.
+        path: PathBuf,
+        /// Its directory.
+        directory: PathBuf,
+    },
     /// Tensors are there that the configuration does not know.
     #[error("{} unknown tensors, first `{}`; is this the model of that config.json?",
         .0.len(), .0[0])]

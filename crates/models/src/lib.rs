@@ -14,10 +14,14 @@ mod error;
 mod family;
 mod hugging_face;
 mod initialization;
+mod json;
 mod kinds;
+mod load;
+mod note;
 mod optimizer;
 mod parameters;
 mod programs;
+mod published;
 mod rope;
 mod transformer;
 mod weights;
@@ -27,9 +31,14 @@ pub use config::{LanguageConfig, SlidingWindow};
 pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
 pub use error::ModelError;
 pub use family::Family;
-pub use hugging_face::{from_hugging_face, to_hugging_face};
+pub use hugging_face::{
+    ReadConfig, from_hugging_face, published_family, to_hugging_face, to_hugging_face_as_named,
+};
 pub use initialization::initialize;
+pub use json::read_json;
 pub use kinds::{Biases, Block, Mlp, MlpKind, Norm, QkNorm};
+pub use load::{Loaded, load, model_weights};
+pub use note::Note;
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
 pub use parameters::{
     Module, Parameter, ParameterGroup, Place, parameter_count, parameters, placed_parameters,
@@ -40,6 +49,6 @@ pub use programs::{
 };
 pub use rope::RopeScaling;
 pub use weights::{
-    Weights, download, from_map, from_safetensors, load, model_weights, save, save_model,
+    Weights, download, from_map, from_safetensors, published_weights, save, save_model,
     to_safetensors, upload, upload_to, with_matrix_dtype,
 };

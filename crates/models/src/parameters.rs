@@ -89,7 +89,7 @@ pub enum Module {
 
 impl Module {
     /// Name without layer and kind of parameter.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Module::Embedding => "embed_tokens",
             Module::Positions => "embed_positions",

@@ -1,4 +1,4 @@
-//! Weights on the host, in safetensors files and on an engine. Files are mapped: a tensor that was
+//! Weights on the host, in safetensors files and on an engine; model directories are read in `load`. Files are mapped: a tensor that was
 //! read from one costs no memory until it is used, and its pages are released when it is dropped, as
 //! uploading does tensor by tensor. The file format's own checks (lengths, overlaps, overflow) are the
 //! `safetensors` crate's; names, shapes and types against a configuration are checked here.
@@ -17,9 +17,8 @@ use stoa_graph::{
 };
 use stoa_maps::Map;
 
-use crate::{
-    LanguageConfig, ModelError, Module, Place, from_hugging_face, parameters, to_hugging_face,
-};
+use crate::published::{Published, published};
+use crate::{LanguageConfig, ModelError, parameters, published_family, to_hugging_face};
 
 /// Tensors by name.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -39,7 +38,10 @@ pub fn to_safetensors(weights: &Weights) -> Result<Vec<u8>> {
 /// # Errors
 /// [`ModelError::Safetensors`] on malformed bytes, [`ModelError::ElementType`].
 pub fn from_safetensors(bytes: &[u8]) -> Result<Weights> {
-    let tensor = |(name, ty, range)| Ok((name, from_stored(ty, &bytes[range])?));
+    let tensor = |entry: Entry| {
+        let ty = entry.ty()?;
+        Ok((entry.name, from_stored(ty, &bytes[entry.range])?))
+    };
     contents(bytes)?.into_iter().map(tensor).collect()
 }
 
@@ -51,11 +53,17 @@ pub fn from_map(map: &Map) -> Result<Weights> {
     if cfg!(target_endian = "big") {
         return from_safetensors(map);
     }
-    let tensor = |(name, ty, range)| {
-        let section = map.section(range).map_err(map_error)?;
-        Ok((name, Tensor::from_shared(ty, Arc::new(section))?))
-    };
-    contents(map)?.into_iter().map(tensor).collect()
+    contents(map)?.into_iter().map(|entry| mapped(map, entry)).collect()
+}
+
+/// A tensor of a mapped file.
+pub(crate) fn mapped(map: &Map, entry: Entry) -> Result<(String, Tensor)> {
+    let ty = entry.ty()?;
+    if cfg!(target_endian = "big") {
+        return Ok((entry.name, from_stored(ty, &map[entry.range])?));
+    }
+    let section = map.section(entry.range).map_err(map_error)?;
+    Ok((entry.name, Tensor::from_shared(ty, Arc::new(section))?))
 }
 
 /// Writes a file of tensors, which appears whole: tensors that are mapped from a file of this name
@@ -81,65 +89,25 @@ pub fn save(path: &Path, weights: &Weights) -> Result<()> {
     file.commit().map_err(refused)
 }
 
-/// Reads a model directory in the Hugging Face layout: `config.json` and `model.safetensors`, or
-/// the shards that `model.safetensors.index.json` names. Tensors keep the types they are stored in,
-/// and stay in their mapped files.
+/// Writes `config.json` and `model.safetensors` as `transformers` reads them: class, tensor names and
+/// arrangement are those of the model's family, or of the first that computes it.
 ///
 /// # Errors
-/// A file that is not there or not right, by path.
-pub fn load(directory: &Path) -> Result<(LanguageConfig, Weights)> {
+/// [`ModelError::File`], [`ModelError::MissingTensors`].
+pub fn save_model(directory: &Path, config: &LanguageConfig, weights: &Weights) -> Result<()> {
     let path = directory.join("config.json");
-    let config = from_hugging_face(&read_text(&path)?).map_err(|e| e.at(&path))?;
-    let index = directory.join("model.safetensors.index.json");
-    let files = if index.exists() {
-        shards(&read_text(&index)?).map_err(|e| e.at(&index))?
-    } else {
-        vec!["model.safetensors".to_owned()]
-    };
-    let mut weights = Weights::new();
-    for file in files {
-        let path = directory.join(file);
-        let map = Map::open(&path).map_err(map_error)?;
-        weights.append(&mut from_map(&map).map_err(|e| e.at(&path))?);
-    }
-    let weights = model_weights(&config, weights).map_err(|e| e.at(directory))?;
-    Ok((config, weights))
+    std::fs::write(&path, to_hugging_face(config)).map_err(file_error(&path))?;
+    save(&directory.join("model.safetensors"), &published_weights(config, weights)?)
 }
 
-/// The tensors of a model among those of a file, checked against its configuration.
+/// Weights under the names and in the arrangement of the class that [`to_hugging_face`] writes.
 ///
 /// # Errors
-/// [`ModelError::MissingTensors`], [`ModelError::UnknownTensors`], [`ModelError::TensorShape`].
-pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weights> {
-    // Tied checkpoints may store the head a second time, old Llama ones their rotary frequencies.
-    if config.tied_head {
-        found.remove(&Place::outside(Module::Head).name());
-    }
-    found.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
-    let mut weights = Weights::new();
-    let mut missing = Vec::new();
-    for parameter in parameters(config) {
-        let Some(tensor) = found.remove(&parameter.name) else {
-            missing.push(parameter.name);
-            continue;
-        };
-        let ty = tensor.ty();
-        if ty.shape != parameter.shape || !ty.dtype.is_float() {
-            return Err(ModelError::TensorShape {
-                expected: parameter.ty(DType::F32),
-                found: ty,
-                name: parameter.name,
-            });
-        }
-        weights.insert(parameter.name, tensor);
-    }
-    if !missing.is_empty() {
-        return Err(ModelError::MissingTensors(missing));
-    }
-    if !found.is_empty() {
-        return Err(ModelError::UnknownTensors(found.into_keys().collect()));
-    }
-    Ok(weights)
+/// [`ModelError::MissingTensors`].
+pub fn published_weights(config: &LanguageConfig, weights: &Weights) -> Result<Weights> {
+    let family = published_family(config).unwrap_or_default();
+    let joined = |tensor: Published| Ok((tensor.name.clone(), tensor.joined(weights)?));
+    published(family, config).into_iter().map(joined).collect()
 }
 
 /// Weights as a program with matrices of `dtype` declares them, norm factors as `f32`: each is
@@ -215,42 +183,7 @@ pub fn download<'a>(
     names.into_iter().map(fetch).collect()
 }
 
-/// Writes `config.json` and `model.safetensors` as `transformers` reads them.
-///
-/// # Errors
-/// [`ModelError::File`].
-pub fn save_model(directory: &Path, config: &LanguageConfig, weights: &Weights) -> Result<()> {
-    let path = directory.join("config.json");
-    std::fs::write(&path, to_hugging_face(config)).map_err(file_error(&path))?;
-    save(&directory.join("model.safetensors"), weights)
-}
-
-/// Files an index names, each once.
-fn shards(index: &str) -> Result<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let index: Index = serde_json::from_str(index)?;
-    let files: BTreeSet<String> = index.weight_map.into_values().collect();
-    for file in &files {
-        // A name from a file must not lead out of its directory.
-        if Path::new(file).components().count() != 1 || file.starts_with('.') {
-            return Err(ModelError::Unsupported {
-                key: "weight_map".into(),
-                value: file.clone(),
-                expected: "names of files in the same directory".into(),
-            });
-        }
-    }
-    Ok(files.into_iter().collect())
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(file_error(path))
-}
-
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
     let path: PathBuf = path.to_owned();
     move |source| ModelError::File { path, source }
 }
@@ -305,21 +238,37 @@ fn swapped(dtype: DType, bytes: &[u8]) -> Vec<u8> {
     bytes.chunks(dtype.block().bytes).flat_map(|number| number.iter().rev()).copied().collect()
 }
 
-/// Name, type and place of each tensor of a safetensors file.
-fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorType, Range<usize>)>> {
+/// Name, type and place of a tensor of a safetensors file.
+pub(crate) struct Entry {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub range: Range<usize>,
+}
+
+impl Entry {
+    /// Its type, if programs know it.
+    pub fn ty(&self) -> Result<TensorType> {
+        let known = DType::ALL.into_iter().find(|&ty| safetensors_type(ty) == Some(self.dtype));
+        let dtype = known.ok_or_else(|| ModelError::ElementType {
+            name: self.name.clone(),
+            dtype: format!("{:?}", self.dtype),
+        })?;
+        Ok(TensorType::new(dtype, self.shape.clone()))
+    }
+}
+
+/// What a safetensors file holds.
+pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<Entry>> {
     let (header, metadata) = SafeTensors::read_metadata(bytes)?;
     // The tensors come after the length of the header, 8 bytes, and the header.
     let first = size_of::<u64>() + header;
     let entry = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
-        let known = DType::ALL.into_iter().find(|&ty| safetensors_type(ty) == Some(info.dtype));
-        let dtype = known.ok_or_else(|| ModelError::ElementType {
-            name: name.clone(),
-            dtype: format!("{:?}", info.dtype),
-        })?;
         let (start, end) = info.data_offsets;
-        Ok((name, TensorType::new(dtype, info.shape.clone()), first + start..first + end))
+        let (dtype, shape) = (info.dtype, info.shape.clone());
+        Entry { name, dtype, shape, range: first + start..first + end }
     };
-    metadata.tensors().into_iter().map(entry).collect()
+    Ok(metadata.tensors().into_iter().map(entry).collect())
 }
 
 /// A tensor from the little-endian bytes of a file.
@@ -331,7 +280,7 @@ fn from_stored(ty: TensorType, bytes: &[u8]) -> std::result::Result<Tensor, Grap
     Tensor::from_bytes(ty, &bytes)
 }
 
-fn map_error(error: stoa_maps::MapError) -> ModelError {
+pub(crate) fn map_error(error: stoa_maps::MapError) -> ModelError {
     ModelError::File { path: error.path, source: error.source }
 }
 

@@ -76,7 +76,7 @@ fn logits(config: &LanguageConfig, weights: &Weights, ids: &[i32], dtype: DType)
 #[test]
 fn logits_are_those_of_transformers() {
     for (path, expected) in cases() {
-        let (config, weights) = load(&path).unwrap();
+        let Loaded { config, weights, .. } = load(&path).unwrap();
         let stored = weights["model.embed_tokens.weight"].ty().dtype;
         // Matrices that are stored in bf16 may stay so: widening them is exact.
         for dtype in [DType::F32, stored] {
@@ -99,7 +99,7 @@ fn logits_are_those_of_transformers() {
 #[test]
 fn loss_and_gradients_are_those_of_transformers() {
     for (path, expected) in cases() {
-        let (config, weights) = load(&path).unwrap();
+        let Loaded { config, weights, .. } = load(&path).unwrap();
         let (batch, time) = (expected.ids.len(), expected.ids[0].len());
         let n = batch * time;
         let shape = TrainingShape { batch, time, segmented: false };
@@ -160,7 +160,7 @@ fn our_config_says_what_theirs_said() {
         let theirs: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&std::fs::read_to_string(path.join("config.json")).unwrap())
                 .unwrap();
-        let (config, _) = load(&path).unwrap();
+        let config = load(&path).unwrap().config;
         let ours: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&to_hugging_face(&config)).unwrap();
         // About the weights' file, the tokenizer, initialisation, or unused: not the function.

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use stoa_durable::hex;
 use stoa_graph::{DType, Engine, Placement};
 use stoa_models::{
-    Forward, LanguageConfig, Parameter, TrainingShape, model_weights, parameters, to_hugging_face,
-    with_matrix_dtype,
+    Forward, LanguageConfig, Parameter, TrainingShape, model_weights, parameters,
+    to_hugging_face_as_named, with_matrix_dtype,
 };
 
 use crate::TrainingError;
@@ -115,7 +115,7 @@ impl Objective for LanguageObjective<'_> {
     }
 
     fn model_files(&self) -> Vec<(String, Vec<u8>)> {
-        let config = ("config.json".to_owned(), to_hugging_face(self.model).into_bytes());
+        let config = ("config.json".to_owned(), to_hugging_face_as_named(self.model).into_bytes());
         [config].into_iter().chain(self.attachments.iter().cloned()).collect()
     }
 }

@@ -1,0 +1,495 @@
+//! The table of families: for each its class, the keys of its `config.json` with the values that the
+//! configuration class of transformers 5.23 gives to absent ones, and what no key says.
+
+use crate::{Block, Family, Norm, QkNorm};
+
+/// One family.
+pub(super) struct Row {
+    pub family: Family,
+    /// Class in `architectures`: the first is written.
+    pub classes: &'static [&'static str],
+    /// `model_type`: the first is written.
+    pub model_types: &'static [&'static str],
+    /// Keys in the family's spelling, as JSON.
+    pub keys: &'static str,
+    pub facts: Facts,
+}
+
+/// A property that a key may decide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    No,
+    Yes,
+    Key(&'static str),
+}
+
+/// Where norms stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocks {
+    Always(Block),
+    /// The first where the key is true, else the second.
+    Either(&'static str, Block, Block),
+    /// By `new_decoder_architecture`, `num_ln_in_parallel_attn` and `parallel_attn`.
+    Falcon,
+}
+
+/// Which layers have a sliding window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Windows {
+    Never,
+    /// All, where `sliding_window` says how long.
+    All,
+    /// As `layer_types` says, else those from `max_window_layers` on, where `use_sliding_window` is.
+    FromLayer,
+    /// As `layer_types` says, else those without positions, where `use_sliding_window` is.
+    Unrotated,
+    /// As `layer_types` says, else all but every n-th.
+    AllButEvery(usize),
+}
+
+/// What a family computes, as far as it does not follow from sizes.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub norm: Norm,
+    pub norm_offset: bool,
+    pub blocks: Blocks,
+    pub qk_norm: QkNorm,
+    pub qkv_bias: Flag,
+    pub output_bias: Flag,
+    pub mlp_bias: Flag,
+    pub gated: bool,
+    pub windows: Windows,
+    /// The embedding is multiplied by √hidden.
+    pub embedding_root: bool,
+    pub learned_positions: bool,
+    /// Layers without a window do not rotate, where there are windows.
+    pub rotates_windows_only: bool,
+    /// Exact GELU in files means that by tanh.
+    pub gelu_is_tanh: bool,
+}
+
+const LLAMA: Facts = Facts {
+    norm: Norm::Rms,
+    norm_offset: false,
+    blocks: Blocks::Always(Block::PreNorm),
+    qk_norm: QkNorm::None,
+    qkv_bias: Flag::Key("attention_bias"),
+    output_bias: Flag::Key("attention_bias"),
+    mlp_bias: Flag::No,
+    gated: true,
+    windows: Windows::Never,
+    embedding_root: false,
+    learned_positions: false,
+    rotates_windows_only: false,
+    gelu_is_tanh: false,
+};
+
+const GEMMA2: Facts = Facts {
+    norm_offset: true,
+    blocks: Blocks::Always(Block::PreAndPostNorm),
+    windows: Windows::AllButEvery(2),
+    embedding_root: true,
+    ..LLAMA
+};
+
+/// The families, in the order in which a model of none of them is offered to each.
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        family: Family::Llama,
+        classes: &["LlamaForCausalLM", "LLaMAForCausalLM"],
+        model_types: &["llama"],
+        keys: r#"{"vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": null, "head_dim": null,
+            "intermediate_size": 11008, "hidden_act": "silu", "max_position_embeddings": 2048,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "mlp_bias": false,
+            "tie_word_embeddings": false}"#,
+        facts: Facts { mlp_bias: Flag::Key("mlp_bias"), ..LLAMA },
+    },
+    Row {
+        family: Family::Qwen3,
+        classes: &["Qwen3ForCausalLM"],
+        model_types: &["qwen3"],
+        keys: r#"{"vocab_size": 151936, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128,
+            "intermediate_size": 22016, "hidden_act": "silu", "max_position_embeddings": 32768,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "tie_word_embeddings": false,
+            "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28,
+            "layer_types": null}"#,
+        facts: Facts { qk_norm: QkNorm::PerHead, windows: Windows::FromLayer, ..LLAMA },
+    },
+    Row {
+        family: Family::Qwen2,
+        classes: &["Qwen2ForCausalLM"],
+        model_types: &["qwen2"],
+        keys: r#"{"vocab_size": 151936, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": null,
+            "intermediate_size": 22016, "hidden_act": "silu", "max_position_embeddings": 32768,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "tie_word_embeddings": false, "use_sliding_window": false,
+            "sliding_window": 4096, "max_window_layers": 28, "layer_types": null}"#,
+        facts: Facts {
+            qkv_bias: Flag::Yes,
+            output_bias: Flag::No,
+            windows: Windows::FromLayer,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Mistral,
+        classes: &["MistralForCausalLM"],
+        model_types: &["mistral"],
+        keys: r#"{"vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": null,
+            "intermediate_size": 14336, "hidden_act": "silu", "max_position_embeddings": 131072,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "sliding_window": 4096, "tie_word_embeddings": false}"#,
+        facts: Facts { qkv_bias: Flag::No, output_bias: Flag::No, windows: Windows::All, ..LLAMA },
+    },
+    Row {
+        family: Family::Smollm3,
+        classes: &["SmolLM3ForCausalLM"],
+        model_types: &["smollm3"],
+        keys: r#"{"vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 36,
+            "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": null,
+            "intermediate_size": 11008, "hidden_act": "silu", "max_position_embeddings": 32768,
+            "rms_norm_eps": 1e-6, "rope_theta": 2000000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "mlp_bias": false,
+            "tie_word_embeddings": true, "no_rope_layers": null, "no_rope_layer_interval": 4,
+            "use_sliding_window": false, "sliding_window": null, "layer_types": null}"#,
+        facts: Facts { mlp_bias: Flag::Key("mlp_bias"), windows: Windows::Unrotated, ..LLAMA },
+    },
+    Row {
+        family: Family::Phi3,
+        classes: &["Phi3ForCausalLM"],
+        model_types: &["phi3"],
+        keys: r#"{"vocab_size": 32064, "hidden_size": 3072, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": null, "head_dim": null,
+            "intermediate_size": 8192, "hidden_act": "silu", "max_position_embeddings": 4096,
+            "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0, "rope_scaling": null, "rope_parameters": null,
+            "partial_rotary_factor": 1.0, "sliding_window": null, "tie_word_embeddings": false}"#,
+        facts: Facts { qkv_bias: Flag::No, output_bias: Flag::No, windows: Windows::All, ..LLAMA },
+    },
+    Row {
+        family: Family::Gemma,
+        classes: &["GemmaForCausalLM"],
+        model_types: &["gemma"],
+        keys: r#"{"vocab_size": 256000, "hidden_size": 3072, "num_hidden_layers": 28,
+            "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 256,
+            "intermediate_size": 24576, "hidden_act": "gelu_pytorch_tanh",
+            "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+            "rope_scaling": null, "rope_parameters": null, "attention_bias": false,
+            "tie_word_embeddings": true}"#,
+        facts: Facts { norm_offset: true, embedding_root: true, gelu_is_tanh: true, ..LLAMA },
+    },
+    Row {
+        family: Family::Gemma2,
+        classes: &["Gemma2ForCausalLM"],
+        model_types: &["gemma2"],
+        keys: r#"{"vocab_size": 256000, "hidden_size": 2304, "num_hidden_layers": 26,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+            "intermediate_size": 9216, "hidden_activation": "gelu_pytorch_tanh",
+            "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+            "rope_scaling": null, "rope_parameters": null, "attention_bias": false,
+            "query_pre_attn_scalar": 256, "sliding_window": 4096, "layer_types": null,
+            "final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0,
+            "tie_word_embeddings": true}"#,
+        facts: GEMMA2,
+    },
+    Row {
+        family: Family::Gemma3,
+        classes: &["Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"],
+        model_types: &["gemma3_text", "gemma3"],
+        keys: r#"{"vocab_size": 262208, "hidden_size": 2304, "num_hidden_layers": 26,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+            "intermediate_size": 9216, "hidden_activation": "gelu_pytorch_tanh",
+            "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0, "rope_scaling": null, "rope_parameters": null,
+            "attention_bias": false, "query_pre_attn_scalar": 256, "sliding_window": 4096,
+            "sliding_window_pattern": 6, "layer_types": null, "final_logit_softcapping": null,
+            "attn_logit_softcapping": null, "tie_word_embeddings": true}"#,
+        facts: Facts { qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
+    },
+    Row {
+        family: Family::Olmo2,
+        classes: &["Olmo2ForCausalLM"],
+        model_types: &["olmo2"],
+        keys: r#"{"vocab_size": 50304, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": null, "head_dim": null,
+            "intermediate_size": 11008, "hidden_act": "silu", "max_position_embeddings": 2048,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "tie_word_embeddings": false}"#,
+        facts: Facts {
+            blocks: Blocks::Always(Block::PostNorm),
+            qk_norm: QkNorm::OverAllHeads,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Granite,
+        classes: &["GraniteForCausalLM"],
+        model_types: &["granite"],
+        keys: r#"{"vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": null, "head_dim": null,
+            "intermediate_size": 11008, "hidden_act": "silu", "max_position_embeddings": 2048,
+            "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "mlp_bias": false,
+            "embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0,
+            "attention_multiplier": 1.0, "tie_word_embeddings": false}"#,
+        facts: Facts { mlp_bias: Flag::Key("mlp_bias"), ..LLAMA },
+    },
+    Row {
+        family: Family::Stablelm,
+        classes: &["StableLmForCausalLM", "StableLMEpochForCausalLM"],
+        model_types: &["stablelm", "stablelm_epoch"],
+        keys: r#"{"vocab_size": 50304, "hidden_size": 2560, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "intermediate_size": 6912,
+            "hidden_act": "silu", "max_position_embeddings": 4096, "layer_norm_eps": 1e-5,
+            "rope_theta": 10000.0, "rope_scaling": null, "rope_parameters": null,
+            "partial_rotary_factor": 0.25, "use_qkv_bias": false, "use_parallel_residual": false,
+            "tie_word_embeddings": false}"#,
+        facts: Facts {
+            norm: Norm::Layer,
+            blocks: Blocks::Either("use_parallel_residual", Block::Parallel, Block::PreNorm),
+            qkv_bias: Flag::Key("use_qkv_bias"),
+            output_bias: Flag::No,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Gpt2,
+        classes: &["GPT2LMHeadModel"],
+        model_types: &["gpt2"],
+        keys: r#"{"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12,
+            "n_positions": 1024, "n_inner": null, "activation_function": "gelu_new",
+            "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true}"#,
+        facts: Facts {
+            norm: Norm::Layer,
+            qkv_bias: Flag::Yes,
+            output_bias: Flag::Yes,
+            mlp_bias: Flag::Yes,
+            gated: false,
+            learned_positions: true,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::GptNeox,
+        classes: &["GPTNeoXForCausalLM"],
+        model_types: &["gpt_neox"],
+        keys: r#"{"vocab_size": 50432, "hidden_size": 6144, "num_hidden_layers": 44,
+            "num_attention_heads": 64, "intermediate_size": 24576, "hidden_act": "gelu",
+            "max_position_embeddings": 2048, "layer_norm_eps": 1e-5, "rope_theta": 10000.0,
+            "rope_scaling": null, "rope_parameters": null, "rotary_pct": 0.25,
+            "attention_bias": true, "use_parallel_residual": true,
+            "tie_word_embeddings": false}"#,
+        facts: Facts {
+            norm: Norm::Layer,
+            blocks: Blocks::Either(
+                "use_parallel_residual",
+                Block::ParallelTwoNorms,
+                Block::PreNorm,
+            ),
+            mlp_bias: Flag::Yes,
+            gated: false,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Falcon,
+        classes: &["FalconForCausalLM", "RWForCausalLM"],
+        model_types: &["falcon", "RefinedWebModel", "RefinedWeb"],
+        keys: r#"{"vocab_size": 65024, "hidden_size": 4544, "num_hidden_layers": 32,
+            "num_attention_heads": 71, "num_kv_heads": null, "ffn_hidden_size": null,
+            "activation": "gelu", "max_position_embeddings": 2048, "layer_norm_epsilon": 1e-5,
+            "rope_theta": 10000.0, "rope_scaling": null, "rope_parameters": null,
+            "multi_query": true, "new_decoder_architecture": false, "parallel_attn": true,
+            "num_ln_in_parallel_attn": null, "bias": false, "tie_word_embeddings": true}"#,
+        facts: Facts {
+            norm: Norm::Layer,
+            blocks: Blocks::Falcon,
+            qkv_bias: Flag::Key("bias"),
+            output_bias: Flag::Key("bias"),
+            mlp_bias: Flag::Key("bias"),
+            gated: false,
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Cohere,
+        classes: &["CohereForCausalLM"],
+        model_types: &["cohere"],
+        keys: r#"{"vocab_size": 256000, "hidden_size": 8192, "num_hidden_layers": 40,
+            "num_attention_heads": 64, "num_key_value_heads": null, "intermediate_size": 22528,
+            "hidden_act": "silu", "max_position_embeddings": 8192, "layer_norm_eps": 1e-5,
+            "rope_theta": 500000.0, "rope_scaling": null, "rope_parameters": null,
+            "attention_bias": false, "logit_scale": 0.0625, "tie_word_embeddings": true}"#,
+        facts: Facts {
+            norm: Norm::LayerUnbiased,
+            blocks: Blocks::Always(Block::Parallel),
+            ..LLAMA
+        },
+    },
+    Row {
+        family: Family::Cohere2,
+        classes: &["Cohere2ForCausalLM"],
+        model_types: &["cohere2"],
+        keys: r#"{"vocab_size": 256000, "hidden_size": 8192, "num_hidden_layers": 40,
+            "num_attention_heads": 64, "num_key_value_heads": null, "head_dim": null,
+            "intermediate_size": 22528, "hidden_act": "silu", "max_position_embeddings": 8192,
+            "layer_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": null,
+            "rope_parameters": null, "attention_bias": false, "logit_scale": 0.0625,
+            "sliding_window": 4096, "sliding_window_pattern": 4, "layer_types": null,
+            "tie_word_embeddings": true}"#,
+        facts: Facts {
+            norm: Norm::LayerUnbiased,
+            blocks: Blocks::Always(Block::Parallel),
+            windows: Windows::AllButEvery(4),
+            rotates_windows_only: true,
+            ..LLAMA
+        },
+    },
+];
+
+/// Spellings of one key: the first is the one that is read.
+pub(super) const SPELLINGS: &[&[&str]] = &[
+    &["vocab_size", "n_vocab", "padded_vocab_size"],
+    &["hidden_size", "n_embd", "d_model", "model_dim"],
+    &["num_hidden_layers", "n_layer", "n_layers", "num_layers"],
+    &["num_attention_heads", "n_head", "n_heads", "num_heads"],
+    &["num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads"],
+    &["head_dim", "head_size", "kv_channels", "attention_head_dim"],
+    &["intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "mlp_hidden_size"],
+    &["hidden_act", "hidden_activation", "activation_function", "activation"],
+    &["max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx"],
+    &["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon"],
+    &["rope_theta", "rotary_emb_base", "rope_base", "rotary_base"],
+    &["partial_rotary_factor", "rotary_pct", "rope_pct"],
+    &["rope_local_base_freq", "local_rope_theta"],
+    &["sliding_window_pattern", "_sliding_window_pattern"],
+    &["final_logit_softcapping", "final_logit_soft_cap", "final_logit_soft_capping"],
+    &["attn_logit_softcapping", "attn_logit_soft_cap", "attn_logit_soft_capping"],
+    &["tie_word_embeddings", "tie_embeddings", "tied_embeddings", "share_embeddings"],
+    &["use_qkv_bias", "qkv_bias"],
+];
+
+/// Keys that no family here reads and that would change the result, with the values that would not
+/// beside null, false and what is empty.
+pub(super) const UNSUPPORTED: &[(&str, &[&str])] = &[
+    ("pretraining_tp", &["1"]),
+    ("quantization_config", &[]),
+    ("compression_config", &[]),
+    ("alibi", &[]),
+    ("use_alibi", &[]),
+    ("position_embedding_type", &["\"absolute\"", "\"rope\"", "\"rotary\""]),
+    ("qk_layernorm", &[]),
+    ("use_qk_norm", &[]),
+    ("clip_qkv", &[]),
+    ("num_local_experts", &["0"]),
+    ("num_experts", &["0"]),
+    ("n_routed_experts", &["0"]),
+    ("moe_intermediate_size", &["0"]),
+    ("num_experts_per_tok", &["0"]),
+    ("add_cross_attention", &[]),
+    ("is_encoder_decoder", &[]),
+    ("scale_attn_weights", &["true"]),
+    ("scale_attn_by_inverse_layer_idx", &[]),
+    ("apply_residual_connection_post_layernorm", &[]),
+    ("use_bidirectional_attention", &[]),
+    ("attn_temperature_tuning", &[]),
+    ("is_causal", &["true"]),
+    ("use_cache_quantization", &[]),
+    ("use_mrope", &[]),
+    ("mrope_section", &[]),
+    ("rope_interleaved", &[]),
+    ("attention_sinks", &[]),
+    ("layer_scale", &[]),
+    ("mup_scale", &[]),
+    ("lm_head_bias", &[]),
+    ("norm_type", &["\"rms_norm\"", "\"rmsnorm\""]),
+    ("pruned_heads", &[]),
+];
+
+/// Keys that say nothing of what is computed from tokens without training.
+pub(super) const HARMLESS: &[&str] = &[
+    "architectures",
+    "model_type",
+    "torch_dtype",
+    "dtype",
+    "transformers_version",
+    "transformers.js_config",
+    "_name_or_path",
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "attn_implementation",
+    "attention_implementation",
+    "auto_map",
+    "use_cache",
+    "cache_implementation",
+    "initializer_range",
+    "initializer_factor",
+    "attention_dropout",
+    "hidden_dropout",
+    "classifier_dropout",
+    "embd_pdrop",
+    "resid_pdrop",
+    "attn_pdrop",
+    "attention_probs_dropout_prob",
+    "hidden_dropout_prob",
+    "residual_dropout",
+    "embedding_dropout",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "sep_token_id",
+    "decoder_start_token_id",
+    "bos_token",
+    "eos_token",
+    "tokenizer_class",
+    "prefix",
+    "name",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "task_specific_params",
+    "summary_type",
+    "summary_use_proj",
+    "summary_activation",
+    "summary_proj_to_labels",
+    "summary_first_dropout",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "torchscript",
+    "use_bfloat16",
+    "tf_legacy_loss",
+    "finetuning_task",
+    "is_decoder",
+    "chunk_size_feed_forward",
+    "tie_encoder_decoder",
+    "gradient_checkpointing",
+    "max_new_tokens",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "reorder_and_upcast_attn",
+    "use_flash_attn",
+    "use_flash_attention_2",
+    "fused_mlp",
+    "fused_bias_fc",
+    "slow_but_exact",
+    "unsloth_fixed",
+    "unsloth_version",
+    "mlp_dropout",
+    "intermediate_dropout",
+    "keys_to_ignore_at_inference",
+    "original_max_position_embeddings",
+    "resid_dropout",
+    "seq_length",
+];
