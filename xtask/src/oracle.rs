@@ -213,6 +213,7 @@ fn farthest(ours: &Value, theirs: &Value) -> anyhow::Result<f64> {
 /// from the workspace root.
 const GOLDEN: &[(&str, &[&str])] = &[
     ("models/golden_checkpoints.py", &[MODELS_GOLDEN]),
+    ("models/golden_families.py", &["crates/models/tests/golden/families"]),
     ("models/golden_optimizers.py", &[MODELS_GOLDEN]),
     ("assistant/golden_generation.py", &[ASSISTANT_GOLDEN]),
 ];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Weights};
+use stoa_models::{LanguageConfig, Loaded, Note, Weights};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
@@ -39,6 +39,8 @@ pub struct ModelParts {
     pub end_tokens: Vec<TokenId>,
     /// How its files want answers drawn.
     pub generation: GenerationDefaults,
+    /// What is to be said of how its files were read.
+    pub notes: Vec<Note>,
 }
 
 impl ModelParts {
@@ -60,14 +62,14 @@ impl ModelParts {
         tokenizer: Option<Tokenizer>,
         template: ChatTemplate,
     ) -> Result<Self, AssistantError> {
-        let (config, weights) = stoa_models::load(directory)?;
+        let Loaded { config, weights, notes } = stoa_models::load(directory)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,
         };
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         let generation = GenerationDefaults::read(directory)?;
-        Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation })
+        Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation, notes })
     }
 
     /// The type that matrices are kept in.

@@ -37,7 +37,7 @@ pub use hugging_face::{
 pub use initialization::initialize;
 pub use json::read_json;
 pub use kinds::{Biases, Block, Mlp, MlpKind, Norm, QkNorm};
-pub use load::{Loaded, load, model_weights};
+pub use load::{Loaded, file_notes, load, model_weights};
 pub use note::Note;
 pub use optimizer::{AdamWConfig, Clipping, MatrixOptimizer, OptimizerConfig, optimizer_state};
 pub use parameters::{

@@ -11,8 +11,8 @@ use stoa_maps::Map;
 use crate::published::{Published, published};
 use crate::weights::{Entry, Weights, contents, file_error, map_error, mapped};
 use crate::{
-    Family, LanguageConfig, ModelError, Note, ReadConfig, from_hugging_face, placed_parameters,
-    read_json,
+    Family, LanguageConfig, ModelError, Note, Parameter, Place, ReadConfig, from_hugging_face,
+    placed_parameters, read_json,
 };
 
 type Result<T> = std::result::Result<T, ModelError>;
@@ -37,7 +37,8 @@ pub struct Loaded {
 pub fn load(directory: &Path) -> Result<Loaded> {
     let path = directory.join("config.json");
     let text = String::from_utf8_lossy(&read(&path)?).into_owned();
-    let ReadConfig { config, mut notes } = from_hugging_face(&text).map_err(|e| e.at(&path))?;
+    let ReadConfig { config, stored_as, mut notes } =
+        from_hugging_face(&text).map_err(|e| e.at(&path))?;
     let mut maps = Vec::new();
     for file in weight_files(directory, &mut notes)? {
         let path = directory.join(file);
@@ -55,8 +56,21 @@ pub fn load(directory: &Path) -> Result<Loaded> {
         let map = &maps[index];
         stored(map, entry).map_err(|e| e.at(map.path()))
     };
-    let weights = named(&config, &names, &mut take, &mut notes).map_err(|e| e.at(directory))?;
+    let weights =
+        named(&config, stored_as, &names, &mut take, &mut notes).map_err(|e| e.at(directory))?;
     Ok(Loaded { config, weights, notes })
+}
+
+/// What is to be said of `config.json` and of the choice of weight files, before any of these is
+/// opened; nothing where [`load`] will fail on them.
+pub fn file_notes(directory: &Path) -> Vec<Note> {
+    let text = std::fs::read(directory.join("config.json")).unwrap_or_default();
+    let read = from_hugging_face(&String::from_utf8_lossy(&text));
+    let Ok(ReadConfig { mut notes, .. }) = read else { return Vec::new() };
+    match weight_files(directory, &mut notes) {
+        Ok(_) => notes,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// The tensors of a model among those of a file, checked against its configuration.
@@ -66,7 +80,10 @@ pub fn load(directory: &Path) -> Result<Loaded> {
 pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weights> {
     let names: BTreeSet<String> = found.keys().cloned().collect();
     let mut take = |name: &str| Ok(found.remove(name).expect("one of the names"));
-    named(config, &names, &mut take, &mut Vec::new())
+    let own = |p: &(Place, Parameter)| names.contains(&p.1.name);
+    let own = placed_parameters(config).iter().all(own);
+    let stored_as = if own { Family::None } else { config.family };
+    named(config, stored_as, &names, &mut take, &mut Vec::new())
 }
 
 /// A tensor in a type that programs know: f64 is rounded to f32.
@@ -93,6 +110,10 @@ const PREFIXES: [&str; 7] = [
 
 /// A name without prefixes: `layers.0.mlp.up_proj.weight`.
 fn core(name: &str) -> &str {
+    // The head of GPT-NeoX, which transformers 5 renames when it reads.
+    if name == "embed_out.weight" {
+        return "lm_head.weight";
+    }
     let stripped = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix));
     stripped.map_or(name, core)
 }
@@ -114,6 +135,7 @@ const OTHER_PARTS: [&str; 4] =
 /// The weights of a configuration among tensors of these names, which `take` hands over.
 fn named(
     config: &LanguageConfig,
+    stored_as: Family,
     names: &BTreeSet<String>,
     take: &mut dyn FnMut(&str) -> Result<Tensor>,
     notes: &mut Vec<Note>,
@@ -132,9 +154,7 @@ fn named(
         notes.push(Note::new("weights:", text));
     }
     left.retain(|name, _| !CONSTANTS.iter().any(|constant| name.ends_with(constant)));
-    let own = placed_parameters(config).iter().all(|(_, p)| left.contains_key(core(&p.name)));
-    let family = if own { Family::None } else { config.family };
-    let tensors = published(family, config);
+    let tensors = published(stored_as, config);
     let missing = |tensor: &&Published| !left.contains_key(core(&tensor.name));
     let missing: Vec<String> =
         tensors.iter().filter(missing).map(|tensor| tensor.name.clone()).collect();
@@ -171,13 +191,11 @@ fn tied_twice(
     take: &mut dyn FnMut(&str) -> Result<Tensor>,
     notes: &mut Vec<Note>,
 ) -> Result<()> {
-    for head in ["lm_head.weight", "embed_out.weight"] {
-        let Some(name) = left.remove(head) else { continue };
-        let head = take(name)?;
-        if weights.get("model.embed_tokens.weight") != Some(&head) {
-            let text = "is not the embedding, which it is tied to: the embedding counts";
-            notes.push(Note::new(format!("tensor `{name}`"), text));
-        }
+    let Some(name) = left.remove("lm_head.weight") else { return Ok(()) };
+    let head = take(name)?;
+    if weights.get("model.embed_tokens.weight") != Some(&head) {
+        let text = "is not the embedding, which it is tied to: the embedding counts";
+        notes.push(Note::new(format!("tensor `{name}`"), text));
     }
     Ok(())
 }

@@ -269,7 +269,9 @@ fn files_written_here_are_those_that_were_read() {
         save_model(directory.path(), &config, &weights).unwrap();
         let file = std::fs::read(directory.path().join("model.safetensors")).unwrap();
         for (tensor, written) in from_safetensors(&file).unwrap() {
-            assert_eq!(written, drawn(&tensor, &expected.tensors[&tensor]), "{name}: {tensor}");
+            // transformers 5 has another name for it in memory than in files.
+            let named = if tensor == "embed_out.weight" { "lm_head.weight" } else { &tensor };
+            assert_eq!(written, drawn(named, &expected.tensors[named]), "{name}: {tensor}");
         }
         let again = load(directory.path()).unwrap();
         assert_eq!((again.config, again.weights), (config.clone(), weights.clone()), "{name}");

@@ -132,7 +132,7 @@ fn note_type(directory: &Path, matrices: DType) -> Result<(), RunsError> {
 
 /// That what was written reads back as it was.
 fn compare(directory: &Path, weights: &Weights) -> Result<(), RunsError> {
-    let (_, found) = stoa_models::load(directory)?;
+    let found = stoa_models::load(directory)?.weights;
     for (name, tensor) in weights {
         if found.get(name) != Some(tensor) {
             return Err(RunsError::Unlike { directory: directory.to_owned(), name: name.clone() });

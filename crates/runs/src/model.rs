@@ -10,7 +10,7 @@ use stoa_assistant::{
 };
 use stoa_dialogue::{ChatTemplate, Json};
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Weights, from_hugging_face, upload};
+use stoa_models::{LanguageConfig, Weights, file_notes, from_hugging_face, upload};
 use stoa_shelf::{Recognised, Shelf, Source, locate};
 use stoa_tokens::Tokenizer;
 use stoa_training::{Checkpoints, Contents, verify_checkpoint};
@@ -86,6 +86,9 @@ impl Model {
                 if directory.join("manifest.json").exists() {
                     verify_checkpoint(&directory, Contents::Weights)?;
                 }
+                for note in file_notes(&directory) {
+                    progress.note(&format!("note: {note}"));
+                }
                 Ok(Model::Directory(directory))
             }
             Source::Run(run) => Ok(Model::Directory(newest_checkpoint(&run, progress)?)),
@@ -132,7 +135,9 @@ impl Model {
     fn check_size(&self, engine: &dyn Engine, weights: Storage) -> Result<(), RunsError> {
         let Model::Directory(directory) = self else { return Ok(()) };
         let text = std::fs::read_to_string(directory.join("config.json")).ok();
-        let Some(config) = text.and_then(|text| from_hugging_face(&text).ok()) else {
+        let Some(config) =
+            text.and_then(|text| from_hugging_face(&text).ok()).map(|read| read.config)
+        else {
             return Ok(());
         };
         let matrices = match weights {

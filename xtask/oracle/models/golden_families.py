@@ -39,6 +39,15 @@ LISTS = dict(short_factor=[1.0, 1.1, 1.2, 1.3], long_factor=[1.0, 1.5, 2.5, 4.0]
 LONGROPE = dict(rope_type="longrope", rope_theta=10000.0, **LISTS)
 SLIDING, FULL = "sliding_attention", "full_attention"
 
+# Sizes that a class spells in its own way, or derives.
+OTHER_SPELLINGS = {
+    "gpt2": ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "max_position_embeddings", "pad_token_id",
+             "attention_dropout"),
+    "gpt_neox": ("num_key_value_heads",),
+    "falcon": ("intermediate_size", "num_key_value_heads"),
+}
+
 # name: (model type, keys)
 CASES = {
     "llama_linear": ("llama", dict(rope_parameters=dict(
@@ -157,8 +166,8 @@ def losses(model, ids):
 
 def make(out, name):
     model_type, keys = CASES[name]
-    sizes = {key: value for key, value in SIZES.items()
-             if not (model_type == "gpt2" and key not in ("vocab_size", "bos_token_id", "eos_token_id"))}
+    others = OTHER_SPELLINGS.get(model_type, ())
+    sizes = {key: value for key, value in SIZES.items() if key not in others}
     config = CONFIG_MAPPING[model_type](**{**sizes, **keys})
     config._attn_implementation = "eager"
     torch.manual_seed(0)

@@ -25,6 +25,8 @@ const OWN_CLASS: &str = "StoaForCausalLM";
 pub struct ReadConfig {
     /// The configuration.
     pub config: LanguageConfig,
+    /// Family whose tensor names and arrangement the file's class has; `None` for our own class.
+    pub stored_as: Family,
     /// What was taken as a default, left aside or decided.
     pub notes: Vec<Note>,
 }
@@ -62,7 +64,7 @@ pub fn from_hugging_face(text: &str) -> Result<ReadConfig> {
         let language = file.remove("language").unwrap_or(Value::Null);
         let config: LanguageConfig = serde_json::from_value(language)?;
         config.validate()?;
-        return Ok(ReadConfig { config, notes });
+        return Ok(ReadConfig { config, stored_as: Family::None, notes });
     };
     if let Some(Value::Object(inner)) = file.remove("text_config") {
         notes.push(Note::new(
@@ -73,7 +75,7 @@ pub fn from_hugging_face(text: &str) -> Result<ReadConfig> {
     }
     let config = read::language(row, &file, &mut notes)?;
     config.validate()?;
-    Ok(ReadConfig { config, notes })
+    Ok(ReadConfig { stored_as: config.family, config, notes })
 }
 
 /// The row of a file's class, `None` for our own.
@@ -378,11 +380,11 @@ mod tests {
             "mscale": 2.0,
         });
         refused("rope_parameters", yarn);
-        refused("rope_parameters", json!({"partial_rotary_factor": 1.5}));
+        refused("partial_rotary_factor", json!(0.5));
         refused("rope_scaling", json!({"rope_type": "linear", "factor": -2.0}));
         refused("hidden_size", json!(-1));
         refused("vocab_size", json!("many"));
-        refused("vocab_size", Value::Null);
+        refused("vocab_size", json!(-1.5));
         assert!(matches!(from_hugging_face("{"), Err(ModelError::Json(_))));
         assert!(matches!(from_hugging_face("[]"), Err(ModelError::Json(_))));
     }

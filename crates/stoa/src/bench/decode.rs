@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, Tensor};
 use stoa_models::{
-    DecodingSpec, LanguageConfig, Mlp, Weights, cache_types, decoding_program, load, parameters,
-    save_model, upload, with_matrix_dtype,
+    DecodingSpec, LanguageConfig, Loaded, Mlp, Weights, cache_types, decoding_program, load,
+    parameters, save_model, upload, with_matrix_dtype,
 };
 
 use super::median;
@@ -54,7 +54,8 @@ pub fn run(
     let engine = engine::open(machine)?;
     let (config, stored) = match &args.model {
         Some(directory) => {
-            let (config, weights) = load(directory)?;
+            let Loaded { config, weights, notes } = load(directory)?;
+            notes.iter().for_each(|note| terminal.note(&note.to_string()));
             (config, Some(weights))
         }
         None => (llama(args.size), None),

@@ -78,7 +78,7 @@ fn an_export_holds_what_it_should_and_asks_for_the_licence() {
 fn an_adapter_is_merged_into_the_weights_of_its_base() {
     let here = tempfile::tempdir().unwrap();
     let base = newest_checkpoint();
-    let (_, before) = stoa_models::load(&base).unwrap();
+    let before = stoa_models::load(&base).unwrap().weights;
     let name = "model.layers.0.self_attn.q_proj";
     let [rows, columns] = before[&format!("{name}.weight")].shape().to_vec()[..] else {
         panic!("a matrix")
@@ -98,7 +98,7 @@ fn an_adapter_is_merged_into_the_weights_of_its_base() {
     let said = models(here.path(), &format!("{line} --json")).succeeded();
     assert_eq!(said.json()["added"][0], format!("{name}.weight"));
     assert!(said.err.contains("x/y"), "{said:#?}");
-    let (_, after) = stoa_models::load(&here.path().join("merged")).unwrap();
+    let after = stoa_models::load(&here.path().join("merged")).unwrap().weights;
     for (tensor, value) in &after {
         let added = if tensor.starts_with(name) { 0.25 } else { 0.0 };
         let (old, new) = (before[tensor].to_f64(), value.to_f64());
