@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde_json::Value;
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Loaded, Note, Weights};
+use stoa_models::{LanguageConfig, Loaded, Note, Weights, read_json};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
@@ -134,17 +134,25 @@ impl Assistant {
     }
 }
 
-/// The field of `generation_config.json` and `config.json` that ends a turn.
-#[derive(Deserialize)]
-struct EndOfSequence {
-    eos_token_id: Option<Ids>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Ids {
-    One(u32),
-    Several(Vec<u32>),
+/// The ids of `eos_token_id` in a file: a number or a list, of which −1 and null are none.
+fn end_ids(file: &Value) -> Result<Vec<TokenId>, String> {
+    let value = file.get("eos_token_id").unwrap_or(&Value::Null);
+    let listed = match value {
+        Value::Array(ids) => ids.as_slice(),
+        Value::Null => &[],
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            std::slice::from_ref(value)
+        }
+    };
+    let mut ends = Vec::new();
+    for id in listed {
+        match id.as_i64() {
+            Some(-1) => {}
+            Some(id) if u32::try_from(id).is_ok() => ends.push(TokenId(id as u32)),
+            _ => return Err(format!("eos_token_id is {value}; a token id or a list of them")),
+        }
+    }
+    Ok(ends)
 }
 
 /// All tokens that the directory's files name as the end, and those of models trained here.
@@ -157,13 +165,9 @@ fn end_tokens(
     for name in ["generation_config.json", "config.json"] {
         let path = directory.join(name);
         let Some(text) = read_optional(&path)? else { continue };
-        let config: EndOfSequence = serde_json::from_str(&text)
-            .map_err(|e| AssistantError::Malformed { path, message: e.to_string() })?;
-        match config.eos_token_id {
-            Some(Ids::One(id)) => ends.extend([TokenId(id)]),
-            Some(Ids::Several(ids)) => ends.extend(ids.into_iter().map(TokenId)),
-            None => {}
-        }
+        let file = read_json(text.as_bytes()).map_err(|error| error.to_string());
+        let found = file.and_then(|file| end_ids(&file));
+        ends.extend(found.map_err(|message| AssistantError::Malformed { path, message })?);
     }
     let names = [template.variable("eos_token"), template.end_of_turn()];
     ends.extend(names.into_iter().flatten().filter_map(|name| tokenizer.special(name)));
@@ -176,5 +180,24 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, AssistantErro
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(AssistantError::Io { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_end_has_many_forms() {
+        let ids = |value: Value| end_ids(&json!({ "eos_token_id": value }));
+        assert_eq!(ids(json!(7)).unwrap(), [TokenId(7)]);
+        assert_eq!(ids(json!([2, -1, 3])).unwrap(), [TokenId(2), TokenId(3)]);
+        assert_eq!(ids(json!(-1)).unwrap(), []);
+        assert_eq!(ids(Value::Null).unwrap(), []);
+        assert_eq!(end_ids(&json!({})).unwrap(), []);
+        for wrong in [json!("</s>"), json!(-2), json!(1.5), json!([1, "2"])] {
+            assert!(ids(wrong).unwrap_err().contains("a token id or a list of them"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! train, evaluate and decode it, and its weight files in the Hugging Face layout.
 //!
 //! Knows tensor programs and nothing of data, recipes or sampling. Files are touched only by
-//! [`save`] and [`load`].
+//! [`save`] and [`load()`].
 
 // A match on ops or element types names them all, so that a new one is met by the compiler.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
