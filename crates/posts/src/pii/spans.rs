@@ -63,7 +63,7 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
 /// Whether a number counts the lines of a list: `2) 030 901820` at the start of a line.
 fn is_list_number(text: &str, number: &Range<usize>) -> bool {
     let before = text[..number.start].trim_end_matches(' ');
-    let after = text[number.end..].as_bytes();
+    let after = &text.as_bytes()[number.end..];
     number.len() <= 2
         && !text[number.clone()].starts_with('0')
         && (before.is_empty() || before.ends_with('\n'))
