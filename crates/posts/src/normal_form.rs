@@ -12,6 +12,17 @@ pub fn normal_form(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut after_letter = false;
     for token in tokens(text).filter(|token| !is_link(token) && !token.starts_with('@')) {
+        if token.is_ascii() {
+            // Composed and in one case already, but for capitals.
+            let words = token.split(|sign: char| !sign.is_ascii_alphanumeric());
+            for word in words.filter(|word| !word.is_empty()) {
+                push(&mut normal, word, false);
+                let start = normal.len() - word.len();
+                normal[start..].make_ascii_lowercase();
+                after_letter = false;
+            }
+            continue;
+        }
         let folded: String = token.nfkc().flat_map(char::to_lowercase).collect();
         if is_spaced(&folded) {
             let words = folded.split(|letter: char| !letter.is_alphanumeric());

@@ -1,6 +1,7 @@
-//! The language of a text in Latin letters: both classifiers, the text and its halves, function words.
+//! The language of a text in Latin letters: function words, then both classifiers on the text and its halves.
 
 use super::classifiers::{whatlang, whichlang};
+use super::function_words::FunctionWords;
 
 /// Below this many letters of an alphabet a text says nothing: "ok", "haha", "no".
 const MIN_LETTERS: usize = 6;
@@ -10,19 +11,39 @@ const AGREED_LETTERS: usize = 10;
 const HALF_AGREED_LETTERS: usize = 20;
 const HALVES_LETTERS: usize = 40;
 
-pub(super) fn latin(text: &str, words: &[&str], letters: usize) -> &'static str {
+/// Different function words that settle a language without a classifier, unless there is one of another
+/// language for every so many of them.
+const SETTLING_WORDS: usize = 3;
+const FOREIGN_WORDS: usize = 5;
+/// Function words that settle it where whichlang agrees with both halves of a long text, and in a shorter
+/// one: one in so many words.
+const AGREED_WORDS: usize = 2;
+const WORDS_OF_A_TEXT: usize = 5;
+
+/// The language of words of so many letters.
+pub(super) fn latin(words: &[&str], letters: usize) -> &'static str {
     if letters < MIN_LETTERS {
         return "und";
     }
-    let whole = whichlang(text);
+    let known = FunctionWords::among(words);
+    if letters >= HALF_AGREED_LETTERS {
+        // Most posts end here: classifiers take many times as long.
+        let (language, most, next) = known.leading();
+        if most >= SETTLING_WORDS && most >= FOREIGN_WORDS * next {
+            return language;
+        }
+    }
+    let text = words.join(" ");
+    let whole = whichlang(&text);
     let (left, right) = words.split_at(words.len() / 2);
     let votes = [left, right].iter().filter(|half| whichlang(&half.join(" ")) == whole).count();
-    // Most posts end here: trigrams are asked only where this does not settle it, for they take
-    // twenty times as long.
-    if votes == 2 && letters >= HALF_AGREED_LETTERS && has_function_words(whole, words) {
+    let own = known.of(whole);
+    let usual = own > 0 && own * WORDS_OF_A_TEXT >= words.len()
+        || own >= AGREED_WORDS && letters >= HALVES_LETTERS;
+    if votes == 2 && letters >= HALF_AGREED_LETTERS && usual {
         return whole;
     }
-    let (other, reliable) = whatlang(text);
+    let (other, reliable) = whatlang(&text);
     if other == whole {
         let enough = reliable
             || votes == 2 && letters >= AGREED_LETTERS
@@ -36,40 +57,6 @@ pub(super) fn latin(text: &str, words: &[&str], letters: usize) -> &'static str 
     // A reliable trigram answer stands against whichlang where that cannot know the language, or
     // where its own halves disagree.
     if reliable && (!within || votes < 2 && letters < HALVES_LETTERS) { other } else { "und" }
-}
-
-/// Words that a language cannot do without and that its neighbours (Catalan, Galician, Afrikaans) lack.
-const FUNCTION_WORDS: [(&str, &[&str]); 6] = [
-    (
-        "en",
-        &[
-            "the", "and", "of", "is", "you", "that", "this", "was", "have", "are", "with", "what",
-            "to", "for",
-        ],
-    ),
-    (
-        "fr",
-        &["les", "des", "est", "une", "pas", "pour", "dans", "vous", "c'est", "avec", "je", "qui"],
-    ),
-    ("es", &["los", "las", "pero", "muy", "está", "con", "por", "y", "esto"]),
-    ("pt", &["não", "uma", "você", "com", "muito", "é", "eu", "mas"]),
-    ("de", &["der", "und", "ist", "nicht", "das", "ich", "ein", "mit", "auf", "wir"]),
-    ("it", &["il", "che", "di", "è", "non", "sono", "della", "gli"]),
-];
-/// Different function words that settle a language.
-const MIN_FUNCTION_WORDS: usize = 2;
-
-fn has_function_words(language: &str, words: &[&str]) -> bool {
-    let Some((_, known)) = FUNCTION_WORDS.iter().find(|(code, _)| *code == language) else {
-        return false;
-    };
-    let found = |function_word: &&&str| {
-        words.iter().any(|word| {
-            let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
-            word.eq_ignore_ascii_case(function_word)
-        })
-    };
-    known.iter().filter(found).take(MIN_FUNCTION_WORDS).count() == MIN_FUNCTION_WORDS
 }
 
 /// Languages of the Latin script that whichlang knows.

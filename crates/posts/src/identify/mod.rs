@@ -3,13 +3,15 @@
 //! The script that carries the text comes first: words of other scripts in it, as names of products are,
 //! say nothing (`今日はiPhoneで…`). A script of one language decides alone; within Cyrillic, Arabic,
 //! Devanagari and Hebrew the letters and words that only some languages have decide (`alphabets`). Where
-//! they leave it open, and in Latin letters, two classifiers are asked: whichlang (16 languages of most
-//! posts) for the text and each of its halves, and whatlang (69 languages, trigrams). Where the witnesses
+//! they leave it open, two classifiers are asked: whichlang (16 languages of most posts) for the text and
+//! each of its halves, and whatlang (69 languages, trigrams); in Latin letters only where function words do
+//! not settle it. Where the witnesses
 //! disagree, or the text is short and they are unsure, the answer is `und`: forced guesses put small talk
 //! in languages that no author uses. The rules were chosen on the figures in docs/posts-rules.md.
 
 mod alphabets;
 mod classifiers;
+mod function_words;
 mod latin;
 
 use crate::rules::bare_text;
@@ -36,14 +38,14 @@ pub fn identify(text: &str) -> Identified {
         .fold((0, true), |(count, ascii), letter| (count + 1, ascii && letter.is_ascii()));
     if ascii {
         // Most texts: one script, found without looking for others.
-        return Identified { language: latin::latin(&words.join(" "), &words, letters), letters };
+        return Identified { language: latin::latin(&words, letters), letters };
     }
     let pieces = pieces(&words);
     let language = match carrier(&pieces) {
         None => "und",
         // Nothing is taken out of a text in one script.
         Some(Script::Latin) if pieces.iter().all(|piece| piece.script == Script::Latin) => {
-            latin::latin(&words.join(" "), &words, letters)
+            latin::latin(&words, letters)
         }
         Some(script) => of_script(script, &pieces),
     };
@@ -169,15 +171,14 @@ fn of_script(script: Script, pieces: &[Piece<'_>]) -> &'static str {
     }
     let words: Vec<&str> = own.iter().map(|piece| piece.text).collect();
     let letters = own.iter().map(|piece| piece.letters).sum();
-    let text = words.join(" ");
     if script == Script::Latin {
-        return latin::latin(&text, &words, letters);
+        return latin::latin(&words, letters);
     }
     let kana: usize = own.iter().map(|piece| piece.kana).sum();
     if kana * HAN_PER_KANA > letters {
         return "ja";
     }
-    alphabets::language(script, &text, &words, letters)
+    alphabets::language(script, &words.join(" "), &words, letters)
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! E-mail addresses (RFC 5321, 6531): quoted local parts, apostrophes, letters of every script.
+//! E-mail addresses (RFC 5321, 6531): quoted local parts, apostrophes, letters of every script, and those
+//! whose signs are spelled out (`ann [at] example [dot] org`).
+//!
+//! A word for `@` counts in brackets, or as `AT` in capitals with `DOT` after it. Without either it is a
+//! word of the sentence (`look at example dot com`).
 
 use super::borders::{is_latin, is_unspaced};
 use super::domains::{domain_bytes, is_mark};
@@ -32,6 +36,83 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Words for `@`, and for the dot, in the languages of posts.
+const AT: [&str; 9] =
+    ["at", "@", "ät", "arroba", "arobase", "chiocciola", "małpa", "собака", "собачка"];
+const DOT: [&str; 10] =
+    ["dot", ".", "punkt", "punto", "point", "ponto", "kropka", "точка", "крапка", "nokta"];
+const BRACKETS: [(char, char); 4] = [('[', ']'), ('(', ')'), ('{', '}'), ('<', '>')];
+
+/// Addresses whose signs are spelled out, under existing or reserved top-level domains.
+pub(super) fn spelled(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let signs = text.match_indices(['[', '(', '{', '<']).map(|(at, _)| at);
+    let capitals = text.match_indices(" AT ").map(|(at, _)| at + 1);
+    let mut places: Vec<usize> = signs.chain(capitals).collect();
+    places.sort_unstable();
+    for at in places {
+        let from = found.last().map_or(0, |last| last.end);
+        if at < from {
+            continue;
+        }
+        let Some((host, in_brackets)) = sign_end(&text[at..], &AT, &["AT"]) else { continue };
+        let local = text[from..at].trim_end_matches(' ');
+        let start = from + local_start(local);
+        let Some(end) = spelled_domain(text, at + host, !in_brackets) else { continue };
+        if start < from + local.len() && end - start <= MAX_ADDRESS {
+            found.push(start..end);
+        }
+    }
+    found
+}
+
+/// Bytes of a spelled-out sign that `text` begins with, and whether it stands in brackets; without them
+/// it is `bare`, and a space follows.
+fn sign_end(text: &str, words: &[&str], bare: &[&str]) -> Option<(usize, bool)> {
+    let first = text.chars().next()?;
+    if let Some((_, close)) = BRACKETS.iter().find(|(open, _)| *open == first) {
+        let inner = &text[first.len_utf8()..];
+        let end = inner.find(*close)?;
+        let word = inner[..end].trim().to_lowercase();
+        return words.contains(&word.as_str()).then_some((2 + end, true));
+    }
+    let spaced = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| rest.starts_with(' '));
+    bare.iter().find(spaced).map(|word| (word.len(), false))
+}
+
+/// Where the domain ends that stands at `start`, its dots spelled out or not. After an `AT` in capitals
+/// every one is a `DOT`.
+fn spelled_domain(text: &str, start: usize, capitals: bool) -> Option<usize> {
+    let bare: &[&str] = if capitals { &["DOT"] } else { &DOT };
+    let mut domain = String::new();
+    let mut ends = Vec::new();
+    let mut at = start;
+    loop {
+        at += text[at..].len() - text[at..].trim_start_matches(' ').len();
+        let label = text[at..]
+            .bytes()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            .count();
+        if label == 0 {
+            break;
+        }
+        domain.push_str(&text[at..at + label]);
+        at += label;
+        ends.push((domain.len(), at));
+        let space = text[at..].len() - text[at..].trim_start_matches(' ').len();
+        let dot = match text[at + space..].starts_with('.') {
+            true if space == 0 && !capitals => Some(1),
+            true => None,
+            false => sign_end(&text[at + space..], &DOT, bare).map(|(bytes, _)| bytes),
+        };
+        let Some(dot) = dot else { break };
+        domain.push('.');
+        at += space + dot;
+    }
+    let bytes = domain_bytes(&domain)?;
+    ends.iter().find(|(length, _)| *length == bytes).map(|(_, end)| *end)
 }
 
 /// Whether what stands before an `@` is no word of the sentence before a handle (`ดู@name.example.org`):

@@ -1,5 +1,8 @@
 //! Names of accounts: `@name` of X, Instagram, Threads, TikTok, Telegram; `@name@server` of the fediverse;
-//! `@name.domain` of Bluesky; `u/name` of Reddit.
+//! `@name.domain` of Bluesky; `u/name` of Reddit; `@名字` of Weibo.
+//!
+//! A name that begins with a letter of Han runs as that network reads it, to the next sign or space, and
+//! only in a text without kana: in Japanese an `@` before such letters names a place (`ライブ@渋谷`).
 //!
 //! Broader than what a network links, on purpose: a name that is cut leaves its rest in the text. Words
 //! of code that begin with `@` are no names.
@@ -7,6 +10,7 @@
 use super::Account;
 use super::borders::is_latin;
 use super::domains::domain_bytes;
+use unicode_script::{Script, UnicodeScript as _};
 
 /// Words after `@` in code, style sheets, documentation and package names.
 const CODE: &[&str] = &[
@@ -103,7 +107,10 @@ pub(super) fn handles(text: &str) -> Vec<Account> {
         if found.last().is_some_and(|last| at < last.range.end) {
             continue;
         }
-        found.extend(if sign == "@" { mention(text, at) } else { reddit(text, at) });
+        found.extend(match sign {
+            "@" => mention(text, at).or_else(|| han_mention(text, at)),
+            _ => reddit(text, at),
+        });
     }
     found
 }
@@ -137,6 +144,32 @@ fn mention(text: &str, at: usize) -> Option<Account> {
         || end > first && (code(&text[name..end]) || rest.starts_with('('));
     (!is_code && !is_figure(&text[name..end]))
         .then(|| Account { range: at..end, name: text[name..end].to_string() })
+}
+
+/// Letters of a name in Han: four to thirty units, of which such a letter is two (Weibo's limits).
+const HAN_NAME: std::ops::RangeInclusive<usize> = 4..=30;
+
+/// The handle in letters of Han whose sign stands at `at`.
+fn han_mention(text: &str, at: usize) -> Option<Account> {
+    let name = text[at + 1..].split(|letter| !is_han_name(letter)).next()?;
+    let units: usize = name.chars().map(|letter| 1 + usize::from(!letter.is_ascii())).sum();
+    let named = name.starts_with(is_han)
+        && HAN_NAME.contains(&units)
+        && !text[..at].ends_with(is_name)
+        && !text.contains(is_kana);
+    named.then(|| Account { range: at..at + 1 + name.len(), name: name.to_string() })
+}
+
+fn is_han(letter: char) -> bool {
+    !letter.is_ascii() && letter.is_alphabetic() && letter.script() == Script::Han
+}
+
+fn is_kana(letter: char) -> bool {
+    !letter.is_ascii() && matches!(letter.script(), Script::Hiragana | Script::Katakana)
+}
+
+fn is_han_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-') || is_han(letter)
 }
 
 /// Sizes of pictures, hours, years: `@2x`, `@5pm`, `@18h`, `@2024`. Names that begin with a digit are not

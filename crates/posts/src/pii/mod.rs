@@ -147,6 +147,9 @@ fn find_in(plain: &Plain<'_>) -> Vec<Finding> {
     if text.contains('@') {
         found.take(PiiKind::Email, emails::emails(text));
     }
+    if text.contains(['[', '(', '{', '<']) || text.contains(" AT ") {
+        found.take(PiiKind::Email, emails::spelled(text));
+    }
     if text.contains('@') || text.contains("u/") {
         let handles = handles::handles(text).into_iter().map(|handle| handle.range);
         // No link continues after a space, so that most handles stand in none.

@@ -36,6 +36,9 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
             let end = at + bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             groups.push(at..end);
             at = end;
+            if groups.len() == 1 && is_list_number(text, &groups[0]) {
+                break;
+            }
             let join =
                 bytes[end..].iter().take(JOIN_BYTES + 1).take_while(|byte| is_join(**byte)).count();
             let digit = bytes.get(end + join).is_some_and(u8::is_ascii_digit);
@@ -55,6 +58,16 @@ pub(super) fn number_spans(text: &str) -> Vec<Span> {
         }
     }
     spans
+}
+
+/// Whether a number counts the lines of a list: `2) 030 901820` at the start of a line.
+fn is_list_number(text: &str, number: &Range<usize>) -> bool {
+    let before = text[..number.start].trim_end_matches(' ');
+    let after = &text.as_bytes()[number.end..];
+    number.len() <= 2
+        && !text[number.clone()].starts_with('0')
+        && (before.is_empty() || before.ends_with('\n'))
+        && (after.starts_with(b")") || after.starts_with(b". "))
 }
 
 /// Whether a letter stands before a number.

@@ -55,6 +55,20 @@ fn finds_what_identifies_a_person() {
         ("从IP8.8.4.4登录, TEL03-1234-5678", "从IP[ip]登录, TEL[phone]"),
         ("to o’neill@example.com", "to [email]"),
         ("http://185.199.108.153:8080/ is up", "http://[ip]/ is up"),
+        // The number of a line in a list is no part of what stands in the line.
+        ("1) flour\n2) 030 901820\n3) salt", "1) flour\n2) [phone]\n3) salt"),
+        ("1）面粉\n2）4111-1111-1111-1111", "1）面粉\n2）[card]"),
+        ("12. 4111 1111 1111 1111", "12. [card]"),
+        ("02) 600-1234", "[phone]"),
+        // Signs of an address that are spelled out.
+        ("ann [at] example [dot] org, please", "[email], please"),
+        ("ann.b(at)mail.example.co.uk!", "[email]!"),
+        ("写信给 ann_b［at］example.org。", "写信给 [email]。"),
+        ("ann [at] example dot org.", "[email]."),
+        ("ANN AT EXAMPLE DOT ORG or bea{arroba}example(punto)com", "[email] or [email]"),
+        // Names in Han, as Weibo reads them.
+        ("回复@张三丰: 好的 //@李四_2号：看", "回复[handle]: 好的 //[handle]：看"),
+        ("@王小明 @面包店 早", "[handle] [handle] 早"),
     ] {
         assert_eq!(replace(text), expected, "{text}");
     }
@@ -87,6 +101,9 @@ fn leaves_alone_what_only_looks_like_it() {
         "ISBN 978-3-16-148410-0",
         "112 and 911 and 1-800",
         "the score was 21-14 28-3",
+        "look at example dot com, lunch (at) the corner. ok, array[at] x.org1",
+        "see f(at), ann [at] home, MEET AT NOON DOT",
+        "ライブ@渋谷 と @新宿で, 3@北",
         "",
     ] {
         assert_eq!(replace(text), text);

@@ -1,4 +1,4 @@
-//! Sentences by script in which something stands at `{}`, half of them held out.
+//! Sentences by script in which something stands at `{}`: those that rules are written with.
 //!
 //! Scripts without spaces, and particles and prefixes that are written together with what they belong
 //! to, touch `{}` directly in about half of their sentences.
@@ -41,7 +41,7 @@ impl Script {
     ];
 }
 
-/// Sentences of one half of a script.
+/// Sentences of a script.
 pub struct Contexts {
     /// They say nothing of what stands in them.
     pub any: &'static [&'static str],
@@ -53,18 +53,18 @@ pub struct Contexts {
     pub version: &'static [&'static str],
 }
 
-/// The sentences of a script: those to develop on, and those held out.
-pub fn contexts(script: Script) -> [Contexts; 2] {
+/// The development sentences of a script.
+pub fn contexts(script: Script) -> &'static [Contexts; 2] {
     match script {
-        Script::Latin => LATIN,
-        Script::Cyrillic => CYRILLIC,
-        Script::Arabic => ARABIC,
-        Script::Hebrew => HEBREW,
-        Script::Devanagari => DEVANAGARI,
-        Script::Thai => THAI,
-        Script::Han => HAN,
-        Script::Kana => KANA,
-        Script::Hangul => HANGUL,
+        Script::Latin => &LATIN,
+        Script::Cyrillic => &CYRILLIC,
+        Script::Arabic => &ARABIC,
+        Script::Hebrew => &HEBREW,
+        Script::Devanagari => &DEVANAGARI,
+        Script::Thai => &THAI,
+        Script::Han => &HAN,
+        Script::Kana => &KANA,
+        Script::Hangul => &HANGUL,
     }
 }
 

@@ -100,7 +100,7 @@ pub fn item(kind: Kind, script: Script, draws: &mut Draws) -> Item {
         Kind::Ipv6 => ipv6(draws),
         Kind::Card => card(script, draws),
         Kind::Iban => iban(script, draws),
-        Kind::Handle => handle(draws),
+        Kind::Handle => handle(script, draws),
         Kind::Link => link(draws),
         Kind::NationalId => national_id(draws),
     }
@@ -153,7 +153,8 @@ fn email(script: Script, draws: &mut Draws) -> Item {
         let (name, domain) = *draws.pick(own);
         return Item::new(format!("{name}@{domain}"), "[email]").at(Place::Free);
     }
-    let address = match draws.below(10) {
+    let address = match draws.below(12) {
+        10 | 11 => return Item::new(spelled(name, domain, draws), "[email]").at(Place::Free),
         0 => format!("{name}.{surname}@{domain}"),
         1 => format!("{name}{number}@{domain}"),
         2 => format!("{name}_{surname}+posts@{domain}"),
@@ -168,11 +169,22 @@ fn email(script: Script, draws: &mut Draws) -> Item {
     Item::new(address, "[email]")
 }
 
+/// An address whose signs are words.
+fn spelled(name: &str, domain: &str, draws: &mut Draws) -> String {
+    match draws.below(5) {
+        0 => format!("{name} [at] {}", domain.replace('.', " [dot] ")),
+        1 => format!("{name}(at){domain}"),
+        2 => format!("{name}[at]{}", domain.replace('.', "[dot]")),
+        3 => format!("{name} (at) {}", domain.replace('.', " (dot) ")),
+        _ => format!("{name} AT {domain}").replace('.', " DOT ").to_uppercase(),
+    }
+}
+
 /// National and international forms, `#` for a digit and `%` for one of 2 to 9.
 fn phone(script: Script, draws: &mut Draws) -> Item {
     const INTERNATIONAL: [&str; 12] = [
-        "+1 %## %## ####",
-        "+1-%##-%##-####",
+        "+1 %0# %## ####",
+        "+1-%0#-%##-####",
         "+33 6 ## ## ## ##",
         "+49 30 9#####",
         "+49 (0)30 9#####",
@@ -372,7 +384,20 @@ const SERVERS: [&str; 6] = [
     "pixel.example.net",
 ];
 
-fn handle(draws: &mut Draws) -> Item {
+/// Names in Han that Weibo links.
+const HAN_NAMES: [&str; 6] =
+    ["面包店老板", "海边的猫", "李小红2023", "王大明_北京", "春天里", "陈-阿福"];
+
+fn handle(script: Script, draws: &mut Draws) -> Item {
+    if script == Script::Han && draws.chance(1, 5) {
+        let name = *draws.pick(&HAN_NAMES);
+        let item = Item::new(format!("@{name}"), "@user").at(Place::Free);
+        return match draws.below(3) {
+            0 => item.between("//", "："),
+            1 => item.between("回复", ": "),
+            _ => item,
+        };
+    }
     let name = account_name(draws);
     let plain = name.replace('_', "-").to_lowercase();
     match draws.below(11) {

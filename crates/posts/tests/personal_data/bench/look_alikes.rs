@@ -6,7 +6,7 @@ use super::formats::Place;
 use stoa_random::Draws;
 
 /// Every class of look-alikes, as the figures name it.
-pub const CLASSES: [&str; 28] = [
+pub const CLASSES: [&str; 29] = [
     "version",
     "section",
     "time",
@@ -35,6 +35,7 @@ pub const CLASSES: [&str; 28] = [
     "short number",
     "ratio",
     "reference",
+    "place",
 ];
 
 /// One look-alike of a class, and where it may stand.
@@ -46,7 +47,7 @@ pub fn look_alike(class: &str, script: Script, draws: &mut Draws) -> (String, Pl
             let parts = [part(), part(), part(), part()].map(|part| part.to_string());
             return (parts.join("."), Place::Version);
         }
-        _ => numbers(class, draws).unwrap_or_else(|| words(class, draws)),
+        _ => numbers(class, draws).unwrap_or_else(|| words(class, script, draws)),
     };
     let numeric = matches!(class, "time" | "date" | "price" | "verse" | "score" | "years");
     let own = numeric && draws.chance(1, 4);
@@ -168,7 +169,7 @@ fn no_card(choice: usize, draws: &mut Draws) -> String {
     }
 }
 
-fn words(class: &str, draws: &mut Draws) -> String {
+fn words(class: &str, script: Script, draws: &mut Draws) -> String {
     let hexadecimal = |length: usize, draws: &mut Draws| -> String {
         (0..length).map(|_| format!("{:x}", draws.below(16))).collect()
     };
@@ -221,6 +222,17 @@ fn words(class: &str, draws: &mut Draws) -> String {
             "x @ y",
             "@ 17:30",
             "git@gitlab.com:a/b.git",
+        ],
+        "place" if script == Script::Kana => {
+            &["ライブ@渋谷", "打合せ@会議室", "@新宿", "飲み会@駅前"]
+        }
+        "place" => &[
+            "lunch @ noon",
+            "coffee (at) the corner",
+            "look at example dot com",
+            "array[at]",
+            "x [at] home",
+            "(at) 17:30",
         ],
         "file" => &[
             "report_2023-05-06.pdf",

@@ -1,9 +1,10 @@
 //! A public of sentences with personal data and with look-alikes, by script and kind, and how well
-//! they are masked. A pure function of a seed; half of the sentences are held out.
+//! they are masked. A pure function of a seed; rules are written with some sentences, others are held out.
 
 pub mod contexts;
 mod digits;
 pub mod formats;
+pub mod held_out;
 mod look_alikes;
 pub mod score;
 
@@ -65,16 +66,15 @@ const OF_A_CLASS: usize = 10;
 pub fn examples(seed: u64, half: Half) -> Vec<Example> {
     let mut found = Vec::new();
     for script in Script::ALL {
-        let [development, held_out] = contexts(script);
-        let contexts = match half {
-            Half::Development => development,
-            Half::HeldOut => held_out,
+        let sentences: Vec<&Contexts> = match half {
+            Half::Development => contexts(script).iter().collect(),
+            Half::HeldOut => vec![held_out::held_out(script)],
         };
         let mut draws = Draws::new(seed, &format!("{script:?} {}", half.name()));
         for kind in Kind::ALL {
             for _ in 0..OF_A_KIND {
                 let item = formats::item(kind, script, &mut draws);
-                let (start, end) = around(&contexts, item.place, &mut draws);
+                let (start, end) = around(&sentences, item.place, &mut draws);
                 let before = format!("{start}{}", item.before);
                 let after = format!("{}{end}", item.after);
                 let text = format!("{before}{}{after}", item.personal);
@@ -86,7 +86,7 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
         for class in CLASSES {
             for _ in 0..OF_A_CLASS {
                 let (text, place) = look_alikes::look_alike(class, script, &mut draws);
-                let (start, end) = around(&contexts, place, &mut draws);
+                let (start, end) = around(&sentences, place, &mut draws);
                 let text = format!("{start}{text}{end}");
                 found.push(Example { script, text, holds: Holds::LookAlike(class) });
             }
@@ -96,22 +96,22 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
 }
 
 /// The two sides of a sentence in which something may stand.
-fn around(contexts: &Contexts, place: Place, draws: &mut Draws) -> (&'static str, &'static str) {
-    let sentences: Vec<(&str, &str)> = match place {
+fn around(of: &[&Contexts], place: Place, draws: &mut Draws) -> (&'static str, &'static str) {
+    let fitting = of.iter().flat_map(|contexts| match place {
         Place::Any | Place::Free => contexts.any,
         Place::Phone => contexts.phone,
         Place::Machine => contexts.machine,
         Place::Version => contexts.version,
-    }
-    .iter()
-    .map(|sentence| sentence.split_once("{}").expect("a place in every sentence"))
-    .filter(|(start, end)| {
-        let touches =
-            start.ends_with(char::is_alphanumeric) || end.starts_with(char::is_alphanumeric);
-        let joined = start.ends_with('-');
-        place != Place::Free || !(touches || joined)
-    })
-    .collect();
+    });
+    let sentences: Vec<(&str, &str)> = fitting
+        .map(|sentence| sentence.split_once("{}").expect("a place in every sentence"))
+        .filter(|(start, end)| {
+            let touches =
+                start.ends_with(char::is_alphanumeric) || end.starts_with(char::is_alphanumeric);
+            let joined = start.ends_with('-');
+            place != Place::Free || !(touches || joined)
+        })
+        .collect();
     *draws.pick(&sentences)
 }
 
