@@ -227,3 +227,15 @@ pub fn tokenizers(data: &[u8]) {
         assert_eq!(again.encode(TEXT), tokenizer.encode(TEXT));
     }
 }
+
+/// The head of a GGUF file: a head or an error, and no tensor of it leaves the file.
+///
+/// # Panics
+/// When one does.
+pub fn gguf(data: &[u8]) {
+    let Ok(header) = stoa_gguf::Header::read(std::path::Path::new("input"), data) else { return };
+    for tensor in header.tensors {
+        let found = data.get(tensor.range).expect("a tensor lies in the file");
+        assert_eq!(found.len(), tensor.ty.size_bytes());
+    }
+}

@@ -35,6 +35,11 @@ const CHECKS: &[Deep] = &[
         about: "chat templates, random and published, compared with Jinja2",
         commands: &["oracle templates"],
     },
+    Deep {
+        name: "gguf",
+        about: "answers of SmolLM2 from a GGUF file (93 MB), compared with a compiled llama.cpp",
+        commands: &["oracle gguf"],
+    },
     Deep { name: "s3", about: "read posts from a local S3 server", commands: &["oracle s3"] },
     Deep {
         name: "train",

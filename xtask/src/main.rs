@@ -9,6 +9,7 @@ mod fuzz;
 mod oracle;
 mod python_env;
 mod real_data;
+mod real_weights;
 mod scratch;
 mod tidy;
 mod validate;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::bench::posts;
 use crate::scratch::Scratch;
-use crate::{python_env, vocabularies, workspace};
+use crate::{python_env, real_weights, vocabularies, workspace};
 
 /// Environment with PyTorch: 5 GB, for benches and for making golden outputs, never for CI.
 pub const TORCH_ENVIRONMENT: &str = "torch-2.15.0";
@@ -20,9 +20,9 @@ pub const TORCH_PACKAGES: &[&str] =
     &["numpy==2.4.6", "safetensors==0.8.0", "torch==2.15.0", "transformers==5.23.0"];
 
 /// Environment for checks in CI: seconds to install.
-const LIGHT_ENVIRONMENT: &str = "oracle-light";
+pub const LIGHT_ENVIRONMENT: &str = "oracle-light";
 /// Its packages.
-const LIGHT_PACKAGES: &[&str] =
+pub const LIGHT_PACKAGES: &[&str] =
     &["numpy==2.4.6", "safetensors==0.8.0", "scipy==1.17.1", "gguf==0.19.0"];
 
 /// Environment that renders chat templates.
@@ -94,6 +94,9 @@ enum Oracle {
     Vocabularies(vocabularies::Args),
     /// Read addresses from moto, a server that behaves as S3 does.
     S3,
+    /// Fetch SmolLM2-135M-Instruct as a GGUF file (93 MB), and hold token ids, logits and greedy tokens to
+    /// those of llama.cpp (compiled on this machine).
+    Gguf,
     /// Remake all golden outputs (needs PyTorch).
     Golden,
     /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only).
@@ -132,6 +135,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             ]);
             workspace::check(test.arg("--ignored").env("STOA_MOTO_PYTHON", python))
         }
+        Oracle::Gguf => real_weights::check(&root),
         Oracle::Golden => make_golden(&root),
         Oracle::Check => {
             for (script, folder) in LIGHT_GOLDEN {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, Placement, Tensor};
-use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program, key_weight};
+use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program_of, key_weight};
 
 use crate::{AssistantError, TokenId};
 
@@ -174,7 +174,11 @@ impl Decoder {
     /// Compiles a program unless it is there.
     fn program(&mut self, rows: usize, returned: usize) -> Result<(), AssistantError> {
         if !self.programs.contains_key(&(rows, returned)) {
-            let program = decoding_program(&self.config, &self.sizes.spec(rows, returned))?;
+            let program =
+                decoding_program_of(&self.config, &self.sizes.spec(rows, returned), &|p| {
+                    // As the weights were given.
+                    self.state.0.get(&p.name).map_or(p.ty(DType::F32), |buffer| buffer.ty.clone())
+                })?;
             let compiled = self.engine.compile(&program, &self.options)?;
             self.programs.insert((rows, returned), compiled);
         }

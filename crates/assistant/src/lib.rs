@@ -15,6 +15,7 @@ mod completion;
 mod decoder;
 mod error;
 mod generation;
+mod gguf;
 mod load;
 mod memory;
 mod pages;

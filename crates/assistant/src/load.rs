@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Loaded, Note, Weights, read_json};
+use stoa_models::{LanguageConfig, Loaded, Note, StoredTypes, Weights, read_json};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
@@ -18,7 +18,7 @@ use crate::{AssistantError, GenerationDefaults, TokenId};
 /// The element type that matrices are kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
-    /// As their file stores them; where types are mixed, as `f32`.
+    /// As their file stores them, each matrix in its own.
     #[default]
     Keep,
     /// Converted to this one.
@@ -72,32 +72,25 @@ impl ModelParts {
         Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation, notes })
     }
 
-    /// The type that matrices are kept in.
-    pub fn matrices(&self, storage: Storage) -> DType {
+    /// The types that matrices are kept in.
+    pub fn matrices(&self, storage: Storage) -> StoredTypes {
         match storage {
-            Storage::As(dtype) => dtype,
-            Storage::Keep => {
-                let mut types = stoa_models::parameters(&self.config)
-                    .into_iter()
-                    .filter(|parameter| parameter.ty(DType::BF16).dtype == DType::BF16)
-                    .filter_map(|parameter| Some(self.weights.get(&parameter.name)?.dtype()));
-                let first = types.next().unwrap_or(DType::F32);
-                if types.all(|dtype| dtype == first) { first } else { DType::F32 }
-            }
+            Storage::As(dtype) => StoredTypes::uniform(&self.config, dtype),
+            Storage::Keep => StoredTypes::of(&self.config, &self.weights),
         }
     }
 
-    /// Copies the weights to an engine, matrices as `matrices`.
+    /// Copies the weights to an engine, in the types of [`ModelParts::matrices`].
     ///
     /// # Errors
     /// A conversion that is not possible, or the engine's.
     pub fn upload(
         self,
         engine: Arc<dyn Engine>,
-        matrices: DType,
+        matrices: StoredTypes,
     ) -> Result<AssistantParts, AssistantError> {
         let ModelParts { config, weights, tokenizer, template, end_tokens, .. } = self;
-        let weights = stoa_models::with_matrix_dtype(&config, weights, matrices)?;
+        let weights = stoa_models::with_types(weights, matrices)?;
         let mut state = Buffers::new();
         stoa_models::upload(&*engine, weights, &mut state)?;
         Ok(AssistantParts { engine, config, state, tokenizer, template, end_tokens })
@@ -116,7 +109,9 @@ impl AssistantParts {
         engine: Arc<dyn Engine>,
         matrices: DType,
     ) -> Result<Self, AssistantError> {
-        ModelParts::read(directory, tokenizer)?.upload(engine, matrices)
+        let parts = ModelParts::read(directory, tokenizer)?;
+        let matrices = parts.matrices(Storage::As(matrices));
+        parts.upload(engine, matrices)
     }
 }
 

@@ -3,7 +3,10 @@
 //! of one program, which is given back.
 
 use stoa_graph::{CompileOptions, DType, Engine, EngineError, Placement, TensorType};
-use stoa_models::{DecodingSpec, LanguageConfig, cache_types, decoding_program, parameters};
+use stoa_models::{
+    DecodingSpec, LanguageConfig, Parameter, StoredTypes, cache_types, decoding_program_of,
+    parameters,
+};
 
 use crate::AssistantError;
 use crate::decoder::PAGE_TOKENS;
@@ -53,14 +56,14 @@ impl MemoryNeed {
     }
 }
 
-/// Weights and their bytes by a configuration alone, with matrices in blocks of `bytes` for each
-/// `elements`: numbers that no allocation has been made for may be of any size.
-fn weight_bytes(config: &LanguageConfig, matrices: DType) -> (u64, u64) {
+/// Weights and their bytes by a configuration and types alone: numbers that no allocation has been
+/// made for may be of any size.
+fn weight_bytes(config: &LanguageConfig, ty: impl Fn(&Parameter) -> TensorType) -> (u64, u64) {
     let mut sums = (0_u64, 0_u64);
     for parameter in parameters(config) {
         let elements =
             parameter.shape.iter().fold(1_u64, |product, &d| product.saturating_mul(d as u64));
-        let block = parameter.ty(matrices).dtype.block();
+        let block = ty(&parameter).dtype.block();
         sums.0 = sums.0.saturating_add(elements);
         let bytes = (elements / block.elements as u64).saturating_mul(block.bytes as u64);
         sums.1 = sums.1.saturating_add(bytes);
@@ -79,7 +82,8 @@ pub fn check_weights(
     matrices: Option<DType>,
 ) -> Result<(), AssistantError> {
     let Some(limit) = engine.facts().memory_limit_bytes else { return Ok(()) };
-    let (parameters, bytes) = weight_bytes(config, matrices.unwrap_or(DType::F32));
+    let matrix = matrices.unwrap_or(DType::F32);
+    let (parameters, bytes) = weight_bytes(config, |p| p.ty(matrix));
     let weights = if matrices.is_some() { bytes } else { parameters / 2 };
     let need = MemoryNeed { parameters, weights, programs: 0, cache_of_a_token: 1, context: 0 };
     if need.total() > limit as u64 { Err(need.refused(limit as u64)) } else { Ok(()) }
@@ -94,17 +98,17 @@ pub fn check_weights(
 pub fn fit(
     engine: &dyn Engine,
     config: &LanguageConfig,
-    matrices: DType,
+    matrices: &StoredTypes,
     options: SchedulerOptions,
 ) -> Result<(SchedulerOptions, MemoryNeed), AssistantError> {
-    let (parameters, weights) = weight_bytes(config, matrices);
+    let (parameters, weights) = weight_bytes(config, |p| matrices.ty(p));
     let page = DecodingSpec {
         tokens: options.rows,
         rows: 1,
         pages: 1,
         page: PAGE_TOKENS,
         columns: 1,
-        weights: matrices,
+        weights: DType::F32,
         caches: options.caches,
     };
     let types = cache_types(config, &page);
@@ -123,7 +127,7 @@ pub fn fit(
     if let Some(limit) = limit.filter(|limit| need.total() > *limit) {
         return Err(need.refused(limit));
     }
-    need.programs = program_bytes(engine, config, &page)?;
+    need.programs = program_bytes(engine, config, &page, matrices)?;
     if options.context.is_none() {
         need.context = default_context(&need, config.max_time, limit);
     }
@@ -138,9 +142,11 @@ fn program_bytes(
     engine: &dyn Engine,
     config: &LanguageConfig,
     spec: &DecodingSpec,
+    matrices: &StoredTypes,
 ) -> Result<u64, AssistantError> {
     let options = CompileOptions { placement: Placement::default(), pack_weights: true };
-    let plan = match engine.compile(&decoding_program(config, spec)?, &options) {
+    let program = decoding_program_of(config, spec, &|p| matrices.ty(p))?;
+    let plan = match engine.compile(&program, &options) {
         Ok(program) => program.memory(),
         // What it would take is compared with the limit by the caller, with all the rest.
         Err(EngineError::MemoryLimit { plan, .. }) => plan,
@@ -190,7 +196,7 @@ mod tests {
             layers: 4096,
             ..LanguageConfig::from_depth(2, 10)
         };
-        let (parameters, bytes) = weight_bytes(&config, DType::F32);
+        let (parameters, bytes) = weight_bytes(&config, |p| p.ty(DType::F32));
         assert!(parameters > 1 << 50 && bytes > parameters, "{parameters} {bytes}");
     }
 }

@@ -115,8 +115,9 @@ impl ChatTemplate {
         BUILT_IN.iter().map(|known| known.name).collect()
     }
 
-    /// What stands for the template of a model that has none: it refuses every conversation.
-    pub(crate) fn missing(directory: PathBuf) -> Self {
+    /// What stands for the template of the model at a path that has none: it refuses every
+    /// conversation.
+    pub fn missing(directory: PathBuf) -> Self {
         let template = Self::new("").expect("an empty template is Jinja");
         ChatTemplate { missing: Some(directory), ..template }
     }

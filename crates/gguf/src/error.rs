@@ -1,8 +1,9 @@
 //! What can be wrong with a GGUF file. Every message names the file, the place and a remedy.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
-use stoa_graph::GraphError;
+use stoa_graph::{GraphError, TensorType};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +111,18 @@ pub enum GgufError {
         path: PathBuf,
         /// The tensor.
         tensor: String,
+    },
+    /// Rows that a tensor does not have.
+    #[error("{path}: tensor `{tensor}` is {ty} and has no rows {rows:?}; is this a whole model?")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        ty: TensorType,
+        /// The rows asked for.
+        rows: Range<usize>,
     },
     /// A tensor that cannot be.
     #[error("{path}: tensor `{tensor}`: {source}")]

@@ -1,6 +1,7 @@
 //! A model in one GGUF file or in several, opened from any of them. Tensors stay in the mapped files.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,21 +119,55 @@ impl GgufFile {
     /// # Errors
     /// [`GgufError::MissingTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor, GgufError> {
-        let Some((part, info)) = self.tensors.get(name) else {
+        let (part, info) = self.find(name)?;
+        self.read(*part, name, info.ty.clone(), info.range.clone())
+    }
+
+    /// Some rows of a tensor: a part of its first dimension.
+    ///
+    /// # Errors
+    /// [`GgufError::MissingTensor`], [`GgufError::Rows`] when there are fewer.
+    pub fn rows(&self, name: &str, rows: Range<usize>) -> Result<Tensor, GgufError> {
+        let (part, info) = self.find(name)?;
+        let all = info.ty.shape.first().copied().unwrap_or(1);
+        // A vector's elements are its rows, and no part of a block is one.
+        let whole = info.ty.shape.len() > 1 || !info.ty.dtype.is_quantised();
+        if rows.start > rows.end || rows.end > all || !whole {
             let (path, tensor) = (self.path().to_owned(), name.to_owned());
-            return Err(GgufError::MissingTensor { path, tensor });
-        };
-        let section = self.maps[*part].section(info.range.clone())?;
+            return Err(GgufError::Rows { path, tensor, rows, ty: info.ty.clone() });
+        }
+        let row = info.range.len() / all;
+        let mut ty = info.ty.clone();
+        ty.shape[0] = rows.len();
+        let range = info.range.start + rows.start * row..info.range.start + rows.end * row;
+        self.read(*part, name, ty, range)
+    }
+
+    fn find(&self, name: &str) -> Result<&(usize, TensorInfo), GgufError> {
+        self.tensors.get(name).ok_or_else(|| {
+            let (path, tensor) = (self.path().to_owned(), name.to_owned());
+            GgufError::MissingTensor { path, tensor }
+        })
+    }
+
+    fn read(
+        &self,
+        part: usize,
+        name: &str,
+        ty: TensorType,
+        range: Range<usize>,
+    ) -> Result<Tensor, GgufError> {
+        let section = self.maps[part].section(range)?;
         let refused = |source| GgufError::Tensor {
-            path: self.maps[*part].path().to_owned(),
+            path: self.maps[part].path().to_owned(),
             tensor: name.to_owned(),
             source: Box::new(source),
         };
-        if cfg!(target_endian = "big") && !info.ty.dtype.is_quantised() {
-            let bytes = swapped(info.ty.dtype, section.as_ref());
-            return Tensor::from_bytes(info.ty.clone(), &bytes).map_err(refused);
+        if cfg!(target_endian = "big") && !ty.dtype.is_quantised() {
+            let bytes = swapped(ty.dtype, section.as_ref());
+            return Tensor::from_bytes(ty, &bytes).map_err(refused);
         }
-        Tensor::from_shared(info.ty.clone(), Arc::new(section)).map_err(refused)
+        Tensor::from_shared(ty, Arc::new(section)).map_err(refused)
     }
 }
 

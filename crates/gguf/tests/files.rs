@@ -72,6 +72,11 @@ fn what_is_written_reads_the_same() {
     for (name, tensor) in tensors() {
         assert_eq!(file.tensor(&name).unwrap(), tensor, "{name}");
     }
+    let some = file.rows("q5_k.weight", 1..3).unwrap();
+    let whole = file.tensor("q5_k.weight").unwrap();
+    assert_eq!((some.shape(), some.bytes()), ([2, 256].as_slice(), &whole.bytes()[176..]));
+    assert_eq!(file.rows("vector", 1..3).unwrap(), Tensor::f32([2], vec![1.0; 2]).unwrap());
+    assert!(matches!(file.rows("q5_k.weight", 2..4), Err(GgufError::Rows { .. })));
     let missing = file.tensor("no").unwrap_err().to_string();
     assert!(missing.contains("a.gguf") && missing.contains("`no`"), "{missing}");
 }

@@ -6,7 +6,7 @@ use stoa_graph::{Builder, DType, Nonlinearity, Places, Program, TensorType};
 
 use crate::parameters::{Module, Place};
 use crate::transformer::{Transformer, cached_attention_spec, index_data};
-use crate::{LanguageConfig, ModelError};
+use crate::{LanguageConfig, ModelError, Parameter};
 
 /// Sizes of a decoding program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,23 @@ pub fn decoding_program(
     config: &LanguageConfig,
     spec: &DecodingSpec,
 ) -> Result<Program, ModelError> {
+    decoding_program_of(config, spec, &|parameter| parameter.ty(spec.weights))
+}
+
+/// As [`decoding_program`] for parameters of several types: `stored` gives each its own.
+///
+/// # Errors
+/// As [`decoding_program`].
+pub fn decoding_program_of(
+    config: &LanguageConfig,
+    spec: &DecodingSpec,
+    stored: &dyn Fn(&Parameter) -> TensorType,
+) -> Result<Program, ModelError> {
     config.validate()?;
     let mut builder = Builder::new();
     let b = &mut builder;
     let context = spec.page.saturating_mul(spec.columns);
-    let model = Transformer::declare(b, config, spec.weights, context)?;
+    let model = Transformer::declare(b, config, stored, context)?;
     let tokens = index_data(b, "tokens", spec.tokens)?;
     let table = b.data("table", TensorType::i32([spec.tokens, spec.columns]))?;
     let sequences = index_data(b, "sequences", spec.tokens)?;

@@ -141,6 +141,62 @@ pub enum ModelError {
         /// What is wrong with it.
         source: Box<ModelError>,
     },
+    /// A GGUF file of a model that is not computed here.
+    #[error(
+        "{path}: models of the architecture `{name}` are not computed here, only {known}; choose \
+         another model"
+    )]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// What `general.architecture` says.
+        name: String,
+        /// What is computed.
+        known: String,
+    },
+    /// A key of a GGUF file asks for what this transformer does not do.
+    #[error("{path}: `{key}` = {value} is not supported: {expected}; choose another model")]
+    GgufKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is supported.
+        expected: String,
+    },
+    /// Tensors of a GGUF file that are no part of the model that its keys describe.
+    #[error(
+        "{path}: {} tensors are no part of the model that the keys describe, first `{}`; it \
+         computes something else, choose another model", .names.len(), .names[0]
+    )]
+    GgufTensors {
+        /// The file.
+        path: PathBuf,
+        /// The tensors.
+        names: Vec<String>,
+    },
+    /// A model that cannot be written as a GGUF file.
+    #[error(
+        "no architecture of GGUF files that is written here computes this model, only {known}; \
+         export it as safetensors"
+    )]
+    NoArchitecture {
+        /// What is written.
+        known: String,
+    },
+    /// A file that was written does not read as what was given.
+    #[error("{path} does not read as the model that was written: {what}; it was removed")]
+    Reopened {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A GGUF file is wrong.
+    #[error(transparent)]
+    Gguf(#[from] stoa_gguf::GgufError),
     /// A program could not be made.
     #[error(transparent)]
     Graph(#[from] GraphError),

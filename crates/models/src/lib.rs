@@ -12,6 +12,7 @@ mod config;
 mod decoding;
 mod error;
 mod family;
+mod gguf;
 mod hugging_face;
 mod initialization;
 mod json;
@@ -23,14 +24,20 @@ mod parameters;
 mod programs;
 mod published;
 mod rope;
+mod stored;
 mod transformer;
 mod weights;
 
 pub use adapter::{Adapter, Merged};
 pub use config::{LanguageConfig, SlidingWindow};
-pub use decoding::{DecodingSpec, cache_name, cache_types, decoding_program, key_weight};
+pub use decoding::{
+    DecodingSpec, cache_name, cache_types, decoding_program, decoding_program_of, key_weight,
+};
 pub use error::ModelError;
 pub use family::Family;
+pub use gguf::{
+    GgufModel, GgufReport, GgufTensor, GgufTypes, architectures, export_gguf, from_gguf, load_gguf,
+};
 pub use hugging_face::{
     ReadConfig, from_hugging_face, published_family, to_hugging_face, to_hugging_face_as_named,
 };
@@ -48,7 +55,8 @@ pub use programs::{
     training_program, update_program,
 };
 pub use rope::RopeScaling;
+pub use stored::StoredTypes;
 pub use weights::{
     Weights, download, from_map, from_safetensors, published_weights, save, save_model,
-    to_safetensors, upload, upload_to, with_matrix_dtype,
+    to_safetensors, upload, upload_to, with_matrix_dtype, with_types,
 };

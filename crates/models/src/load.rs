@@ -168,7 +168,8 @@ fn named(
     for tensor in &tensors {
         let name = left.remove(core(&tensor.name)).expect("none is missing");
         let found = take(name)?;
-        if found.shape() != tensor.shape || !found.dtype().is_float() {
+        let real = found.dtype().is_float() || found.dtype().is_quantised();
+        if found.shape() != tensor.shape || !real {
             let expected = TensorType::new(DType::F32, tensor.shape.clone());
             let (name, found) = (name.clone(), found.ty());
             return Err(ModelError::TensorShape { name, expected, found });

@@ -35,6 +35,11 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Whether it is stored in whichever type is chosen: factors and biases are not.
+    pub fn is_matrix(&self) -> bool {
+        self.ty(DType::BF16).dtype == DType::BF16
+    }
+
     /// Type with matrices stored as `dtype`; norm factors and biases are always `f32`.
     pub fn ty(&self, dtype: DType) -> TensorType {
         let dtype = match self.group {

@@ -205,8 +205,8 @@ fn head_loss(
     precision: Precision,
     weights: ValueId,
 ) -> Result<(Vec<(Parameter, ValueId)>, (ValueId, ValueId))> {
-    let model =
-        Transformer::declare(builder, config, DType::F32, shape.time)?.with_precision(precision);
+    let model = Transformer::declare(builder, config, &|p| p.ty(DType::F32), shape.time)?
+        .with_precision(precision);
     let n = shape.tokens();
     let tokens = index_data(builder, "tokens", n)?;
     let targets = index_data(builder, "targets", n)?;

@@ -214,6 +214,19 @@ fn positions_of(config: &LanguageConfig, layer: usize) -> (f32, Option<&RopeScal
     }
 }
 
+/// What divides the frequency of each pair, in programs for the longest sequences, in layers without
+/// a base of their own.
+pub(crate) fn divisors(config: &LanguageConfig) -> Vec<f64> {
+    let rotated = config.rotary_dim.unwrap_or(config.head_dim);
+    let plain = RopeSpec::geometric(rotated, config.rope_theta, 1).frequencies.to_vec();
+    let theta = f64::from(config.rope_theta);
+    let scaled = match &config.rope_scaling {
+        Some(scaling) => scaling.stretched(theta, rotated, config.max_time, plain.clone()),
+        None => plain.clone(),
+    };
+    plain.into_iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect()
+}
+
 /// The rotation of queries and keys of a layer, in a program for sequences of up to `context` tokens;
 /// `None` where nothing is rotated.
 pub(crate) fn rope_spec(config: &LanguageConfig, layer: usize, context: usize) -> Option<RopeSpec> {

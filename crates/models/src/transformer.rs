@@ -30,16 +30,16 @@ pub(crate) struct Transformer<'a> {
 }
 
 impl<'a> Transformer<'a> {
-    /// Declares every parameter as state, matrices stored as `dtype`, for sequences of up to
+    /// Declares every parameter as state of the type that `stored` gives it, for sequences of up to
     /// `context` tokens.
     pub fn declare(
         builder: &mut Builder,
         config: &'a LanguageConfig,
-        dtype: DType,
+        stored: &dyn Fn(&Parameter) -> TensorType,
         context: usize,
     ) -> Result<Self> {
         let declare = |(place, p): (Place, Parameter)| {
-            let value = builder.state(&p.name, p.ty(dtype))?;
+            let value = builder.state(&p.name, stored(&p))?;
             Ok((place, value))
         };
         let weights = placed_parameters(config).into_iter().map(declare).collect::<Result<_>>()?;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use stoa_graph::{
 use stoa_maps::Map;
 
 use crate::published::{Published, published};
-use crate::{LanguageConfig, ModelError, parameters, published_family, to_hugging_face};
+use crate::{LanguageConfig, ModelError, StoredTypes, published_family, to_hugging_face};
 
 /// Tensors by name.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -121,12 +121,18 @@ pub fn with_matrix_dtype(
     weights: Weights,
     dtype: DType,
 ) -> Result<impl Iterator<Item = (String, Tensor)>> {
-    let norms: BTreeSet<String> = parameters(config)
-        .into_iter()
-        .filter(|p| p.ty(dtype).dtype != dtype)
-        .map(|p| p.name)
-        .collect();
-    let declared = move |name: &str| if norms.contains(name) { DType::F32 } else { dtype };
+    with_types(weights, StoredTypes::uniform(config, dtype))
+}
+
+/// As [`with_matrix_dtype`], each parameter in a type of its own.
+///
+/// # Errors
+/// As [`with_matrix_dtype`].
+pub fn with_types(
+    weights: Weights,
+    types: StoredTypes,
+) -> Result<impl Iterator<Item = (String, Tensor)>> {
+    let declared = move |name: &str| types.dtype(name);
     for (name, tensor) in &weights {
         TensorType::new(declared(name), tensor.shape()).checked().map_err(|source| {
             ModelError::Conversion { name: name.clone(), source: Box::new(source) }

@@ -111,13 +111,6 @@ pub enum RunsError {
         /// Why.
         source: Box<AssistantError>,
     },
-    /// A GGUF file.
-    #[error(
-        "{} is a GGUF file, which is recognised and not read; convert it to safetensors, or get the \
-         model's safetensors",
-        .0.display()
-    )]
-    Gguf(PathBuf),
     /// A model whose licence is not stated.
     #[error(
         "the files of {} state no licence, so that what may be done with it is not known; find out, then \

@@ -10,7 +10,9 @@ use stoa_assistant::{
 };
 use stoa_dialogue::{ChatTemplate, Json};
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Weights, file_notes, from_hugging_face, upload};
+use stoa_models::{
+    LanguageConfig, Note, StoredTypes, Weights, file_notes, from_hugging_face, upload,
+};
 use stoa_shelf::{Recognised, Shelf, Source, locate};
 use stoa_tokens::Tokenizer;
 use stoa_training::{Checkpoints, Contents, verify_checkpoint};
@@ -61,8 +63,10 @@ pub struct Loaded {
     pub generation: GenerationDefaults,
     /// What it takes.
     pub need: MemoryNeed,
-    /// The type its matrices are kept in.
-    pub matrices: DType,
+    /// The types its matrices are kept in.
+    pub matrices: StoredTypes,
+    /// What was decided where its files leave something open, and what was left unread.
+    pub notes: Vec<Note>,
 }
 
 impl Model {
@@ -111,7 +115,7 @@ impl Model {
             Model::Directory(directory) => {
                 ModelParts::read(directory, None).map_err(|source| self.failed(source))
             }
-            Model::Gguf(file) => Err(RunsError::Gguf(file.clone())),
+            Model::Gguf(file) => ModelParts::read_gguf(file).map_err(|source| self.failed(source)),
         }
     }
 
@@ -124,7 +128,13 @@ impl Model {
                 ModelParts::read_with(directory, None, template)
                     .map_err(|source| self.failed(source))?
             }
-            _ => self.read()?,
+            (Model::Gguf(file), Some(choice)) => {
+                let directory = file.parent().unwrap_or(Path::new("."));
+                let template = ChatTemplate::choose(directory, Some(choice))
+                    .map_err(|source| self.failed(source.into()))?;
+                ModelParts { template, ..self.read()? }
+            }
+            (_, None) => self.read()?,
         };
         parts.template = parts.template.with_options(options.template_variables.iter().cloned());
         Ok(parts)
@@ -164,7 +174,7 @@ impl Model {
         self.check_size(&*engine, options.weights)?;
         let parts = self.read_as(options)?;
         let matrices = parts.matrices(options.weights);
-        let generation = parts.generation.clone();
+        let (generation, notes) = (parts.generation.clone(), parts.notes.clone());
         let failed = |source| self.failed(source);
         let scheduler = SchedulerOptions {
             context: options.context,
@@ -172,11 +182,11 @@ impl Model {
             ..SchedulerOptions::default()
         };
         let (scheduler, need) =
-            fit(&*engine, &parts.config, matrices, scheduler).map_err(failed)?;
-        let parts = parts.upload(engine, matrices).map_err(failed)?;
+            fit(&*engine, &parts.config, &matrices, scheduler).map_err(failed)?;
+        let parts = parts.upload(engine, matrices.clone()).map_err(failed)?;
         let options = AssistantOptions { overflow: Overflow::DropOldest, scheduler };
         let assistant = Assistant::new(parts, options)?;
-        Ok(Loaded { assistant, generation, need, matrices })
+        Ok(Loaded { assistant, generation, need, matrices, notes })
     }
 }
 

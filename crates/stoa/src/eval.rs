@@ -150,7 +150,8 @@ fn of_text(
 ) -> anyhow::Result<()> {
     let text = files::read_text(file)?;
     let found = models::find(&model.model, terminal)?;
-    let Loaded { mut assistant, .. } = found.assistant(engine::open(machine)?, &model.options())?;
+    let Loaded { mut assistant, notes, .. } =
+        found.assistant(engine::open(machine)?, &model.options())?;
     let cost = text_cost(&mut assistant, &text, terminal)
         .with_context(|| format!("cannot measure {}", file.display()))?;
     let summary = json!({
@@ -160,6 +161,7 @@ fn of_text(
         "bytes": cost.bytes,
         "window": assistant.context().min(WINDOW),
         "model": found.path(),
+        "notes": notes,
     });
     terminal.result(&summary, || {
         format!(
@@ -179,7 +181,7 @@ fn logits(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let found = models::find(&model.model, terminal)?;
-    let Loaded { mut assistant, matrices, .. } =
+    let Loaded { mut assistant, matrices, notes, .. } =
         found.assistant(engine::open(machine)?, &model.options())?;
     let tokens: Vec<TokenId> = ids.iter().copied().map(TokenId).collect();
     let logits = assistant.logits(&tokens)?;
@@ -188,6 +190,7 @@ fn logits(
         "logits": logits,
         "weights": matrices.to_string(),
         "model": found.path(),
+        "notes": notes,
     });
     terminal.result(&summary, || {
         let mut best: Vec<usize> = (0..logits.len()).collect();

@@ -2,7 +2,7 @@
 //! of the prompt must agree, else there are no figures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -120,6 +120,11 @@ fn numbers(args: &DecodeArgs) -> Vec<String> {
     numbers.into_iter().flat_map(|(name, n)| [name.to_owned(), n.to_string()]).collect()
 }
 
+/// The interpreter of llama.cpp's environment.
+pub fn llama_cpp_python() -> anyhow::Result<PathBuf> {
+    python_env::ensure(ENVIRONMENT, PACKAGES)
+}
+
 /// llama.cpp with the model that `ours` saves, and how far its logits are from ours.
 fn llama_cpp(
     root: &Path,
@@ -128,7 +133,7 @@ fn llama_cpp(
     weights: &str,
     ours: &Side,
 ) -> anyhow::Result<(Side, f64)> {
-    let python = python_env::ensure(ENVIRONMENT, PACKAGES)?;
+    let python = llama_cpp_python()?;
     let script = root.join("xtask/oracle/assistant/bench_llama_cpp.py");
     let model = scratch.join("model");
     let mut save = Command::new(&ours.program);
@@ -165,7 +170,7 @@ fn logits(path: &Path) -> anyhow::Result<Vec<f64>> {
 }
 
 /// Root mean square difference over the standard deviation of `ours`.
-fn distance(ours: &[f64], theirs: &[f64]) -> anyhow::Result<f64> {
+pub fn distance(ours: &[f64], theirs: &[f64]) -> anyhow::Result<f64> {
     ensure!(ours.len() == theirs.len(), "{} logits of ours, {}", ours.len(), theirs.len());
     let n = ours.len() as f64;
     let mean = ours.iter().sum::<f64>() / n;

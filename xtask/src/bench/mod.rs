@@ -2,7 +2,7 @@
 //!
 //! Progress and a table for people go to stderr; the last line of stdout is one JSON object.
 
-mod decode;
+pub mod decode;
 mod load;
 mod machine;
 mod paired;

@@ -89,7 +89,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         package: "stoa-assistant",
-        may_know: &["stoa-models", "stoa-tokens", "stoa-dialogue", "stoa-graph"],
+        may_know: &["stoa-gguf", "stoa-models", "stoa-tokens", "stoa-dialogue", "stoa-graph"],
         may_test_with: &["stoa-native"],
     },
 ];

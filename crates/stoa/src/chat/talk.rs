@@ -70,6 +70,10 @@ impl<'a> Talk<'a> {
     /// Takes a model, in memory that no other one holds any more.
     fn load(&mut self, model: Model) -> anyhow::Result<()> {
         let loaded = model.assistant(Arc::clone(&self.engine), &self.options)?;
+        // Those of directories are given when the directory is found.
+        if matches!(model, Model::Gguf(_)) {
+            loaded.notes.iter().for_each(|note| self.terminal.note(note.to_string()));
+        }
         self.settings = settings::resolved(self.sampling, &loaded.generation);
         if let Some(note) = settings::note(self.sampling, &loaded.generation) {
             self.terminal.note(note);

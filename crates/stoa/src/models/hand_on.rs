@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::json;
+use stoa_graph::DType;
 use stoa_models::Adapter;
 use stoa_runs::{Model, export_directory, merge_directory};
 
@@ -18,7 +19,8 @@ pub fn export(args: &ExportArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let facts = model.facts_of(&parts);
     let provenance = model.provenance(&facts)?;
     provenance.check_licence(model.path(), args.accept_unknown_licence)?;
-    let matrices = parts.matrices(args.weights);
+    // Where types are mixed, the one that holds all of them.
+    let matrices = parts.matrices(args.weights).of_all().unwrap_or(DType::F32);
     let exported = match args.to {
         Form::Safetensors => {
             export_directory(&model, parts, (&facts, &provenance), matrices, &args.out)?

@@ -1,0 +1,200 @@
+//! Tensors of a GGUF file as the parameters of a model: names, parts of fused tensors, the order of
+//! rows, and what is added to norms there.
+
+use std::collections::BTreeSet;
+
+use stoa_gguf::GgufFile;
+use stoa_graph::{DType, Tensor};
+
+use super::architecture::Architecture;
+use super::keys::{ROPE_FREQS, ROPE_LONG, ROPE_SHORT};
+use crate::parameters::{Module, Parameter, ParameterGroup, Place, placed_parameters};
+use crate::{LanguageConfig, ModelError, Weights};
+
+type Result<T> = std::result::Result<T, ModelError>;
+
+const fn module_name(module: Module) -> &'static str {
+    match module {
+        Module::Embedding => "token_embd",
+        Module::Positions => "position_embd",
+        Module::InputNorm => "attn_norm",
+        Module::Query => "attn_q",
+        Module::Key => "attn_k",
+        Module::Value => "attn_v",
+        Module::QueryNorm => "attn_q_norm",
+        Module::KeyNorm => "attn_k_norm",
+        Module::Output => "attn_output",
+        Module::AttentionPostNorm => "post_attention_norm",
+        Module::MlpNorm => "ffn_norm",
+        Module::Gate => "ffn_gate",
+        Module::Up => "ffn_up",
+        Module::Down => "ffn_down",
+        Module::MlpPostNorm => "post_ffw_norm",
+        Module::FinalNorm => "output_norm",
+        Module::Head => "output",
+    }
+}
+
+fn named(layer: Option<usize>, module: &str, bias: bool) -> String {
+    let kind = if bias { "bias" } else { "weight" };
+    match layer {
+        Some(layer) => format!("blk.{layer}.{module}.{kind}"),
+        None => format!("{module}.{kind}"),
+    }
+}
+
+/// Name of the tensor of a parameter, where it has one of its own.
+pub(super) fn part_name(place: Place) -> String {
+    named(place.layer, module_name(place.module), place.bias)
+}
+
+/// Name of the fused tensor that a parameter may be part of.
+fn fused_name(place: Place) -> Option<String> {
+    let fused = matches!(place.module, Module::Query | Module::Key | Module::Value);
+    fused.then(|| named(place.layer, "attn_qkv", place.bias))
+}
+
+/// The parameters of a model in the types of the file. Every tensor of the file is one of them, a part
+/// of one, or read elsewhere.
+pub(super) fn read(
+    file: &GgufFile,
+    architecture: &Architecture,
+    config: &LanguageConfig,
+    notes: &mut Vec<String>,
+) -> Result<Weights> {
+    let mut used: BTreeSet<String> =
+        [ROPE_FREQS, ROPE_LONG, ROPE_SHORT].map(str::to_owned).into_iter().collect();
+    let mut weights = Weights::new();
+    let mut moved = 0;
+    for (place, parameter) in placed_parameters(config) {
+        let (name, tensor) = find(file, config, place, &parameter)?;
+        used.insert(name);
+        let rotated = matches!(place.module, Module::Query | Module::Key);
+        let tensor = if rotated && architecture.pairs_adjacent {
+            moved += usize::from(!place.bias);
+            in_halves(&tensor, config.head_dim)
+        } else {
+            tensor
+        };
+        let tensor = match parameter.group {
+            ParameterGroup::Norm | ParameterGroup::Bias => as_f32(&tensor, &parameter)?,
+            ParameterGroup::Embedding
+            | ParameterGroup::Head
+            | ParameterGroup::InputProjection
+            | ParameterGroup::OutputProjection => tensor,
+        };
+        let offset = config.norm_offset && parameter.group == ParameterGroup::Norm;
+        weights.insert(parameter.name, if offset { less_one(tensor) } else { tensor });
+    }
+    if moved > 0 {
+        notes.push(format!(
+            "rows of {moved} matrices of queries and keys were put in another order"
+        ));
+    }
+    let unread: Vec<String> = file
+        .tensors()
+        .map(|(name, _)| name)
+        .filter(|n| !used.contains(*n))
+        .map(Into::into)
+        .collect();
+    if !unread.is_empty() {
+        return Err(ModelError::GgufTensors { path: file.path().to_owned(), names: unread });
+    }
+    Ok(weights)
+}
+
+/// A parameter, by itself or as rows of a fused tensor; and the name of the tensor.
+fn find(
+    file: &GgufFile,
+    config: &LanguageConfig,
+    place: Place,
+    parameter: &Parameter,
+) -> Result<(String, Tensor)> {
+    let name = part_name(place);
+    let count = parameter.shape[0];
+    let fused = fused_name(place).filter(|fused| file.tensor_type(fused).is_some());
+    if let (None, Some(fused)) = (file.tensor_type(&name), fused) {
+        let (q, kv) = (config.query_features(), config.kv_features());
+        let before = [(Module::Key, q), (Module::Value, q + kv)];
+        let first = before.iter().find(|(m, _)| *m == place.module).map_or(0, |(_, rows)| *rows);
+        return Ok((fused.clone(), file.rows(&fused, first..first + count)?));
+    }
+    // Gate and up as one: the gate comes first.
+    let gate = named(place.layer, module_name(Module::Gate), place.bias);
+    let up = named(place.layer, module_name(Module::Up), place.bias);
+    if matches!(place.module, Module::Gate | Module::Up)
+        && config.mlp.kind.is_gated()
+        && file.tensor_type(&gate).is_none()
+    {
+        let first = if place.module == Module::Gate { 0 } else { count };
+        return Ok((up.clone(), file.rows(&up, first..first + count)?));
+    }
+    let tensor = file.tensor(&name)?;
+    Ok((name, tensor))
+}
+
+fn as_f32(tensor: &Tensor, parameter: &Parameter) -> Result<Tensor> {
+    tensor.converted(DType::F32).map_err(|source| ModelError::Conversion {
+        name: parameter.name.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// w of what is stored as 1 + w.
+fn less_one(tensor: Tensor) -> Tensor {
+    added(tensor, -1.0)
+}
+
+fn added(mut tensor: Tensor, number: f32) -> Tensor {
+    if let Some(numbers) = tensor.elements_mut::<f32>() {
+        numbers.iter_mut().for_each(|x| *x += number);
+    }
+    tensor
+}
+
+/// Rows of heads whose pairs stand side by side, with the first halves of all pairs before the second.
+pub(super) fn in_halves(tensor: &Tensor, head_dim: usize) -> Tensor {
+    reordered(tensor, head_dim, |row| 2 * (row % (head_dim / 2)) + row / (head_dim / 2))
+}
+
+/// Rows of heads with the two features of a pair side by side.
+pub(super) fn side_by_side(tensor: &Tensor, head_dim: usize) -> Tensor {
+    reordered(tensor, head_dim, |row| row % 2 * (head_dim / 2) + row / 2)
+}
+
+/// What is stored as 1 + w.
+pub(super) fn one_more(tensor: Tensor) -> Tensor {
+    added(tensor, 1.0)
+}
+
+/// A tensor whose row `r` of each head is row `from(r)` of what is given.
+fn reordered(tensor: &Tensor, head_dim: usize, from: impl Fn(usize) -> usize) -> Tensor {
+    let rows = tensor.shape()[0];
+    let row_bytes = tensor.bytes().len() / rows.max(1);
+    let mut bytes = Vec::with_capacity(tensor.bytes().len());
+    for row in 0..rows {
+        let first = row / head_dim * head_dim;
+        let source = first + from(row - first);
+        bytes.extend_from_slice(&tensor.bytes()[source * row_bytes..][..row_bytes]);
+    }
+    Tensor::from_bytes(tensor.ty(), &bytes).expect("the same rows in another order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_pairs_come_apart() {
+        let pairs = Tensor::f32([8, 1], (0..8).map(|x| x as f32).collect()).unwrap();
+        let halves = in_halves(&pairs, 4);
+        assert_eq!(halves.as_f32().unwrap(), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+        assert_eq!(side_by_side(&halves, 4), pairs);
+    }
+
+    #[test]
+    fn ones_are_taken_away() {
+        let norm = less_one(Tensor::f32([2], vec![1.5, 0.25]).unwrap());
+        assert_eq!(norm.as_f32().unwrap(), [0.5, -0.75]);
+    }
+}
