@@ -55,7 +55,7 @@ pub fn run(
     let (config, stored) = match &args.model {
         Some(directory) => {
             let Loaded { config, weights, notes } = load(directory)?;
-            notes.iter().for_each(|note| terminal.note(&note.to_string()));
+            notes.iter().for_each(|note| terminal.note(note.to_string()));
             (config, Some(weights))
         }
         None => (llama(args.size), None),
