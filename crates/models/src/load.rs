@@ -45,10 +45,15 @@ pub fn load(directory: &Path) -> Result<Loaded> {
         maps.push(Map::open(&path).map_err(map_error)?);
     }
     let mut entries = BTreeMap::new();
+    let mut rounded = 0;
     for (index, map) in maps.iter().enumerate() {
         for entry in contents(map).map_err(|e| e.at(map.path()))? {
+            rounded += usize::from(entry.dtype == Dtype::F64);
             entries.insert(entry.name.clone(), (index, entry));
         }
+    }
+    if rounded > 0 {
+        notes.push(Note::new("weights:", format!("{rounded} tensors of f64 are rounded to f32")));
     }
     let names: BTreeSet<String> = entries.keys().cloned().collect();
     let mut take = |name: &str| {

@@ -5,6 +5,7 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
 use stoa_graph::{DType, Tensor, TensorType};
 use stoa_models::*;
 
@@ -33,6 +34,31 @@ fn a_model_directory_reads_back_as_it_was() {
     let read = load(directory.path()).unwrap().weights;
     assert_eq!(read["model.norm.weight"].ty().dtype, DType::F32);
     assert_eq!(read, half);
+}
+
+#[test]
+fn f64_is_rounded_to_f32_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, weights) = model();
+    save_model(directory.path(), &config, &weights).unwrap();
+    let wide: Vec<(&String, Vec<usize>, Vec<u8>)> = weights
+        .iter()
+        .map(|(name, tensor)| {
+            // A quarter of the last place of an f32 more: rounding has something to take away.
+            let wider = |x: f64| (x * (1.0 + f64::powi(2.0, -26))).to_le_bytes();
+            let bytes = tensor.to_f64().into_iter().flat_map(wider).collect();
+            (name, tensor.shape().to_vec(), bytes)
+        })
+        .collect();
+    let views = wide.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(Dtype::F64, shape.clone(), bytes).unwrap())
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    std::fs::write(directory.path().join("model.safetensors"), file).unwrap();
+    let read = load(directory.path()).unwrap();
+    assert_eq!(read.weights, weights);
+    let notes: Vec<String> = read.notes.iter().map(Note::to_string).collect();
+    assert_eq!(notes, [format!("weights: {} tensors of f64 are rounded to f32", weights.len())]);
 }
 
 #[test]
