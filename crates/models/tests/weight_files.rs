@@ -93,13 +93,13 @@ fn rows_that_are_not_whole_blocks_are_refused() {
     let (config, _) = model();
     let matrix = |columns| Tensor::zeros(&TensorType::f32([3, columns]));
     let quantised = |columns| {
-        let weights = Weights::from([("w".to_owned(), matrix(columns))]);
+        let weights = Weights::from([("lm_head.weight".to_owned(), matrix(columns))]);
         with_matrix_dtype(&config, weights, DType::Q8_0).map(|all| all.collect::<Weights>())
     };
-    assert_eq!(quantised(64).unwrap()["w"].ty().to_string(), "q8_0[3, 64]");
+    assert_eq!(quantised(64).unwrap()["lm_head.weight"].ty().to_string(), "q8_0[3, 64]");
     assert_eq!(
         quantised(33).unwrap_err().to_string(),
-        "tensor `w`: q8_0[3, 33] does not exist: the last dimension must be a multiple of the 32 \
+        "tensor `lm_head.weight`: q8_0[3, 33] does not exist: the last dimension must be a multiple of the 32 \
          elements of a block"
     );
 }
