@@ -99,8 +99,8 @@ fn rows_that_are_not_whole_blocks_are_refused() {
     assert_eq!(quantised(64).unwrap()["lm_head.weight"].ty().to_string(), "q8_0[3, 64]");
     assert_eq!(
         quantised(33).unwrap_err().to_string(),
-        "tensor `lm_head.weight`: q8_0[3, 33] does not exist: the last dimension must be a multiple of the 32 \
-         elements of a block"
+        "tensor `lm_head.weight`: q8_0[3, 33] does not exist: the last dimension must be a \
+         multiple of the 32 elements of a block"
     );
 }
 
