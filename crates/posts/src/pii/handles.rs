@@ -107,10 +107,16 @@ pub(super) fn handles(text: &str) -> Vec<Account> {
         if found.last().is_some_and(|last| at < last.range.end) {
             continue;
         }
-        found.extend(match sign {
+        let account = match sign {
             "@" => mention(text, at).or_else(|| han_mention(text, at)),
             _ => reddit(text, at),
-        });
+        };
+        let Some(mut account) = account else { continue };
+        // `@u/name` is one handle, though `@u` alone would be another.
+        if let Some(last) = found.pop_if(|last| account.range.start < last.range.end) {
+            account.range.start = last.range.start;
+        }
+        found.push(account);
     }
     found
 }

@@ -44,6 +44,7 @@ fn finds_what_identifies_a_person() {
         ("@mara.bakers.example, @jane-doe.example.net.", "[handle], [handle]."),
         ("thanks u/bread_and-tea and /u/Olek!", "thanks [handle] and [handle]!"),
         ("谢谢@mara_bさん", "谢谢[handle]さん"),
+        ("ask @u/mara_b and @ann/u/olek", "ask [handle] and [handle]/u/olek"),
         ("@2025550123 and x2025550123", "[handle] and x2025550123"),
         ("with @4H, @92Y and @@crew", "with [handle], [handle] and @[handle]"),
         // Addresses with a user.
@@ -128,6 +129,16 @@ proptest! {
         let once = replace(&text).into_owned();
         for finding in find(&once) {
             prop_assert!(!once[finding.range].contains('['));
+        }
+    }
+
+    #[test]
+    fn handles_are_in_order_without_overlaps(text in "[@u/a-c.张 -]{0,24}") {
+        let mut end = 0;
+        for account in handles(&text) {
+            prop_assert!(account.range.start >= end && account.range.end > account.range.start);
+            end = account.range.end;
+            prop_assert!(text.get(account.range).is_some());
         }
     }
 }
