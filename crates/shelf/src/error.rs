@@ -147,9 +147,9 @@ pub enum ShelfError {
     Incomplete {
         /// The directory.
         directory: PathBuf,
-        /// What is there.
+        /// What the directory holds.
         there: String,
-        /// What is not.
+        /// What it lacks.
         missing: String,
         /// What to do.
         remedy: String,

@@ -505,7 +505,7 @@ fn check_path(path: &str) -> Result<(), ShelfError> {
 /// The file that says of what a partial folder is the beginning.
 const DOWNLOAD: &str = "download.json";
 
-/// Begins a download, or continues one of the same commit; what is there of another one goes.
+/// Begins a download, or continues one of the same commit; a part of another one is removed.
 fn same_download(folder: &Path, repository: &str, commit: &str) -> Result<(), ShelfError> {
     let path: PathBuf = folder.join(DOWNLOAD);
     let now = json!({ "repository": repository, "commit": commit });

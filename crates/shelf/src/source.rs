@@ -46,7 +46,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// What a path stands for.
 ///
 /// # Errors
-/// [`ShelfError::Nothing`], [`ShelfError::Foreign`] and its kind with what is there instead.
+/// [`ShelfError::Nothing`], [`ShelfError::Foreign`] and its kind, with what the path holds instead.
 pub fn recognise(path: &Path) -> Result<Recognised, ShelfError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,

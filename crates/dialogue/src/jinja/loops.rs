@@ -76,7 +76,7 @@ impl Loop {
         run.next_item(&mut source, &self.code, filter)
     }
 
-    /// Goes on to the next item.
+    /// Moves to the next item.
     pub fn advance(&self, run: &Run) -> Result<Option<Value>> {
         let read_ahead = self.after.borrow_mut().take();
         let next = match read_ahead {

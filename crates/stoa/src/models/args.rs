@@ -93,7 +93,7 @@ pub struct ExportArgs {
     /// Where to write.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on although the files of the model state no licence.
+    /// Continue although the files of the model state no licence.
     #[arg(long)]
     pub accept_unknown_licence: bool,
 }
@@ -124,7 +124,7 @@ pub struct MergeArgs {
     /// The directory to write.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on although the files of the model state no licence.
+    /// Continue although the files of the model state no licence.
     #[arg(long)]
     pub accept_unknown_licence: bool,
 }

@@ -239,7 +239,7 @@ fn cut(steps: &[PreTokenizer], place: Place<'_>, piece: &mut dyn FnMut(&str, usi
     }
 }
 
-/// Goes on with a text that a step has written.
+/// Continues with a text that a step has written.
 fn whole(
     steps: &[PreTokenizer],
     text: &str,
