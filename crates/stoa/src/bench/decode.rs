@@ -13,9 +13,10 @@ use stoa_models::{
     parameters, save_model, upload, with_matrix_dtype,
 };
 
+use super::args::{BenchDecodeArgs, Workload};
 use super::median;
 use super::workload::drawn;
-use crate::cli::{BenchDecodeArgs, MachineArgs, Workload};
+use crate::cli::MachineArgs;
 use crate::engine;
 use crate::peak_memory::peak_rss_bytes;
 use crate::terminal::Terminal;

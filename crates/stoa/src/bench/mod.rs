@@ -1,12 +1,15 @@
 //! `stoa bench …`: measures this machine and this engine, alone. Comparisons with other programs
 //! are in `cargo xtask bench`, which runs these commands beside them.
 
+mod args;
 mod decode;
 mod ops;
 mod train;
 mod workload;
 
-use crate::cli::{BenchCommand, MachineArgs};
+pub use args::BenchCommand;
+
+use crate::cli::MachineArgs;
 use crate::terminal::Terminal;
 
 /// Runs one measurement.

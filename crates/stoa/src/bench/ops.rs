@@ -4,7 +4,8 @@ use serde::Serialize;
 use stoa_graph::{CompileOptions, DType, OpProfile, Tensor};
 use stoa_models::Compute;
 
-use crate::cli::{BenchOpsArgs, MachineArgs};
+use super::args::BenchOpsArgs;
+use crate::cli::MachineArgs;
 use crate::engine;
 use crate::terminal::Terminal;
 

@@ -7,8 +7,9 @@ use serde::Serialize;
 use stoa_graph::{CompileOptions, Tensor};
 use stoa_models::Compute;
 
+use super::args::{BenchTrainArgs, Workload};
 use super::median;
-use crate::cli::{BenchTrainArgs, MachineArgs, Workload};
+use crate::cli::MachineArgs;
 use crate::engine;
 use crate::peak_memory::peak_rss_bytes;
 use crate::terminal::Terminal;

@@ -7,7 +7,7 @@ use stoa_models::{
     ParameterGroup, QkNorm, TrainingShape, optimizer_state, parameters, training_program,
 };
 
-use crate::cli::Workload;
+use super::args::Workload;
 
 /// A workload as programs and data.
 pub struct Step {
