@@ -109,6 +109,9 @@ const DEVICE: &str =
     "name = \"card\"\nbf16_tflops = 120\nmemory_gib = 24\nhbm_gb_s = 900\nwatts = 300\nnode = 4\n";
 const DEVICE_JSON: &str = r#"{"name":"card","bf16_tflops":120,"memory_gib":24,"hbm_gb_s":900,"watts":300,"sixteen_bit":["fp16"],"rent_low":1,"rent_high":2}"#;
 
+const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":6,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},"post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":false,"vocab":{"h":0,"o":1,"W":2,"1":3,"ho":4,"Who":5},"merges":[["h","o"],["W","ho"]]}}"#;
+const PIECES: &str = r#"{"added_tokens":[{"id":0,"content":"<unk>","special":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"\u2581"},{"type":"Replace","pattern":{"String":" "},"content":"\u2581"}]},"pre_tokenizer":null,"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"\u2581"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},"model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":true,"vocab":{"<unk>":0,"<0x0A>":1,"\u2581":2,"h":3,"a":4,"s":5,"ha":6,"\u2581ha":7},"merges":["h a","\u2581 ha"]}}"#;
+
 fn main() -> Outcome {
     let folder = std::env::args_os().nth(1).ok_or("give the folder to write to")?;
     let folder = Path::new(&folder);
@@ -144,13 +147,17 @@ fn main() -> Outcome {
             }
         }
     }
-    let planned: [(&str, [&str; 2]); 2] =
-        [("model_config", [MODEL, MODEL_WITHIN]), ("device_file", [DEVICE, DEVICE_JSON])];
-    for (target, texts) in planned {
+    let models: [(&str, [&str; 2]); 3] = [
+        ("model_config", [MODEL, MODEL_WITHIN]),
+        ("device_file", [DEVICE, DEVICE_JSON]),
+        ("tokenizers", [TOKENIZER, PIECES]),
+    ];
+    for (target, texts) in models {
         for (number, text) in texts.iter().enumerate() {
             put(target, &number.to_string(), text.as_bytes())?;
         }
     }
+    put("gguf", "whole", &gguf())?;
     for name in ChatTemplate::built_in_names() {
         let template = ChatTemplate::built_in(name).expect("a template of this name");
         put("chat_template", name, template.source().as_bytes())?;
@@ -183,6 +190,23 @@ fn main() -> Outcome {
     write_posts(&table, Durability::Unsynced, &square.posts[..20])?;
     write_posts(&folder.join("parquet").join("one"), Durability::Unsynced, &[Post::default()])?;
     Ok(())
+}
+
+/// A GGUF file of version 3: a text, a list of numbers, and a tensor of three rows of one Q8_0 block.
+fn gguf() -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let word = |number: u32| number.to_le_bytes().to_vec();
+    let long = |number: u64| number.to_le_bytes().to_vec();
+    let (u32_type, text_type, list_type, q8_0) = (4, 8, 9, 8);
+    let mut file = [b"GGUF".to_vec(), word(3), long(1), long(2)].concat();
+    file.extend([text("general.architecture"), word(text_type), text("llama")].concat());
+    file.extend([text("sizes"), word(list_type), word(u32_type), long(2)].concat());
+    file.extend([word(7), word(9)].concat());
+    file.extend([text("token_embd.weight"), word(2), long(32), long(3)].concat());
+    file.extend([word(q8_0), long(0)].concat());
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend([1; 3 * 34]);
+    file
 }
 
 /// The bytes by each compression.

@@ -103,6 +103,28 @@ fn settings_without_effect_are_named_and_written_back() {
 }
 
 #[test]
+fn an_unknown_token_that_the_vocabulary_lacks_is_left_aside_for_good() {
+    let mut file = read_json("characters.json");
+    file["model"]["unk_token"] = json!("<elsewhere>");
+    file["model"]["byte_fallback"] = json!(false);
+    let ids = file["model"]["vocab"].as_object().unwrap().values();
+    let free = ids.filter_map(Value::as_u64).max().unwrap() + 7;
+    let added = json!({
+        "id": free, "content": "<elsewhere>", "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": true,
+    });
+    file["added_tokens"].as_array_mut().unwrap().push(added);
+    let tokenizer = open(&file);
+    assert!(tokenizer.left_aside()[0].starts_with("model.unk_token (<elsewhere>"));
+    // Written, the added token stands in the vocabulary, since its id is not the next free one.
+    let written: Value = serde_json::from_str(&tokenizer.to_hugging_face_json()).unwrap();
+    assert_eq!(written["model"]["vocab"]["<elsewhere>"], free);
+    let text = "the mill \u{10ffff}";
+    assert_eq!(open(&written).encode(text), tokenizer.encode(text));
+    assert!(tokenizer.characters_left_out() > 0);
+}
+
+#[test]
 fn special_tokens_are_decoded_or_skipped() {
     let tokenizer = open(&read_json("characters.json"));
     let ids = tokenizer.encode_with_special("<s>the mill</s>");

@@ -93,7 +93,14 @@ impl Tokenizer {
         let kinds: Kinds = serde_json::from_slice(text)?;
         check_kinds(&kinds)?;
         let file: TokenizerFile = serde_json::from_slice(text)?;
-        let SettingsOfModel { model } = serde_json::from_slice(text)?;
+        let SettingsOfModel { mut model } = serde_json::from_slice(text)?;
+        let mut notes = Vec::new();
+        // `tokenizers` opens such a file and fails at the first character that needs the token. Were
+        // the name kept, an added token of that name would come to mean it once the file is written.
+        if let Some(name) = model.unk_token.take_if(|name| !file.model.vocab.contains_key(name)) {
+            let name = excerpt(&name);
+            notes.push(format!("model.unk_token ({name}, which model.vocab does not have)"));
+        }
         let merges = read_merges(&file.model, &model)?;
         let added = read_added(file.added_tokens, &file.model.vocab)?;
         let settings = Settings {
@@ -104,7 +111,7 @@ impl Tokenizer {
             post_processor: file.post_processor,
             decoder: file.decoder,
             model,
-            notes: Vec::new(),
+            notes,
         };
         let vocab = file.model.vocab.iter().map(|(spelling, &id)| (spelling.as_str(), id));
         Self::from_spellings(vocab, merges, settings, added)
