@@ -7,8 +7,9 @@ mod rendered_cases;
 
 use std::path::{Path, PathBuf};
 
+use rendered_cases::{fields, message};
 use serde::Deserialize;
-use stoa_dialogue::{ChatTemplate, Conversation, DialogueError, Json, LocalTime, Message, Role};
+use stoa_dialogue::{ChatTemplate, Conversation, DialogueError, Json, LocalTime, Message};
 
 /// The clock of the script.
 const NOW: LocalTime = LocalTime { year: 2026, month: 7, day: 4, hour: 9, minute: 5, second: 7 };
@@ -28,28 +29,6 @@ fn golden() -> PathBuf {
 
 fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&std::fs::read_to_string(golden().join(name)).unwrap()).unwrap()
-}
-
-fn fields(value: &Json) -> &[(String, Json)] {
-    match value {
-        Json::Object(fields) => fields,
-        other => panic!("not an object: {other:?}"),
-    }
-}
-
-fn message(value: &Json) -> Message {
-    let mut message = Message { role: Role::User, content: None, fields: Vec::new() };
-    for (name, value) in fields(value) {
-        match (name.as_str(), value) {
-            ("role", Json::String(role)) => {
-                message.role = serde_json::from_value(role.as_str().into()).unwrap();
-            }
-            ("content", Json::String(text)) => message.content = Some(text.clone()),
-            ("content", _) => {}
-            _ => message.fields.push((name.clone(), value.clone())),
-        }
-    }
-    message
 }
 
 fn template(name: &str) -> ChatTemplate {

@@ -55,7 +55,7 @@ pub use programs::{
     training_program, update_program,
 };
 pub use rope::RopeScaling;
-pub use stored::StoredTypes;
+pub use stored::{StoredTypes, relative_error};
 pub use weights::{
     Weights, download, from_map, from_safetensors, published_weights, save, save_model,
     to_safetensors, upload, upload_to, with_matrix_dtype, with_types,

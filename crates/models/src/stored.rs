@@ -1,10 +1,10 @@
-//! The element types that the parameters of a model are stored in, one by one: files may mix them. No
-//! numbers.
+//! The element types that the parameters of a model are stored in, one by one: files may mix them. And
+//! what rounding to them costs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use stoa_graph::{DType, TensorType};
+use stoa_graph::{DType, Tensor, TensorType};
 
 use crate::{LanguageConfig, Parameter, Weights, parameters};
 
@@ -48,8 +48,7 @@ impl StoredTypes {
 
     /// The type of a parameter.
     pub fn ty(&self, parameter: &Parameter) -> TensorType {
-        let dtype = self.types.get(&parameter.name).copied().unwrap_or(DType::F32);
-        TensorType::new(dtype, parameter.shape.clone())
+        TensorType::new(self.dtype(&parameter.name), parameter.shape.clone())
     }
 
     /// The type of the parameter of a name.
@@ -68,5 +67,29 @@ impl fmt::Display for StoredTypes {
         counts.sort_by(|a, b| b.cmp(a));
         let parts: Vec<String> = counts.iter().map(|(n, dtype)| format!("{n} {dtype}")).collect();
         f.write_str(&parts.join(", "))
+    }
+}
+
+/// What rounding cost a tensor: ‖given − written‖ / ‖given‖, in f64. 0 where nothing changed, infinity
+/// where zeros became something else.
+pub fn relative_error(given: &Tensor, written: &Tensor) -> f64 {
+    let (mut apart, mut size) = (0.0, 0.0);
+    for (x, y) in given.to_f64().into_iter().zip(written.to_f64()) {
+        apart += (x - y) * (x - y);
+        size += x * x;
+    }
+    if apart == 0.0 { 0.0 } else { (apart / size).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_relative() {
+        let tensor = |numbers: &[f32]| Tensor::f32([numbers.len()], numbers.to_vec()).unwrap();
+        assert_eq!(relative_error(&tensor(&[0.0, 0.0]), &tensor(&[0.0, 0.0])), 0.0);
+        assert_eq!(relative_error(&tensor(&[3.0, 4.0]), &tensor(&[3.0, 4.5])), 0.1);
+        assert_eq!(relative_error(&tensor(&[0.0]), &tensor(&[1.0])), f64::INFINITY);
     }
 }

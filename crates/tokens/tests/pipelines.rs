@@ -290,7 +290,9 @@ fn files_are_known_by_what_they_hold() {
     assert!(
         refusal("tokenizer_config.json", r#"{"tokenizer_class": "X"}"#).contains("no vocabulary")
     );
-    assert!(refusal("merges.txt", "#version: 0.2\na b\n").contains("vocab.json beside it"));
+    assert!(
+        refusal("merges.txt", "#version: 0.2\na b\n").contains("vocab.json of the same directory")
+    );
     assert!(refusal("some.model", "no model").contains("SentencePiece"));
     let unigram = [0x12, 2, 0x18, 1, 0x0a, 3, 0x0a, 1, b'a'].map(char::from);
     assert!(refusal("unigram.model", &String::from_iter(unigram)).contains("UNIGRAM"));

@@ -6,6 +6,7 @@ use num_bigint::BigInt;
 use num_traits::ToPrimitive as _;
 
 use super::fault::{Fault, Result};
+use super::operators::truth;
 use super::value::Value;
 
 /// Arguments by position and by name.
@@ -112,4 +113,9 @@ pub(crate) fn optional_index(value: Option<&Value>) -> Result<Option<i64>> {
             Fault::type_error(message)
         }),
     }
+}
+
+/// Whether an argument that may be left out is given and true.
+pub(crate) fn flag(value: Option<Value>) -> bool {
+    value.is_some_and(|value| truth(&value))
 }

@@ -3,7 +3,7 @@
 
 use num_traits::ToPrimitive as _;
 
-use super::arguments::{Args, index, optional_index};
+use super::arguments::{Args, flag, index, optional_index};
 use super::attributes::attribute;
 use super::fault::{Fault, FaultKind, Result};
 use super::operators::{arithmetic, equal, less, truth};
@@ -16,70 +16,47 @@ use super::text::{DumpOptions, dumps};
 use super::text_filters::TEXT_FILTERS;
 use super::value::{Value, View};
 
-/// The names of all filters.
-pub(crate) const FILTERS: &[&str] = &[
+/// The names of the filters here.
+const FILTERS: &[&str] = &[
     "abs",
     "attr",
     "batch",
-    "capitalize",
-    "center",
     "count",
     "d",
     "default",
     "dictsort",
-    "e",
-    "escape",
-    "filesizeformat",
     "first",
     "float",
-    "forceescape",
-    "format",
     "groupby",
-    "indent",
     "int",
     "items",
-    "join",
     "last",
     "length",
     "list",
-    "lower",
     "map",
     "max",
     "min",
-    "pprint",
     "random",
     "reject",
     "rejectattr",
-    "replace",
     "reverse",
     "round",
-    "safe",
     "select",
     "selectattr",
     "slice",
     "sort",
-    "string",
-    "striptags",
     "sum",
-    "title",
     "tojson",
-    "trim",
-    "truncate",
     "unique",
-    "upper",
-    "urlencode",
-    "urlize",
-    "wordcount",
-    "wordwrap",
-    "xmlattr",
 ];
+
+/// Whether there is a filter of this name.
+pub(crate) fn is_filter(name: &str) -> bool {
+    FILTERS.contains(&name) || TEXT_FILTERS.contains(&name)
+}
 
 /// What a list of results is called in Python.
 const GENERATOR: &str = "generator";
-
-fn flag(value: Option<Value>) -> bool {
-    value.is_some_and(|value| truth(&value))
-}
 
 /// The value of an argument that is `None` unless given.
 fn given(value: Option<Value>) -> Option<Value> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::fault::{Fault, Result};
-use super::filters::FILTERS;
+use super::filters::is_filter;
 use super::lexer::{Token, tokens};
 use super::limits::MAX_NESTING;
 use super::scopes::place_variables;
@@ -470,8 +470,8 @@ impl Parser {
 
     /// Whether a filter exists; unknown ones are an error now or when reached.
     pub fn check_applied(&self, name: &str, filter: bool) -> Result<()> {
-        let known = if filter { FILTERS } else { super::tests::TESTS };
-        if self.soft || known.contains(&name) {
+        let known = if filter { is_filter(name) } else { super::predicates::TESTS.contains(&name) };
+        if self.soft || known {
             return Ok(());
         }
         let kind = if filter { "filter" } else { "test" };

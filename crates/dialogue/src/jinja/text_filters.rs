@@ -1,6 +1,6 @@
 //! Jinja2's filters that make text.
 
-use super::arguments::{Args, index, text};
+use super::arguments::{Args, flag, index, text};
 use super::fault::{Fault, Result};
 use super::numbers::{parse_float, truncated};
 use super::operators::{int_to_float, truth};
@@ -41,10 +41,6 @@ pub(crate) const TEXT_FILTERS: &[&str] = &[
     "wordwrap",
     "xmlattr",
 ];
-
-fn flag(value: Option<Value>) -> bool {
-    value.is_some_and(|value| truth(&value))
-}
 
 impl Run {
     /// The text of a value, kept as HTML if it is.

@@ -43,7 +43,8 @@ pub struct Counts {
     pub apart: usize,
 }
 
-fn fields(value: &Json) -> &[(String, Json)] {
+/// The fields of an object.
+pub fn fields(value: &Json) -> &[(String, Json)] {
     match value {
         Json::Object(fields) => fields,
         other => panic!("not an object: {other:?}"),
@@ -51,7 +52,7 @@ fn fields(value: &Json) -> &[(String, Json)] {
 }
 
 /// A message with its fields, whatever they are.
-fn message(value: &Json) -> Message {
+pub fn message(value: &Json) -> Message {
     let mut message = Message { role: Role::User, content: None, fields: Vec::new() };
     for (name, value) in fields(value) {
         match (name.as_str(), value) {

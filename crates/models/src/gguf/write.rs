@@ -11,7 +11,7 @@ use super::load_gguf;
 use super::mixture::{GgufTypes, chosen};
 use super::tensors::{one_more, part_name, side_by_side};
 use crate::parameters::{Module, Parameter, ParameterGroup, Place, placed_parameters};
-use crate::{LanguageConfig, ModelError, RopeScaling, Weights};
+use crate::{LanguageConfig, ModelError, RopeScaling, Weights, relative_error};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -122,18 +122,6 @@ fn in_file(
     }
     let offset = config.norm_offset && parameter.group == ParameterGroup::Norm;
     if offset { one_more(tensor) } else { tensor }
-}
-
-fn relative_error(given: &Tensor, written: &Tensor) -> f64 {
-    if given.dtype() == written.dtype() {
-        return 0.0;
-    }
-    let (mut apart, mut all) = (0.0, 0.0);
-    for (a, b) in given.to_f64().into_iter().zip(written.to_f64()) {
-        apart += (a - b) * (a - b);
-        all += a * a;
-    }
-    if all == 0.0 { 0.0 } else { (apart / all).sqrt() }
 }
 
 /// The divisors of scaling that GGUF has no keys for.

@@ -1,7 +1,8 @@
 //! `stoa models quantize`: what smaller weights cost, tensor by tensor and on a text.
 
 use serde_json::json;
-use stoa_graph::{DType, Tensor};
+use stoa_graph::DType;
+use stoa_models::relative_error;
 use stoa_runs::{Loaded, Model, Storage};
 
 use super::{QuantizeArgs, find};
@@ -99,7 +100,9 @@ fn losses(model: &Model, to: DType, terminal: &Terminal) -> anyhow::Result<Vec<L
         }
         let before = tensor.ty().size_bytes();
         let (relative_error, after) = match tensor.converted(to) {
-            Ok(quantised) => (Some(distance(&tensor, &quantised)), quantised.ty().size_bytes()),
+            Ok(quantised) => {
+                (Some(relative_error(&tensor, &quantised)), quantised.ty().size_bytes())
+            }
             Err(_) => (None, before),
         };
         losses.push(Loss { name, from: tensor.dtype(), relative_error, bytes: (before, after) });
@@ -107,26 +110,4 @@ fn losses(model: &Model, to: DType, terminal: &Terminal) -> anyhow::Result<Vec<L
     }
     bar.finish(&format!("{} matrices", losses.len()));
     Ok(losses)
-}
-
-/// ‖a − b‖ / ‖a‖; 0 for a tensor of zeros that stays one.
-fn distance(a: &Tensor, b: &Tensor) -> f64 {
-    let (mut apart, mut size) = (0.0, 0.0);
-    for (x, y) in a.to_f64().into_iter().zip(b.to_f64()) {
-        apart += (x - y) * (x - y);
-        size += x * x;
-    }
-    if apart == 0.0 { 0.0 } else { (apart / size).sqrt() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_are_relative() {
-        let tensor = |numbers: &[f32]| Tensor::f32([numbers.len()], numbers.to_vec()).unwrap();
-        assert_eq!(distance(&tensor(&[0.0, 0.0]), &tensor(&[0.0, 0.0])), 0.0);
-        assert_eq!(distance(&tensor(&[3.0, 4.0]), &tensor(&[3.0, 4.5])), 0.1);
-    }
 }

@@ -21,7 +21,7 @@ const NAMES: [&str; 4] = ["tokenizer.json", "tekken.json", "tokenizer.model", "v
 
 impl Tokenizer {
     /// Reads a tokenizer: a Hugging Face `tokenizer.json`, Mistral's `tekken.json`, a
-    /// SentencePiece `.model` of the BPE kind, a `vocab.json` with `merges.txt` beside it, or a
+    /// SentencePiece `.model` of the BPE kind, a `vocab.json` with `merges.txt` of the same directory, or a
     /// directory that holds one of these.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
         let path = in_directory(path)?;
@@ -35,7 +35,7 @@ impl Tokenizer {
             return match path.file_name().and_then(|name| name.to_str()) {
                 Some("merges.txt") => Err(TokensError::OtherFile {
                     what: "a list of merges without its vocabulary",
-                    remedy: "give the vocab.json beside it",
+                    remedy: "give the vocab.json of the same directory",
                 }),
                 Some(name) if name.ends_with(".json") => Self::from_hugging_face_json(bytes),
                 _ => Self::from_sentence_piece(bytes),
@@ -55,7 +55,7 @@ impl Tokenizer {
             Ok(Fields { model: None, tokenizer_class: Some(_), .. }) => {
                 Err(TokensError::OtherFile {
                     what: "a tokenizer_config.json, which holds settings and no vocabulary",
-                    remedy: "give the tokenizer.json beside it",
+                    remedy: "give the tokenizer.json of the same directory",
                 })
             }
             _ => Self::from_hugging_face_json(bytes),

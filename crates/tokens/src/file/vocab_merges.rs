@@ -27,7 +27,7 @@ impl Tokenizer {
             return Err(TokensError::OtherFile {
                 what: "a vocabulary that marks ends of words with </w>, whose normalizer and \
                        pattern it does not name",
-                remedy: "give the tokenizer.json beside it",
+                remedy: "give the tokenizer.json of the same directory",
             });
         }
         let merges = read_merges(merges, &vocab)?;
@@ -45,7 +45,7 @@ impl Tokenizer {
         Self::from_spellings(entries, merges, settings, added)
     }
 
-    /// Reads a `vocab.json` with the `merges.txt` beside it.
+    /// Reads a `vocab.json` with the `merges.txt` of the same directory.
     pub fn open_vocab_and_merges(
         vocab: &Path,
         pattern: Option<Pattern>,

@@ -4,7 +4,7 @@ use num_integer::Integer as _;
 
 use super::arguments::Args;
 use super::fault::{Fault, FaultKind, Result};
-use super::filters::FILTERS;
+use super::filters::is_filter;
 use super::operators::{arithmetic, compare, contains, equal};
 use super::run::Run;
 use super::streams::{Source, length_of};
@@ -150,7 +150,7 @@ impl Run {
             }
             "filter" => {
                 value.key()?;
-                value.as_str().is_some_and(|name| FILTERS.contains(&name))
+                value.as_str().is_some_and(is_filter)
             }
             "test" => {
                 value.key()?;
