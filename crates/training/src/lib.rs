@@ -16,6 +16,7 @@ mod examples;
 mod guard;
 mod language;
 mod metrics;
+mod model_file;
 mod objective;
 mod packing;
 mod permutation;
@@ -37,13 +38,14 @@ pub use examples::{Documents, Examples, IGNORED, Overlong};
 pub use guard::{Guard, GuardConfig, GuardMemory};
 pub use language::LanguageObjective;
 pub use metrics::{EvaluationMetrics, Metric, MetricsLog, StepMetrics, read_metrics};
+pub use model_file::ModelFile;
 pub use objective::{Measure, Objective, Part, StageData, Start};
 pub use packing::{Packing, Piece, WINDOW_PAIRS};
 pub use permutation::Permutation;
 pub use progress::{Clock, NoProgress, Progress};
 pub use run::{
-    CHAT, DataFiles, Length, ModelFile, ObjectiveKind, OptimizerKind, PRETRAIN, RecomputeKind, Run,
-    RunFile, RunStage, Stage, StageFile,
+    CHAT, DataFiles, Length, ObjectiveKind, OptimizerKind, PRETRAIN, RecomputeKind, Run, RunFile,
+    RunStage, Stage, StageFile,
 };
 pub use schedule::Schedule;
 pub use tensorboard::EventFile;
