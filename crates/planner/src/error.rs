@@ -13,7 +13,7 @@ pub enum PlanError {
     UnknownGpu {
         /// As asked.
         name: String,
-        /// Closest known name.
+        /// Closest known names, nearest first.
         nearest: String,
         /// All names.
         known: String,
@@ -23,7 +23,7 @@ pub enum PlanError {
     UnknownModel {
         /// As asked.
         name: String,
-        /// Closest known name.
+        /// Closest known names, nearest first.
         nearest: String,
         /// All names.
         known: String,
@@ -35,7 +35,7 @@ pub enum PlanError {
     UnknownSoftware {
         /// As asked.
         name: String,
-        /// Closest known name.
+        /// Closest known names, nearest first.
         nearest: String,
         /// All names.
         known: String,
@@ -102,17 +102,28 @@ pub enum PlanError {
 /// Result of the planner.
 pub type Result<T> = std::result::Result<T, PlanError>;
 
-/// The known name closest to the one asked (by Levenshtein distance over lower case).
-pub(crate) fn nearest<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// How many names are proposed in place of an unknown one.
+const PROPOSED: usize = 5;
+
+/// The known names closest to the one asked, nearest first (by Levenshtein distance over lower case; a name
+/// that begins the one asked, or is begun by it, counts two less; names as near stand in the order known).
+/// `known` holds the names of one thing together, of which the closest is proposed.
+pub(crate) fn nearest<'a, Names>(asked: &str, known: impl IntoIterator<Item = Names>) -> String
+where
+    Names: IntoIterator<Item = &'a str>,
+{
     let asked = asked.to_lowercase();
-    known
-        .into_iter()
-        .min_by_key(|name| {
-            let shared = name.starts_with(&asked) || asked.starts_with(name);
-            distance(&asked, &name.to_lowercase()) - if shared { 2 } else { 0 }
-        })
-        .unwrap_or_default()
-        .to_owned()
+    let far = |name: &str| {
+        let name = name.to_lowercase();
+        let begins = name.starts_with(&asked) || asked.starts_with(&name);
+        distance(&asked, &name) - if begins { 2 } else { 0 }
+    };
+    let closest =
+        |names: Names| names.into_iter().map(|name| (far(name), name)).min_by_key(|n| n.0);
+    let mut ranked: Vec<(i64, &str)> = known.into_iter().filter_map(closest).collect();
+    ranked.sort_by_key(|(far, _)| *far);
+    let names: Vec<&str> = ranked.into_iter().map(|(_, name)| name).take(PROPOSED).collect();
+    names.join(", ")
 }
 
 fn distance(a: &str, b: &str) -> i64 {
@@ -135,9 +146,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_offered() {
-        assert_eq!(nearest("h10", ["a100", "h100", "gb200"]), "h100");
-        assert_eq!(nearest("llama-405", ["llama-70b", "llama-405b"]), "llama-405b");
+    fn the_nearest_names_are_offered_in_order() {
+        let each = |names: &'static [&'static str]| names.iter().map(|name| [*name]);
+        assert_eq!(nearest("h10", each(&["a100", "h100", "gb200"])), "h100, a100, gb200");
+        let llamas = each(&["llama-70b", "llama-405b"]);
+        assert_eq!(nearest("llama-405", llamas), "llama-405b, llama-70b");
+        // Five at most; names as near in the order known.
+        let many = each(&["abcd", "x", "abc", "abd", "zzzzzz", "ab", "abcde"]);
+        assert_eq!(nearest("ABC", many), "abc, abcd, abcde, ab, abd");
+        // One name of each thing: the closest.
+        let things = [vec!["rtx-4090", "4090"], vec!["rtx-5090", "5090"], vec![]];
+        assert_eq!(nearest("409", things), "4090, 5090");
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -149,7 +149,7 @@ pub fn find<'a>(fabrics: &'a [Fabric], name: &str) -> Result<&'a Fabric> {
             value: name.to_owned(),
             remedy: format!(
                 "nearest: {}; known: {}",
-                nearest(&asked, names.iter().copied()),
+                nearest(&asked, names.iter().map(|name| [*name])),
                 names.join(", ")
             ),
         }

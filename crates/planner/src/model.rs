@@ -384,7 +384,7 @@ impl Models {
     /// change no size are ignored.
     ///
     /// # Errors
-    /// With the nearest known name.
+    /// With the nearest known names.
     pub fn find(&self, name: &str) -> Result<&ModelShape> {
         let asked = name.trim().to_lowercase();
         let words = distinguishing(&asked);
@@ -395,11 +395,12 @@ impl Models {
             .find(|(names, _)| names.contains(&asked))
             .or_else(|| self.shapes.iter().find(|(names, _)| names.iter().any(by_words)));
         found.map(|(_, shape)| shape).ok_or_else(|| {
-            let names = self.shapes.iter().flat_map(|(names, _)| names).map(String::as_str);
+            let names = self.shapes.iter().map(|(names, _)| names.iter().map(String::as_str));
+            let asked = asked.rsplit('/').next().unwrap_or(&asked);
             let known: Vec<&str> = self.shapes.iter().map(|(_, s)| s.name.as_str()).collect();
             PlanError::UnknownModel {
                 name: name.to_owned(),
-                nearest: nearest(&asked, names),
+                nearest: nearest(asked, names),
                 known: known.join(", "),
             }
         })
@@ -440,14 +441,14 @@ mod tests {
         ] {
             assert_eq!(models.find(written).map(|m| m.name.as_str()), Ok(meant), "{written}");
         }
-        for (written, offered) in
-            [("mistral-8b", "mistral-7b"), ("qwn3-8b", "qwen3-8b"), ("gema-2-9b", "gemma-2-9b")]
-        {
+        for (written, offered) in [
+            ("mistral-8b", "mistral-7b, mixtral-8x7b, mistral-nemo, mixtral-8x22b, mistral-large"),
+            ("qwn3-8b", "qwen3-8b, qwen3-4b, qwen2-7b, qwen3-14b, qwen3-30b"),
+            ("google/gema-2-9b", "gemma-2-9b, gemma-2-2b, gemma-2-27b, gemma-2b, gemma-3-1b"),
+        ] {
             let error = models.find(written).unwrap_err();
-            assert!(
-                matches!(&error, PlanError::UnknownModel { nearest, .. } if nearest == offered),
-                "{written}: {error}"
-            );
+            let PlanError::UnknownModel { nearest, .. } = &error else { panic!("{error}") };
+            assert_eq!(nearest, offered, "{written}");
         }
         let mut seen = BTreeMap::new();
         for (names, shape) in &models.shapes {

@@ -1,5 +1,6 @@
 //! What can go wrong between a file and its posts, with the place and the remedy.
 
+use crate::read::Remarks;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -28,6 +29,14 @@ pub enum PostsError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// Something in it, but nothing that is read as a record.
+    #[error("{path}: nothing in it is read as a post; give one with at least one post{}", notes(.remarks))]
+    NothingRead {
+        /// The source.
+        path: PathBuf,
+        /// What was left out or read in another way.
+        remarks: Remarks,
     },
     /// A compressed stream ends early or is damaged.
     #[error(
@@ -139,10 +148,14 @@ pub enum PostsError {
         kind: &'static str,
     },
     /// A folder or archive without anything readable.
-    #[error("{path}: holds no file of posts (tweets.js, .jsonl, .json, .csv, .tsv or .txt)")]
+    #[error(
+        "{path}: holds no file of posts (tweets.js, .jsonl, .json, .csv, .tsv or .txt){}", notes(.remarks)
+    )]
     NoPostFiles {
         /// The folder or archive.
         path: PathBuf,
+        /// The files in it, by kind.
+        remarks: Remarks,
     },
     /// A picture, a program, an archive of another kind.
     #[error("{path}: this is {kind}, not a file of posts; {remedy}")]
@@ -222,7 +235,7 @@ pub enum PostsError {
     /// Everything was rejected.
     #[error(
         "{path}: {records} records, none of them a usable post; the first was rejected because: \
-         {first_reason}"
+         {first_reason}{}", notes(.remarks)
     )]
     NoUsablePosts {
         /// The file.
@@ -231,7 +244,14 @@ pub enum PostsError {
         records: u64,
         /// Why the first one was rejected.
         first_reason: String,
+        /// What was guessed, changed, rounded or left out.
+        remarks: Remarks,
     },
+}
+
+/// The remarks as lines below an error.
+fn notes(remarks: &Remarks) -> String {
+    remarks.lines().map(|line| format!("\n{line}")).collect()
 }
 
 /// A record that was passed over, with its place.
@@ -292,6 +312,14 @@ pub enum RejectReason {
     /// The rest of a source after damage.
     #[error("the source breaks off: {0}")]
     Broken(String),
+    /// A block of a CAR whose data do not have the hash in its identifier.
+    #[error(
+        "the data of block {cid} do not have the hash that names it; export the repository again"
+    )]
+    WrongHash {
+        /// Its content identifier, in base 32.
+        cid: String,
+    },
 }
 
 impl RejectReason {
@@ -306,6 +334,7 @@ impl RejectReason {
             RejectReason::InvalidUtf8 { .. } => "not UTF-8",
             RejectReason::TooLong { .. } => "record too long",
             RejectReason::Broken(_) => "source breaks off",
+            RejectReason::WrongHash { .. } => "block with a wrong hash",
         }
     }
 }

@@ -90,7 +90,7 @@ fn read(paths: &[impl AsRef<Path>], out: Option<&Path>, terminal: &Terminal) -> 
         let mut lines = vec![format!("{} posts, {rejected} rejected", intake.posts.len())];
         let reasons = intake.rejected.iter();
         lines.extend(reasons.map(|(reason, count)| format!("  rejected {count}: {reason}")));
-        lines.extend(posts::remark_lines(&intake.remarks));
+        lines.extend(intake.remarks.lines());
         lines.join("\n")
     })
 }

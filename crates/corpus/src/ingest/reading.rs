@@ -100,11 +100,14 @@ pub(super) fn run(ingest: &Ingest<'_>, mine: &[usize]) -> Result<(), CorpusError
         let scanned = match scanned {
             Ok(scanned) => scanned,
             // One source of many that holds nothing is counted; the run judges the whole.
-            Err(PostsError::NoUsablePosts { records, first_reason, .. }) => {
+            Err(PostsError::NoUsablePosts { records, first_reason, remarks, .. }) => {
                 reader.counts.unusable = Some(first_reason);
-                Scanned { records, rejected: records, ..Scanned::default() }
+                Scanned { records, rejected: records, remarks, ..Scanned::default() }
             }
             Err(PostsError::Empty { .. }) if options.sources.len() > 1 => Scanned::default(),
+            Err(PostsError::NothingRead { remarks, .. }) if options.sources.len() > 1 => {
+                Scanned { remarks, ..Scanned::default() }
+            }
             Err(error) => return Err(error.into()),
         };
         read_before.fetch_add(meter.load(Ordering::Relaxed) - reported, Ordering::Relaxed);
@@ -143,9 +146,14 @@ pub(super) fn load(options: &IngestOptions, work: &Work) -> Result<Readings, Cor
         let path = options.sources.first().map(|path| stoa_remote::shown(path)).unwrap_or_default();
         let kind = || counts.iter().find_map(|counts| counts.reasons.keys().next().cloned());
         let first = counts.iter().find_map(|counts| counts.unusable.clone()).or_else(kind);
+        let mut remarks = Remarks::default();
+        counts.iter().for_each(|counts| remarks.merge(&counts.remarks));
         let error = match first {
-            Some(first_reason) => PostsError::NoUsablePosts { path, records, first_reason },
-            None => PostsError::Empty { path },
+            Some(first_reason) => {
+                PostsError::NoUsablePosts { path, records, first_reason, remarks }
+            }
+            None if remarks.is_empty() => PostsError::Empty { path },
+            None => PostsError::NothingRead { path, remarks },
         };
         return Err(error.into());
     }

@@ -1,6 +1,7 @@
 //! Ingests of one machine and of many, what can be asked of a store, threads and the held-out side.
 
 mod copies;
+mod empty_sources;
 mod forgetting;
 mod ingest;
 mod scripts;

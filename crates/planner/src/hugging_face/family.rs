@@ -340,7 +340,7 @@ impl Families {
                 self.family.iter().flat_map(|f| &f.types).map(String::as_str).collect();
             let reason = format!(
                 "model_type `{kind}` is not understood; nearest: {}. Known: {}; or {INSTEAD}",
-                nearest(kind, known.iter().copied()),
+                nearest(kind, known.iter().map(|name| [*name])),
                 known.join(", ")
             );
             PlanError::Malformed { place: place.to_owned(), reason }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use stoa_remote::{is_prefix, list};
 
 use super::container::is_of_posts;
+use super::remarks::Remarks;
 use crate::error::PostsError;
 
 /// The sources with every prefix replaced by the objects below it that hold posts, in order of key.
@@ -21,7 +22,10 @@ pub fn expanded(sources: &[PathBuf]) -> Result<Vec<PathBuf>, PostsError> {
         }
         let objects = list(source, &is_of_posts)?;
         if objects.is_empty() {
-            return Err(PostsError::NoPostFiles { path: source.clone() });
+            return Err(PostsError::NoPostFiles {
+                path: source.clone(),
+                remarks: Remarks::default(),
+            });
         }
         all.extend(objects);
     }

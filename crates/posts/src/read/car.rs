@@ -3,14 +3,20 @@
 //!
 //! Sources: "CARv1" (ipld.io), atproto "Repository" (commit, Merkle search tree) and "Data Model" (DAG-CBOR).
 //! Which key a record has stands in the tree, whose nodes come in any order; so posts and nodes are held
-//! until the end, other records are counted and let go. Signatures and hashes are not checked.
+//! until the end, other records are counted and let go.
+//!
+//! A block is read when its data have the hash in its identifier, or when that hash is of a function not
+//! known here, which is counted. A block whose data have another hash is not read: it is rejected with its place
+//! and its identifier. Signatures of commits are not checked.
 
 use super::bluesky_repo::POSTS;
+use super::framing::RawFrame;
 use super::remarks::Remarks;
-use crate::error::PostsError;
+use crate::error::{PostsError, RejectReason};
 use ciborium::Value as Cbor;
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
@@ -27,6 +33,11 @@ const DEEPEST: usize = 64;
 /// Longest key of a record (atproto, "Record Key") with its collection.
 const LONGEST_KEY: usize = 1024;
 
+/// The functions whose hashes are checked, by their number (multiformats, "multicodec"): that of atproto, and
+/// the one that holds the data themselves.
+const HASHES: &[(u64, fn(&[u8]) -> Vec<u8>)] =
+    &[(0x12, |data| Sha256::digest(data).to_vec()), (0x00, <[u8]>::to_vec)];
+
 /// Whether a file begins like a CAR.
 pub(super) fn is_car(head: &[u8]) -> bool {
     head.first().is_some_and(|length| (9..0x80).contains(length))
@@ -40,7 +51,26 @@ pub(super) struct Repo {
     pub(super) posts: Vec<Value>,
     /// Records of other collections: likes, follows, profiles.
     pub(super) others: u64,
+    /// Blocks that are not read, since their data have another hash than their identifiers.
+    pub(super) damaged: Vec<Damaged>,
     pub(super) remarks: Remarks,
+}
+
+/// A block that is not read.
+#[derive(Debug)]
+pub(super) struct Damaged {
+    /// The number of the block, from 1.
+    line: u64,
+    byte_offset: u64,
+    cid: Cid,
+}
+
+impl Damaged {
+    /// The block as a record that is rejected.
+    pub(super) fn frame(self) -> RawFrame {
+        let reason = RejectReason::WrongHash { cid: base32(&self.cid) };
+        RawFrame { line: self.line, byte_offset: self.byte_offset, content: Err(reason) }
+    }
 }
 
 /// A node of the tree.
@@ -67,7 +97,20 @@ struct Blocks {
     commits: HashMap<Cid, (String, Cid)>,
     nodes: HashMap<Cid, Node>,
     posts: HashMap<Cid, Value>,
-    others: HashSet<Cid>,
+    /// Identifiers whose data had another hash.
+    wrong: HashSet<Cid>,
+    damaged: Vec<Damaged>,
+    /// Blocks whose hash is of a function that is not known, by its number.
+    unchecked: BTreeMap<u64, u64>,
+}
+
+/// A block in its parts.
+struct Block<'b> {
+    cid: &'b [u8],
+    /// The number of the function that the hash is of.
+    function: u64,
+    hash: &'b [u8],
+    data: &'b [u8],
 }
 
 /// Reads a CAR from its start.
@@ -85,18 +128,24 @@ fn invalid(cause: &str) -> Error {
     Error::new(ErrorKind::InvalidData, cause.to_string())
 }
 
-fn blocks(mut stream: impl Read) -> Result<(Cid, Blocks), Error> {
+fn blocks(stream: impl Read) -> Result<(Cid, Blocks), Error> {
+    let mut stream = Counted { inner: stream, bytes: 0 };
     let length = varint(&mut stream)?.ok_or_else(|| invalid("it is empty"))?;
     let header = decode(&exact(&mut stream, length)?)?;
     let roots = get(&header, "roots").and_then(Cbor::as_array);
     let root = roots.and_then(|roots| link(roots.first()?));
     let root = root.ok_or_else(|| invalid("its header names no root"))?;
     let (mut blocks, mut held) = (Blocks::default(), 0);
-    while let Some(length) = varint(&mut stream)? {
+    for line in 1.. {
+        let byte_offset = stream.bytes;
+        let Some(length) = varint(&mut stream)? else { break };
         let bytes = exact(&mut stream, length)?;
-        let start = cid_length(&bytes).ok_or_else(|| invalid("a block without an identifier"))?;
-        let (cid, data) = bytes.split_at(start);
-        held += blocks.take(cid.to_vec(), &decode(data)?, data.len());
+        let block = block(&bytes).ok_or_else(|| invalid("a block without an identifier"))?;
+        held += if block.is_sound(&mut blocks.unchecked) {
+            blocks.take(block.cid.to_vec(), &decode(block.data)?, block.data.len())
+        } else {
+            blocks.leave(block.cid, line, byte_offset)
+        };
         if held > HELD_BYTES {
             return Err(invalid("its posts and its tree take more than 1 GiB"));
         }
@@ -104,13 +153,25 @@ fn blocks(mut stream: impl Read) -> Result<(Cid, Blocks), Error> {
     Ok((root, blocks))
 }
 
+impl Block<'_> {
+    /// Whether the data have the hash in the identifier, or a hash that cannot be checked, which is counted.
+    fn is_sound(&self, unchecked: &mut BTreeMap<u64, u64>) -> bool {
+        match HASHES.iter().find(|(function, _)| *function == self.function) {
+            Some((_, hash)) => hash(self.data) == self.hash,
+            None => {
+                *unchecked.entry(self.function).or_insert(0) += 1;
+                true
+            }
+        }
+    }
+}
+
 impl Blocks {
     /// Keeps what is of use of a block, and says how many bytes that is.
     fn take(&mut self, cid: Cid, data: &Cbor, bytes: usize) -> usize {
         if let Some(kind) = get(data, "$type").and_then(Cbor::as_text) {
             if kind != POSTS {
-                self.others.insert(cid);
-                return 64;
+                return 0;
             }
             self.posts.insert(cid, json_of(data));
         } else if let Some(node) = node(data) {
@@ -122,6 +183,13 @@ impl Blocks {
         }
         // Values take some times the bytes that they are written in.
         4 * bytes
+    }
+
+    /// Leaves a block unread whose data have another hash, and says how many bytes its place takes.
+    fn leave(&mut self, cid: &[u8], line: u64, byte_offset: u64) -> usize {
+        self.damaged.push(Damaged { line, byte_offset, cid: cid.to_vec() });
+        self.wrong.insert(cid.to_vec());
+        2 * (cid.len() + size_of::<Damaged>())
     }
 }
 
@@ -144,36 +212,58 @@ fn node(data: &Cbor) -> Option<Node> {
 }
 
 fn repo(root: &Cid, mut blocks: Blocks) -> Result<Repo, &'static str> {
-    let (did, tree) = blocks.commits.remove(root).ok_or("its root is no commit of a repository")?;
+    let commit = blocks.commits.remove(root);
+    let (did, tree) = commit.ok_or(if blocks.wrong.contains(root) {
+        "the data of its root do not have the hash that names it"
+    } else {
+        "its root is no commit of a repository"
+    })?;
     let (mut repo, mut missing) = (Repo::default(), 0);
+    // What was rejected is counted there.
+    let lacks = |cid: &Cid| u64::from(!blocks.wrong.contains(cid));
+    // Equal records are one block.
+    let mut given: HashMap<Cid, usize> = HashMap::new();
     for step in steps(&blocks.nodes, tree) {
-        let Step::Record(key, record) = step else {
-            missing += 1;
-            continue;
+        let (key, record) = match step {
+            Step::Record(key, record) => (key, record),
+            Step::Missing(cid) => {
+                missing += lacks(&cid);
+                continue;
+            }
         };
         let Some(own) = key.strip_prefix(POSTS.as_bytes()).and_then(|key| key.strip_prefix(b"/"))
         else {
-            repo.others += 1;
+            repo.others += lacks(&record);
             continue;
         };
-        let own = String::from_utf8_lossy(own);
-        match blocks.posts.remove(&record) {
-            Some(post) => {
-                repo.posts.push(json!({"uri": format!("at://{did}/{POSTS}/{own}"), "value": post}));
+        let post = match (blocks.posts.remove(&record), given.get(&record)) {
+            (Some(post), _) => post,
+            (None, Some(&before)) => repo.posts[before]["value"].clone(),
+            (None, None) => {
+                missing += lacks(&record);
+                continue;
             }
-            None => missing += 1,
-        }
+        };
+        given.insert(record, repo.posts.len());
+        let own = String::from_utf8_lossy(own);
+        repo.posts.push(json!({"uri": format!("at://{did}/{POSTS}/{own}"), "value": post}));
     }
     repo.remarks.add("records and parts of the tree that a CAR does not hold", missing);
     let loose = blocks.posts.len() as u64;
     repo.remarks.add("posts of a CAR that its tree does not hold, left unread", loose);
+    for (function, count) in blocks.unchecked {
+        let kind =
+            format!("blocks of a CAR read unchecked: hash function {function:#x} is unknown");
+        repo.remarks.add(&kind, count);
+    }
+    repo.damaged = blocks.damaged;
     Ok(repo)
 }
 
 enum Step {
     Record(Vec<u8>, Cid),
     /// A node that is not there, or that was met before.
-    Missing,
+    Missing(Cid),
 }
 
 /// The records of a tree in order of key.
@@ -190,7 +280,7 @@ fn steps(nodes: &HashMap<Cid, Node>, tree: Cid) -> impl Iterator<Item = Step> + 
                 Work::Record(key, record) => return Some(Step::Record(key, record)),
                 Work::Node(cid) => {
                     let Some(node) = nodes.get(&cid).filter(|_| met.insert(cid.clone())) else {
-                        return Some(Step::Missing);
+                        return Some(Step::Missing(cid));
                     };
                     let mut inner: Vec<Work> = node.left.iter().cloned().map(Work::Node).collect();
                     let mut key: Vec<u8> = Vec::new();
@@ -252,17 +342,43 @@ fn decode(bytes: &[u8]) -> Result<Cbor, Error> {
         .map_err(|_| invalid("a block that is no DAG-CBOR"))
 }
 
-/// Bytes of the content identifier that a block begins with: version 0, which is a SHA-256 by itself,
-/// or version 1.
-fn cid_length(block: &[u8]) -> Option<usize> {
-    if block.starts_with(&[0x12, 0x20]) {
-        return (block.len() >= 34).then_some(34);
+/// Parts a block: the content identifier that it begins with is of version 0, which is a SHA-256 by itself,
+/// or of version 1.
+fn block(bytes: &[u8]) -> Option<Block<'_>> {
+    let mut rest = bytes;
+    if !bytes.starts_with(&[0x12, 0x20]) {
+        let (_version, _codec) = (number(&mut rest)?, number(&mut rest)?);
     }
-    let mut rest = block;
-    let [_version, _codec, _hash, length] =
-        [number(&mut rest)?, number(&mut rest)?, number(&mut rest)?, number(&mut rest)?];
-    let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
-    Some(block.len() - rest.len() + length)
+    let (function, length) = (number(&mut rest)?, number(&mut rest)?);
+    let length = usize::try_from(length).ok()?;
+    let (hash, data) = rest.split_at_checked(length)?;
+    let cid = &bytes[..bytes.len() - data.len()];
+    Some(Block { cid, function, hash, data })
+}
+
+/// An identifier as tools print it: base 32 of RFC 4648 in small letters without padding, after a `b`.
+fn base32(cid: &[u8]) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bit = |at: usize| cid.get(at / 8).map_or(0, |byte| usize::from(byte >> (7 - at % 8) & 1));
+    let letters = (0..cid.len() * 8).step_by(5).map(|start| {
+        let index = (start..start + 5).fold(0, |index, at| 2 * index + bit(at));
+        char::from(LETTERS[index])
+    });
+    std::iter::once('b').chain(letters).collect()
+}
+
+/// Counts the bytes that were read.
+struct Counted<R> {
+    inner: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
 }
 
 fn number(bytes: &mut &[u8]) -> Option<u64> {
@@ -300,177 +416,4 @@ fn json_of(value: &Cbor) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn written(value: &Cbor) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        ciborium::into_writer(value, &mut bytes).unwrap();
-        bytes
-    }
-
-    fn text(text: &str) -> Cbor {
-        Cbor::Text(text.to_string())
-    }
-
-    fn map(fields: Vec<(&str, Cbor)>) -> Cbor {
-        Cbor::Map(fields.into_iter().map(|(key, value)| (text(key), value)).collect())
-    }
-
-    /// An identifier of this number.
-    fn cid(number: u32) -> Cid {
-        let mut cid = vec![1, 0x71, 0x12, 0x20];
-        cid.extend([0; 28]);
-        cid.extend(number.to_be_bytes());
-        cid
-    }
-
-    fn link_to(number: u32) -> Cbor {
-        let mut bytes = vec![0];
-        bytes.extend(cid(number));
-        Cbor::Tag(42, Box::new(Cbor::Bytes(bytes)))
-    }
-
-    fn chunk(bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut length = bytes.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend(bytes);
-        out
-    }
-
-    fn car(blocks: &[(u32, Cbor)]) -> Vec<u8> {
-        let header = map(vec![
-            ("roots", Cbor::Array(vec![link_to(0)])),
-            ("version", Cbor::Integer(1.into())),
-        ]);
-        let mut out = chunk(&written(&header));
-        for (number, data) in blocks {
-            let mut block = cid(*number);
-            block.extend(written(data));
-            out.extend(chunk(&block));
-        }
-        out
-    }
-
-    fn commit_block() -> (u32, Cbor) {
-        let fields = vec![
-            ("did", text("did:plc:own")),
-            ("rev", text("3k")),
-            ("data", link_to(1)),
-            ("version", Cbor::Integer(3.into())),
-        ];
-        (0, map(fields))
-    }
-
-    fn post_block(number: u32, words: &str) -> (u32, Cbor) {
-        (number, map(vec![("$type", text(POSTS)), ("text", text(words))]))
-    }
-
-    /// A node whose keys are cut against the one before, as writers do.
-    fn node_block(
-        number: u32,
-        left: Option<u32>,
-        entries: &[(&str, u32, Option<u32>)],
-    ) -> (u32, Cbor) {
-        let mut before = String::new();
-        let optional = |link: Option<u32>| link.map_or(Cbor::Null, link_to);
-        let entries = entries.iter().map(|(key, record, right)| {
-            let shared = before.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count();
-            before = (*key).to_string();
-            map(vec![
-                ("k", Cbor::Bytes(key.as_bytes()[shared..].to_vec())),
-                ("p", Cbor::Integer((shared as u64).into())),
-                ("t", optional(*right)),
-                ("v", link_to(*record)),
-            ])
-        });
-        let entries = entries.collect();
-        (number, map(vec![("e", Cbor::Array(entries)), ("l", optional(left))]))
-    }
-
-    fn key(own: &str) -> String {
-        format!("{POSTS}/{own}")
-    }
-
-    /// A repository of two nodes, three posts and a like.
-    fn small() -> Vec<(u32, Cbor)> {
-        let (a, b, c) = (key("3ka"), key("3kb"), key("3kc"));
-        vec![
-            commit_block(),
-            node_block(1, Some(2), &[(&b, 11, None), (&c, 12, None)]),
-            node_block(2, None, &[("app.bsky.feed.like/3k", 20, None), (&a, 10, None)]),
-            post_block(10, "one"),
-            post_block(11, "two"),
-            post_block(12, "three"),
-            (20, map(vec![("$type", text("app.bsky.feed.like"))])),
-        ]
-    }
-
-    fn texts(repo: &Repo) -> Vec<(String, String)> {
-        let texts = repo.posts.iter().map(|post| {
-            let part = |pointer| post.pointer(pointer).and_then(Value::as_str).unwrap().to_string();
-            (part("/uri"), part("/value/text"))
-        });
-        texts.collect()
-    }
-
-    #[test]
-    fn posts_have_the_keys_of_the_tree() {
-        let bytes = car(&small());
-        assert!(is_car(&bytes));
-        let repo = read(Path::new("r.car"), &bytes[..]).unwrap();
-        let uri = |own: &str| format!("at://did:plc:own/{}", key(own));
-        let expected = [(uri("3ka"), "one"), (uri("3kb"), "two"), (uri("3kc"), "three")];
-        assert_eq!(texts(&repo), expected.map(|(uri, words)| (uri, words.to_string())));
-        assert_eq!((repo.others, repo.remarks.is_empty()), (1, true));
-    }
-
-    #[test]
-    fn what_is_missing_is_counted_and_damage_refused() {
-        let mut blocks = small();
-        blocks.retain(|(number, _)| *number != 2 && *number != 11);
-        let repo = read(Path::new("r.car"), &car(&blocks)[..]).unwrap();
-        assert_eq!(texts(&repo).len(), 1);
-        assert_eq!(repo.remarks.iter().map(|(_, count)| count).sum::<u64>(), 3);
-        let bytes = car(&small());
-        let error = read(Path::new("r.car"), &bytes[..bytes.len() - 3]).unwrap_err();
-        assert!(error.to_string().contains("ends inside a block"), "{error}");
-        let error = read(Path::new("r.car"), &car(&small()[1..])[..]).unwrap_err();
-        assert!(error.to_string().contains("no commit"), "{error}");
-        // A tree that holds itself ends.
-        let looped = vec![commit_block(), node_block(1, Some(1), &[])];
-        assert!(read(Path::new("r.car"), &car(&looped)[..]).unwrap().posts.is_empty());
-        for words in ["a post about cars", "", "\u{3a}"] {
-            assert!(!is_car(words.as_bytes()));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-        /// The order of blocks does not matter.
-        #[test]
-        fn blocks_come_in_any_order(blocks in Just(small()).prop_shuffle()) {
-            let repo = read(Path::new("r.car"), &car(&blocks)[..]).unwrap();
-            let sorted = read(Path::new("r.car"), &car(&small())[..]).unwrap();
-            prop_assert_eq!(texts(&repo), texts(&sorted));
-        }
-
-        /// No damage makes it panic.
-        #[test]
-        fn damage_is_an_error_or_fewer_posts(at in 0..400_usize, byte in any::<u8>()) {
-            let mut bytes = car(&small());
-            let place = at % bytes.len();
-            bytes[place] = byte;
-            if let Ok(repo) = read(Path::new("r.car"), &bytes[..]) {
-                prop_assert!(repo.posts.len() <= 3);
-            }
-        }
-    }
-}
+mod tests;

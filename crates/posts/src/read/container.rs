@@ -165,7 +165,7 @@ impl Plan {
     /// The plan, when it is to read anything.
     fn of_any(self, path: &Path) -> Result<Plan, PostsError> {
         if self.chosen.is_empty() {
-            return Err(PostsError::NoPostFiles { path: path.to_path_buf() });
+            return Err(PostsError::NoPostFiles { path: path.to_path_buf(), remarks: self.unread });
         }
         Ok(self)
     }
@@ -264,10 +264,9 @@ fn folder(
     let (archives, files): (Vec<PathBuf>, Vec<PathBuf>) =
         files.into_iter().partition(|file| is_archive(file));
     let names = files.iter().cloned().enumerate().collect();
-    let planned = plan(names);
-    let Plan { chosen, mut unread } =
-        if archives.is_empty() { planned.of_any(path)? } else { planned };
-    unread.merge(&stores);
+    let mut planned = plan(names);
+    planned.unread.merge(&stores);
+    let Plan { chosen, unread } = if archives.is_empty() { planned.of_any(path)? } else { planned };
     visit(Role::Posts, path, Content::Unread(&unread))?;
     for (role, index) in chosen {
         let path = &files[index];
@@ -433,8 +432,9 @@ fn tarred(
             return Err(PostsError::ArchiveBomb { path: path.to_path_buf(), cause });
         }
     }
-    let Plan { chosen, mut unread } = plan(names).of_any(path)?;
-    unread.merge(&left_out);
+    let mut planned = plan(names);
+    planned.unread.merge(&left_out);
+    let Plan { chosen, unread } = planned.of_any(path)?;
     visit(Role::Posts, path, Content::Unread(&unread))?;
     let mut left = options.archive_limit_bytes;
     for wanted in [Role::Notes, Role::Posts, Role::Deleted] {

@@ -59,6 +59,7 @@ pub fn read_all<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<In
                 path: PathBuf::from(path.as_ref()),
                 records: *records as u64,
                 first_reason: reason.clone(),
+                remarks: intake.remarks.clone(),
             });
         }
     }

@@ -179,11 +179,13 @@ impl Scan<'_, '_> {
         let path = path.to_path_buf();
         match &self.first_reason {
             _ if self.counts.records > self.counts.rejected => Ok(()),
-            None => Err(PostsError::Empty { path }),
+            None if self.counts.remarks.is_empty() => Err(PostsError::Empty { path }),
+            None => Err(PostsError::NothingRead { path, remarks: self.counts.remarks.clone() }),
             Some(reason) => Err(PostsError::NoUsablePosts {
                 path,
                 records: self.counts.records,
                 first_reason: reason.clone(),
+                remarks: self.counts.remarks.clone(),
             }),
         }
     }
@@ -277,8 +279,13 @@ impl Scan<'_, '_> {
         let judgement = self.judgement();
         let reading = self.reading(Role::Posts, path, &source, false, judgement);
         let mut ahead = Ahead::new(self.pool, reading);
-        for (post, line) in repo.posts.into_iter().zip(1..) {
-            let frame = RawFrame { line, byte_offset: 0, content: Ok(Raw::Value(post)) };
+        let posts = repo.posts.into_iter().zip(1..).map(|(post, line)| RawFrame {
+            line,
+            byte_offset: 0,
+            content: Ok(Raw::Value(post)),
+        });
+        let damaged = repo.damaged.into_iter().map(car::Damaged::frame);
+        for frame in damaged.chain(posts) {
             if let Some(batch) = ahead.push(frame) {
                 self.take(&source, batch, ahead.records())?;
             }

@@ -46,6 +46,11 @@ impl Remarks {
         self.0.get(kind).copied().unwrap_or(0)
     }
 
+    /// A line for each kind, as summaries and errors show them.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.iter().map(|(kind, count)| format!("  note {count}: {kind}"))
+    }
+
     /// Kinds with their counts, in order of kind.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(kind, count)| (kind.as_str(), *count))

@@ -191,6 +191,7 @@ fn archives_give_tweets_and_nothing_private() {
     assert_eq!(texts(&posts_of("a.tar.gz", &gzip(&tar))), expected);
     let error = error_of("dm.zip", &zip_of(&[("data/direct-messages.js", PRIVATE)]));
     assert!(matches!(error, PostsError::NoPostFiles { .. }), "{error}");
+    assert!(error.to_string().contains("note 1: files left unread: .js"), "{error}");
     let error = error_of("direct-messages.js", PRIVATE.as_bytes());
     assert!(matches!(error, PostsError::NotTweets { .. }), "{error}");
     let (_folder, path) = place("big.zip", &zip_of(&members));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stoa_corpus::ingest::{IngestOptions, Manifest, RejectBound, Share, Stage};
 use stoa_corpus::{SplitBy, Store};
 use stoa_posts::decontamination::MIN_WORDS;
-use stoa_posts::{DateOrder, Format, Quote, Remarks};
+use stoa_posts::{DateOrder, Format, Quote};
 
 use super::{IngestArgs, shard};
 use crate::cli::MachineArgs;
@@ -166,11 +166,6 @@ fn summary(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> Value {
     })
 }
 
-/// A line for each kind of what was guessed, changed, rounded or left out while reading.
-pub fn remark_lines(remarks: &Remarks) -> impl Iterator<Item = String> {
-    remarks.iter().map(|(kind, count)| format!("  note {count}: {kind}"))
-}
-
 fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> String {
     let mut lines = vec![format!(
         "{} records: {} posts, {} notices, {} asides, {} rejected",
@@ -182,7 +177,7 @@ fn summary_text(manifest: &Manifest, out: &Path, bytes: u64, seconds: f64) -> St
     if manifest.rejected > 0 {
         lines.push(format!("  each with its place: {}", Store::new(out).rejects().display()));
     }
-    lines.extend(remark_lines(&manifest.remarks));
+    lines.extend(manifest.remarks.lines());
     for stage in &manifest.stages {
         for (reason, count) in stage.dropped.iter().filter(|_| stage.stage != "verdict") {
             lines.push(format!(

@@ -11,6 +11,6 @@ mod shard;
 pub use args::{DiffArgs, ExplainArgs, ForgetArgs, IngestArgs, JobsArgs, SampleArgs, StatsArgs};
 pub use audit::{AuditArgs, audit};
 pub use forget::forget;
-pub use ingest::{ingest, remark_lines, threads};
+pub use ingest::{ingest, threads};
 pub use inspect::{diff, explain, sample, stats};
 pub use jobs::jobs;
