@@ -72,7 +72,8 @@ pub struct Item {
 }
 
 impl Item {
-    fn new(personal: impl Into<String>, placeholder: &'static str) -> Item {
+    /// With nothing beside it, and a place anywhere.
+    pub fn new(personal: impl Into<String>, placeholder: &'static str) -> Item {
         Item {
             before: String::new(),
             personal: personal.into(),
@@ -82,11 +83,13 @@ impl Item {
         }
     }
 
-    fn at(self, place: Place) -> Item {
+    /// In such a place.
+    pub fn at(self, place: Place) -> Item {
         Item { place, ..self }
     }
 
-    fn between(self, before: &str, after: &str) -> Item {
+    /// Between what stays.
+    pub fn between(self, before: &str, after: &str) -> Item {
         Item { before: before.to_string(), after: after.to_string(), ..self }
     }
 }

@@ -1,10 +1,12 @@
 //! A public of sentences with personal data and with look-alikes, by script and kind, and how well
 //! they are masked. A pure function of a seed; rules are written with some sentences, others are held out.
 
+mod asked;
 pub mod contexts;
 mod digits;
 pub mod formats;
 pub mod held_out;
+mod held_out_forms;
 mod look_alikes;
 pub mod score;
 
@@ -13,8 +15,6 @@ use formats::{Kind, Place};
 use stoa_posts::normalise::Handles;
 use stoa_posts::pii::{self, PiiKind};
 use stoa_random::Draws;
-
-pub use look_alikes::CLASSES;
 
 /// Which sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,16 @@ pub struct Example {
     pub holds: Holds,
 }
 
+/// Every class of look-alikes, as the figures name it.
+pub fn classes() -> impl Iterator<Item = &'static str> {
+    look_alikes::CLASSES.into_iter().chain(held_out_forms::CLASSES)
+}
+
+/// The development sentences of a script.
+pub fn development(script: Script) -> Vec<&'static Contexts> {
+    contexts(script).iter().chain([asked::asked(script)]).collect()
+}
+
 /// Sentences of each kind, and of each class of look-alikes, for each script and half.
 const OF_A_KIND: usize = 30;
 const OF_A_CLASS: usize = 10;
@@ -67,13 +77,16 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
     let mut found = Vec::new();
     for script in Script::ALL {
         let sentences: Vec<&Contexts> = match half {
-            Half::Development => contexts(script).iter().collect(),
+            Half::Development => development(script),
             Half::HeldOut => vec![held_out::held_out(script)],
         };
         let mut draws = Draws::new(seed, &format!("{script:?} {}", half.name()));
         for kind in Kind::ALL {
             for _ in 0..OF_A_KIND {
-                let item = formats::item(kind, script, &mut draws);
+                let item = match half == Half::HeldOut && draws.chance(1, 2) {
+                    true => held_out_forms::item(kind, script, &mut draws),
+                    false => formats::item(kind, script, &mut draws),
+                };
                 let (start, end) = around(&sentences, item.place, &mut draws);
                 let before = format!("{start}{}", item.before);
                 let after = format!("{}{end}", item.after);
@@ -83,9 +96,13 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
                 found.push(Example { script, text, holds });
             }
         }
-        for class in CLASSES {
+        let held_out = |class: &&str| held_out_forms::CLASSES.contains(class);
+        for class in classes().filter(|class| half == Half::HeldOut || !held_out(class)) {
             for _ in 0..OF_A_CLASS {
-                let (text, place) = look_alikes::look_alike(class, script, &mut draws);
+                let (text, place) = match held_out(&class) {
+                    true => (held_out_forms::look_alike(class, &mut draws), Place::Any),
+                    false => look_alikes::look_alike(class, script, &mut draws),
+                };
                 let (start, end) = around(&sentences, place, &mut draws);
                 let text = format!("{start}{text}{end}");
                 found.push(Example { script, text, holds: Holds::LookAlike(class) });

@@ -2,7 +2,7 @@
 
 use super::contexts::Script;
 use super::formats::Kind;
-use super::{CLASSES, Example, Holds};
+use super::{Example, Holds, classes};
 use std::collections::BTreeMap;
 
 /// How sentences came out.
@@ -118,7 +118,8 @@ pub fn tables(scores: &Scores) -> String {
         });
     }
     text += &format!("\n{}", head("left alone"));
-    for class in CLASSES {
+    let asked = |class: &&str| scores.classes.keys().any(|(_, of)| of == class);
+    for class in classes().filter(asked) {
         text += &row(class, &|script| {
             let counts = scores.classes.get(&(script, class)).copied().unwrap_or_default();
             let alone = counts.look_alikes - counts.wrong;
