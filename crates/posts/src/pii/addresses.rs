@@ -41,7 +41,7 @@ fn v4(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let host = inside[..length.unwrap_or(inside.len())].trim_end_matches('.');
     let address: Ipv4Addr = host.parse().ok()?;
     let end = start + host.len();
-    let end = end + suffix_bytes(&text[end..]);
+    let end = end + suffix_bytes(&text[end..], 2);
     let (before, after) = (&text[..start], &text[end..]);
     if touches_after(after) || !is_public(address) || touches_before(before) {
         return None;
@@ -63,12 +63,12 @@ fn nearest(before: Option<usize>, after: Option<usize>) -> Option<usize> {
     before.into_iter().chain(after).min()
 }
 
-/// Bytes of `:port` or `/length`.
-fn suffix_bytes(rest: &str) -> usize {
+/// Bytes of `:port` or `/length`, which has so many digits at most.
+fn suffix_bytes(rest: &str, length: usize) -> usize {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let most = match rest.chars().next() {
         Some(':') => 5,
-        Some('/') => 2,
+        Some('/') => length,
         _ => return 0,
     };
     let count = digits(&rest[1..]);
@@ -134,7 +134,12 @@ fn v6(text: &str, run: Range<usize>) -> Option<Range<usize>> {
         Some(rest) if !rest.starts_with(':') => run.start + 1,
         _ => run.start,
     };
-    let candidate = text[start..run.end].trim_end_matches(['.', ':']);
+    // Two colons at the end are zeros, as in the address of a network; one is a sign of the sentence.
+    let candidate = text[start..run.end].trim_end_matches('.');
+    let candidate = match candidate.ends_with("::") && !candidate.ends_with(":::") {
+        true => candidate,
+        false => candidate.trim_end_matches(['.', ':']),
+    };
     if candidate.matches(':').count() < 2 {
         return None;
     }
@@ -145,5 +150,6 @@ fn v6(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let written = candidate.split(':').filter(|group| !group.is_empty()).count();
     let public = (0x2000..=0x3fff).contains(&segments[0]) && segments[..2] != [0x2001, 0x0db8];
     // `::1` after a prefix is a pair of groups; fewer are ratios and code.
+    let end = end + suffix_bytes(&text[end..], 3);
     (free && public && written >= 3 && !touches_before(&text[..start])).then_some(start..end)
 }

@@ -30,6 +30,9 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let end = at + 1 + domain;
+        // `_ann@example.org_` is emphasis.
+        let emphasised = text[start..].starts_with('_') && text[end..].starts_with('_');
+        let start = start + usize::from(emphasised);
         let service = SERVICES.contains(&&text[start..at]);
         if end - start <= MAX_ADDRESS && !service {
             found.push(start..end);
@@ -116,13 +119,15 @@ fn spelled_domain(text: &str, start: usize, capitals: bool) -> Option<usize> {
 }
 
 /// Whether what stands before an `@` is no word of the sentence before a handle (`ดู@name.example.org`):
-/// letters of a script without spaces write to a domain of their own script, and a hyphen after letters
-/// of another script joins a prefix.
+/// letters of a script without spaces write to a domain of their own script, a hyphen after letters
+/// of another script joins a prefix, and one or two letters of Hebrew or Arabic are one.
 fn belong_together(local: &str, domain: &str) -> bool {
     let last = local.chars().rev().find(|letter| letter.is_alphabetic() || is_mark(*letter));
     let Some(last) = last.filter(|&letter| !is_latin(letter)) else { return true };
     let ascii = domain.starts_with(|letter: char| letter.is_ascii());
-    !(local.ends_with('-') || ascii && is_unspaced(last.script()))
+    let prefix =
+        || matches!(last.script(), Script::Hebrew | Script::Arabic) && local.chars().count() <= 2;
+    !(local.ends_with('-') || ascii && (is_unspaced(last.script()) || prefix()))
 }
 
 /// Where the local part begins that `text` ends with; its end where there is none.
@@ -164,7 +169,10 @@ fn local_start(text: &str) -> usize {
         start = at;
     }
     let local = &text[start..];
-    start + (local.len() - local.trim_start_matches(|sign: char| !sign.is_alphanumeric()).len())
+    let sign = |sign: char| !sign.is_alphanumeric() && sign != '_';
+    let local = local.trim_start_matches(sign);
+    let named = local.contains(char::is_alphanumeric);
+    if named { text.len() - local.len() } else { text.len() }
 }
 
 /// Signs of a local part. Those of addresses (URL) and of markup are left out: `/ = ? { | }` and the

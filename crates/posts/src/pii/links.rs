@@ -299,7 +299,7 @@ fn user_host(text: &str, at: usize) -> Option<Account> {
 }
 
 /// Where a link ends that continues at `at`: signs that end a sentence, and a parenthesis that was opened
-/// before the link, belong to the text.
+/// before the link or that opens behind it, belong to the text.
 fn link_end(text: &str, at: usize) -> usize {
     let ends = |letter: char| {
         !letter.is_ascii_graphic()
@@ -308,7 +308,8 @@ fn link_end(text: &str, at: usize) -> usize {
     let run = &text[at..][..text[at..].find(ends).unwrap_or(text.len() - at)];
     let mut link = run;
     loop {
-        let trimmed = link.trim_end_matches(['.', ',', ':', ';', '!', '?', '\'', '*', ']']);
+        let trimmed =
+            link.trim_end_matches(['.', ',', ':', ';', '!', '?', '\'', '*', ']', '(', '[']);
         let opened = trimmed.matches('(').count();
         link = match trimmed.strip_suffix(')') {
             Some(rest) if rest.matches(')').count() >= opened => rest,

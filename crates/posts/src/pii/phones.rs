@@ -61,8 +61,7 @@ fn is_phone(text: &str, span: &Span, window: &Range<usize>) -> bool {
     }
     let lengths = span.lengths(window);
     if let Some(rest) = digits.strip_prefix("00") {
-        let whole = window.start == 0 && lengths.len() > 1;
-        return whole && digits.len() >= 11 && is_international(rest);
+        return lengths.len() > 1 && digits.len() >= 11 && is_international(rest);
     }
     let range = span.bytes(text, window);
     let american = matches!(lengths[..], [3, 3, 4] | [1, 3, 3, 4]) && is_north_american(&digits);
@@ -70,9 +69,21 @@ fn is_phone(text: &str, span: &Span, window: &Range<usize>) -> bool {
     american
         || is_trunk(&digits, &lengths)
         || is_mobile(&digits, &lengths, spaced)
-        || ANNOUNCED_DIGITS.contains(&digits.len())
+        || (ANNOUNCED_DIGITS.contains(&digits.len())
             && lengths.iter().all(|&length| length >= 2 || lengths[0] == length)
+            || is_eight(&digits, &lengths))
             && is_announced(text, &range)
+}
+
+/// Eight digits in pairs or in two groups of four, as in the plans of Norway, Denmark, Singapore, Hong Kong and
+/// of Korea's companies; two years are a range.
+fn is_eight(digits: &str, lengths: &[usize]) -> bool {
+    let year = |digits: &str| matches!(&digits[..2], "18" | "19" | "20");
+    match lengths {
+        [2, 2, 2, 2] => true,
+        [4, 4] => !(year(&digits[..4]) && year(&digits[4..])),
+        _ => false,
+    }
 }
 
 /// Digits of a number that only a word next to it shows to be one.
@@ -114,9 +125,10 @@ fn is_north_american(digits: &str) -> bool {
         && bytes[1..3] != *b"11"
 }
 
-/// A national number with trunk prefix 0 in groups: `06 12 34 56 78`, `020 7946 0958`, `030-901820`.
+/// A national number with trunk prefix 0 in groups: `06 12 34 56 78`, `020 7946 0958`, `030-901820`; twelve digits
+/// are an area code of four and a number of eight, as in China.
 fn is_trunk(digits: &str, lengths: &[usize]) -> bool {
-    (9..=11).contains(&digits.len())
+    ((9..=11).contains(&digits.len()) || matches!(lengths, [4, 8]))
         && digits.starts_with('0')
         && !digits.starts_with("00")
         && (2..=5).contains(&lengths.len())

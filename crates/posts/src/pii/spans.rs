@@ -157,12 +157,15 @@ impl Span {
             }
         }
         let mut start = first;
-        let signs = if window.start == 0 { &text[self.start..first] } else { "" };
-        for sign in signs.bytes().rev() {
+        let before = match window.start {
+            0 => self.start,
+            group => self.groups[group - 1].end,
+        };
+        for sign in text[before..first].bytes().rev() {
             match sign {
-                b'(' if closed == 0 => break,
-                b'(' => closed -= 1,
-                _ => {}
+                b'(' if closed > 0 => closed -= 1,
+                b'+' => {}
+                _ => break,
             }
             start -= 1;
         }

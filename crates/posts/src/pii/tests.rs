@@ -67,6 +67,25 @@ fn finds_what_identifies_a_person() {
         ("写信给 ann_b［at］example.org。", "写信给 [email]。"),
         ("ann [at] example dot org.", "[email]."),
         ("ANN AT EXAMPLE DOT ORG or bea{arroba}example(punto)com", "[email] or [email]"),
+        // A local part may begin with an underscore, which may also be emphasis.
+        ("to _ann_b@example.org or _bea@example.org_", "to [email] or _[email]_"),
+        // One or two letters of Hebrew or Arabic before a handle are a prefix of the sentence.
+        ("זה מ@ann-b.com ול@bea.example.net", "זה מ[handle] ול[handle]"),
+        ("דנה@example.org כתבה", "[email] כתבה"),
+        // Networks and what stands after them.
+        ("2607:f8b0:4005:805::/64, 2607:f8b0:4005:805::!", "[ip], [ip]!"),
+        ("from 2607:f8b0:4005:805::200e/128: yes", "from [ip]: yes"),
+        // A parenthesis that opens behind a link is none of it.
+        ("https://t.me/ann_b（毎日）と t.me/bea（朝）", "[link]（毎日）と [link]（朝）"),
+        // Numbers before a number.
+        ("2/5 (010) 6470-1367（还在）", "2/5 [phone]（还在）"),
+        ("2/5 0049 30 928157", "2/5 [phone]"),
+        ("0755-87774556, 1) (020) 7946 0958", "[phone], 1) [phone]"),
+        // Eight digits where they are announced, abbreviations of the word.
+        ("전화 1588-2277, tel. 22 33 44 55", "전화 [phone], tel. [phone]"),
+        ("טל' 0541871023 אחרי שש", "טל' [phone] אחרי שש"),
+        ("मो. 9708424832; でんわ：08096767824", "मो. [phone]; でんわ：[phone]"),
+        ("发短信到15904436789，رابطہ 0501197407", "发短信到[phone]，رابطہ [phone]"),
         // Names in Han, as Weibo reads them.
         ("回复@张三丰: 好的 //@李四_2号：看", "回复[handle]: 好的 //[handle]：看"),
         ("@王小明 @面包店 早", "[handle] [handle] 早"),
@@ -105,6 +124,9 @@ fn leaves_alone_what_only_looks_like_it() {
         "look at example dot com, lunch (at) the corner. ok, array[at] x.org1",
         "see f(at), ann [at] home, MEET AT NOON DOT",
         "ライブ@渋谷 と @新宿で, 3@北",
+        "call about 1914-1918",
+        "1588-2277 and 22 33 44 55 pieces",
+        "@NotNull @BeforeEach void _@example.org std::vector::",
         "",
     ] {
         assert_eq!(replace(text), text);

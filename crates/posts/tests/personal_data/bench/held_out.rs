@@ -1,7 +1,8 @@
-//! Sentences that no rule was written with: by script, with a place for something at `{}`.
+//! Sentences that were held out: by script, with a place for something at `{}`.
 //!
-//! They are in the repository before the rules see them, are asked once, and belong to `asked` from the
-//! next change of a rule on. Things and look-alikes in forms that are as new stand in `held_out_forms`.
+//! They were in the repository before the rules saw them and were asked once; what they showed was mended
+//! after, so that new ones are needed for a figure of sentences that no rule has seen. Things and look-alikes
+//! in forms that were as new stand in `held_out_forms`.
 
 use super::contexts::{Contexts, Script};
 

@@ -1,5 +1,5 @@
-//! Personal data and look-alikes in forms that no rule was written with, for held-out sentences alone. As
-//! these sentences, they belong to development once they were asked.
+//! Personal data and look-alikes in other forms than those of `formats` and `look_alikes`, for held-out
+//! sentences alone: written without the rules, asked once with these sentences.
 
 use super::contexts::Script;
 use super::digits::{self, check_iban, luhn_digit};
