@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(nearest("llama-405", llamas), "llama-405b, llama-70b");
         // Five at most; names as near in the order known.
         let many = each(&["abcd", "x", "abc", "abd", "zzzzzz", "ab", "abcde"]);
-        assert_eq!(nearest("ABC", many), "abc, abcd, abcde, ab, abd");
+        assert_eq!(nearest("ABC", many), "abc, abcd, ab, abcde, abd");
         // One name of each thing: the closest.
         let things = [vec!["rtx-4090", "4090"], vec!["rtx-5090", "5090"], vec![]];
         assert_eq!(nearest("409", things), "4090, 5090");

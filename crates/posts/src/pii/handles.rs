@@ -158,8 +158,10 @@ fn mention(text: &str, at: usize) -> Option<Account> {
         end = end.max(name + domain);
     }
     let code = |name: &str| CODE.iter().any(|word| word.eq_ignore_ascii_case(name));
+    // A call of code has one dot mostly, and ends in no domain: `@app.route(`.
+    let host = text[name..end].matches('.').count() > 1 && domain_bytes(&text[name..]).is_some();
     let is_code = code(&text[name..first])
-        || end > first && (code(&text[name..end]) || rest.starts_with('('));
+        || end > first && (code(&text[name..end]) || rest.starts_with('(') && !host);
     (!is_code && !is_figure(&text[name..end]))
         .then(|| Account { range: at..end, name: text[name..end].to_string() })
 }

@@ -61,7 +61,9 @@ fn is_phone(text: &str, span: &Span, window: &Range<usize>) -> bool {
     }
     let lengths = span.lengths(window);
     if let Some(rest) = digits.strip_prefix("00") {
-        return lengths.len() > 1 && digits.len() >= 11 && is_international(rest);
+        // What stands before it counts something, and is no part of a longer number.
+        let first = window.start == 0 || span.groups[window.start - 1].len() <= 2;
+        return first && lengths.len() > 1 && digits.len() >= 11 && is_international(rest);
     }
     let range = span.bytes(text, window);
     let american = matches!(lengths[..], [3, 3, 4] | [1, 3, 3, 4]) && is_north_american(&digits);

@@ -80,6 +80,7 @@ fn finds_what_identifies_a_person() {
         // Numbers before a number.
         ("2/5 (010) 6470-1367（还在）", "2/5 [phone]（还在）"),
         ("2/5 0049 30 928157", "2/5 [phone]"),
+        ("2/5 @ann.bsky.social（毎日）", "2/5 [handle]（毎日）"),
         ("0755-87774556, 1) (020) 7946 0958", "[phone], 1) [phone]"),
         // Eight digits where they are announced, abbreviations of the word.
         ("전화 1588-2277, tel. 22 33 44 55", "전화 [phone], tel. [phone]"),
@@ -126,6 +127,7 @@ fn leaves_alone_what_only_looks_like_it() {
         "ライブ@渋谷 と @新宿で, 3@北",
         "call about 1914-1918",
         "1588-2277 and 22 33 44 55 pieces",
+        "4823 0038 0382 9779",
         "@NotNull @BeforeEach void _@example.org std::vector::",
         "",
     ] {
