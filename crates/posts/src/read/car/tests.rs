@@ -1,3 +1,5 @@
+//! CAR files made here: what is read, what is refused, and blocks whose bytes are not those of their hash.
+
 use super::super::{Item, ReadOptions, scan};
 use super::*;
 use proptest::prelude::*;
