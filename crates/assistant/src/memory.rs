@@ -4,8 +4,8 @@
 
 use stoa_graph::{CompileOptions, DType, Engine, EngineError, Placement, TensorType};
 use stoa_models::{
-    DecodingSpec, LanguageConfig, Parameter, StoredTypes, cache_types, decoding_program_of,
-    parameters,
+    DecodingSpec, LanguageConfig, Parameter, StoredTypes, cache_types, check_cache,
+    decoding_program_of, parameters,
 };
 
 use crate::AssistantError;
@@ -101,6 +101,7 @@ pub fn fit(
     matrices: &StoredTypes,
     options: SchedulerOptions,
 ) -> Result<(SchedulerOptions, MemoryNeed), AssistantError> {
+    check_cache(config, options.caches)?;
     let (parameters, weights) = weight_bytes(config, |p| matrices.ty(p));
     let page = DecodingSpec {
         tokens: options.rows,

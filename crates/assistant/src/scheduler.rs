@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, parameters};
+use stoa_models::{LanguageConfig, check_cache, parameters};
 use stoa_tokens::Tokenizer;
 
 use crate::completion::{Completion, Event, FinishReason, Request, Settings};
@@ -420,6 +420,7 @@ fn sizes(
     let pages = options.pages.unwrap_or(columns);
     let expected = format!("at least the {columns} of one conversation of {context} tokens");
     check("pages", pages, pages >= columns, &expected)?;
+    check_cache(config, options.caches)?;
     let embedding = &parameters(config)[0].name;
     let weights = state.get(embedding)?.ty.dtype;
     Ok(DecoderSizes { pages, context, rows, weights, caches: options.caches })

@@ -17,8 +17,8 @@ use stoa_assistant::{
 use stoa_graph::reference::{DeferredEngine, ReferenceEngine, Rounding};
 use stoa_graph::{Buffers, CompileOptions, DType, DeviceId, Engine, Placement, Tensor};
 use stoa_models::{
-    DecodingSpec, LanguageConfig, TrainingShape, cache_types, decoding_program, evaluation_program,
-    parameters, upload, with_matrix_dtype,
+    DecodingSpec, LanguageConfig, TrainingShape, cache_types, check_cache, decoding_program,
+    evaluation_program, parameters, upload, with_matrix_dtype,
 };
 use stoa_native::isa::Isa;
 use stoa_native::{NativeEngine, NativeOptions};
@@ -154,7 +154,7 @@ fn logits_are_the_same_in_any_chunks() {
     const TIME: usize = 75;
     const COLUMNS: usize = 3;
     let tokens = as_i32(&prompt(1, TIME));
-    for (config, dtype) in [
+    let cases = [
         (plain(), DType::F32),
         (grouped(), DType::F16),
         (squared(), DType::BF16),
@@ -162,8 +162,14 @@ fn logits_are_the_same_in_any_chunks() {
         (whole_blocks(), DType::Q4_0),
         (whole_blocks(), DType::Q5_0),
         (whole_blocks(), DType::Q4_K),
-    ] {
-        let weights = || with_matrix_dtype(&config, tiny::weights(&config, 5), dtype).unwrap();
+    ];
+    let caches = [DType::F32, DType::F16, DType::Q8_0];
+    let pairs = cases.iter().flat_map(|case| caches.map(|caches| (case, caches)));
+    let exists = |((config, _), caches): &(&(LanguageConfig, DType), DType)| {
+        check_cache(config, *caches).is_ok()
+    };
+    for (&(ref config, dtype), caches) in pairs.filter(exists) {
+        let weights = || with_matrix_dtype(config, tiny::weights(config, 5), dtype).unwrap();
         for isa in Isa::available() {
             let native = NativeOptions { isa: Some(isa), ..NativeOptions::default() };
             let engine = NativeEngine::new(native).unwrap();
@@ -175,14 +181,14 @@ fn logits_are_the_same_in_any_chunks() {
                     page: PAGE_TOKENS,
                     columns: COLUMNS,
                     weights: dtype,
-                    caches: DType::F32,
+                    caches,
                 };
-                let program = decoding_program(&config, &spec).unwrap();
+                let program = decoding_program(config, &spec).unwrap();
                 let options = CompileOptions { pack_weights: true, ..CompileOptions::default() };
                 let mut program = engine.compile(&program, &options).unwrap();
                 let mut state = Buffers::new();
                 upload(&engine, weights(), &mut state).unwrap();
-                for (name, ty) in cache_types(&config, &spec) {
+                for (name, ty) in cache_types(config, &spec) {
                     state.insert(name, engine.upload(&Tensor::zeros(&ty)).unwrap());
                 }
                 let mut logits = Vec::new();
@@ -210,7 +216,8 @@ fn logits_are_the_same_in_any_chunks() {
             let whole = logits(TIME, 0);
             assert!(whole.iter().all(|x| x.is_finite()));
             for (chunk, padding) in [(1, 0), (1, 1), (2, 3), (7, 0), (31, 1), (32, 40)] {
-                assert!(logits(chunk, padding) == whole, "{isa}, {dtype}, chunks of {chunk}");
+                let what = format!("{isa}, {dtype}, cache {caches}, chunks of {chunk}");
+                assert!(logits(chunk, padding) == whole, "{what}");
             }
         }
     }

@@ -15,7 +15,7 @@ pub struct Facts {
     /// Inputs read as they are stored: weights, tables and caches, in any float type, whatever the
     /// type of the activations.
     pub stored: &'static [usize],
-    /// Of these the ones that may be quantised.
+    /// Of these the weights and tables, which may be of any quantised type. Caches may be `q8_0`.
     pub quantised: &'static [usize],
     /// Every input of integers, and what they mean.
     pub integers: Vec<IntegerInput>,

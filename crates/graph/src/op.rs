@@ -187,16 +187,18 @@ pub enum Op {
     /// as they are, whatever stands in g. The lerp is momentum·buffer + (1 − momentum)·g·factor with
     /// `nesterov`, else the buffer itself.
     Muon(MuonSpec),
-    /// cache [pages, kv_heads, page, head_dim], new float [n, kv_heads·head_dim], table i32 [m, k],
-    /// sequences i32 \[n\], positions i32 \[n\] → cache with new_i at the place of (sequences_i,
-    /// positions_i), rounded to the cache's type, in order of i. Sequence s keeps its position p in
+    /// cache float or `q8_0` [pages, kv_heads, page, head_dim], new float [n, kv_heads·head_dim], table
+    /// i32 [m, k], sequences i32 \[n\], positions i32 \[n\] → cache with new_i at the place of
+    /// (sequences_i, positions_i), rounded to the cache's type, in order of i. To `q8_0` each row of
+    /// head_dim, whole blocks, is rounded as [`quantise`](crate::quantise) does, from itself alone; the
+    /// blocks of other rows stay as they are. Sequence s keeps its position p in
     /// page table[s, p div page] of the cache, at p mod page, one row of head_dim for each key head;
     /// sequences may share pages. Rows with sequence −1 are left out and their position is not
     /// read. Other sequences outside the table, positions outside 0..k·page and pages in the table
     /// outside the cache are an error of the run.
     KvAppend,
-    /// q float [n, heads·head_dim], keys and values [pages, kv_heads, page, head_dim], table i32
-    /// [m, k], sequences i32 \[n\], positions i32 \[n\] → out (as q): query i attends to
+    /// q float [n, heads·head_dim], keys and values float or `q8_0` [pages, kv_heads, page, head_dim],
+    /// table i32 [m, k], sequences i32 \[n\], positions i32 \[n\] → out (as q): query i attends to
     /// positions 0..=positions_i of its sequence (within the window), which lie as in
     /// [`Op::KvAppend`], and reads no other, whatever stands there. Sequence −1 gives 0; what lies
     /// outside is an error of the run as there.

@@ -27,6 +27,22 @@ pub struct DecodingSpec {
     pub caches: DType,
 }
 
+/// Element types that caches can have.
+pub const CACHE_TYPES: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
+
+/// That the caches of a model can have an element type: one of [`CACHE_TYPES`], of whose blocks the
+/// keys of a head are a whole number.
+///
+/// # Errors
+/// [`ModelError::Cache`].
+pub fn check_cache(config: &LanguageConfig, caches: DType) -> Result<(), ModelError> {
+    let whole = config.head_dim.is_multiple_of(caches.block().elements);
+    if CACHE_TYPES.contains(&caches) && whole {
+        return Ok(());
+    }
+    Err(ModelError::Cache { dtype: caches, head_dim: config.head_dim })
+}
+
 /// Name of the state that caches the keys (`kind` = "keys") or values ("values") of a layer.
 pub fn cache_name(layer: usize, kind: &str) -> String {
     format!("cache.{layer}.{kind}")
@@ -38,7 +54,7 @@ pub fn key_weight(layer: usize) -> String {
 }
 
 /// Names and types of the caches, layer by layer, keys before values; any content will do at first,
-/// zeros for instance.
+/// zeros for instance. They exist for types that pass [`check_cache`].
 pub fn cache_types(config: &LanguageConfig, spec: &DecodingSpec) -> Vec<(String, TensorType)> {
     let ty =
         TensorType::new(spec.caches, [spec.pages, config.kv_heads, spec.page, config.head_dim]);
@@ -71,6 +87,7 @@ pub fn decoding_program_of(
     stored: &dyn Fn(&Parameter) -> TensorType,
 ) -> Result<Program, ModelError> {
     config.validate()?;
+    check_cache(config, spec.caches)?;
     let mut builder = Builder::new();
     let b = &mut builder;
     let context = spec.page.saturating_mul(spec.columns);

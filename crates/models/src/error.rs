@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use stoa_graph::{EngineError, GraphError, TensorType};
+use stoa_graph::{DType, EngineError, GraphError, TensorType};
+
+use crate::CACHE_TYPES;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,14 @@ pub enum ModelError {
         value: String,
         /// What it may hold.
         expected: String,
+    },
+    /// The caches of a model cannot have a type.
+    #[error("{}", cache_refusal(*dtype, *head_dim))]
+    Cache {
+        /// The type asked for.
+        dtype: DType,
+        /// Numbers of a key of the model.
+        head_dim: usize,
     },
     /// A `config.json` asks for what this transformer does not do.
     #[error(
@@ -210,4 +220,18 @@ impl ModelError {
     pub(crate) fn at(self, path: &std::path::Path) -> Self {
         ModelError::In { path: path.to_owned(), source: Box::new(self) }
     }
+}
+
+/// Why a cache cannot have a type, and which ones it can.
+fn cache_refusal(dtype: DType, head_dim: usize) -> String {
+    let fits = |dtype: &&DType| head_dim.is_multiple_of(dtype.block().elements);
+    let names: Vec<&str> = CACHE_TYPES.iter().filter(fits).map(|dtype| dtype.name()).collect();
+    let block = dtype.block().elements;
+    let why = match CACHE_TYPES.contains(&dtype) {
+        true => format!(
+            "the heads of this model have {head_dim} numbers, no whole number of its blocks of {block}"
+        ),
+        false => "no cache is kept in this type".to_owned(),
+    };
+    format!("cache of {dtype}: {why}; use {}", names.join(", "))
 }

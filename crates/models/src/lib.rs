@@ -31,7 +31,8 @@ mod weights;
 pub use adapter::{Adapter, Merged};
 pub use config::{LanguageConfig, SlidingWindow};
 pub use decoding::{
-    DecodingSpec, cache_name, cache_types, decoding_program, decoding_program_of, key_weight,
+    CACHE_TYPES, DecodingSpec, cache_name, cache_types, check_cache, decoding_program,
+    decoding_program_of, key_weight,
 };
 pub use error::ModelError;
 pub use family::Family;

@@ -1,4 +1,5 @@
-//! Speed of attention, forward and backward, at the sizes of the benchmarks' models and around them.
+//! Speed of attention, forward and backward and of one query over a cache, at the sizes of the
+//! benchmarks' models and around them.
 //! Prints the median and the best of many calls; checks no results. `gemm_rates` is the same for
 //! products, `stoa bench ops` for whole training steps.
 //!
@@ -11,6 +12,9 @@ use std::time::Instant;
 use stoa_native::Context;
 use stoa_native::isa::{Isa, Kernel, Simd};
 use stoa_native::kernels::attention::{Heads, Mask, attention, attention_backward, key_ranges};
+use stoa_native::kernels::cache::{
+    CachedHeads, Entry, Paging, Places, Q8Block, cached_attention, kv_append,
+};
 use stoa_native::pool::Pool;
 
 fn main() {
@@ -21,6 +25,9 @@ fn main() {
     println!("{isa}, {threads} threads");
     bench.peak();
     bench.attention();
+    bench.cached::<f32>("f32");
+    bench.cached::<half::f16>("f16");
+    bench.cached::<Q8Block>("q8_0");
 }
 
 struct Bench {
@@ -132,6 +139,51 @@ impl Bench {
             });
             // Five such products.
             self.report(&format!("{name} backward"), seconds, 2.5 * flops, "GFLOP/s");
+        }
+    }
+
+    /// One query of an answer, over caches of several layers, so that they come from memory.
+    fn cached<T: Entry + Default>(&self, dtype: &str) {
+        const PAGE: usize = 32;
+        let context = Context::new(&self.pool, self.isa);
+        for (heads, kv_heads, head_dim) in [(12, 12, 64), (9, 3, 64), (14, 2, 64), (4, 1, 256)] {
+            for time in [64, 512, 4096] {
+                let name = format!("cached {dtype} {heads}/{kv_heads}x{head_dim} over {time}");
+                if !self.wanted(&name) {
+                    continue;
+                }
+                let paging = Paging { kv_heads, page: PAGE, head_dim };
+                let columns = time / PAGE;
+                let layers = (100_000_000 / (2 * time * kv_heads * head_dim * 4)).clamp(2, 12);
+                let fill = |n: usize| -> Vec<f32> {
+                    (0..n).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect()
+                };
+                let table: Vec<i32> = (0..columns as i32).collect();
+                let (sequences, positions): (Vec<i32>, Vec<i32>) =
+                    (0..time as i32).map(|position| (0, position)).unzip();
+                let all =
+                    Places { table: &table, columns, sequences: &sequences, positions: &positions };
+                let new = fill(time * kv_heads * head_dim);
+                let caches: Vec<Vec<T>> = (0..2 * layers)
+                    .map(|_| {
+                        let mut cache = vec![T::default(); new.len() / T::NUMBERS];
+                        kv_append(context, &mut cache, paging, &new, all);
+                        cache
+                    })
+                    .collect();
+                let (q, mut out) = (fill(heads * head_dim), vec![0.0; heads * head_dim]);
+                let h = CachedHeads { heads, paging, scale: 0.125, score_cap: None, window: None };
+                let last = [time as i32 - 1];
+                let places = Places { sequences: &[0], positions: &last, ..all };
+                let seconds = self.seconds(|| {
+                    for layer in caches.chunks_exact(2) {
+                        let layer = (&layer[0][..], &layer[1][..]);
+                        cached_attention(context, h, &q, layer, places, &mut out);
+                    }
+                });
+                let bytes = caches.iter().map(|cache| size_of_val(&cache[..])).sum::<usize>();
+                self.report(&name, seconds, bytes as f64, "GB/s");
+            }
         }
     }
 }

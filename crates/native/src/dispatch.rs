@@ -1,16 +1,16 @@
-//! From a step to its kernel: views of memory in, one call out. The only file that knows both
+//! From a step to its kernel: views of memory in, one call out. The only place that knows both
 //! the ops of the graph and the kernels.
+
+mod cache;
 
 use half::{bf16, f16};
 use stoa_graph::{
-    AdamWSpec, AttentionSpec, CachedAttentionSpec, DType, MuonSpec, Op, Program, RopeSpec,
-    Workspace, any_quantised,
+    AdamWSpec, AttentionSpec, DType, MuonSpec, Op, Program, RopeSpec, Workspace, any_quantised,
 };
 
 use crate::context::Context;
 use crate::gemm::{Arithmetic, MatMut, MatRef, Precision, gemm, gemm_fused};
 use crate::kernels::attention::{self, Heads, KeyRange, Mask, key_ranges};
-use crate::kernels::cache::{self, CachedHeads, Paging, Places};
 use crate::kernels::curves::{Gate, GateBackward, TimesSlope, Value, with_curve};
 use crate::kernels::fused::{Input, OnTiles, Output};
 use crate::kernels::{gather, loss, norm, optimizer, pointwise, rope};
@@ -154,14 +154,14 @@ impl Dispatch<'_> {
             Op::Gather => {
                 let (d, ids, y) = (ins[0].ty.last(), ins[1].i32(), output(0));
                 if let Some(table) = ins[0].panels() {
-                    return gather::gather_panels(pool, table, ids, y);
+                    return gather::gather_panels(context, table, ids, y);
                 }
                 match ins[0].stored() {
                     Stored::F32(table) => gather::gather(context, table, d, ids, y),
                     Stored::F16(table) => gather::gather(context, table, d, ids, y),
                     Stored::BF16(table) => gather::gather(context, table, d, ids, y),
                     Stored::Blocks(dtype, table) => {
-                        gather::gather_blocks(pool, dtype, table, d, ids, y);
+                        gather::gather_blocks(context, dtype, table, d, ids, y);
                     }
                 }
             }
@@ -227,9 +227,9 @@ impl Dispatch<'_> {
                 if !same_place(&ins[0], &outs[0]) {
                     copy(&ins[0], &outs[0]);
                 }
-                kv_append(ins, &outs[0]);
+                cache::kv_append(context, ins, &outs[0]);
             }
-            Op::CachedAttention(spec) => cached_attention(context, spec, ins, &outs[0]),
+            Op::CachedAttention(spec) => cache::cached_attention(context, spec, ins, &outs[0]),
         }
     }
 
@@ -362,7 +362,7 @@ fn cast(context: Context<'_>, from: &View<'_>, to: &View<'_>) {
             Stored::F32(x) => pointwise::cast(context, x, y),
             Stored::F16(x) => pointwise::cast(context, x, y),
             Stored::BF16(x) => pointwise::cast(context, x, y),
-            Stored::Blocks(dtype, x) => pointwise::cast_blocks(context.pool, dtype, x, y),
+            Stored::Blocks(dtype, x) => pointwise::cast_blocks(context, dtype, x, y),
         }
     }
     match to.ty.dtype {
@@ -455,63 +455,4 @@ fn muon(
     let g = ins[1].f32();
     let floats = optimizer::muon_scratch(shape.0, shape.1);
     optimizer::muon(context, constants, shape, p, g, buffer, scratch.slice(floats));
-}
-
-fn paging(cache: &View<'_>) -> Paging {
-    let shape = cache.shape();
-    Paging { kv_heads: shape[1], page: shape[2], head_dim: shape[3] }
-}
-
-/// The operands that say where tokens lie in paged caches.
-fn places<'a>(ins: &[View<'a>]) -> Places<'a> {
-    Places {
-        table: ins[0].i32(),
-        columns: ins[0].shape()[1],
-        sequences: ins[1].i32(),
-        positions: ins[2].i32(),
-    }
-}
-
-fn kv_append(ins: &[View<'_>], cache: &View<'_>) {
-    let (paging, new, places) = (paging(cache), ins[1].f32(), places(&ins[2..]));
-    match cache.ty.dtype {
-        DType::F32 => cache::kv_append(cache.f32_mut(), paging, new, places),
-        DType::F16 => {
-            cache::kv_append(cache.elements_mut::<f16>(), paging, new, places);
-        }
-        DType::BF16 => {
-            cache::kv_append(cache.elements_mut::<bf16>(), paging, new, places);
-        }
-        DType::I32 | any_quantised!() => {
-            unreachable!("the shape rule keeps floats in caches")
-        }
-    }
-}
-
-fn cached_attention(
-    context: Context<'_>,
-    spec: &CachedAttentionSpec,
-    ins: &[View<'_>],
-    out: &View<'_>,
-) {
-    let heads = CachedHeads {
-        heads: spec.heads,
-        paging: paging(&ins[1]),
-        scale: spec.scale,
-        score_cap: spec.score_cap,
-        window: spec.window,
-    };
-    let (q, places, out) = (ins[0].f32(), places(&ins[3..]), out.f32_mut());
-    match (ins[1].stored(), ins[2].stored()) {
-        (Stored::F32(keys), Stored::F32(values)) => {
-            cache::cached_attention(context, heads, q, (keys, values), places, out);
-        }
-        (Stored::F16(keys), Stored::F16(values)) => {
-            cache::cached_attention(context, heads, q, (keys, values), places, out);
-        }
-        (Stored::BF16(keys), Stored::BF16(values)) => {
-            cache::cached_attention(context, heads, q, (keys, values), places, out);
-        }
-        _ => unreachable!("the shape rule gives both caches one float type"),
-    }
 }

@@ -300,6 +300,16 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     /// # Safety
     /// `LANES` u16 must be readable at `p`.
     unsafe fn load_bf16_ptr(self, p: *const u16) -> Self::F32;
+    /// All lanes equal the IEEE half-precision number at `p`, given as its bits.
+    ///
+    /// # Safety
+    /// It must be readable; any address is allowed.
+    unsafe fn splat_f16_ptr(self, p: *const u16) -> Self::F32;
+    /// Loads `LANES` signed bytes as f32.
+    ///
+    /// # Safety
+    /// `LANES` bytes must be readable at `p`.
+    unsafe fn load_i8_ptr(self, p: *const i8) -> Self::F32;
     /// Asks for the cache line at `p` to be brought near; any address is allowed.
     fn prefetch(self, p: *const f32);
 

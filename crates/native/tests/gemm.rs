@@ -355,8 +355,8 @@ fn check_panels([m, n, k]: [usize; 3], dtype: DType, beta: f32, seed: u64) {
         }
         for row in 0..n {
             let [mut found, mut expected] = [vec![f32::NAN; k], vec![f32::NAN; k]];
-            matrix.row_to_f32(row, &mut found);
-            rows_of(&weights).row_to_f32(row, &mut expected);
+            matrix.row_to_f32(isa, row, &mut found);
+            rows_of(&weights).row_to_f32(isa, row, &mut expected);
             assert_eq!(found, expected, "{isa}, row {row}");
         }
         to_rows(&Pool::new(2), dtype, [n, k], width, panels);

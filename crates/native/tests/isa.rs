@@ -220,6 +220,46 @@ fn sixteen_bit_formats_convert_every_pattern() {
 }
 
 #[test]
+fn bytes_and_single_halves_convert_every_pattern() {
+    struct Widen<'a>(&'a [u8], &'a [u16]);
+    impl Kernel for Widen<'_> {
+        type Output = (Vec<f32>, Vec<f32>);
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> (Vec<f32>, Vec<f32>) {
+            let mut bytes = vec![0.0; self.0.len()];
+            for at in (0..self.0.len()).step_by(S::LANES) {
+                // SAFETY: the length is a multiple of 16, so of LANES.
+                unsafe {
+                    let v = s.load_i8_ptr(self.0.as_ptr().add(at).cast());
+                    s.store_ptr(v, bytes.as_mut_ptr().add(at));
+                }
+            }
+            let mut halves = Vec::new();
+            for half in self.1 {
+                let mut lanes = [0.0; 16];
+                // SAFETY: a number of the slice.
+                s.store(unsafe { s.splat_f16_ptr(half) }, &mut lanes);
+                let same = |x: &f32| x.to_bits() == lanes[0].to_bits();
+                assert!(lanes[..S::LANES].iter().all(same), "{half:#x} in every lane");
+                halves.push(lanes[0]);
+            }
+            (bytes, halves)
+        }
+    }
+    let bytes: Vec<u8> = (0..=u8::MAX).collect();
+    let bits: Vec<u16> = (0..=u16::MAX).collect();
+    for isa in Isa::available() {
+        let (signed, halves) = isa.dispatch(Widen(&bytes, &bits));
+        let expected: Vec<f32> = bytes.iter().map(|&b| f32::from(b as i8)).collect();
+        assert_eq!(signed, expected, "{isa}");
+        for (&b, found) in bits.iter().zip(halves) {
+            let half = half::f16::from_bits(b);
+            assert!(found == half.to_f32() || half.is_nan() && found.is_nan(), "{isa} {b:#x}");
+        }
+    }
+}
+
+#[test]
 fn names_parse_back() {
     for isa in Isa::ALL {
         assert_eq!(isa.to_string().parse::<Isa>(), Ok(isa));

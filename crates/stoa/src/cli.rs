@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stoa_dialogue::Json;
 use stoa_graph::DType;
+use stoa_models::CACHE_TYPES;
 use stoa_runs::{ModelOptions, Storage};
 
 use crate::bench::BenchCommand;
@@ -300,8 +301,8 @@ pub struct ModelArgs {
     #[arg(long, value_name = "TYPE", default_value = "keep", value_parser = parse_storage,
         help_heading = "Memory")]
     pub weights: Storage,
-    /// The type of the cache of keys and values: f32, f16, …
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_type,
+    /// The type of the cache of keys and values: f32, f16, bf16, q8_0.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_cache_type,
         help_heading = "Memory")]
     pub cache: DType,
     /// The layout in which the model is asked, in place of its own: the name of one of its templates;
@@ -339,18 +340,23 @@ impl ModelArgs {
     }
 }
 
-/// Element types that weights and caches can have.
-fn numeric_types() -> impl Iterator<Item = DType> {
-    DType::ALL.into_iter().filter(|ty| ty.is_float() || ty.is_quantised())
+/// An element type of weights by its name.
+pub fn parse_type(text: &str) -> Result<DType, String> {
+    let numeric = |ty: &DType| ty.is_float() || ty.is_quantised();
+    let types = DType::ALL.into_iter().filter(numeric);
+    type_among(text, types).map_err(|names| format!("there is no type `{text}`; there are {names}"))
 }
 
-/// An element type by its name.
-pub fn parse_type(text: &str) -> Result<DType, String> {
-    let found = numeric_types().find(|ty| ty.name() == text.to_lowercase());
-    found.ok_or_else(|| {
-        let names: Vec<&str> = numeric_types().map(DType::name).collect();
-        format!("there is no type `{text}`; there are {}", names.join(", "))
-    })
+/// An element type of a cache by its name.
+pub fn parse_cache_type(text: &str) -> Result<DType, String> {
+    type_among(text, CACHE_TYPES.into_iter())
+        .map_err(|names| format!("no cache is kept in `{text}`; use one of {names}"))
+}
+
+/// The type of a name, or the names that there are.
+fn type_among(text: &str, types: impl Iterator<Item = DType> + Clone) -> Result<DType, String> {
+    let found = types.clone().find(|ty| ty.name() == text.to_lowercase());
+    found.ok_or_else(|| types.map(DType::name).collect::<Vec<_>>().join(", "))
 }
 
 /// `keep` or an element type.

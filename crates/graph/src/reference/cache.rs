@@ -34,7 +34,7 @@ impl Places<'_> {
     }
 }
 
-/// new_i replaces what stands at its place, in order of i.
+/// new_i replaces what stands at its place, in order of i. It has the precision of the cache already.
 pub(super) fn kv_append(cache: &Array, new: &Array, places: &Places<'_>) -> Result<Array> {
     let (heads, dim) = (cache.shape[1], cache.shape[3]);
     let mut out = cache.clone();

@@ -85,12 +85,18 @@ fn evaluate(
         values[input.value.index()] = (*given).clone();
     }
     for node in program.nodes() {
-        let given: Vec<&Array> = node.inputs.iter().map(|v| &values[v.index()]).collect();
+        let mut given: Vec<&Array> = node.inputs.iter().map(|v| &values[v.index()]).collect();
+        // A cache of blocks takes rows that are rounded to blocks, and keeps those that it holds.
+        let entries = matches!(node.op, Op::KvAppend)
+            .then(|| given[1].clone().rounded(program.ty(node.inputs[0]).dtype, rounding));
+        if let Some(entries) = &entries {
+            given[1] = entries;
+        }
         let results = apply(&node.op, &given)?;
         for (&v, result) in node.outputs.iter().zip(results) {
             let ty = program.ty(v);
             debug_assert_eq!(result.shape, ty.shape, "{}", node.op.name());
-            // Quantised numbers that no cast makes are an input's, in another shape.
+            // Quantised numbers that no cast makes are an input's: in another shape, or a cache's.
             let computed = !ty.dtype.is_quantised() || matches!(node.op, Op::Cast { .. });
             values[v.index()] = if computed { result.rounded(ty.dtype, rounding) } else { result };
         }

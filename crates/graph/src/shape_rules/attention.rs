@@ -53,7 +53,7 @@ impl Rule<'_> {
 
     pub fn kv_append(&self) -> Result<Vec<TensorType>> {
         self.arity(5)?;
-        self.float(0, "cache")?;
+        self.cache(0, "cache")?;
         self.rank(0, "cache", 4)?;
         self.float(1, "new")?;
         self.rank(1, "new", 2)?;
@@ -75,7 +75,7 @@ impl Rule<'_> {
         let q = self.inputs[0];
         let n = q.shape[0];
         self.is(0, "q", q.dtype, &[n, spec.heads.saturating_mul(spec.head_dim)])?;
-        self.float(1, "keys")?;
+        self.cache(1, "keys")?;
         let (kv_heads, head_dim) = (spec.kv_heads, spec.head_dim);
         let keys = &self.inputs[1].shape;
         let fits = (keys[1], keys[3]) == (kv_heads, head_dim);

@@ -66,7 +66,14 @@ impl<'a> Rule<'a> {
         self.input(i, input, self.inputs[i].dtype == DType::F32, "f32".into())
     }
 
-    /// An activation or a cache.
+    /// What keys or values are kept in.
+    pub fn cache(&self, i: usize, input: &'static str) -> Result<()> {
+        let dtype = self.inputs[i].dtype;
+        let kept = dtype.is_float() || dtype == DType::Q8_0;
+        self.input(i, input, kept, "f32, bf16, f16 or q8_0".into())
+    }
+
+    /// An activation.
     pub fn float(&self, i: usize, input: &'static str) -> Result<()> {
         self.input(i, input, self.inputs[i].dtype.is_float(), "f32, bf16 or f16".into())
     }

@@ -131,10 +131,14 @@ fn caches() {
     for cache in ["f32[2, 3, 9, 2]", "bf16[2, 3, 9, 2]", "f16[2, 3, 9, 2]"] {
         accepts(Op::KvAppend, &format!("{cache}; {append}"), cache);
     }
+    let rows = "f32[5, 96]; i32[3, 4]; i32[5]; i32[5]";
+    accepts(Op::KvAppend, &format!("q8_0[2, 3, 9, 32]; {rows}"), "q8_0[2, 3, 9, 32]");
+    let message = "kv_append: input `cache` must be f32, bf16, f16 or q8_0, is q4_0[2, 3, 9, 32]";
+    refuses(Op::KvAppend, &format!("q4_0[2, 3, 9, 32]; {rows}"), message);
     for (inputs, message) in [
         (
             "i32[2, 3, 9, 2]; f32[5, 6]; i32[3, 4]; i32[5]; i32[5]",
-            "kv_append: input `cache` must be f32, bf16 or f16, is i32[2, 3, 9, 2]",
+            "kv_append: input `cache` must be f32, bf16, f16 or q8_0, is i32[2, 3, 9, 2]",
         ),
         (
             "f32[18, 6]; f32[5, 6]; i32[3, 4]; i32[5]; i32[5]",
@@ -167,6 +171,9 @@ fn caches() {
     let tail = "i32[3, 4]; i32[5]; i32[5]";
     let inputs = format!("f32[5, 12]; bf16[2, 2, 9, 3]; bf16[2, 2, 9, 3]; {tail}");
     accepts(attend(), &inputs, "f32[5, 12]");
+    let wide = CachedAttentionSpec { head_dim: 32, ..cached_spec() };
+    let blocks = format!("f32[5, 128]; q8_0[2, 2, 9, 32]; q8_0[2, 2, 9, 32]; {tail}");
+    accepts(Op::CachedAttention(wide), &blocks, "f32[5, 128]");
     let capped = CachedAttentionSpec { score_cap: Some(0.0), ..cached_spec() };
     let message = "cached_attention: score_cap must be positive, is 0";
     refuses(Op::CachedAttention(capped), &inputs, message);
@@ -186,7 +193,7 @@ fn caches() {
         ),
         (
             "f32[5, 12]; i32[2, 2, 9, 3]; i32[2, 2, 9, 3]",
-            "cached_attention: input `keys` must be f32, bf16 or f16, is i32[2, 2, 9, 3]",
+            "cached_attention: input `keys` must be f32, bf16, f16 or q8_0, is i32[2, 2, 9, 3]",
         ),
         (
             "f32[5, 12]; f32[18, 6]; f32[18, 6]",

@@ -1,9 +1,11 @@
 //! A factor stored in quantised blocks: parts of it are dequantised on their way into a packed
-//! strip. Correct first: nothing here is vector code.
+//! strip.
 
-use stoa_graph::{DType, dequantise};
+use stoa_graph::DType;
 
 use super::pack::Span;
+use crate::isa::Isa;
+use crate::kernels::dequantise::dequantise;
 
 /// A matrix of quantised blocks, each row a whole number of them, read as it is or transposed.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,7 @@ impl<'a> BlockMatrix<'a> {
     ///
     /// # Panics
     /// If the part leaves the matrix.
-    pub(super) fn part(&self, rows: Span, cols: Span) -> Vec<f32> {
+    pub(super) fn part(&self, isa: Isa, rows: Span, cols: Span) -> Vec<f32> {
         let (rows, cols) = if self.transposed { (cols, rows) } else { (rows, cols) };
         assert!(rows.at + rows.len <= self.rows && cols.at + cols.len <= self.cols);
         let layout = self.dtype.block();
@@ -92,7 +94,8 @@ impl<'a> BlockMatrix<'a> {
         let mut numbers = Vec::with_capacity(rows.len * cols.len);
         for row in rows.at..rows.at + rows.len {
             let row = &self.blocks[row * row_bytes..(row + 1) * row_bytes];
-            dequantise(self.dtype, &row[first * layout.bytes..end * layout.bytes], &mut whole);
+            let blocks = &row[first * layout.bytes..end * layout.bytes];
+            dequantise(isa, self.dtype, blocks, &mut whole);
             numbers.extend_from_slice(&whole[skipped..skipped + cols.len]);
         }
         numbers

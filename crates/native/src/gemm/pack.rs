@@ -8,7 +8,7 @@ use super::blocks::BlockMatrix;
 use super::form::Form;
 use super::panels::PanelMatrix;
 use super::view::{Element, MatRef};
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Isa, Kernel, Simd};
 use half::{bf16, f16};
 
 /// A range of indices: first and length.
@@ -153,7 +153,7 @@ impl<'a> Operand<'a> {
     ///
     /// # Panics
     /// If there is no such row or it has another length.
-    pub fn row_to_f32(&self, row: usize, to: &mut [f32]) {
+    pub fn row_to_f32(&self, isa: Isa, row: usize, to: &mut [f32]) {
         fn copy<T: Element>(m: &MatRef<'_, T>, row: usize, to: &mut [f32]) {
             assert_eq!(m.cols, to.len(), "a row of {} elements", m.cols);
             to.iter_mut().enumerate().for_each(|(i, to)| *to = m.at(row, i).to_f32());
@@ -164,9 +164,9 @@ impl<'a> Operand<'a> {
             Operand::Bf16(m) => copy(m, row, to),
             Operand::Blocks(m) => {
                 let (row, columns) = (Span { at: row, len: 1 }, Span { at: 0, len: m.cols() });
-                to.copy_from_slice(&m.part(row, columns));
+                to.copy_from_slice(&m.part(isa, row, columns));
             }
-            Operand::Panels(m) => m.row_to_f32(row, to),
+            Operand::Panels(m) => m.row_to_f32(isa, row, to),
         }
     }
 
@@ -203,7 +203,7 @@ impl<'a> Operand<'a> {
             Operand::F16(from) => s.enter(Pack::<F, f16, WIDTH> { form, from, outer, inner, to }),
             Operand::Bf16(from) => s.enter(Pack::<F, bf16, WIDTH> { form, from, outer, inner, to }),
             Operand::Blocks(from) => {
-                let numbers = from.part(outer, inner);
+                let numbers = from.part(<F::Simd as Simd>::ISA, outer, inner);
                 let from = if from.is_row_adjacent() {
                     MatRef::new(&numbers, inner.len, outer.len).t()
                 } else {

@@ -10,13 +10,14 @@
 use std::marker::PhantomData;
 
 use half::{bf16, f16};
-use stoa_graph::{DType, any_quantised, dequantise};
+use stoa_graph::{DType, any_quantised};
 
 use super::blocks::BlockMatrix;
 use super::integer::{row_of_panel, to_panel};
 use super::pack::{Operand, Span, Strips};
 use super::view::{Element, MatRef};
-use crate::isa::{Kernel, Simd};
+use crate::isa::{Isa, Kernel, Simd};
+use crate::kernels::dequantise::dequantise;
 use crate::kernels::disjoint::Disjoint;
 use crate::pool::Pool;
 
@@ -185,16 +186,16 @@ impl<'a> PanelMatrix<'a> {
     ///
     /// # Panics
     /// If there is no such row or it has another length.
-    pub fn row_to_f32(&self, row: usize, to: &mut [f32]) {
+    pub fn row_to_f32(&self, isa: Isa, row: usize, to: &mut [f32]) {
         assert!(!self.transposed && row < self.rows && to.len() == self.cols, "row {row}");
         if row >= self.panels() * self.width {
-            return self.rest().row_to_f32(row % self.width, to);
+            return self.rest().row_to_f32(isa, row % self.width, to);
         }
         let (panel, at) = (self.panel(row / self.width), row % self.width);
         if self.dtype.is_quantised() {
             let mut blocks = vec![0; row_bytes(self.dtype, self.cols)];
             row_of_panel(self.dtype, self.width, panel, at, &mut blocks);
-            return dequantise(self.dtype, &blocks, to);
+            return dequantise(isa, self.dtype, &blocks, to);
         }
         let panel = panel.as_ptr();
         with_format!(self.dtype, F => for (k, to) in to.iter_mut().enumerate() {

@@ -272,6 +272,16 @@ impl<const VNNI: bool> Simd for Avx2With<VNNI> {
         }
     }
     #[inline(always)]
+    unsafe fn splat_f16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives a readable number.
+        unsafe { _mm256_cvtph_ps(_mm_set1_epi16(p.read_unaligned() as i16)) }
+    }
+    #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const i8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const f32) {
         safe!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
     }

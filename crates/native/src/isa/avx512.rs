@@ -318,6 +318,16 @@ impl<const SET: u8> Simd for Avx512With<SET> {
         }
     }
     #[inline(always)]
+    unsafe fn splat_f16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives a readable number.
+        unsafe { _mm512_cvtph_ps(_mm256_set1_epi16(p.read_unaligned() as i16)) }
+    }
+    #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const i8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const f32) {
         safe!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
     }

@@ -230,5 +230,21 @@ impl Simd for Neon {
         unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
     }
     #[inline(always)]
+    unsafe fn splat_f16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives a readable number.
+        let bits = unsafe { p.read_unaligned() };
+        self.splat(half::f16::from_bits(bits).to_f32_const())
+    }
+    #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const i8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        let bytes = unsafe { p.cast::<u32>().read_unaligned() };
+        // SAFETY: the token proves the instructions exist; no memory is touched.
+        unsafe {
+            let wide = vget_low_s16(vmovl_s8(vcreate_s8(u64::from(bytes))));
+            vcvtq_f32_s32(vmovl_s16(wide))
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
 }

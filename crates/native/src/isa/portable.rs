@@ -186,5 +186,16 @@ impl Simd for Portable {
         bits.map(|b| f32::from_bits(u32::from(b) << 16))
     }
     #[inline(always)]
+    unsafe fn splat_f16_ptr(self, p: *const u16) -> F32 {
+        // SAFETY: the caller gives a readable number.
+        let bits = unsafe { p.read_unaligned() };
+        self.splat(half::f16::from_bits(bits).to_f32_const())
+    }
+    #[inline(always)]
+    unsafe fn load_i8_ptr(self, p: *const i8) -> F32 {
+        // SAFETY: the caller gives LANES readable bytes.
+        unsafe { p.cast::<[i8; LANES]>().read_unaligned() }.map(f32::from)
+    }
+    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
 }

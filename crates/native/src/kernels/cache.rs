@@ -8,13 +8,17 @@
 use std::ops::Range;
 
 use super::attention::{KEYS, QUERIES, Running, Visibility, scratch_floats};
-use super::convert::Float;
 use super::disjoint::Disjoint;
 use crate::context::Context;
 use crate::isa::{Kernel, Simd};
 
+mod append;
+mod entry;
 mod single;
 
+pub use append::kv_append;
+use entry::CacheRows;
+pub use entry::{Entry, Q8Block};
 use single::Single;
 
 /// Shape of paged caches [pages, kv_heads, page, head_dim].
@@ -54,13 +58,15 @@ impl Places<'_> {
         self.table[sequence * self.columns + block] as usize
     }
 
-    /// Checks that every token that lies somewhere lies inside a cache of `elements`, with all that
-    /// comes before it in its sequence.
-    fn check(&self, paging: Paging, elements: usize) {
+    /// Checks that every token that lies somewhere lies inside a cache, with all that comes before it
+    /// in its sequence.
+    fn check<T: Entry>(&self, paging: Paging, cache: &[T]) {
         let size = paging.kv_heads * paging.page * paging.head_dim;
+        let numbers = cache.len() * T::NUMBERS;
+        assert!(paging.head_dim.is_multiple_of(T::NUMBERS), "{paging:?}: rows of whole blocks");
         assert!(self.sequences.len() == self.positions.len(), "places: shapes");
         let inside = |page: &i32| {
-            usize::try_from(*page).is_ok_and(|page| (page + 1).saturating_mul(size) <= elements)
+            usize::try_from(*page).is_ok_and(|page| (page + 1).saturating_mul(size) <= numbers)
         };
         for token in 0..self.sequences.len() {
             let Some((sequence, position)) = self.get(token) else { continue };
@@ -103,37 +109,12 @@ impl CachedHeads {
     }
 }
 
-/// Writes row i of `new` [n, kv_heads·head_dim] to its place in `cache`, in order of i, rounded to
-/// the cache's format. Tokens that lie nowhere are left out.
-///
-/// # Panics
-/// If a slice does not have its shape or a place lies outside the cache; the engine checks places
-/// before it runs.
-pub fn kv_append<T: Float>(cache: &mut [T], paging: Paging, new: &[f32], places: Places<'_>) {
-    let Paging { kv_heads, page, head_dim } = paging;
-    let f = kv_heads * head_dim;
-    assert!(new.len() == places.sequences.len() * f, "kv_append: shapes");
-    places.check(paging, cache.len());
-    if f == 0 {
-        return;
-    }
-    for (token, row) in new.chunks_exact(f).enumerate() {
-        let Some((sequence, position)) = places.get(token) else { continue };
-        let at = places.page(sequence, position / page) * kv_heads;
-        for (head, row) in row.chunks_exact(head_dim).enumerate() {
-            let entry = ((at + head) * page + position % page) * head_dim;
-            let entry = &mut cache[entry..][..head_dim];
-            entry.iter_mut().zip(row).for_each(|(entry, &x)| *entry = T::from_f32(x));
-        }
-    }
-}
-
 /// out [n, heads·head_dim]: query i attends to positions 0..=positions_i of its sequence, within
 /// the window, and reads no others. A query that lies nowhere gives 0.
 ///
 /// # Panics
 /// If a slice does not have its shape or a place lies outside the cache.
-pub fn cached_attention<T: Float>(
+pub fn cached_attention<T: Entry>(
     context: Context<'_>,
     heads: CachedHeads,
     q: &[f32],
@@ -146,7 +127,7 @@ pub fn cached_attention<T: Float>(
     assert!(kv_heads > 0 && heads.heads.is_multiple_of(kv_heads), "{heads:?}");
     assert!(q.len() == places.sequences.len() * row, "{heads:?}: q");
     assert!(out.len() == q.len() && keys.len() == values.len(), "{heads:?}: shapes");
-    places.check(heads.paging, keys.len());
+    places.check(heads.paging, keys);
     let (runs, singles) = runs(heads, places);
     let out = Disjoint::new(out);
     let cached = Cached { heads, q, keys, values, places, out: &out };
@@ -174,7 +155,7 @@ struct Cached<'a, T> {
 
 impl<T> Cached<'_, T> {
     /// Entries of a sequence page by page: how many lie together, counted from the first of them,
-    /// and the first element of the piece for a key head, in keys and in values.
+    /// and the first number of the piece for a key head, in keys and in values.
     #[inline(always)]
     fn pieces(
         &self,
@@ -233,7 +214,7 @@ struct Tile<'a, T> {
     scratch: &'a mut [f32],
 }
 
-impl<T: Float> Kernel for Tile<'_, T> {
+impl<T: Entry> Kernel for Tile<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -257,8 +238,8 @@ impl<T: Float> Kernel for Tile<'_, T> {
         let partial = [span(Box::new(firsts())), span(Box::new(ends()))];
         let finite = partial.iter().all(|&(from, to)| {
             pieces(from..to).all(|(entries, at)| {
-                let all = at..at + entries.len() * d;
-                keys[all.clone()].iter().chain(&values[all]).all(|x| x.to_f32().is_finite())
+                let all = at / T::NUMBERS..(at + entries.len() * d) / T::NUMBERS;
+                T::all_finite(&keys[all.clone()]) && T::all_finite(&values[all])
             })
         });
         if !finite {
@@ -289,8 +270,8 @@ impl<T: Float> Kernel for Tile<'_, T> {
                     let piece = rows[entries].iter_mut().enumerate();
                     piece.for_each(|(i, row)| *row = at + i * d);
                 }
-                let (key, value) = (|i| keys[rows[i]..].as_ptr(), |i| values[rows[i]..].as_ptr());
-                running.pass(s, &visible, entry, count, key, value);
+                let of = |units| CacheRows { units, begins: &rows };
+                running.pass(s, &visible, entry, count, of(keys), of(values));
             }
             running.finish(s, &visible, |row| out.at(at(row)), |row| lse.add(row));
         }
@@ -299,7 +280,7 @@ impl<T: Float> Kernel for Tile<'_, T> {
 
 /// Queries on their own: a task per query and key head, or more where that is too few for all
 /// threads; heads do not mix, so that this changes no bit.
-fn attend_singly<T: Float>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
+fn attend_singly<T: Entry>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
     let heads = cached.heads;
     let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);
     let wanted = context.pool.threads().div_ceil((singles.len() * kv_heads).max(1));

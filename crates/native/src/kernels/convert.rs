@@ -2,8 +2,9 @@
 //! Results are the same on every instruction set.
 
 use half::{bf16, f16};
-use stoa_graph::{DType, dequantise};
+use stoa_graph::DType;
 
+use super::dequantise::Dequantise;
 use super::disjoint::Disjoint;
 use crate::context::Context;
 use crate::gemm::Element;
@@ -89,25 +90,47 @@ pub fn cast<A: Float, B: Float>(context: Context<'_>, x: &[A], y: &mut [B]) {
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn cast_blocks<B: Float>(pool: &Pool, dtype: DType, blocks: &[u8], y: &mut [B]) {
+pub fn cast_blocks<B: Float>(context: Context<'_>, dtype: DType, blocks: &[u8], y: &mut [B]) {
     let layout = dtype.block();
     assert_eq!(blocks.len() / layout.bytes * layout.elements, y.len(), "cast: lengths differ");
     let per_task = TASK / layout.elements;
-    let (len, to) = (y.len(), Disjoint::new(y));
-    let count = len / layout.elements;
-    pool.run(count.div_ceil(per_task), &|task, _| {
+    let count = y.len() / layout.elements;
+    let to = Disjoint::new(y);
+    context.pool.run(count.div_ceil(per_task), &|task, _| {
         let (first, end) = (task * per_task, count.min((task + 1) * per_task));
-        let mut numbers = vec![0.0; (end - first) * layout.elements];
-        dequantise(dtype, &blocks[first * layout.bytes..end * layout.bytes], &mut numbers);
+        let blocks = &blocks[first * layout.bytes..end * layout.bytes];
         // SAFETY: each task has its own blocks.
-        let y = unsafe { to.part(first * layout.elements, numbers.len()) };
-        y.iter_mut().zip(numbers).for_each(|(y, x)| *y = B::from_f32(x));
+        let y = unsafe { to.part(first * layout.elements, (end - first) * layout.elements) };
+        context.isa.dispatch(CastBlocks { dtype, blocks, y });
     });
 }
 
+/// Some blocks, by way of a buffer that stays in the L1 cache.
+struct CastBlocks<'a, B> {
+    dtype: DType,
+    blocks: &'a [u8],
+    y: &'a mut [B],
+}
+
+impl<B: Float> Kernel for CastBlocks<'_, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        const NUMBERS: usize = 1024;
+        let layout = self.dtype.block();
+        let mut buffer = [0.0; NUMBERS];
+        let blocks = self.blocks.chunks(NUMBERS / layout.elements * layout.bytes);
+        for (blocks, y) in blocks.zip(self.y.chunks_mut(NUMBERS)) {
+            let numbers = &mut buffer[..y.len()];
+            Dequantise { dtype: self.dtype, blocks, numbers }.run(s);
+            Cast { x: &*numbers, y }.run(s);
+        }
+    }
+}
+
 /// Numbers of a block of q8_0, and its bytes.
-const BLOCK: usize = 32;
-const BLOCK_BYTES: usize = 34;
+pub(super) const BLOCK: usize = 32;
+pub(super) const BLOCK_BYTES: usize = 34;
 
 /// y = x in blocks of q8_0, as [`stoa_graph::quantise`] rounds.
 ///
@@ -128,9 +151,9 @@ pub fn quantise_rows<A: Float>(context: Context<'_>, x: &[A], y: &mut [u8]) {
 }
 
 /// Some blocks. Plain loops, which the compiler turns into vector code.
-struct Quantise<'a, A> {
-    x: &'a [[A; BLOCK]],
-    y: &'a mut [u8],
+pub(super) struct Quantise<'a, A> {
+    pub x: &'a [[A; BLOCK]],
+    pub y: &'a mut [u8],
 }
 
 impl<A: Float> Kernel for Quantise<'_, A> {

@@ -1,8 +1,9 @@
 //! Rows of a table by index, and the gradient: rows summed by index.
 
-use stoa_graph::{DType, dequantise};
+use stoa_graph::DType;
 
 use super::convert::{Cast, Float};
+use super::dequantise::dequantise;
 use super::disjoint::Disjoint;
 use crate::context::Context;
 use crate::gemm::PanelMatrix;
@@ -37,7 +38,7 @@ pub fn gather<T: Float>(context: Context<'_>, table: &[T], d: usize, ids: &[i32]
 /// # Panics
 /// As [`gather`], and if the table is not rows of whole blocks of a quantised type.
 pub fn gather_blocks(
-    pool: &Pool,
+    context: Context<'_>,
     dtype: DType,
     table: &[u8],
     d: usize,
@@ -52,12 +53,12 @@ pub fn gather_blocks(
     let row_bytes = d / layout.elements * layout.bytes;
     let per_task = (TASK / d).max(1);
     let y = Disjoint::new(y);
-    pool.run(ids.len().div_ceil(per_task), &|task, _| {
+    context.pool.run(ids.len().div_ceil(per_task), &|task, _| {
         let first = task * per_task;
         for (i, &id) in ids.iter().enumerate().skip(first).take(per_task) {
             let blocks = &table[row(id, row_bytes)..][..row_bytes];
             // SAFETY: each task has its own rows.
-            dequantise(dtype, blocks, unsafe { y.part(i * d, d) });
+            dequantise(context.isa, dtype, blocks, unsafe { y.part(i * d, d) });
         }
     });
 }
@@ -66,13 +67,13 @@ pub fn gather_blocks(
 ///
 /// # Panics
 /// As [`gather`].
-pub fn gather_panels(pool: &Pool, table: PanelMatrix<'_>, ids: &[i32], y: &mut [f32]) {
+pub fn gather_panels(context: Context<'_>, table: PanelMatrix<'_>, ids: &[i32], y: &mut [f32]) {
     let d = table.cols();
     assert_eq!(y.len(), ids.len() * d, "gather: y is [ids, d]");
     let y = Disjoint::new(y);
-    pool.run(ids.len(), &|task, _| {
+    context.pool.run(ids.len(), &|task, _| {
         // SAFETY: each task has its own row.
-        table.row_to_f32(row(ids[task], 1), unsafe { y.part(task * d, d) });
+        table.row_to_f32(context.isa, row(ids[task], 1), unsafe { y.part(task * d, d) });
     });
 }
 

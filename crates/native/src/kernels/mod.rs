@@ -8,6 +8,7 @@ pub mod attention;
 pub mod cache;
 mod convert;
 pub(crate) mod curves;
+pub(crate) mod dequantise;
 pub(crate) mod disjoint;
 pub(crate) mod fused;
 pub mod gather;

@@ -30,10 +30,18 @@ fn dealt(rows: usize, columns: usize) -> Given {
     i32s(Array::new([rows, columns], (0..pages).map(page).collect::<Vec<_>>()))
 }
 
+/// Types of caches, with head sizes that they can have: odd ones, and whole blocks.
+const CACHES: [(DType, [usize; 4]); 4] = [
+    (DType::F32, [1, 7, 16, 33]),
+    (DType::BF16, [1, 7, 16, 33]),
+    (DType::F16, [1, 7, 16, 33]),
+    (DType::Q8_0, [32, 64, 96, 160]),
+];
+
 #[test]
-fn appending_to_every_float_type() {
-    for dtype in [DType::F32, DType::BF16, DType::F16] {
-        for features in [1, 7, 16, 33] {
+fn appending_to_every_type() {
+    for (dtype, sizes) in CACHES {
+        for features in sizes {
             let mut draws = Draws::new(features as u64);
             let cache = typed(dtype, draws.array(&[4, 2, 5, features], 1.0));
             let mut new = draws.array(&[6, 2 * features], 1.0);
@@ -53,9 +61,13 @@ fn appending_to_every_float_type() {
 }
 
 #[test]
-fn attending_to_every_float_type() {
-    for dtype in [DType::F32, DType::BF16, DType::F16] {
-        for (heads, kv_heads, head_dim) in [(1, 1, 1), (4, 2, 16), (3, 1, 7), (2, 2, 64)] {
+fn attending_to_every_type() {
+    let odd = [(1, 1, 1), (4, 2, 16), (3, 1, 7), (2, 2, 64)];
+    let whole = [(1, 1, 32), (4, 2, 32), (3, 1, 96), (2, 2, 64)];
+    for (dtype, shapes) in
+        [(DType::F32, odd), (DType::BF16, odd), (DType::F16, odd), (DType::Q8_0, whole)]
+    {
+        for (heads, kv_heads, head_dim) in shapes {
             for (window, score_cap) in [
                 (None, None),
                 (Some(1), None),
@@ -65,7 +77,7 @@ fn attending_to_every_float_type() {
             ] {
                 let mut draws = Draws::new(head_dim as u64);
                 // Pages that tiles of keys do not end with.
-                let page = if head_dim == 16 { 37 } else { 5 };
+                let page = if kv_heads == 2 { 37 } else { 5 };
                 let columns = 37_usize.div_ceil(page);
                 let cache = [4 * columns, kv_heads, page, head_dim];
                 let mut of = || typed(dtype, draws.array(&cache, 1.0));
@@ -92,28 +104,32 @@ fn attending_to_every_float_type() {
 #[test]
 fn attending_to_a_long_past() {
     let (heads, kv_heads, head_dim) = (6, 2, 32);
-    let mut draws = Draws::new(1);
-    let mut of = || typed(DType::BF16, draws.array(&[2 * 47, kv_heads, 32, head_dim], 1.0));
-    let (keys, values) = (of(), of());
-    let q = f32s(draws.array(&[5, heads * head_dim], 1.0));
-    let (sequences, positions) = (integers(&[0, 1, 0, 1, 1]), integers(&[1499, 1300, 3, 0, 777]));
-    let given = [q, keys, values, dealt(2, 47), sequences, positions];
-    let spec = CachedAttentionSpec {
-        heads,
-        kv_heads,
-        head_dim,
-        window: None,
-        scale: 0.2,
-        score_cap: None,
-    };
-    check_large(&Op::CachedAttention(spec.clone()), &given, 48.0 * ULP);
-    let capped = CachedAttentionSpec { score_cap: Some(1.5), ..spec };
-    check_large(&Op::CachedAttention(capped), &given, 48.0 * ULP);
+    for dtype in [DType::BF16, DType::Q8_0] {
+        let mut draws = Draws::new(1);
+        let mut of = || typed(dtype, draws.array(&[2 * 47, kv_heads, 32, head_dim], 1.0));
+        let (keys, values) = (of(), of());
+        let q = f32s(draws.array(&[5, heads * head_dim], 1.0));
+        let sequences = integers(&[0, 1, 0, 1, 1]);
+        let positions = integers(&[1499, 1300, 3, 0, 777]);
+        let given = [q, keys, values, dealt(2, 47), sequences, positions];
+        let spec = CachedAttentionSpec {
+            heads,
+            kv_heads,
+            head_dim,
+            window: None,
+            scale: 0.2,
+            score_cap: None,
+        };
+        check_large(&Op::CachedAttention(spec.clone()), &given, 48.0 * ULP);
+        let capped = CachedAttentionSpec { score_cap: Some(1.5), ..spec };
+        check_large(&Op::CachedAttention(capped), &given, 48.0 * ULP);
+    }
 }
 
 /// One layer of a decoder with its caches as state: tokens in, logits out.
-fn decoder(dtype: DType, n: usize) -> Program {
-    let (vocab, d, heads, kv_heads, head_dim) = (17, 12, 4, 2, 6);
+fn decoder(dtype: DType, cache: DType, n: usize) -> Program {
+    let head_dim = if cache.is_quantised() { 32 } else { 6 };
+    let (vocab, d, heads, kv_heads) = (17, 12, 4, 2);
     let mut b = Builder::new();
     let tokens = b.data("tokens", TensorType::i32([n])).unwrap();
     let table_of_pages = b.data("pages", TensorType::i32([3, 4])).unwrap();
@@ -126,7 +142,7 @@ fn decoder(dtype: DType, n: usize) -> Program {
     let wk = weight("wk", [kv_heads * head_dim, d]);
     let wv = weight("wv", [kv_heads * head_dim, d]);
     let wo = weight("wo", [d, heads * head_dim]);
-    let cache = TensorType::new(dtype, [12, kv_heads, 5, head_dim]);
+    let cache = TensorType::new(cache, [12, kv_heads, 5, head_dim]);
     let [keys, values] = ["keys", "values"].map(|name| b.state(name, cache.clone()).unwrap());
     let rope = RopeSpec::geometric(head_dim, 100.0, 1);
     let spec = CachedAttentionSpec {
@@ -156,8 +172,10 @@ fn decoder(dtype: DType, n: usize) -> Program {
 
 #[test]
 fn decoding_step_by_step() {
-    for dtype in [DType::F32, DType::BF16] {
-        let program = decoder(dtype, 4);
+    for (dtype, cache) in
+        [(DType::F32, DType::F32), (DType::BF16, DType::BF16), (DType::F32, DType::Q8_0)]
+    {
+        let program = decoder(dtype, cache, 4);
         let mut draws = Draws::new(11);
         let mut weights = BTreeMap::new();
         for input in program.inputs() {
@@ -191,9 +209,10 @@ fn decoding_step_by_step() {
                 let mut state = upload(engine, &program, &weights);
                 for (t, (step, expected)) in steps.iter().zip(&expected).enumerate() {
                     let found = run_with(&mut *executable, &mut state, step);
-                    let what = format!("{dtype} step {t} on {}", engine.facts().name);
-                    // Two sides may round a cache entry to different neighbours in bf16 (8 bits).
-                    let tolerance = if dtype == DType::F32 { 64.0 * ULP } else { 1.0 / 256.0 };
+                    let what = format!("{dtype}, {cache}, step {t} on {}", engine.facts().name);
+                    // Two sides may round a cache entry to different neighbours in bf16 (8 bits)
+                    // or q8_0 (127 steps to the largest number of a block).
+                    let tolerance = if cache == DType::F32 { 64.0 * ULP } else { 1.0 / 127.0 };
                     assert_close(&what, &found["logits"], expected, tolerance);
                 }
             }
@@ -205,8 +224,13 @@ fn decoding_step_by_step() {
 /// the same bits.
 #[test]
 fn where_pages_lie_changes_no_bit() {
+    pages_lie_anywhere(DType::BF16, 24);
+    pages_lie_anywhere(DType::Q8_0, 32);
+}
+
+fn pages_lie_anywhere(dtype: DType, head_dim: usize) {
     const TIME: usize = 150;
-    let (heads, kv_heads, head_dim) = (4, 2, 24);
+    let (heads, kv_heads) = (4, 2);
     let mut draws = Draws::new(5);
     let rows = draws.array(&[TIME, kv_heads * head_dim], 1.0);
     let q = draws.array(&[TIME, heads * head_dim], 1.0);
@@ -222,7 +246,7 @@ fn where_pages_lie_changes_no_bit() {
     for (page, shift) in [(256, 0), (32, 0), (32, 3), (7, 5), (1, 1)] {
         let columns = TIME.div_ceil(page);
         let mut b = Builder::new();
-        let cache = TensorType::new(DType::BF16, [columns + shift, kv_heads, page, head_dim]);
+        let cache = TensorType::new(dtype, [columns + shift, kv_heads, page, head_dim]);
         let cache = b.state("cache", cache).unwrap();
         let data = ["new", "q"].map(|name| match name {
             "new" => b.data(name, TensorType::f32([TIME, kv_heads * head_dim])).unwrap(),
@@ -274,6 +298,8 @@ fn a_query_gives_the_same_bits_alone_and_in_any_company() {
         (6, 2, 24, DType::F16),
         (20, 1, 7, DType::F32),
         (3, 3, 80, DType::BF16),
+        (6, 2, 64, DType::Q8_0),
+        (5, 5, 32, DType::Q8_0),
     ];
     for (heads, kv_heads, head_dim, dtype) in shapes {
         let mut draws = Draws::new(heads as u64);

@@ -192,20 +192,20 @@ fn optimizers() {
 
 #[test]
 fn caches_are_read_up_to_the_position_and_no_further() {
-    for dtype in [DType::F32, DType::BF16] {
+    for (dtype, d) in [(DType::F32, 8), (DType::BF16, 8), (DType::Q8_0, 32)] {
         let mut draws = Draws::new(4);
-        let mut cache = draws.array(&[2, 1, 40, 8], 1.0);
+        let mut cache = draws.array(&[2, 1, 40, d], 1.0);
         // Sequence 0 is filled up to position 17, sequence 1 not at all.
-        cache.data[18 * 8..].fill(f64::NAN);
+        cache.data[18 * d..].fill(f64::NAN);
         let spec = CachedAttentionSpec {
             heads: 2,
             kv_heads: 1,
-            head_dim: 8,
+            head_dim: d,
             window: None,
             scale: 0.3,
             score_cap: None,
         };
-        let q = f32s(draws.array(&[4, 16], 1.0));
+        let q = f32s(draws.array(&[4, 2 * d], 1.0));
         let table = i32s(Array::new([2, 1], [0.0, 1.0]));
         let sequences = i32s(Array::new([4], [0.0, 0.0, -1.0, 1.0]));
         let positions = i32s(Array::new([4], [17.0, 3.0, 0.0, 0.0]));
@@ -214,8 +214,8 @@ fn caches_are_read_up_to_the_position_and_no_further() {
         let given = [&[q], &caches[..], &places].concat();
         check_large(&Op::CachedAttention(spec.clone()), &given, 48.0 * ULP);
         // A window that begins after something poisonous.
-        let mut old = draws.array(&[2, 1, 40, 8], 1.0);
-        old.data[..12 * 8].fill(f64::NAN);
+        let mut old = draws.array(&[2, 1, 40, d], 1.0);
+        old.data[..12 * d].fill(f64::NAN);
         let caches = [typed(dtype, old.clone()), typed(dtype, old)];
         let given = [&given[..1], &caches, &places[..2]].concat();
         let positions = i32s(Array::new([4], [17.0, 20.0, 0.0, 39.0]));

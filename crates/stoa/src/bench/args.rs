@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use stoa_graph::DType;
 
-use crate::cli::{PrecisionArg, parse_type};
+use crate::cli::{PrecisionArg, parse_cache_type, parse_type};
 
 /// `stoa bench …`
 #[derive(Debug, Subcommand)]
@@ -65,6 +65,9 @@ pub struct BenchDecodeArgs {
     /// Type weights are stored in: f32, f16, bf16, q8_0, …
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_type)]
     pub weights: DType,
+    /// Type of the cache of keys and values: f32, f16, bf16, q8_0.
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_cache_type)]
+    pub cache: DType,
     /// Tokens of the prompt.
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub prompt: usize,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, Tensor};
+use stoa_graph::{Buffers, CompileOptions, DType, Engine, Executable, OpProfile, Tensor};
 use stoa_models::{
     DecodingSpec, LanguageConfig, Loaded, Mlp, Weights, cache_types, decoding_program, load,
     parameters, save_model, upload, with_matrix_dtype,
@@ -26,10 +26,14 @@ struct Report {
     engine: String,
     size: String,
     weights: String,
+    cache: String,
     prompt_tokens: usize,
     prompt_tokens_per_second: f64,
     answer_tokens: usize,
     answer_tokens_per_second: f64,
+    /// The share of attention over the cache in the time of a token of the answer, by a profile of the
+    /// last tokens run once more.
+    attention_share: f64,
     weight_bytes: usize,
     /// The cache of keys and values, and what the programs need besides it and the weights.
     cache_bytes: usize,
@@ -42,6 +46,9 @@ const CHUNK: usize = 128;
 
 /// Tokens of a page of the cache, as the assistant has them.
 const PAGE: usize = 32;
+
+/// Tokens of the answer that are profiled.
+const PROFILED: usize = 16;
 
 /// Runs a prompt and an answer and prints the rates.
 ///
@@ -71,7 +78,7 @@ pub fn run(
         page: PAGE,
         columns: pages,
         weights: dtype,
-        caches: DType::F16,
+        caches: args.cache,
     };
     // First, so that a model over the memory limit is refused before it is made.
     let options = CompileOptions { pack_weights: true, ..CompileOptions::default() };
@@ -118,6 +125,11 @@ pub fn run(
     }
     let steps = (0..args.tokens).map(|i| Ok(feed(decode.as_mut(), prompt + i, 1)?.0));
     let steps = steps.collect::<anyhow::Result<Vec<f64>>>()?;
+    decode.start_profile();
+    for at in (prompt..prompt + args.tokens).rev().take(PROFILED) {
+        feed(decode.as_mut(), at, 1)?;
+    }
+    let attention_share = attention_share(&decode.take_profile());
     let report = Report {
         engine: engine.facts().name,
         size: match &args.model {
@@ -125,10 +137,12 @@ pub fn run(
             None => format!("{:?}", args.size),
         },
         weights: dtype.to_string(),
+        cache: args.cache.to_string(),
         prompt_tokens: prompt,
         prompt_tokens_per_second: prompt as f64 / prompt_seconds,
         answer_tokens: args.tokens,
         answer_tokens_per_second: 1.0 / median(&steps),
+        attention_share,
         weight_bytes: parameters(&config).iter().map(|p| p.ty(dtype).size_bytes()).sum(),
         cache_bytes: cache_types(&config, &spec(1)).iter().map(|(_, ty)| ty.size_bytes()).sum(),
         arena_bytes: [prefill.memory(), decode.memory()]
@@ -140,14 +154,27 @@ pub fn run(
     bar.finish("done");
     terminal.result(&report, || {
         format!(
-            "{} weights ({} MiB) on {}: prompt {:.0} tokens/s, answer {:.1} tokens/s",
+            "{} weights ({} MiB) on {}: prompt {:.0} tokens/s, answer {:.1} tokens/s\n\
+             attention over {} tokens in {}: {:.1} % of a token of the answer",
             report.weights,
             report.weight_bytes >> 20,
             report.engine,
             report.prompt_tokens_per_second,
-            report.answer_tokens_per_second
+            report.answer_tokens_per_second,
+            report.prompt_tokens + report.answer_tokens,
+            report.cache,
+            100.0 * report.attention_share
         )
     })
+}
+
+/// The share of attention over caches in the time of a profile; 0 of an engine that has none.
+fn attention_share(profile: &[OpProfile]) -> f64 {
+    let seconds = |of: &dyn Fn(&OpProfile) -> bool| -> f64 {
+        profile.iter().filter(|op| of(op)).map(|op| op.seconds).sum()
+    };
+    let (all, attention) = (seconds(&|_| true), seconds(&|op| op.op == "cached_attention"));
+    if all > 0.0 { attention / all } else { 0.0 }
 }
 
 /// Uploads the weights of a model, those of a file or drawn ones, each as its program declares it.

@@ -292,8 +292,8 @@ impl<'a> Blocks<'a> {
         self.count = count;
         // SAFETY: as the caller promises; scratch blocks have the shapes stated above.
         unsafe {
-            gather_rows(s, |i| rows(q).at(i), count, d, self.query_rows);
-            gather_rows(s, |i| rows(dout).at(i), count, d, self.dout_rows);
+            gather_rows(s, rows(q), count, d, self.query_rows);
+            gather_rows(s, rows(dout), count, d, self.dout_rows);
             let (queries, gradients) = (self.query_rows.as_ptr(), self.dout_rows.as_ptr());
             let to = self.queries.as_mut_ptr();
             transpose(s, count, d, QUERIES, heads.scale * LOG2E, |i| queries.add(i * wide), to);
@@ -336,8 +336,8 @@ impl<'a> Blocks<'a> {
         let (scores, dscores) = (self.scores.as_mut_ptr(), self.dscores.as_mut_ptr());
         // SAFETY: k, v, dk and dv are the caller's promise; scratch blocks have the shapes stated.
         unsafe {
-            gather_rows(s, |i| k.at(i), keys, d, self.key_rows);
-            gather_rows(s, |i| v.at(i), keys, d, self.value_rows);
+            gather_rows(s, k, keys, d, self.key_rows);
+            gather_rows(s, v, keys, d, self.value_rows);
             let left = |rows: &[f32]| Left { start: rows.as_ptr(), row: wide, column: 1 };
             let right = |rows: &[f32]| Right { start: rows.as_ptr(), row: wide };
             let (queries, dout) = (self.queries.as_ptr(), self.dout.as_ptr());

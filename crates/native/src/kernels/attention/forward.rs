@@ -5,9 +5,8 @@
 use super::product::{Left, Right, Target, transpose};
 use super::ranges::KeyRange;
 use super::tile::{self, KEYS, QUERIES, Visibility, padded};
-use super::{Heads, Rows};
+use super::{Heads, Rows, WideRows};
 use crate::context::Context;
-use crate::gemm::Element;
 use crate::isa::{Kernel, Simd};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::math::{LOG2E, exp2};
@@ -105,7 +104,7 @@ impl Kernel for QueryTile<'_> {
                     k.prefetch(s, KEYS, KEYS, head_dim);
                     v.prefetch(s, KEYS, KEYS, head_dim);
                 }
-                running.pass(s, &visible, key, keys, |i| k.at(i), |i| v.at(i));
+                running.pass(s, &visible, key, keys, k, v);
             }
             let out = self.out.at(row * q_row + self.head * head_dim);
             let lse = self.lse.at(row * self.heads.heads + self.head);
@@ -167,20 +166,20 @@ impl<'a> Running<'a> {
         unsafe { transpose(s, self.count, self.head_dim, QUERIES, scale * LOG2E, row, to) }
     }
 
-    /// Attends to keys `start..start + keys`, at most [`KEYS`] of them; `k(i)` and `v(i)` are the
-    /// addresses of key and value `start + i`.
+    /// Attends to keys `start..start + keys`, at most [`KEYS`] of them; row i of `k` and `v` is key
+    /// and value `start + i`.
     ///
     /// # Safety
-    /// `k(i)` and `v(i)` must be readable at head_dim elements for i < keys.
+    /// Rows i < keys of `k` and `v` must have head_dim features.
     #[inline(always)]
-    pub unsafe fn pass<S: Simd, T: Element>(
+    pub unsafe fn pass<S: Simd, R: WideRows>(
         &mut self,
         s: S,
         visible: &Visibility,
         start: usize,
         keys: usize,
-        k: impl Fn(usize) -> *const T,
-        v: impl Fn(usize) -> *const T,
+        k: R,
+        v: R,
     ) {
         let window = visible.window(start, keys);
         if window.is_empty() {
@@ -285,18 +284,18 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Copies `count` rows of `features`, row i from `row(i)`, widened to f32, to `copy` [count, padded features]; the
-/// padding is unspecified.
+/// Copies the first `count` rows of `features`, widened to f32, to `copy` [count, padded features]; the padding is
+/// unspecified.
 ///
 /// Rows of a matrix with many heads lie a large power of two apart, where they would evict each
 /// other from the L1 cache; a copy does not, and costs one access against `QUERIES` uses.
 ///
 /// # Safety
-/// `row(i)` must be readable at `features` elements for i < count; `copy` must be large enough.
+/// There must be `count` rows of `features`.
 #[inline(always)]
-pub(super) unsafe fn gather_rows<S: Simd, T: Element>(
+pub(super) unsafe fn gather_rows<S: Simd>(
     s: S,
-    row: impl Fn(usize) -> *const T,
+    rows: impl WideRows,
     count: usize,
     features: usize,
     copy: &mut [f32],
@@ -307,12 +306,11 @@ pub(super) unsafe fn gather_rows<S: Simd, T: Element>(
     for i in 0..count {
         // SAFETY: feature f < features of row i < count; `copy` holds `wide` ≥ features per row.
         unsafe {
-            let row = row(i);
             for f in (0..whole).step_by(S::LANES) {
-                s.store_ptr(T::load(s, row.add(f)), copy.as_mut_ptr().add(i * wide + f));
+                s.store_ptr(rows.load(s, i, f), copy.as_mut_ptr().add(i * wide + f));
             }
             for f in whole..features {
-                copy[i * wide + f] = (*row.add(f)).to_f32();
+                copy[i * wide + f] = rows.get(i, f);
             }
         }
     }

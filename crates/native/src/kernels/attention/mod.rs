@@ -71,6 +71,33 @@ impl Heads {
     }
 }
 
+/// Rows that are read as f32, whatever they are stored in.
+pub(super) trait WideRows: Copy {
+    /// `LANES` features of a row from `feature` on, a multiple of the lanes.
+    ///
+    /// # Safety
+    /// They must be features of a row.
+    unsafe fn load<S: Simd>(&self, s: S, row: usize, feature: usize) -> S::F32;
+    /// A feature of a row.
+    ///
+    /// # Safety
+    /// It must be one.
+    unsafe fn get(&self, row: usize, feature: usize) -> f32;
+}
+
+impl WideRows for Rows {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(&self, s: S, row: usize, feature: usize) -> S::F32 {
+        // SAFETY: passed on to the caller.
+        unsafe { s.load_ptr(self.at(row).add(feature)) }
+    }
+    #[inline(always)]
+    unsafe fn get(&self, row: usize, feature: usize) -> f32 {
+        // SAFETY: passed on to the caller.
+        unsafe { *self.at(row).add(feature) }
+    }
+}
+
 /// Rows of a matrix by address: row i starts at `start[i·row]`.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<T = f32> {

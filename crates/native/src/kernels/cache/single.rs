@@ -7,14 +7,16 @@
 use std::ops::Range;
 
 use super::super::attention::{KEYS, padded};
-use super::Cached;
+use super::{Cached, Entry};
 use crate::isa::{Kernel, Simd};
-use crate::kernels::convert::Float;
 use crate::kernels::curves::{Curve, SoftCap};
 use crate::kernels::math::{LOG2E, exp2};
 
 /// Lanes of the widest vector.
 const MOST_LANES: usize = 16;
+
+/// Heads that share a value while it is in a register.
+const HEADS: usize = 4;
 
 /// Scratch of so many heads.
 pub(super) fn scratch_floats(heads: usize, head_dim: usize) -> usize {
@@ -28,6 +30,16 @@ pub(super) struct Single<'a, T> {
     pub heads: Range<usize>,
     /// [`scratch_floats`] elements.
     pub scratch: &'a mut [f32],
+}
+
+/// Asks for numbers of a cache that lie together.
+#[inline(always)]
+fn prefetch<S: Simd, T: Entry>(s: S, units: &[T], at: usize, numbers: usize) {
+    const LINE: usize = 64;
+    let start = units[at / T::NUMBERS..].as_ptr().cast::<u8>();
+    for byte in (0..numbers / T::NUMBERS * size_of::<T>()).step_by(LINE) {
+        s.prefetch(start.wrapping_add(byte).cast());
+    }
 }
 
 /// The running softmax of some heads of a group.
@@ -45,7 +57,7 @@ struct Group<'a> {
     head_dim: usize,
 }
 
-impl<T: Float> Kernel for Single<'_, T> {
+impl<T: Entry> Kernel for Single<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -65,12 +77,16 @@ impl<T: Float> Kernel for Single<'_, T> {
                 let piece = rows[entries].iter_mut().enumerate();
                 piece.for_each(|(i, row)| *row = at + i * d);
             }
+            // Pages lie anywhere: the next ones are asked for while these are attended to.
+            let ahead = (tile + KEYS).min(end)..(tile + 2 * KEYS).min(end);
+            for (entries, at) in cached.pieces(sequence, kv_head, ahead) {
+                prefetch(s, cached.keys, at, entries.len() * d);
+                prefetch(s, cached.values, at, entries.len() * d);
+            }
             running.score(s, cached.keys, rows);
             running.bound(s, heads.score_cap, rows.len());
-            for head in 0..group {
-                running.soften(s, head, rows.len());
-                running.weigh(s, head, cached.values, rows);
-            }
+            (0..group).for_each(|head| running.soften(s, head, rows.len()));
+            running.weigh(s, cached.values, rows);
         }
         // SAFETY: these heads of a query belong to one task.
         let to = unsafe { cached.out.part(at, group * d) };
@@ -110,20 +126,22 @@ impl<'a> Group<'a> {
 
     /// The scores of keys that begin at `rows`.
     #[inline(always)]
-    fn score<S: Simd, T: Float>(&mut self, s: S, keys: &[T], rows: &[usize]) {
+    fn score<S: Simd, T: Entry>(&mut self, s: S, keys: &[T], rows: &[usize]) {
         let d = self.head_dim;
         let whole = d - d % S::LANES;
         let (group, filled) = (self.max.len(), rows.len().next_multiple_of(S::LANES));
         (0..group).for_each(|head| self.scores[head * KEYS..][..filled].fill(0.0));
         let last = rows.len() - 1;
+        let numbers = keys.len() * T::NUMBERS;
+        assert!(rows.iter().all(|row| row + d <= numbers), "keys lie in their cache");
         for f in (0..whole).step_by(S::LANES) {
             for first in (0..filled).step_by(S::LANES) {
                 let mut square = s.square(s.zero());
                 for (i, vector) in square.as_mut().iter_mut().enumerate() {
                     // Missing keys repeat the last one.
-                    let key = &keys[rows[(first + i).min(last)] + f..][..S::LANES];
-                    // SAFETY: LANES elements of the slice just cut.
-                    *vector = unsafe { T::load(s, key.as_ptr()) };
+                    let at = rows[(first + i).min(last)] + f;
+                    // SAFETY: features of a row that was checked to lie in the cache.
+                    *vector = unsafe { T::load(s, keys.as_ptr(), at) };
                 }
                 let columns = s.transpose(square);
                 self.add_scores(s, first, f, columns.as_ref());
@@ -133,7 +151,7 @@ impl<'a> Group<'a> {
             for first in (0..filled).step_by(S::LANES) {
                 let mut column = [0.0; MOST_LANES];
                 for (i, x) in column[..S::LANES].iter_mut().enumerate() {
-                    *x = keys[rows[(first + i).min(last)] + f].to_f32();
+                    *x = T::get(keys, rows[(first + i).min(last)] + f);
                 }
                 self.add_scores(s, first, f, &[s.load(&column)]);
             }
@@ -203,42 +221,91 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Adds the weighted values that begin at `rows`.
+    /// Adds the weighted values that begin at `rows`. Several heads share what is read and widened.
     #[inline(always)]
-    fn weigh<S: Simd, T: Float>(&mut self, s: S, head: usize, values: &[T], rows: &[usize]) {
-        /// Vectors of a row summed together.
-        const WIDTH: usize = 4;
+    fn weigh<S: Simd, T: Entry>(&mut self, s: S, values: &[T], rows: &[usize]) {
+        let (d, numbers) = (self.head_dim, values.len() * T::NUMBERS);
+        assert!(rows.iter().all(|row| row + d <= numbers), "values lie in their cache");
+        let heads = self.max.len();
+        for head in (0..heads).step_by(HEADS) {
+            match (heads - head).min(HEADS) {
+                1 => self.weigh_heads::<S, T, 1>(s, head, values, rows),
+                2 => self.weigh_heads::<S, T, 2>(s, head, values, rows),
+                3 => self.weigh_heads::<S, T, 3>(s, head, values, rows),
+                _ => self.weigh_heads::<S, T, HEADS>(s, head, values, rows),
+            }
+        }
+    }
+
+    /// As [`Group::weigh`], for `H` heads from `head` on.
+    #[inline(always)]
+    fn weigh_heads<S: Simd, T: Entry, const H: usize>(
+        &mut self,
+        s: S,
+        head: usize,
+        values: &[T],
+        rows: &[usize],
+    ) {
         let (d, wide) = (self.head_dim, padded(self.head_dim));
-        let weights = &self.scores[head * KEYS..][..rows.len()];
-        let out = &mut self.out[head * wide..][..wide];
         let whole = d - d % S::LANES;
-        let wides = whole - whole % (WIDTH * S::LANES);
-        assert!(rows.iter().all(|row| row + d <= values.len()), "values lie in their cache");
-        for f in (0..wides).step_by(WIDTH * S::LANES) {
-            let mut sums = [s.zero(); WIDTH];
-            for (&weight, &row) in weights.iter().zip(rows) {
-                let weight = s.splat(weight);
-                for (j, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: features of a row that was checked to lie in the cache.
-                    let x = unsafe { T::load(s, values.as_ptr().add(row + f + j * S::LANES)) };
-                    *sum = s.mul_add(weight, x, *sum);
+        let mut f = 0;
+        while f < whole {
+            // As many sums as sixteen registers hold beside what they are made of, or 32.
+            let most = if S::LANES == 8 && H > 2 { 2 } else { 4 };
+            f += match ((whole - f) / S::LANES).min(most) {
+                1 => self.weigh_block::<S, T, H, 1>(s, head, f, values, rows),
+                2 | 3 => self.weigh_block::<S, T, H, 2>(s, head, f, values, rows),
+                _ => self.weigh_block::<S, T, H, 4>(s, head, f, values, rows),
+            };
+        }
+        for head in head..head + H {
+            let (weights, out) = (&self.scores[head * KEYS..], &mut self.out[head * wide..]);
+            for f in (whole..d).step_by(S::LANES) {
+                let mut sum = s.zero();
+                for (&weight, &row) in weights.iter().zip(rows) {
+                    let mut lanes = [0.0; MOST_LANES];
+                    let row = row + f..row + d.min(f + S::LANES);
+                    lanes.iter_mut().zip(row).for_each(|(lane, at)| *lane = T::get(values, at));
+                    sum = s.mul_add(s.splat(weight), s.load(&lanes), sum);
+                }
+                s.store(s.add(sum, s.load(&out[f..])), &mut out[f..]);
+            }
+        }
+    }
+
+    /// As [`Group::weigh_heads`], for `W` vectors of features from `f` on. How many features these are.
+    #[inline(always)]
+    fn weigh_block<S: Simd, T: Entry, const H: usize, const W: usize>(
+        &mut self,
+        s: S,
+        head: usize,
+        f: usize,
+        values: &[T],
+        rows: &[usize],
+    ) -> usize {
+        let wide = padded(self.head_dim);
+        let weights: [&[f32]; H] =
+            std::array::from_fn(|h| &self.scores[(head + h) * KEYS..][..rows.len()]);
+        let mut sums = [[s.zero(); W]; H];
+        for (i, &row) in rows.iter().enumerate() {
+            let x: [S::F32; W] = std::array::from_fn(|j| {
+                // SAFETY: features of a row that was checked to lie in the cache.
+                unsafe { T::load(s, values.as_ptr(), row + f + j * S::LANES) }
+            });
+            for h in 0..H {
+                let weight = s.splat(weights[h][i]);
+                for j in 0..W {
+                    sums[h][j] = s.mul_add(weight, x[j], sums[h][j]);
                 }
             }
-            for (j, &sum) in sums.iter().enumerate() {
-                let out = &mut out[f + j * S::LANES..];
-                s.store(s.add(sum, s.load(out)), out);
+        }
+        for (h, sums) in sums.iter().enumerate() {
+            let out = &mut self.out[(head + h) * wide + f..];
+            for (sum, out) in sums.iter().zip(out.chunks_exact_mut(S::LANES)) {
+                s.store(s.add(*sum, s.load(out)), out);
             }
         }
-        for f in (wides..d).step_by(S::LANES) {
-            let mut sum = s.zero();
-            for (&weight, &row) in weights.iter().zip(rows) {
-                let mut lanes = [0.0; MOST_LANES];
-                let row = values[row + f..row + d.min(f + S::LANES)].iter();
-                lanes.iter_mut().zip(row).for_each(|(lane, x)| *lane = x.to_f32());
-                sum = s.mul_add(s.splat(weight), s.load(&lanes), sum);
-            }
-            s.store(s.add(sum, s.load(&out[f..])), &mut out[f..]);
-        }
+        W * S::LANES
     }
 
     /// Writes the softmax average of each head; 0 where nothing is seen.

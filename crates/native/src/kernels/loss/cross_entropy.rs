@@ -177,7 +177,7 @@ impl<'a> Pass<'a> {
         let d = self.d;
         if !self.dense() {
             for (&token, row) in self.tokens[chunk.clone()].iter().zip(blocks.x.chunks_mut(d)) {
-                self.x.row_to_f32(token, row);
+                self.x.row_to_f32(self.arithmetic.isa, token, row);
             }
         }
         let x = self.features(blocks.x, &chunk);
