@@ -9,6 +9,7 @@ mod conversation;
 mod documentation;
 mod interruption;
 mod models;
+mod oversized;
 mod plan;
 mod program;
 mod runs;
