@@ -15,7 +15,7 @@ use stoa_assistant::{
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{
-    CACHE_TYPES, LanguageConfig, StoredTypes, check_cache, upload, with_matrix_dtype,
+    CACHE_TYPES, LanguageConfig, StoredTypes, Weights, check_cache, upload, with_matrix_dtype,
 };
 use stoa_native::isa::Isa;
 use stoa_native::{NativeEngine, NativeOptions};
@@ -30,22 +30,31 @@ fn on(isa: Isa) -> Arc<dyn Engine> {
     Arc::new(NativeEngine::new(options).unwrap())
 }
 
-/// An assistant of a tiny model with these types, that reads so many rows in a run.
+/// The weights of a tiny model in a type.
+fn converted(config: &LanguageConfig, weights: DType) -> Weights {
+    with_matrix_dtype(config, tiny::weights(config, 5), weights).unwrap().collect()
+}
+
+/// On an engine; assistants share them.
+fn uploaded(engine: &Arc<dyn Engine>, weights: &Weights) -> Buffers {
+    let mut state = Buffers::new();
+    upload(&**engine, weights.clone(), &mut state).unwrap();
+    state
+}
+
+/// An assistant of a tiny model with caches of a type, that reads so many rows in a run.
 fn assistant(
     engine: &Arc<dyn Engine>,
     config: &LanguageConfig,
-    (weights, caches): (DType, DType),
+    state: &Buffers,
+    caches: DType,
     (pages, rows): (Option<usize>, usize),
 ) -> Result<Assistant, AssistantError> {
-    let engine = Arc::clone(engine);
-    let mut state = Buffers::new();
-    let given = with_matrix_dtype(config, tiny::weights(config, 5), weights).unwrap();
-    upload(&*engine, given, &mut state).unwrap();
     let tokenizer = tiny::tokenizer();
     let parts = AssistantParts {
-        engine,
+        engine: Arc::clone(engine),
         config: config.clone(),
-        state,
+        state: state.clone(),
         end_tokens: default_end_tokens(&tokenizer),
         tokenizer,
         template: ChatTemplate::chatml(),
@@ -74,12 +83,14 @@ fn answers_are_bitwise_the_same_in_any_company_for_every_type() {
         Request { prompt: prompt(8, 5), settings: sampled(7, 5) },
         begun(2, 20, 3),
     ];
+    let weights = WEIGHTS.map(|dtype| (dtype, converted(&config, dtype)));
     for isa in Isa::available() {
         let engine = on(isa);
-        for weights in WEIGHTS {
+        for (weights, numbers) in &weights {
+            let state = uploaded(&engine, numbers);
             for caches in [DType::F32, DType::F16, DType::Q8_0] {
                 let what = format!("{isa}, weights {weights}, cache {caches}");
-                let made = |sizes| assistant(&engine, &config, (weights, caches), sizes).unwrap();
+                let made = |sizes| assistant(&engine, &config, &state, caches, sizes).unwrap();
                 let ask = |assistant: &mut Assistant, request: &Request| {
                     let Request { prompt, settings } = request;
                     assistant.generate(prompt, settings, &mut ignore_events).unwrap()
@@ -118,9 +129,9 @@ fn answers_are_bitwise_the_same_in_any_company_for_every_type() {
 fn narrow_caches_give_nearby_scores() {
     let (tokens, config) = (prompt(1, 90), whole_blocks());
     let engine = native(2);
-    let scores = |caches| {
-        assistant(&engine, &config, (DType::F32, caches), (None, 128)).unwrap().score(&tokens)
-    };
+    let state = uploaded(&engine, &converted(&config, DType::F32));
+    let scores =
+        |caches| assistant(&engine, &config, &state, caches, (None, 128)).unwrap().score(&tokens);
     let exact = scores(DType::F32).unwrap();
     // Keys and values are off by half a unit of their last place: of 11 bits, of 8, and of 127 to the
     // largest of 32 numbers. Weights of ±0.5 make scores of attention some tens of times as large as
@@ -141,8 +152,9 @@ fn caches_of_a_type_that_the_heads_cannot_have_are_refused() {
         (grouped(), DType::Q8_0, "the heads of this model have 8 numbers"),
         (whole_blocks(), DType::Q4_0, "no cache is kept in this type"),
     ] {
-        let types = (DType::F32, caches);
-        let refused = assistant(&engine, &config, types, (None, 32)).err().unwrap().to_string();
+        let state = uploaded(&engine, &converted(&config, DType::F32));
+        let refused = assistant(&engine, &config, &state, caches, (None, 32));
+        let refused = refused.err().unwrap().to_string();
         assert!(refused.contains(said), "{refused}");
         let options = SchedulerOptions { caches, ..SchedulerOptions::default() };
         let matrices = StoredTypes::uniform(&config, DType::F32);
