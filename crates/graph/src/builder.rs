@@ -243,7 +243,19 @@ impl Builder {
         bias: Option<ValueId>,
         eps: f32,
     ) -> Result<ValueId> {
-        let op = Op::LayerNorm { group: self.ty(x).last(), eps, biased: bias.is_some() };
+        self.layer_norm_grouped(x, scale, bias, self.ty(x).last(), eps)
+    }
+
+    /// Layer normalisation over each `group` features. See [`Op::LayerNorm`].
+    pub fn layer_norm_grouped(
+        &mut self,
+        x: ValueId,
+        scale: ValueId,
+        bias: Option<ValueId>,
+        group: usize,
+        eps: f32,
+    ) -> Result<ValueId> {
+        let op = Op::LayerNorm { group, eps, biased: bias.is_some() };
         let inputs: Vec<ValueId> = [Some(x), Some(scale), bias].into_iter().flatten().collect();
         self.one(op, &inputs)
     }

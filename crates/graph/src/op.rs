@@ -92,9 +92,11 @@ pub enum Op {
         /// A weight is given and its gradient returned.
         weighted: bool,
     },
-    /// x [.., features], scale \[group\][, bias \[group\]] → (x − mean)/sqrt(variance + eps)·scale
+    /// x [.., features], scale \[n·group\][, bias \[n·group\]] → (x − mean)/sqrt(variance + eps)·scale
     /// [+ bias], mean and variance those of each consecutive `group` features (layer normalisation,
-    /// arXiv 1607.06450 eq. 4). NaN or an infinity makes its group NaN.
+    /// arXiv 1607.06450 eq. 4). n·group divides the features; scale and bias repeat every so many, so
+    /// that n is 1 for a layer norm and the number of heads where each has factors of its own. NaN or
+    /// an infinity makes its group NaN.
     LayerNorm {
         /// Features normalised together; divides the last dimension.
         group: usize,
@@ -103,7 +105,7 @@ pub enum Op {
         /// A bias is given.
         biased: bool,
     },
-    /// x, dy, scale → dx, dscale \[group\][, dbias \[group\]].
+    /// x, dy, scale → dx, dscale \[n·group\][, dbias \[n·group\]].
     LayerNormBackward {
         /// As in the forward op.
         group: usize,
@@ -112,7 +114,8 @@ pub enum Op {
         /// The gradient of a bias is returned.
         biased: bool,
     },
-    /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated.
+    /// x [tokens, heads·head_dim], positions i32 [tokens, axes] → x with each head rotated, as
+    /// [`RopeSpec`] says.
     Rope(RopeSpec),
     /// q [batch·time, heads·head_dim], k, v [batch·time, kv_heads·head_dim][, segments i32
     /// [batch·time]] → out (as q), lse f32 [batch·time, heads] (log of the softmax denominator).
@@ -272,7 +275,9 @@ impl Op {
                 };
                 let start =
                     format!("head_dim {}, axes {}, {pairs} pairs{range}", spec.head_dim, spec.axes);
-                [vec![start], flags(&[("inverse", spec.inverse)])].concat().join(", ")
+                let factor = (spec.factor != 1.0).then(|| format!("factor {}", spec.factor));
+                let flags = flags(&[("inverse", spec.inverse)]);
+                [vec![start], Vec::from_iter(factor), flags].concat().join(", ")
             }
             Op::Attention { spec, segmented } | Op::AttentionBackward { spec, segmented } => {
                 let flags = flags(&[("segmented", *segmented)]);

@@ -68,17 +68,21 @@ pub struct CachedAttentionSpec {
 
 /// Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairing as in Llama checkpoints:
 /// with one axis and n frequencies, feature i < n of a head is paired with i + n, and the pair is
-/// rotated by position·frequencies\[i\]; features from 2·n on stay as they are. With `axes` > 1 the
-/// head is cut into that many equal chunks, and chunk a is treated so with position column a.
+/// rotated by position·frequencies\[i\] and multiplied by `factor`; features from 2·n on stay as they
+/// are. With `axes` > 1 the head is cut into that many equal chunks, and chunk a is treated so with
+/// position column a.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeSpec {
     /// Features of one head; divisible by `axes`.
     pub head_dim: usize,
     /// Radians per position of each pair of a chunk; at most half as many as a chunk has features.
     pub frequencies: Arc<[f64]>,
+    /// Factor on the features that are rotated, 1 for a rotation alone (`attention_factor` of YaRN and
+    /// LongRoPE: arXiv 2309.00071 §3.4).
+    pub factor: f64,
     /// Position columns: 1 for text, 2 for pictures.
     pub axes: usize,
-    /// Rotate backwards: the transpose, used as gradient.
+    /// Rotate backwards, with the same factor: the transpose, used as gradient.
     pub inverse: bool,
 }
 
@@ -88,7 +92,7 @@ impl RopeSpec {
         let half = head_dim / axes.max(1) / 2;
         let frequency = |i: usize| f64::from(theta).powf(-(i as f64) / half as f64);
         let frequencies = (0..half).map(frequency).collect();
-        RopeSpec { head_dim, frequencies, axes, inverse: false }
+        RopeSpec { head_dim, frequencies, factor: 1.0, axes, inverse: false }
     }
 
     /// Features of a chunk.

@@ -248,6 +248,14 @@ fn a_rotation_by_hand() {
     });
     let expected = [3f64.cos(), -0.3f64.sin(), 3f64.sin(), 0.3f64.cos()];
     assert!(close(&y.data, &expected), "{y:?}");
+    // Two pairs of five features, half as large again; the last feature stays as it is.
+    let spec = RopeSpec { head_dim: 5, factor: 1.5, ..RopeSpec::geometric(4, 100.0, 1) };
+    let x = Array::new([1, 5], [1.0, 0.0, 0.0, 1.0, 7.0]);
+    let y = compute(&[(&x, DType::F32), (&positions, DType::I32)], |b, x| {
+        b.rope(x[0], x[1], spec).unwrap()
+    });
+    let expected = [&expected.map(|x| 1.5 * x)[..], &[7.0]].concat();
+    assert!(close(&y.data, &expected), "{y:?}");
 }
 
 /// y = w·x, w ← w + y, a bf16 state, a table lookup.

@@ -21,7 +21,7 @@ use crate::view::{Stored, View};
 /// Tables that outlive a step: they depend on constants and positions, not on the model.
 #[derive(Default)]
 pub(crate) struct Caches {
-    /// One for each list of frequencies.
+    /// One for each list of frequencies and factor.
     rope: Vec<rope::RopeTable>,
     /// Logits of a chunk of rows.
     logits: AlignedBuffer,
@@ -30,11 +30,11 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// The table of a list of frequencies.
-    fn rope_table(&mut self, frequencies: &[f64]) -> &mut rope::RopeTable {
-        let known = self.rope.iter().position(|table| table.frequencies() == frequencies);
+    /// The table of a list of frequencies with a factor.
+    fn rope_table(&mut self, frequencies: &[f64], factor: f64) -> &mut rope::RopeTable {
+        let known = self.rope.iter().position(|table| table.is_of(frequencies, factor));
         let at = known.unwrap_or_else(|| {
-            self.rope.push(rope::RopeTable::new(frequencies));
+            self.rope.push(rope::RopeTable::new(frequencies, factor));
             self.rope.len() - 1
         });
         &mut self.rope[at]
@@ -311,7 +311,7 @@ impl Dispatch<'_> {
     }
 
     fn rope(&mut self, spec: &RopeSpec, ins: &[View<'_>], outs: &[View<'_>]) {
-        let table = self.caches.rope_table(&spec.frequencies);
+        let table = self.caches.rope_table(&spec.frequencies, spec.factor);
         let positions = ins[1].i32();
         let turn = rope::Turn {
             features: ins[0].ty.last(),

@@ -54,7 +54,8 @@ fn standardised(x: &[f64], eps: f64) -> (Vec<f64>, f64) {
     (x.iter().map(|x| (x - mean) * r).collect(), r)
 }
 
-/// (x − mean)/sqrt(variance + eps)·scale [+ bias] over each `group` features.
+/// (x − mean)/sqrt(variance + eps)·scale [+ bias] over each `group` features; scale and bias repeat
+/// every so many features as they have.
 pub(super) fn layer_norm(
     x: &Array,
     scale: &Array,
@@ -65,9 +66,10 @@ pub(super) fn layer_norm(
     let mut out = Array::zeros(&x.shape);
     for start in (0..x.data.len()).step_by(group) {
         let (standard, _) = standardised(&x.data[start..start + group], eps);
+        let at = start % scale.data.len();
         for j in 0..group {
-            let bias = bias.map_or(0.0, |bias| bias.data[j]);
-            out.data[start + j] = standard[j] * scale.data[j] + bias;
+            let bias = bias.map_or(0.0, |bias| bias.data[at + j]);
+            out.data[start + j] = standard[j] * scale.data[at + j] + bias;
         }
     }
     out
@@ -83,17 +85,18 @@ pub(super) fn layer_norm_backward(
     eps: f64,
 ) -> Vec<Array> {
     let mut dx = Array::zeros(&x.shape);
-    let (mut dscale, mut dbias) = (Array::zeros(&[group]), Array::zeros(&[group]));
+    let (mut dscale, mut dbias) = (Array::zeros(&scale.shape), Array::zeros(&scale.shape));
     for start in (0..x.data.len()).step_by(group) {
         let (standard, r) = standardised(&x.data[start..start + group], eps);
         let dy = &dy.data[start..start + group];
-        let g: Vec<f64> = dy.iter().zip(&scale.data).map(|(dy, scale)| dy * scale).collect();
+        let at = start % scale.data.len();
+        let g: Vec<f64> = dy.iter().zip(&scale.data[at..]).map(|(dy, scale)| dy * scale).collect();
         let mean = g.iter().sum::<f64>() / group as f64;
         let along = g.iter().zip(&standard).map(|(g, x)| g * x).sum::<f64>() / group as f64;
         for j in 0..group {
             dx.data[start + j] = r * (g[j] - mean - standard[j] * along);
-            dscale.data[j] += dy[j] * standard[j];
-            dbias.data[j] += dy[j];
+            dscale.data[at + j] += dy[j] * standard[j];
+            dbias.data[at + j] += dy[j];
         }
     }
     vec![dx, dscale, dbias]

@@ -3,7 +3,7 @@
 use super::Array;
 use crate::RopeSpec;
 
-/// Each pair (i, i + n) of each chunk rotated by position·frequency i of n.
+/// Each pair (i, i + n) of each chunk rotated by position·frequency i of n, times the factor.
 pub(super) fn rope(x: &Array, positions: &Array, spec: &RopeSpec) -> Array {
     let (chunk, half) = (spec.chunk(), spec.frequencies.len());
     let mut out = x.clone();
@@ -15,7 +15,7 @@ pub(super) fn rope(x: &Array, positions: &Array, spec: &RopeSpec) -> Array {
             let position = positions.data[token * spec.axes + nth % spec.axes];
             for (i, frequency) in spec.frequencies.iter().enumerate() {
                 let angle = if spec.inverse { -position } else { position } * frequency;
-                let (sin, cos) = angle.sin_cos();
+                let (sin, cos) = (spec.factor * angle.sin(), spec.factor * angle.cos());
                 let (a, b) = (x[start + i], x[start + i + half]);
                 out[start + i] = a * cos - b * sin;
                 out[start + i + half] = b * cos + a * sin;

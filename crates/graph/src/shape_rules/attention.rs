@@ -27,6 +27,7 @@ impl Rule<'_> {
                 spec.chunk()
             )
         })?;
+        self.attribute(spec.factor.is_finite(), || format!("factor {} is no number", spec.factor))?;
         self.is(1, "positions", DType::I32, &[x.shape[0], spec.axes])?;
         Ok(vec![x.clone()])
     }

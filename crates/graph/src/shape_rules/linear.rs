@@ -53,12 +53,49 @@ impl Rule<'_> {
         Ok(outputs)
     }
 
-    fn normalised(&self, group: usize, first: usize, vectors: &[&'static str]) -> Result<()> {
+    /// A layer norm over each `group` features, with these vectors after x, which repeat every so many
+    /// features as they have.
+    pub fn layer_norm(&self, group: usize, vectors: &[&'static str]) -> Result<Vec<TensorType>> {
+        self.arity(1 + vectors.len())?;
+        self.repeated(group, 1, vectors)?;
+        Ok(vec![self.inputs[0].clone()])
+    }
+
+    /// Its gradient: scale after x and dy; dx, then the gradients of so many vectors.
+    pub fn layer_norm_backward(&self, group: usize, gradients: usize) -> Result<Vec<TensorType>> {
+        self.arity(3)?;
+        let period = self.repeated(group, 2, &["scale"])?;
+        self.same(0, 1)?;
+        let mut outputs = vec![self.inputs[0].clone()];
+        outputs.extend(vec![TensorType::f32([period]); gradients]);
+        Ok(outputs)
+    }
+
+    /// The length of vectors that belong to one or several groups.
+    fn repeated(&self, group: usize, first: usize, vectors: &[&'static str]) -> Result<usize> {
+        self.grouped(group)?;
+        let (x, scale) = (self.inputs[0], self.inputs[first]);
+        self.rank(first, vectors[0], 1)?;
+        let period = scale.last();
+        let fits = period > 0 && period.is_multiple_of(group) && x.last().is_multiple_of(period);
+        self.attribute(fits, || {
+            format!("`{}` {scale} must be whole groups of {group} and divide {x}", vectors[0])
+        })?;
+        let mut vectors = vectors.iter().enumerate();
+        vectors.try_for_each(|(i, name)| self.is(first + i, name, DType::F32, &[period]))?;
+        Ok(period)
+    }
+
+    fn grouped(&self, group: usize) -> Result<()> {
         self.float(0, "x")?;
         let last = self.inputs[0].last();
         self.attribute(group > 0 && last.is_multiple_of(group), || {
             format!("group {group} does not divide the last dimension of {}", self.inputs[0])
-        })?;
+        })
+    }
+
+    fn normalised(&self, group: usize, first: usize, vectors: &[&'static str]) -> Result<()> {
+        self.grouped(group)?;
         let mut vectors = vectors.iter().enumerate();
         vectors.try_for_each(|(i, name)| self.is(first + i, name, DType::F32, &[group]))
     }

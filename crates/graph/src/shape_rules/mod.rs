@@ -48,10 +48,10 @@ fn types_by_rule(op: &Op, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
             rule.norm_backward(*group, &["w"][..gradients], gradients)
         }
         Op::LayerNorm { group, biased, .. } => {
-            rule.norm(*group, &["scale", "bias"][..1 + usize::from(*biased)])
+            rule.layer_norm(*group, &["scale", "bias"][..1 + usize::from(*biased)])
         }
         Op::LayerNormBackward { group, biased, .. } => {
-            rule.norm_backward(*group, &["scale"], 1 + usize::from(*biased))
+            rule.layer_norm_backward(*group, 1 + usize::from(*biased))
         }
         Op::Rope(spec) => rule.rope(spec),
         Op::Attention { spec, segmented } => rule.attention(spec, *segmented),

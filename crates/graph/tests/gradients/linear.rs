@@ -173,18 +173,25 @@ fn a_norm_of_a_constant_has_a_gradient_by_its_weight_alone() {
 
 #[test]
 fn layer_norms_with_and_without_bias_in_groups() {
-    for (shape, group) in
-        [(&[3, 2][..], 2), (&[3, 7], 7), (&[5, 6], 3), (&[13], 13), (&[2, 3, 10], 5)]
-    {
-        let inputs = Inputs::new(33).wrt(shape).wrt(&[group]).wrt(&[group]);
+    for (shape, group, period) in [
+        (&[3, 2][..], 2, 2),
+        (&[3, 7], 7, 7),
+        (&[5, 6], 3, 3),
+        (&[13], 13, 13),
+        (&[2, 3, 10], 5, 5),
+        (&[4, 12], 3, 12),
+        (&[2, 12], 3, 6),
+    ] {
+        let inputs = Inputs::new(33).wrt(shape).wrt(&[period]).wrt(&[period]);
         for (eps, biased) in [(1e-2, true), (0.3, true), (0.3, false)] {
             let given = 2 + usize::from(biased);
-            let what = format!("layer norm {shape:?} by {group}, eps {eps}, biased {biased}");
+            let what =
+                format!("layer norm {shape:?} by {group} of {period}, eps {eps}, biased {biased}");
             check(&what, &inputs, |b, x| {
                 let op = Op::LayerNorm { group, eps, biased };
                 let y = b.add_node(op, &x[..given]).unwrap()[0];
                 // The stream around a norm, and a use of every input whatever is given.
-                let all = b.rms_norm_grouped(x[0], Some(x[2]), group, 1.0).unwrap();
+                let all = b.rms_norm_grouped(x[0], Some(x[2]), period, 1.0).unwrap();
                 let sum = b.add(y, all).unwrap();
                 b.add(x[0], sum).unwrap()
             });

@@ -28,6 +28,8 @@ fn rotations() {
             format!("rope: {pairs} frequencies for chunks of 4 features: at most half as many");
         refuses(Op::Rope(spec), "f32[5, 12]; i32[5, 1]", &message);
     }
+    let spec = RopeSpec { factor: f64::NAN, ..RopeSpec::geometric(4, 9.0, 1) };
+    refuses(Op::Rope(spec), "f32[5, 12]; i32[5, 1]", "rope: factor NaN is no number");
     let message = "rope: input `positions` must be i32[5, 1], is i32[5]";
     refuses(rope(4, 1), "f32[5, 12]; i32[5]", message);
     let message = "rope: input `positions` must be i32[5, 1], is f32[5, 1]";

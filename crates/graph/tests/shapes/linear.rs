@@ -101,12 +101,18 @@ fn layer_norms() {
     let back = |biased| Op::LayerNormBackward { group: 3, eps: 1e-5, biased };
     accepts(norm(6, false), "f32[2, 6]; f32[6]", "f32[2, 6]");
     accepts(norm(3, true), "bf16[2, 2, 6]; f32[3]; f32[3]", "bf16[2, 2, 6]");
+    accepts(norm(3, true), "f32[2, 12]; f32[6]; f32[6]", "f32[2, 12]");
+    accepts(back(true), "f32[2, 12]; f32[2, 12]; f32[6]", "f32[2, 12]; f32[6]; f32[6]");
     accepts(back(false), "f32[2, 6]; f32[2, 6]; f32[3]", "f32[2, 6]; f32[3]");
     accepts(back(true), "bf16[2, 6]; bf16[2, 6]; f32[3]", "bf16[2, 6]; f32[3]; f32[3]");
     let message = "layer_norm: group 4 does not divide the last dimension of f32[2, 6]";
     refuses(norm(4, false), "f32[2, 6]; f32[4]", message);
-    let message = "layer_norm: input `scale` must be f32[3], is f32[6]";
-    refuses(norm(3, false), "f32[2, 6]; f32[6]", message);
+    for features in [0, 4, 9] {
+        let message = format!(
+            "layer_norm: `scale` f32[{features}] must be whole groups of 3 and divide f32[2, 6]"
+        );
+        refuses(norm(3, false), &format!("f32[2, 6]; f32[{features}]"), &message);
+    }
     let message = "layer_norm: input `bias` must be f32[3], is f16[3]";
     refuses(norm(3, true), "f32[2, 6]; f32[3]; f16[3]", message);
     refuses(

@@ -210,10 +210,10 @@ fn triple<S: Simd>(s: S, a: &[f32], b: &[f32], c: &[f32]) -> f32 {
 }
 
 /// y = (x − mean) / sqrt(variance + eps) · scale [+ bias], mean and variance those of each
-/// consecutive `group` elements.
+/// consecutive `group` elements; scale and bias repeat every so many elements as they have.
 ///
 /// # Panics
-/// If `group` does not divide x, or y, the scale or the bias has another length.
+/// If `group` does not divide the scale, or that x, or y or the bias has another length.
 pub fn layer_norm(
     context: Context<'_>,
     group: usize,
@@ -223,14 +223,16 @@ pub fn layer_norm(
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    check(group, x, y, Some(scale));
-    assert!(bias.is_none_or(|bias| bias.len() == group), "layer_norm: a bias per feature");
-    let groups = x.len() / group;
-    let per_task = (TASK / group).max(1);
+    let period = scale.len();
+    check(period, x, y, Some(scale));
+    assert!(group > 0 && period.is_multiple_of(group), "layer_norm: groups of {group} in {period}");
+    assert!(bias.is_none_or(|bias| bias.len() == period), "layer_norm: a bias per feature");
+    let periods = x.len() / period;
+    let per_task = (TASK / period).max(1);
     let y = Disjoint::new(y);
-    context.pool.run(groups.div_ceil(per_task), &|task, _| {
-        let start = task * per_task * group;
-        let x = &x[start..(start + per_task * group).min(groups * group)];
+    context.pool.run(periods.div_ceil(per_task), &|task, _| {
+        let start = task * per_task * period;
+        let x = &x[start..(start + per_task * period).min(x.len())];
         // SAFETY: each task has its own rows.
         let y = unsafe { y.part(start, x.len()) };
         context.isa.dispatch(LayerNorm { group, eps, x, scale, bias, y });
@@ -277,13 +279,18 @@ impl Kernel for LayerNorm<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let n = self.group;
-        for (x, y) in self.x.chunks_exact(n).zip(self.y.chunks_exact_mut(n)) {
+        // The group of the scale that a group of x has.
+        let places = (0..self.scale.len()).step_by(n).cycle();
+        let groups = self.x.chunks_exact(n).zip(self.y.chunks_exact_mut(n));
+        for ((x, y), place) in groups.zip(places) {
+            let scale = &self.scale[place..place + n];
+            let bias = self.bias.map(|bias| &bias[place..place + n]);
             let (mean, r) = moments(s, x, self.eps);
             for i in (0..n).step_by(S::LANES) {
                 let end = (i + S::LANES).min(n);
                 let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
-                let scaled = s.mul(standard, s.load_partial(&self.scale[i..end]));
-                let value = match self.bias {
+                let scaled = s.mul(standard, s.load_partial(&scale[i..end]));
+                let value = match bias {
                     None => scaled,
                     Some(bias) => s.add(scaled, s.load_partial(&bias[i..end])),
                 };
@@ -294,10 +301,10 @@ impl Kernel for LayerNorm<'_> {
 }
 
 /// With x̂ = (x − mean)·r and g = dy·scale: dx = r·(g − mean(g) − x̂·mean(g·x̂)), added to what
-/// `dx` holds when `accumulate`; dscale = Σ dy·x̂ and dbias = Σ dy over all groups.
+/// `dx` holds when `accumulate`; dscale = Σ dy·x̂ and dbias = Σ dy over all groups that share them.
 ///
 /// # Panics
-/// If `group` does not divide x, or another slice does not have its length.
+/// If `group` does not divide the scale, or that x, or another slice does not have its length.
 pub fn layer_norm_backward(
     context: Context<'_>,
     group: usize,
@@ -307,18 +314,20 @@ pub fn layer_norm_backward(
     dx: &mut [f32],
     (dscale, dbias): (&mut [f32], Option<&mut [f32]>),
 ) {
-    check(group, x, dx, Some(scale));
+    let period = scale.len();
+    check(period, x, dx, Some(scale));
+    assert!(group > 0 && period.is_multiple_of(group), "layer_norm_backward: groups of {group}");
     assert_eq!(x.len(), dy.len(), "layer_norm_backward: dy has the shape of x");
     let body = |rows: Range<usize>, dx: &mut [f32], sums: &mut [f32]| {
-        let (dscale, dbias) = sums.split_at_mut(group);
+        let (dscale, dbias) = sums.split_at_mut(period);
         let (x, dy) = (&x[rows.clone()], &dy[rows]);
         let kernel = LayerNormBackward { group, eps, x, dy, scale, accumulate, dx, dscale, dbias };
         context.isa.dispatch(kernel);
     };
-    with_partial_sums(context, group, 2 * group, dx, &body, |partials| {
-        add_up(partials, 2 * group, 0, dscale);
+    with_partial_sums(context, period, 2 * period, dx, &body, |partials| {
+        add_up(partials, 2 * period, 0, dscale);
         if let Some(dbias) = dbias {
-            add_up(partials, 2 * group, group, dbias);
+            add_up(partials, 2 * period, period, dbias);
         }
     });
 }
@@ -342,18 +351,22 @@ impl Kernel for LayerNormBackward<'_> {
         let n = self.group;
         self.dscale.fill(0.0);
         self.dbias.fill(0.0);
-        for (row, dx) in self.dx.chunks_exact_mut(n).enumerate() {
+        let places = (0..self.scale.len()).step_by(n).cycle();
+        for ((row, dx), place) in self.dx.chunks_exact_mut(n).enumerate().zip(places) {
+            let scale = &self.scale[place..place + n];
+            let (dscale, dbias) =
+                (&mut self.dscale[place..place + n], &mut self.dbias[place..place + n]);
             let (x, dy) = (&self.x[row * n..(row + 1) * n], &self.dy[row * n..(row + 1) * n]);
             let (mean, r) = moments(s, x, self.eps);
             let (mut sum, mut along) = (s.zero(), s.zero());
             for i in (0..n).step_by(S::LANES) {
                 let end = (i + S::LANES).min(n);
                 let dy = s.load_partial(&dy[i..end]);
-                let g = s.mul(dy, s.load_partial(&self.scale[i..end]));
+                let g = s.mul(dy, s.load_partial(&scale[i..end]));
                 let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
                 sum = s.add(sum, g);
                 along = s.mul_add(g, standard, along);
-                let (dscale, dbias) = (&mut self.dscale[i..end], &mut self.dbias[i..end]);
+                let (dscale, dbias) = (&mut dscale[i..end], &mut dbias[i..end]);
                 s.store_partial(s.mul_add(dy, standard, s.load_partial(dscale)), dscale);
                 s.store_partial(s.add(s.load_partial(dbias), dy), dbias);
             }
@@ -362,7 +375,7 @@ impl Kernel for LayerNormBackward<'_> {
             for i in (0..n).step_by(S::LANES) {
                 let end = (i + S::LANES).min(n);
                 let dy = s.load_partial(&dy[i..end]);
-                let g = s.mul(dy, s.load_partial(&self.scale[i..end]));
+                let g = s.mul(dy, s.load_partial(&scale[i..end]));
                 let standard = s.mul(centred(s, &x[i..end], mean), s.splat(r));
                 let inner = s.neg_mul_add(standard, along, s.sub(g, sum));
                 let gradient = s.mul(s.splat(r), inner);

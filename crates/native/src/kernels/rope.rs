@@ -1,6 +1,6 @@
 //! Rotary position embedding (arXiv 2104.09864 §3.4), half-split pairs: with n frequencies, feature
-//! i < n of a chunk is rotated with feature i + n and those from 2·n on are copied. Sines and cosines come from a table that grows with the
-//! positions asked for.
+//! i < n of a chunk is rotated with feature i + n and those from 2·n on are copied. Sines and cosines,
+//! times a factor, come from a table that grows with the positions asked for.
 
 use super::disjoint::Disjoint;
 use crate::context::Context;
@@ -11,27 +11,28 @@ const TASK: usize = 1 << 14;
 /// Most floats kept in a table (64 MB); positions beyond are computed when met.
 const MAX_TABLE: usize = 1 << 24;
 
-/// cos and sin of position·frequency, by position.
+/// factor·cos and factor·sin of position·frequency, by position.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     frequencies: Vec<f64>,
+    factor: f64,
     /// [positions, 2, frequencies]
     rows: Vec<f32>,
 }
 
 impl RopeTable {
-    /// An empty table for these frequencies, in radians per position.
+    /// An empty table for these frequencies, in radians per position, and a factor on what is rotated.
     ///
     /// # Panics
     /// If there are none.
-    pub fn new(frequencies: &[f64]) -> Self {
+    pub fn new(frequencies: &[f64], factor: f64) -> Self {
         assert!(!frequencies.is_empty(), "rope: no frequencies");
-        RopeTable { frequencies: frequencies.to_vec(), rows: Vec::new() }
+        RopeTable { frequencies: frequencies.to_vec(), factor, rows: Vec::new() }
     }
 
-    /// Radians per position of each pair.
-    pub fn frequencies(&self) -> &[f64] {
-        &self.frequencies
+    /// Whether it is the table of these frequencies and this factor.
+    pub fn is_of(&self, frequencies: &[f64], factor: f64) -> bool {
+        self.frequencies == frequencies && self.factor == factor
     }
 
     /// Floats of a row, and features of a chunk that are rotated.
@@ -52,23 +53,23 @@ impl RopeTable {
         self.rows.resize(wanted * width, 0.0);
         for position in known..wanted {
             let row = &mut self.rows[position * width..(position + 1) * width];
-            turn_row(&self.frequencies, position, row);
+            turn_row(&self.frequencies, self.factor, position, row);
         }
     }
 
-    /// cos then sin of a position that is in the table.
+    /// factor·cos then factor·sin of a position that is in the table.
     fn row(&self, position: usize) -> Option<&[f32]> {
         self.rows.get(position * self.width()..(position + 1) * self.width())
     }
 }
 
-/// Writes cos and sin of one position; angles are formed in f64, since a position times a
+/// Writes cos and sin of one position, times a factor; angles are formed in f64, since a position times a
 /// frequency has more digits than f32 holds.
-fn turn_row(frequencies: &[f64], position: usize, row: &mut [f32]) {
+fn turn_row(frequencies: &[f64], factor: f64, position: usize, row: &mut [f32]) {
     let (cosines, sines) = row.split_at_mut(frequencies.len());
     for ((frequency, to_cos), to_sin) in frequencies.iter().zip(cosines).zip(sines) {
         let (sin, cos) = (position as f64 * frequency).sin_cos();
-        (*to_cos, *to_sin) = (cos as f32, sin as f32);
+        (*to_cos, *to_sin) = ((factor * cos) as f32, (factor * sin) as f32);
     }
 }
 
@@ -153,7 +154,8 @@ impl Kernel for Rows<'_> {
                 Some(row) => row,
                 None => {
                     beyond.resize(width, 0.0);
-                    turn_row(&self.table.frequencies, distance, &mut beyond);
+                    let RopeTable { frequencies, factor, .. } = self.table;
+                    turn_row(frequencies, *factor, distance, &mut beyond);
                     &beyond
                 }
             };

@@ -391,6 +391,7 @@ fn random_program(seed: u64, nodes: usize) -> (Program, BTreeMap<String, Array>)
             12 => {
                 let rope = RopeSpec {
                     inverse: draws.below(2) == 0,
+                    factor: [1.0, 0.75][draws.below(2)],
                     ..RopeSpec::geometric(head_dim, 30.0, 1)
                 };
                 b.rope(u, positions, rope).unwrap()

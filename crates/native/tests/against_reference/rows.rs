@@ -59,13 +59,21 @@ fn norm_gradients_in_groups() {
 #[test]
 fn layer_norms_in_groups() {
     for (rows, d, group) in SHAPES.into_iter().chain([(1031, 97, 97)]) {
-        for (biased, offset) in [(false, 0.0), (true, 0.0), (true, 30.0)] {
+        // Factors that all groups of a row share, one for each feature, and each for two groups.
+        let pairs = if (d / group).is_multiple_of(2) { 2 * group } else { d };
+        for (biased, offset, period) in [
+            (false, 0.0, group),
+            (true, 0.0, group),
+            (true, 30.0, group),
+            (false, 0.0, d),
+            (true, 0.0, pairs),
+        ] {
             let mut draws = Draws::new((rows * d + group) as u64);
             // A mean far from 0: the variance is that of what is left of it.
             let mut x = draws.array(&[rows, d], 2.0);
             x.data.iter_mut().for_each(|x| *x += offset);
             let (x, dy) = (f32s(x), f32s(draws.array(&[rows, d], 1.0)));
-            let vector = |draws: &mut Draws| f32s(draws.array(&[group], 2.0));
+            let vector = |draws: &mut Draws| f32s(draws.array(&[period], 2.0));
             let mut given = vec![x.clone(), vector(&mut draws)];
             given.extend(biased.then(|| vector(&mut draws)));
             // A mean, a mean of squares, a root, two products. Each element carries a rounding of
@@ -116,18 +124,19 @@ fn rotations_by_positions_beyond_any_table() {
     check_large(&Op::Rope(spec), &[f32s(x), positions], 16.0 * ULP);
 }
 
-/// Fewer pairs than a chunk has room for: the rest is copied, or stays where it is.
+/// Fewer pairs than a chunk has room for: the rest is copied, or stays where it is, without a factor.
 #[test]
 fn rotations_of_parts_of_heads() {
     for (head_dim, pairs, axes) in [(8, 1, 1), (14, 3, 2), (64, 17, 1), (5, 2, 1)] {
         let frequencies = (0..pairs).map(|i| 0.7 / (1.0 + i as f64)).collect();
-        let spec = RopeSpec { head_dim, frequencies, axes, inverse: false };
+        let factor = if pairs == 3 { 1.0 } else { 1.25 };
+        let spec = RopeSpec { head_dim, frequencies, factor, axes, inverse: false };
         let mut draws = Draws::new(head_dim as u64);
         let x = f32s(draws.array(&[13, 3 * head_dim], 1.0));
         let positions = i32s(draws.integers(&[13, axes], -40..900));
         for inverse in [false, true] {
             let op = Op::Rope(RopeSpec { inverse, ..spec.clone() });
-            // Two products of numbers below 1.
+            // Two products of numbers of the order of 1.
             check_op(&op, &[x.clone(), positions.clone()], 4.0 * ULP);
         }
     }
