@@ -173,8 +173,8 @@ fn compare_templates(root: &Path, random: usize, seed: u64) -> anyhow::Result<()
 
 /// Ids put to saved models; the same as in the example that saves them.
 const SAVED_IDS: &str = "3,1,4,1,5,9,2,6,5,3,5,8";
-/// How far logits of `transformers` in f32 may be from ours in f64. The logits are of the order of
-/// ten, where a f32 is exact to 1e-6; three layers of sums over 48 to 80 numbers lose a digit more.
+/// How far logits of `transformers` may be from ours, as a share of their standard deviation: f32 on both
+/// sides, where three layers of sums over 32 to 80 numbers lose a digit.
 const SAVED_TOLERANCE: f64 = 1e-4;
 
 /// Models saved by the example `random_model` of `stoa-models`, loaded by `transformers`.
@@ -183,19 +183,32 @@ fn check_saved(root: &Path) -> anyhow::Result<()> {
     let mut save = workspace::cargo(root);
     save.args(["run", "--quiet", "--package", "stoa-models", "--example", "random_model", "--"]);
     workspace::check(save.arg(scratch.path()))?;
-    for entry in fs::read_dir(scratch.path())? {
-        let model = entry?.path();
+    let entries = fs::read_dir(scratch.path())?;
+    let mut models = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    models.sort();
+    let mut script = torch_script(root, "models/logits.py")?;
+    let output = script.args(&models).args(["--ids", SAVED_IDS]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let theirs: Vec<Value> = lines.map(serde_json::from_slice).collect::<Result<_, _>>()?;
+    ensure!(theirs.len() == models.len(), "logits of {} of {}", theirs.len(), models.len());
+    for (model, theirs) in models.iter().zip(theirs) {
         let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut script = torch_script(root, "models/logits.py")?;
-        let output = script.arg(&model).args(["--ids", SAVED_IDS]).output()?;
-        ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        let theirs: Value = serde_json::from_slice(&output.stdout)?;
         let ours: Value = serde_json::from_slice(&fs::read(model.join("logits.json"))?)?;
-        let apart = farthest(&ours["logits"], &theirs["logits"])?;
-        println!("{name}: {} gives logits within {apart:.1e} of ours", theirs["class"]);
+        let apart = farthest(&ours["logits"], &theirs["logits"])? / deviation(&theirs["logits"])?;
+        println!("{name}: {} gives logits {apart:.1e} of their deviation off", theirs["class"]);
         ensure!(apart < SAVED_TOLERANCE, "{name}: that is more than {SAVED_TOLERANCE:.0e}");
     }
+    println!("{} models read by transformers", models.len());
     Ok(())
+}
+
+/// The standard deviation of a table of numbers.
+fn deviation(table: &Value) -> anyhow::Result<f64> {
+    let rows: Vec<Vec<f64>> = serde_json::from_value(table.clone())?;
+    let all = rows.concat();
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    Ok((all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt())
 }
 
 /// The greatest difference between two tables of numbers of one shape.
@@ -218,6 +231,7 @@ fn farthest(ours: &Value, theirs: &Value) -> anyhow::Result<f64> {
 const GOLDEN: &[(&str, &[&str])] = &[
     ("models/golden_checkpoints.py", &[MODELS_GOLDEN]),
     ("models/golden_families.py", &["crates/models/tests/golden/families"]),
+    ("models/golden_eight_bits.py", &["crates/models/tests/golden/eight_bits"]),
     ("models/golden_optimizers.py", &[MODELS_GOLDEN]),
     ("assistant/golden_generation.py", &[ASSISTANT_GOLDEN]),
 ];
@@ -297,6 +311,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn deviations_are_those_of_all_rows() {
+        assert_eq!(deviation(&json!([[1.0, 3.0], [1.0, 3.0]])).expect("numbers"), 1.0);
+        assert!(deviation(&json!([[null]])).is_err());
+    }
 
     #[test]
     fn the_farthest_pair_decides_and_shapes_must_agree() {

@@ -1,5 +1,6 @@
-//! Saves random models, one of each class that `transformers` loads, and beside each the logits
-//! that the reference engine gives for some ids, as `logits.json`:
+//! Saves random models, of every class and in every variant that the golden files of families have and
+//! some of our own making, and beside each the logits that the reference engine gives for some ids, as
+//! `logits.json`:
 //!
 //! ```text
 //! cargo run -p stoa-models --example random_model -- OUT
@@ -11,7 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stoa_graph::reference::{ReferenceEngine, Rounding};
 use stoa_graph::{Buffers, CompileOptions, DType, Engine, Tensor};
@@ -35,12 +36,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..LanguageConfig::from_depth(3, 61)
     };
     let window = SlidingWindow { window: 4, layers: vec![0, 2] };
-    let models = [
+    let mut models = vec![
         ("llama", LanguageConfig { qk_norm: QkNorm::None, ..qwen3.clone() }),
         ("llama-tied", LanguageConfig { qk_norm: QkNorm::None, tied_head: true, ..qwen3.clone() }),
         ("qwen3-windowed", LanguageConfig { sliding_window: Some(window), ..qwen3.clone() }),
         ("qwen3", qwen3),
     ];
+    let families = families()?;
+    models.extend(families.iter().map(|(name, config)| (name.as_str(), config.clone())));
     for (seed, (name, config)) in (1..).zip(models) {
         let directory = out.join(name);
         std::fs::create_dir_all(&directory)?;
@@ -54,6 +57,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     Ok(())
+}
+
+/// The configurations of the golden files, by the names of their directories.
+fn families() -> Result<Vec<(String, LanguageConfig)>, Box<dyn std::error::Error>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(golden)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path.join("config.json"))?;
+        found.push((name, from_hugging_face(&text)?.config));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
 }
 
 /// Weights with standard deviation 0.3 and norm factors around 1, so that an error anywhere shows.

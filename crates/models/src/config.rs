@@ -52,7 +52,7 @@ pub struct LanguageConfig {
     /// Which projections have a bias.
     #[serde(default, skip_serializing_if = "is_default")]
     pub biases: Biases,
-    /// What every norm computes; the norm of queries and keys is always the root mean square.
+    /// What every norm of the residual stream computes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: Norm,
     /// How queries and keys are normalised before they are rotated.
@@ -195,7 +195,8 @@ impl LanguageConfig {
             format!("must divide heads, {}", self.heads)
         })?;
         check("rms_eps", self.rms_eps, (0.0..1.0).contains(&self.rms_eps), || "in 0..1".into())?;
-        let factors = self.norm_weights || (self.norm == Norm::Rms && !self.norm_offset);
+        let layer_norms = self.norm != Norm::Rms || self.qk_norm == QkNorm::LayerByHead;
+        let factors = self.norm_weights || !(layer_norms || self.norm_offset);
         check("norm_weights", self.norm_weights, factors, || {
             "layer norms and an offset need factors".into()
         })?;
@@ -231,11 +232,6 @@ impl LanguageConfig {
             let listed = scaling.listed_pairs().is_none_or(|pairs| 2 * pairs == rotated);
             check("rope_scaling", format!("{scaling:?}"), listed, || {
                 format!("a factor for each of {} pairs", rotated / 2)
-            })?;
-            // It is applied to whole scores, so features that are not rotated would get it too.
-            let whole = rotated == self.head_dim || scaling.attention_factor() == 1.0;
-            check("rotary_dim", rotated, whole, || {
-                "positions that are stretched with a factor on attention turn whole heads".into()
             })?;
         }
         self.validate_layers("layers_without_positions", &self.layers_without_positions)
@@ -274,6 +270,11 @@ impl LanguageConfig {
     /// Whether queries and keys of a layer are rotated.
     pub fn rotates(&self, layer: usize) -> bool {
         !self.learned_positions && !self.layers_without_positions.contains(&layer)
+    }
+
+    /// Factor on q·k.
+    pub fn score_scale(&self) -> f32 {
+        self.attention_scale.unwrap_or_else(|| (self.head_dim as f32).powf(-0.5))
     }
 
     /// Features of all query heads together.

@@ -64,6 +64,41 @@ pub enum ModelError {
         /// Type as the file names it.
         dtype: String,
     },
+    /// A tensor of 8 bits has no scale.
+    #[error("tensor `{name}` is stored as {dtype}, and of its scale there is none of {}; fetch all files \
+        of the model, or one that is stored in bf16", .looked_for.join(", "))]
+    NoScale {
+        /// Tensor name.
+        name: String,
+        /// Type as the file names it.
+        dtype: String,
+        /// Names that a scale may have.
+        looked_for: Vec<String>,
+    },
+    /// The scales of a tensor are not so many as its rows, blocks or groups.
+    #[error(
+        "tensor `{scale}` has dimensions {found:?}, which fit no rows, groups or blocks of \
+        {of:?}; `weight_block_size` of quantization_config says which blocks share a scale"
+    )]
+    ScaleShape {
+        /// Name of the scale.
+        scale: String,
+        /// Its dimensions.
+        found: Vec<usize>,
+        /// Those of the tensor it belongs to.
+        of: Vec<usize>,
+    },
+    /// A number that was stored with a scale is too large for f16.
+    #[error(
+        "tensor `{name}` holds {number}, which f16 cannot hold; put bfloat16 in the place of \
+        float16 in `torch_dtype` of config.json"
+    )]
+    BeyondF16 {
+        /// Tensor name.
+        name: String,
+        /// The number.
+        number: f32,
+    },
     /// A tensor cannot be stored in the type asked for.
     #[error("tensor `{name}`: {source}")]
     Conversion {

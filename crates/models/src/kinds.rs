@@ -123,20 +123,24 @@ impl Block {
     }
 }
 
-/// Root-mean-square norm of queries and keys before they are rotated. In files `false`, `true`
-/// or `"over_all_heads"`.
+/// Norm of queries and keys before they are rotated. In files `false`, `true`, `"over_all_heads"` or
+/// `"layer_by_head"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum QkNorm {
     /// None.
     #[default]
     None,
-    /// Each head by itself, one set of factors for all heads: Qwen3, Gemma 3.
+    /// Root mean square of each head by itself, one set of factors for all heads: Qwen3, Gemma 3.
     PerHead,
-    /// All heads together, a factor for each feature: OLMo 2.
+    /// Root mean square of all heads together, a factor for each feature: OLMo 2.
     OverAllHeads,
+    /// Layer normalisation of each head by itself, a factor for each feature of each head and no bias:
+    /// Cohere's Command-R+ (`use_qk_norm`), StableLM 2 12B (`qk_layernorm`).
+    LayerByHead,
 }
 
 const OVER_ALL_HEADS: &str = "over_all_heads";
+const LAYER_BY_HEAD: &str = "layer_by_head";
 
 impl Serialize for QkNorm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -144,6 +148,7 @@ impl Serialize for QkNorm {
             QkNorm::None => serializer.serialize_bool(false),
             QkNorm::PerHead => serializer.serialize_bool(true),
             QkNorm::OverAllHeads => serializer.serialize_str(OVER_ALL_HEADS),
+            QkNorm::LayerByHead => serializer.serialize_str(LAYER_BY_HEAD),
         }
     }
 }
@@ -155,7 +160,7 @@ impl<'de> Deserialize<'de> for QkNorm {
             type Value = QkNorm;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "true, false or \"{OVER_ALL_HEADS}\"")
+                write!(f, "true, false, \"{OVER_ALL_HEADS}\" or \"{LAYER_BY_HEAD}\"")
             }
 
             fn visit_bool<E: de::Error>(self, per_head: bool) -> Result<QkNorm, E> {
@@ -163,10 +168,11 @@ impl<'de> Deserialize<'de> for QkNorm {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<QkNorm, E> {
-                if text == OVER_ALL_HEADS {
-                    return Ok(QkNorm::OverAllHeads);
+                match text {
+                    OVER_ALL_HEADS => Ok(QkNorm::OverAllHeads),
+                    LAYER_BY_HEAD => Ok(QkNorm::LayerByHead),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }
-                Err(E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -200,11 +206,12 @@ mod tests {
             ("false", QkNorm::None),
             ("true", QkNorm::PerHead),
             ("\"over_all_heads\"", QkNorm::OverAllHeads),
+            ("\"layer_by_head\"", QkNorm::LayerByHead),
         ] {
             assert_eq!(serde_json::from_str::<QkNorm>(text).unwrap(), norm);
             assert_eq!(serde_json::to_string(&norm).unwrap(), text);
         }
         let error = serde_json::from_str::<QkNorm>("\"yes\"").unwrap_err().to_string();
-        assert!(error.contains("true, false or \"over_all_heads\""), "{error}");
+        assert!(error.contains("true, false, \"over_all_heads\" or"), "{error}");
     }
 }

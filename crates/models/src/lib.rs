@@ -24,6 +24,7 @@ mod parameters;
 mod programs;
 mod published;
 mod rope;
+mod scaled;
 mod stored;
 mod transformer;
 mod weights;
@@ -40,7 +41,8 @@ pub use gguf::{
     GgufModel, GgufReport, GgufTensor, GgufTypes, architectures, export_gguf, from_gguf, load_gguf,
 };
 pub use hugging_face::{
-    ReadConfig, from_hugging_face, published_family, to_hugging_face, to_hugging_face_as_named,
+    EightBits, ReadConfig, from_hugging_face, published_family, to_hugging_face,
+    to_hugging_face_as_named,
 };
 pub use initialization::initialize;
 pub use json::read_json;

@@ -9,6 +9,7 @@ use stoa_graph::{DType, Tensor, TensorType};
 use stoa_maps::Map;
 
 use crate::published::{Published, published};
+use crate::scaled::{self, Source};
 use crate::weights::{Entry, Weights, contents, file_error, map_error, mapped};
 use crate::{
     Family, LanguageConfig, ModelError, Note, Parameter, Place, ReadConfig, from_hugging_face,
@@ -37,29 +38,35 @@ pub struct Loaded {
 pub fn load(directory: &Path) -> Result<Loaded> {
     let path = directory.join("config.json");
     let text = String::from_utf8_lossy(&read(&path)?).into_owned();
-    let ReadConfig { config, stored_as, mut notes } =
+    let ReadConfig { config, stored_as, eight_bits, mut notes } =
         from_hugging_face(&text).map_err(|e| e.at(&path))?;
     let mut maps = Vec::new();
     for file in weight_files(directory, &mut notes)? {
         let path = directory.join(file);
         maps.push(Map::open(&path).map_err(map_error)?);
     }
-    let mut entries = BTreeMap::new();
+    let mut sources = BTreeMap::new();
     let mut rounded = 0;
-    for (index, map) in maps.iter().enumerate() {
+    for map in &maps {
         for entry in contents(map).map_err(|e| e.at(map.path()))? {
             rounded += usize::from(entry.dtype == Dtype::F64);
-            entries.insert(entry.name.clone(), (index, entry));
+            sources.insert(entry.name.clone(), Source { map, entry });
         }
     }
     if rounded > 0 {
         notes.push(Note::new("weights:", format!("{rounded} tensors of f64 are rounded to f32")));
     }
-    let names: BTreeSet<String> = entries.keys().cloned().collect();
+    let scales =
+        scaled::taken(&mut sources, eight_bits, &mut notes).map_err(|e| e.at(directory))?;
+    let names: BTreeSet<String> = sources.keys().cloned().collect();
     let mut take = |name: &str| {
-        let (index, entry) = entries.remove(name).expect("one of the names");
-        let map = &maps[index];
-        stored(map, entry).map_err(|e| e.at(map.path()))
+        let source = sources.remove(name).expect("one of the names");
+        let path = source.map.path();
+        let tensor = match scales.get(name) {
+            Some(scales) => scales.dequantised(&source, eight_bits),
+            None => stored(source.map, source.entry),
+        };
+        tensor.map_err(|e| e.at(path))
     };
     let weights =
         named(&config, stored_as, &names, &mut take, &mut notes).map_err(|e| e.at(directory))?;
@@ -92,7 +99,7 @@ pub fn model_weights(config: &LanguageConfig, mut found: Weights) -> Result<Weig
 }
 
 /// A tensor in a type that programs know: f64 is rounded to f32.
-fn stored(map: &Map, entry: Entry) -> Result<Tensor> {
+pub(crate) fn stored(map: &Map, entry: Entry) -> Result<Tensor> {
     if entry.dtype != Dtype::F64 {
         return mapped(map, entry).map(|(_, tensor)| tensor);
     }
@@ -160,9 +167,9 @@ fn named(
     }
     left.retain(|name, _| !CONSTANTS.iter().any(|constant| name.ends_with(constant)));
     let tensors = published(stored_as, config);
-    let missing = |tensor: &&Published| !left.contains_key(core(&tensor.name));
+    let wanted = tensors.iter().flat_map(|tensor| &tensor.names);
     let missing: Vec<String> =
-        tensors.iter().filter(missing).map(|tensor| tensor.name.clone()).collect();
+        wanted.filter(|name| !left.contains_key(core(name))).cloned().collect();
     if !missing.is_empty() {
         return Err(match left.values().next() {
             Some(found) => ModelError::OtherTensors { missing, found: (*found).clone() },
@@ -171,13 +178,10 @@ fn named(
     }
     let mut weights = Weights::new();
     for tensor in &tensors {
-        let name = left.remove(core(&tensor.name)).expect("none is missing");
-        let found = take(name)?;
-        let real = found.dtype().is_float() || found.dtype().is_quantised();
-        if found.shape() != tensor.shape || !real {
-            let expected = TensorType::new(DType::F32, tensor.shape.clone());
-            let (name, found) = (name.clone(), found.ty());
-            return Err(ModelError::TensorShape { name, expected, found });
+        let mut found = Vec::with_capacity(tensor.names.len());
+        for name in &tensor.names {
+            let name = left.remove(core(name)).expect("none is missing");
+            found.push(checked(name, take(name)?, tensor)?);
         }
         weights.extend(tensor.split(&found)?);
     }
@@ -188,6 +192,17 @@ fn named(
         return Err(ModelError::UnknownTensors(left.into_values().cloned().collect()));
     }
     Ok(weights)
+}
+
+/// A tensor of a file, if it has the shape that it should have and holds numbers of one type with those
+/// that it belongs to.
+fn checked(name: &str, found: Tensor, of: &Published) -> Result<Tensor> {
+    let real = found.dtype().is_float() || found.dtype().is_quantised();
+    if found.shape() == of.shape && real {
+        return Ok(found);
+    }
+    let expected = TensorType::new(DType::F32, of.shape.clone());
+    Err(ModelError::TensorShape { name: name.to_owned(), expected, found: found.ty() })
 }
 
 /// Tied checkpoints may store the head a second time: the embedding counts, as in transformers.

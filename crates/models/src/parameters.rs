@@ -93,6 +93,11 @@ pub enum Module {
 }
 
 impl Module {
+    /// Whether its rows are features of heads that rotate afterwards.
+    pub(crate) const fn rotates(self) -> bool {
+        matches!(self, Module::Query | Module::Key | Module::QueryNorm | Module::KeyNorm)
+    }
+
     /// Name without layer and kind of parameter.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -201,7 +206,7 @@ impl List<'_> {
         self.projection(at(Module::Value), [kv, hidden], biases.qkv);
         let factors = match self.config.qk_norm {
             QkNorm::PerHead => Some([head_dim; 2]),
-            QkNorm::OverAllHeads => Some([q, kv]),
+            QkNorm::OverAllHeads | QkNorm::LayerByHead => Some([q, kv]),
             QkNorm::None => None,
         };
         if let Some([q, k]) = factors.filter(|_| self.config.norm_weights) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use stoa_graph::{Tensor, TensorType};
 
 use crate::parameters::{Module, Parameter, Place, placed_parameters};
-use crate::{Block, Family, LanguageConfig, ModelError};
+use crate::{Block, Family, LanguageConfig, ModelError, QkNorm};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -33,6 +33,19 @@ struct Names {
     transposed: bool,
     /// Features 2i and 2i + 1 of a head rotate together.
     interleaved: bool,
+    /// How factors for each head are stored.
+    by_head: ByHead,
+}
+
+/// How the factors of [`QkNorm::LayerByHead`] are stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ByHead {
+    /// All in one row, as parameters are.
+    InOrder,
+    /// [heads, head_dim].
+    Rows,
+    /// A tensor for each head, in a list of this name.
+    Tensors { query: &'static str, key: &'static str },
 }
 
 const LLAMA: Names = Names {
@@ -42,6 +55,7 @@ const LLAMA: Names = Names {
     fused: &[],
     transposed: false,
     interleaved: false,
+    by_head: ByHead::InOrder,
 };
 
 const QKV: &[Module] = &[Module::Query, Module::Key, Module::Value];
@@ -122,7 +136,15 @@ const FALCON_TWO_NORMS: Names = Names {
     ..FALCON
 };
 
-const COHERE: Names = Names { interleaved: true, ..LLAMA };
+const STABLELM: Names = Names {
+    by_head: ByHead::Tensors {
+        query: "self_attn.q_layernorm.norms",
+        key: "self_attn.k_layernorm.norms",
+    },
+    ..LLAMA
+};
+
+const COHERE: Names = Names { interleaved: true, by_head: ByHead::Rows, ..LLAMA };
 
 const fn names(family: Family, config: &LanguageConfig) -> &'static Names {
     match family {
@@ -133,8 +155,8 @@ const fn names(family: Family, config: &LanguageConfig) -> &'static Names {
         | Family::Qwen3
         | Family::Smollm3
         | Family::Gemma
-        | Family::Granite
-        | Family::Stablelm => &LLAMA,
+        | Family::Granite => &LLAMA,
+        Family::Stablelm => &STABLELM,
         Family::Gemma2 | Family::Gemma3 | Family::Olmo2 => &GEMMA2,
         Family::Phi3 => &PHI3,
         Family::Gpt2 => &GPT2,
@@ -145,13 +167,13 @@ const fn names(family: Family, config: &LanguageConfig) -> &'static Names {
     }
 }
 
-/// One tensor of a file, and the parameters it holds.
+/// One tensor of a file, or several that are read as one, and the parameters they hold.
 pub(crate) struct Published {
-    /// Name in the file.
-    pub name: String,
-    /// What it holds.
+    /// Names in the file of the tensor, or of those whose rows follow one another.
+    pub names: Vec<String>,
+    /// What they hold.
     pub parts: Vec<Parameter>,
-    /// Dimensions in the file.
+    /// Dimensions of each in the file.
     pub shape: Vec<usize>,
     transposed: bool,
     /// Runs of rows in the order of the file, of each its part and first row; `None` where the file's
@@ -171,8 +193,8 @@ struct Run {
 pub(crate) fn keeps_names(family: Family, config: &LanguageConfig) -> bool {
     let all = published(family, config);
     all.iter().all(|tensor| {
-        let single = tensor.parts.len() == 1 && tensor.parts[0].name == tensor.name;
-        single && !tensor.transposed && tensor.runs.is_none()
+        let own = tensor.parts.iter().map(|part| &part.name).eq(&tensor.names);
+        own && tensor.parts[0].shape == tensor.shape && !tensor.transposed && tensor.runs.is_none()
     })
 }
 
@@ -190,16 +212,16 @@ pub(crate) fn published(family: Family, config: &LanguageConfig) -> Vec<Publishe
         }
         let matrix = parameter.shape.len() == 2;
         let transposed = names.transposed && place.layer.is_some() && matrix;
-        let rotates = matches!(place.module, Module::Query | Module::Key);
-        let runs = (names.interleaved && rotates)
+        let runs = (names.interleaved && place.module.rotates())
             .then(|| interleaved(parameter.shape[0], config.head_dim));
         let (shape, parts) = (Vec::new(), vec![parameter]);
         at.insert(name.clone(), list.len());
-        list.push(Published { name, parts, shape, transposed, runs });
+        let names = vec![name];
+        list.push(Published { names, parts, shape, transposed, runs });
     }
     for tensor in &mut list {
         if tensor.parts.len() > 1 {
-            tensor.runs = Some(match fusing(names, &tensor.name) {
+            tensor.runs = Some(match fusing(names, &tensor.names[0]) {
                 Fusing::InOrder => in_order(&tensor.parts),
                 Fusing::ByKeyHead => by_key_head(config),
             });
@@ -210,7 +232,36 @@ pub(crate) fn published(family: Family, config: &LanguageConfig) -> Vec<Publishe
             tensor.shape.reverse();
         }
     }
+    if config.qk_norm == QkNorm::LayerByHead {
+        store_by_head(names, config, &mut list, &at);
+    }
     list
+}
+
+/// Gives factors for each head the names and dimensions that they have in the file.
+fn store_by_head(
+    names: &Names,
+    config: &LanguageConfig,
+    list: &mut [Published],
+    at: &BTreeMap<String, usize>,
+) {
+    let layers = 0..config.layers;
+    let modules = [(Module::QueryNorm, config.heads), (Module::KeyNorm, config.kv_heads)];
+    for (layer, (module, heads)) in layers.flat_map(|layer| modules.map(|of| (layer, of))) {
+        let place = Place::in_layer(layer, module);
+        let Some(&index) = at.get(&file_name(names, place, None)) else { continue };
+        let tensor = &mut list[index];
+        match names.by_head {
+            ByHead::InOrder => {}
+            ByHead::Rows => tensor.shape = vec![heads, config.head_dim],
+            ByHead::Tensors { query, key } => {
+                let stem = if module == Module::QueryNorm { query } else { key };
+                let name = |head: usize| file_name(names, place, Some(&format!("{stem}.{head}")));
+                tensor.names = (0..heads).map(name).collect();
+                tensor.shape = vec![config.head_dim];
+            }
+        }
+    }
 }
 
 fn fusing(names: &Names, file_name: &str) -> Fusing {
@@ -218,6 +269,7 @@ fn fusing(names: &Names, file_name: &str) -> Fusing {
     found.map_or(Fusing::InOrder, |(.., fusing)| *fusing)
 }
 
+/// Name of the tensor of a place, or of the one of another name that it is in.
 fn file_name(names: &Names, place: Place, fused: Option<&str>) -> String {
     let listed = names.modules.iter().find(|(module, _)| *module == place.module);
     let module = fused.or(listed.map(|(_, name)| *name)).unwrap_or(place.module.name());
@@ -256,9 +308,17 @@ fn interleaved(rows: usize, head_dim: usize) -> Vec<Run> {
 }
 
 impl Published {
-    /// The parameters of a tensor of a file, whose shape is right.
-    pub fn split(&self, tensor: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        let tensor = if self.transposed { transposed(tensor)? } else { tensor.clone() };
+    /// The parameters of tensors of a file, whose shapes are right.
+    pub fn split(&self, found: &[Tensor]) -> Result<Vec<(String, Tensor)>> {
+        let tensor = match found {
+            [one] if self.transposed => transposed(one)?,
+            [one] if self.parts[0].shape.len() == one.shape().len() => one.clone(),
+            several => {
+                let bytes: Vec<&[u8]> = several.iter().map(Tensor::bytes).collect();
+                let ty = TensorType::new(several[0].dtype(), self.parts[0].shape.clone());
+                Tensor::from_bytes(ty, &bytes.concat())?
+            }
+        };
         let Some(runs) = &self.runs else {
             return Ok(vec![(self.parts[0].name.clone(), tensor)]);
         };
@@ -290,8 +350,21 @@ impl Published {
         self.parts.iter().enumerate().map(part).collect()
     }
 
-    /// The tensor of a file from its parameters.
-    pub fn joined(&self, weights: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    /// The tensors of a file from their parameters, by name.
+    pub fn joined(&self, weights: &BTreeMap<String, Tensor>) -> Result<Vec<(String, Tensor)>> {
+        let whole = self.whole(weights)?;
+        if self.names.len() == 1 && whole.shape() == self.shape {
+            return Ok(vec![(self.names[0].clone(), whole)]);
+        }
+        let ty = TensorType::new(whole.dtype(), self.shape.clone());
+        let tensor = |(name, bytes): (&String, &[u8])| {
+            Ok((name.clone(), Tensor::from_bytes(ty.clone(), bytes)?))
+        };
+        self.names.iter().zip(whole.bytes().chunks(ty.size_bytes())).map(tensor).collect()
+    }
+
+    /// All of it as one tensor.
+    fn whole(&self, weights: &BTreeMap<String, Tensor>) -> Result<Tensor> {
         let parts: Vec<&Tensor> = self
             .parts
             .iter()
@@ -307,10 +380,8 @@ impl Published {
                     let row = part.len() / self.parts[run.part].shape[0];
                     bytes.extend(&part[run.first * row..(run.first + run.rows) * row]);
                 }
-                let mut shape = self.shape.clone();
-                if self.transposed {
-                    shape.reverse();
-                }
+                let mut shape = self.parts[0].shape.clone();
+                shape[0] = self.parts.iter().map(|part| part.shape[0]).sum();
                 Tensor::from_bytes(TensorType::new(parts[0].dtype(), shape), &bytes)?
             }
         };

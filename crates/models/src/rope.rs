@@ -36,7 +36,7 @@ pub enum RopeScaling {
         factor: f64,
     },
     /// YaRN (arXiv 2309.00071 §3.2 and §3.4): a ramp over pairs between kept and divided
-    /// frequencies, and scores sharpened by the square of `attention_factor`.
+    /// frequencies, and rotated features multiplied by `attention_factor`.
     Yarn {
         /// Divisor of the lowest frequencies.
         factor: f64,
@@ -48,7 +48,7 @@ pub enum RopeScaling {
         beta_slow: f64,
         /// Context of pretraining.
         original_max_position_embeddings: usize,
-        /// Factor on queries and on keys; 0.1·ln(factor) + 1 if `None`.
+        /// Factor on what is rotated of queries and keys; 0.1·ln(factor) + 1 if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
     },
@@ -62,7 +62,7 @@ pub enum RopeScaling {
         long_factor: Vec<f64>,
         /// Context of pretraining.
         original_max_position_embeddings: usize,
-        /// Factor on queries and on keys, in either case.
+        /// Factor on what is rotated of queries and keys, in either case.
         attention_factor: f64,
     },
 }
@@ -176,7 +176,7 @@ impl RopeScaling {
         frequencies
     }
 
-    /// Factor on queries and on keys.
+    /// Factor on what is rotated of queries and keys.
     pub(crate) fn attention_factor(&self) -> f64 {
         match *self {
             RopeScaling::Linear { .. }
@@ -240,17 +240,8 @@ pub(crate) fn rope_spec(config: &LanguageConfig, layer: usize, context: usize) -
     if let Some(scaling) = scaling {
         frequencies = scaling.stretched(f64::from(theta), rotated, context, frequencies);
     }
-    Some(RopeSpec { head_dim: config.head_dim, frequencies: frequencies.into(), ..plain })
-}
-
-/// Factor on q·k: head_dim^−½ or what the configuration says, sharpened where the scaling of positions
-/// asks for it.
-pub(crate) fn score_scale(config: &LanguageConfig, layer: usize) -> f32 {
-    let scale = config.attention_scale.unwrap_or_else(|| (config.head_dim as f32).powf(-0.5));
-    match positions_of(config, layer).1.filter(|_| config.rotates(layer)) {
-        Some(scaling) => scale * scaling.attention_factor().powi(2) as f32,
-        None => scale,
-    }
+    let (head_dim, factor) = (config.head_dim, scaling.map_or(1.0, RopeScaling::attention_factor));
+    Some(RopeSpec { head_dim, frequencies: frequencies.into(), factor, ..plain })
 }
 
 #[cfg(test)]
@@ -350,7 +341,7 @@ mod tests {
         assert!(
             of(4097).iter().zip(&*plain).enumerate().all(|(i, (a, b))| *a == b / (i + 1) as f64)
         );
-        assert_eq!(score_scale(&config, 1), 128f32.powf(-0.5) * 2.25);
+        assert_eq!(rope_spec(&config, 1, 4097).unwrap().factor, 1.5);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use stoa_graph::{
 };
 
 use crate::parameters::{Module, Place, placed_parameters};
-use crate::rope::{rope_spec, score_scale};
+use crate::rope::rope_spec;
 use crate::{Block, LanguageConfig, Norm, Parameter, Precision, QkNorm};
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -270,17 +270,16 @@ impl<'a> Transformer<'a> {
         positions: ValueId,
         norm: Place,
     ) -> Result<ValueId> {
-        let group = match self.config.qk_norm {
-            QkNorm::None => None,
-            QkNorm::PerHead => Some(self.config.head_dim),
-            QkNorm::OverAllHeads => Some(builder.ty(x).last()),
-        };
-        let x = match group {
-            Some(group) => {
-                let factors = self.factors(builder, norm)?;
-                builder.rms_norm_grouped(x, factors, group, self.config.rms_eps)?
+        let (eps, head_dim) = (self.config.rms_eps, self.config.head_dim);
+        let factors = self.factors(builder, norm)?;
+        let x = match self.config.qk_norm {
+            QkNorm::None => x,
+            QkNorm::PerHead => builder.rms_norm_grouped(x, factors, head_dim, eps)?,
+            QkNorm::OverAllHeads => builder.rms_norm(x, factors, eps)?,
+            QkNorm::LayerByHead => {
+                let factors = factors.expect("validated: layer norms have them");
+                builder.layer_norm_grouped(x, factors, None, head_dim, eps)?
             }
-            None => x,
         };
         let layer = norm.layer.expect("queries and keys are of a layer");
         match rope_spec(self.config, layer, self.context) {
@@ -303,7 +302,7 @@ pub(crate) fn attention_spec(config: &LanguageConfig, layer: usize, batch: usize
         head_dim: config.head_dim,
         causal: true,
         window: config.window(layer),
-        scale: score_scale(config, layer),
+        scale: config.score_scale(),
         score_cap: config.score_softcap,
     }
 }
@@ -315,7 +314,7 @@ pub(crate) fn cached_attention_spec(config: &LanguageConfig, layer: usize) -> Ca
         kv_heads: config.kv_heads,
         head_dim: config.head_dim,
         window: config.window(layer),
-        scale: score_scale(config, layer),
+        scale: config.score_scale(),
         score_cap: config.score_softcap,
     }
 }

@@ -106,8 +106,9 @@ pub fn save_model(directory: &Path, config: &LanguageConfig, weights: &Weights) 
 /// [`ModelError::MissingTensors`].
 pub fn published_weights(config: &LanguageConfig, weights: &Weights) -> Result<Weights> {
     let family = published_family(config).unwrap_or_default();
-    let joined = |tensor: Published| Ok((tensor.name.clone(), tensor.joined(weights)?));
-    published(family, config).into_iter().map(joined).collect()
+    let joined = |tensor: Published| tensor.joined(weights);
+    let tensors: Result<Vec<_>> = published(family, config).into_iter().map(joined).collect();
+    Ok(tensors?.into_iter().flatten().collect())
 }
 
 /// Weights as a program with matrices of `dtype` declares them, norm factors as `f32`: each is

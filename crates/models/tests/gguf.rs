@@ -248,9 +248,27 @@ fn fused_tensors_come_apart() {
         tied_head: false,
         ..small()
     };
-    for (architecture, config) in [("phi3", phi), ("gptneox", neox)] {
+    // Phi-4-mini: three quarters of a head turn, with divisors for long and for short sequences.
+    let list = |step: f64| (0..6).map(|i| 1.0 + step * f64::from(i)).collect::<Vec<f64>>();
+    let phi4 = LanguageConfig {
+        rotary_dim: Some(12),
+        rope_scaling: Some(RopeScaling::LongRope {
+            short_factor: list(0.25),
+            long_factor: list(2.5),
+            original_max_position_embeddings: 32,
+            attention_factor: 1.25,
+        }),
+        ..small()
+    };
+    for (architecture, config) in [("phi3", phi), ("phi3", phi4), ("gptneox", neox)] {
         let weights = initialize(&config, 4);
         let mut all = tensors(&config, &weights, |_, t| t.clone());
+        if config.rope_scaling.is_some() {
+            for (name, step) in [("rope_factors_short", 0.25), ("rope_factors_long", 2.5)] {
+                let factors = list(step).into_iter().map(|x| x as f32).collect();
+                all.push((format!("{name}.weight"), Tensor::f32([6], factors).unwrap()));
+            }
+        }
         for layer in 0..config.layers {
             let name = |part: &str, kind: &str| format!("blk.{layer}.{part}.{kind}");
             for kind in if config.biases.qkv { &["weight", "bias"][..] } else { &["weight"] } {
@@ -265,6 +283,10 @@ fn fused_tensors_come_apart() {
         let mut keys = keys(architecture, &config);
         if let Some(rotated) = config.rotary_dim {
             keys.set(format!("{architecture}.rope.dimension_count"), rotated as u32);
+        }
+        if config.rope_scaling.is_some() {
+            keys.set("phi3.rope.scaling.attn_factor", Value::F32(1.25));
+            keys.set("phi3.rope.scaling.original_context_length", 32_u32);
         }
         reads(architecture, &config, &keys, &all, &weights);
     }
@@ -300,6 +322,56 @@ fn scales_layers_without_positions_and_norms_after() {
     let weights = initialize(&olmo2, 6);
     let all = tensors(&olmo2, &weights, |_, t| t.clone());
     reads("olmo2", &olmo2, &keys("olmo2", &olmo2), &all, &weights);
+}
+
+/// Factors for each head, which are there or not; those of command-r stand with the features of a pair side
+/// by side, as rows of queries do.
+#[test]
+fn norms_of_each_head_are_read_where_they_are() {
+    for (architecture, norm, logit_scale) in
+        [("stablelm", Norm::Layer, None), ("command-r", Norm::LayerUnbiased, Some(0.25))]
+    {
+        for qk_norm in [QkNorm::None, QkNorm::LayerByHead] {
+            let block = Block::Parallel;
+            let config = LanguageConfig { norm, block, qk_norm, logit_scale, ..small() };
+            let mut weights = initialize(&config, 10);
+            for (name, tensor) in &mut weights {
+                if name.contains("_norm") {
+                    let values = (0..tensor.ty().elements()).map(|i| 1.0 + i as f32 / 64.0);
+                    *tensor = Tensor::f32(tensor.shape(), values.collect()).unwrap();
+                }
+            }
+            let all = tensors(&config, &weights, |place, t| {
+                let of_qk = matches!(place.module, Module::QueryNorm | Module::KeyNorm);
+                let t = match architecture {
+                    "command-r" => pairs_together(place, of_qk, t),
+                    _ => t.clone(),
+                };
+                let heads = t.shape()[0] / 16;
+                if of_qk { Tensor::f32([heads, 16], numbers(&t)).unwrap() } else { t }
+            });
+            let mut keys = keys(architecture, &config);
+            if architecture == "stablelm" {
+                keys.set("stablelm.use_parallel_residual", Value::Bool(true));
+            } else {
+                keys.set("command-r.logit_scale", Value::F32(0.25));
+            }
+            reads(architecture, &config, &keys, &all, &weights);
+            if architecture == "command-r" {
+                let directory = tempfile::tempdir().unwrap();
+                let path = directory.path().join("m.gguf");
+                let (types, others) = (GgufTypes::All(DType::F32), Metadata::new(&path));
+                let report = export_gguf(&path, &config, &weights, types, &others).unwrap();
+                assert_eq!(report.architecture, architecture);
+            }
+        }
+    }
+}
+
+/// As [`side_by_side`], for the factors of norms too.
+fn pairs_together(place: Place, of_qk: bool, tensor: &Tensor) -> Tensor {
+    let place = if of_qk { Place { module: Module::Query, ..place } } else { place };
+    side_by_side(place, tensor, 16)
 }
 
 #[test]

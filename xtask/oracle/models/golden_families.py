@@ -76,6 +76,13 @@ CASES = {
     "phi3_longrope_short": ("phi3", dict(
         rope_parameters=dict(LONGROPE, original_max_position_embeddings=96, attention_factor=1.25),
         original_max_position_embeddings=96)),
+    # Six of eight features rotate, with factors for long contexts and a factor on attention.
+    "phi4_mini": ("phi3", dict(
+        tie_word_embeddings=True, rope_parameters=dict(
+            rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75,
+            short_factor=[1.0, 1.2, 1.3], long_factor=[1.0, 2.0, 5.0],
+            original_max_position_embeddings=8),
+        original_max_position_embeddings=8)),
     "gemma": ("gemma", dict(head_dim=16)),
     "gemma2": ("gemma2", dict(
         head_dim=16, query_pre_attn_scalar=24, sliding_window=8, final_logit_softcapping=3.0,
@@ -93,6 +100,10 @@ CASES = {
         rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5))),
     "stablelm_parallel": ("stablelm", dict(use_parallel_residual=True, rope_parameters=dict(
         rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.25))),
+    "stablelm_yarn": ("stablelm", dict(rope_parameters=dict(YARN, partial_rotary_factor=0.5))),
+    "stablelm_qk_norm": ("stablelm", dict(
+        qk_layernorm=True, use_parallel_residual=True, rope_parameters=dict(
+            rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.25))),
     "gpt2": ("gpt2", dict(
         n_embd=32, n_layer=3, n_head=4, n_positions=96, resid_pdrop=0.0, embd_pdrop=0.0,
         attn_pdrop=0.0)),
@@ -107,6 +118,7 @@ CASES = {
     "falcon_sequential": ("falcon", dict(
         multi_query=False, parallel_attn=False, bias=True, tie_word_embeddings=False)),
     "cohere": ("cohere", dict(logit_scale=0.25)),
+    "cohere_qk_norm": ("cohere", dict(logit_scale=0.25, use_qk_norm=True)),
     "cohere2": ("cohere2", dict(
         logit_scale=0.5, sliding_window=8, head_dim=16, layer_types=[SLIDING, SLIDING, FULL])),
 }

@@ -27,6 +27,8 @@ pub(super) struct Architecture {
     pub norm_offset: bool,
     pub mlp: MlpKind,
     pub qk_norm: QkNorm,
+    /// Norm of queries and keys of models whose files hold factors for it.
+    pub optional_qk_norm: QkNorm,
     /// Queries and keys are stored with the two features of a pair side by side.
     pub pairs_adjacent: bool,
     pub learned_positions: bool,
@@ -53,6 +55,7 @@ const LLAMA: Architecture = Architecture {
     norm_offset: false,
     mlp: MlpKind::Swiglu,
     qk_norm: QkNorm::None,
+    optional_qk_norm: QkNorm::None,
     pairs_adjacent: true,
     learned_positions: false,
     embedding_root: false,
@@ -119,7 +122,13 @@ const ARCHITECTURES: [Architecture; 15] = [
     },
     Architecture { name: "granite", family: Family::Granite, logit_divisor: true, ..LLAMA },
     Architecture { name: "smollm3", family: Family::Smollm3, unrotated_every: Some(4), ..LLAMA },
-    Architecture { name: "stablelm", family: Family::Stablelm, norm: Norm::Layer, ..QWEN2 },
+    Architecture {
+        name: "stablelm",
+        family: Family::Stablelm,
+        norm: Norm::Layer,
+        optional_qk_norm: QkNorm::LayerByHead,
+        ..QWEN2
+    },
     Architecture {
         name: "gpt2",
         family: Family::Gpt2,
@@ -135,6 +144,7 @@ const ARCHITECTURES: [Architecture; 15] = [
         family: Family::Cohere,
         block: Block::Parallel,
         norm: Norm::LayerUnbiased,
+        optional_qk_norm: QkNorm::LayerByHead,
         ..LLAMA
     },
 ];
@@ -162,8 +172,9 @@ impl Architecture {
         let windowed = config.sliding_window.as_ref().is_none_or(|sliding| {
             sliding.layers.iter().copied().eq((0..config.layers).filter(|&layer| windows(layer)))
         });
-        (self.block, self.norm, self.mlp, self.qk_norm)
-            == (config.block, config.norm, config.mlp.kind, config.qk_norm)
+        let qk_norms = [self.qk_norm, self.optional_qk_norm];
+        (self.block, self.norm, self.mlp) == (config.block, config.norm, config.mlp.kind)
+            && qk_norms.contains(&config.qk_norm)
             && (self.norm_offset, self.learned_positions)
                 == (config.norm_offset, config.learned_positions)
             && self.embedding_root == (config.embedding_scale == Some(root))

@@ -8,7 +8,7 @@ use stoa_gguf::{Array, GgufFile, Metadata, Value};
 use super::architecture::{self, Architecture, Windows};
 use super::tensors::part_name;
 use crate::parameters::{Module, Place};
-use crate::{Biases, Block, LanguageConfig, Mlp, ModelError, RopeScaling, SlidingWindow};
+use crate::{Biases, Block, LanguageConfig, Mlp, ModelError, QkNorm, RopeScaling, SlidingWindow};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -97,7 +97,7 @@ impl<'a> Keys<'a> {
             block: self.block()?,
             biases: self.biases(),
             norm: architecture.norm,
-            qk_norm: architecture.qk_norm,
+            qk_norm: self.qk_norm(),
             norm_offset: architecture.norm_offset,
             learned_positions: architecture.learned_positions,
             rope_theta: self.number("rope.freq_base")?.map_or(10_000.0, |theta| theta as f32),
@@ -155,6 +155,16 @@ impl<'a> Keys<'a> {
             qkv: fused || biased(&[Module::Query]),
             output: biased(&[Module::Output]),
             mlp: biased(&[Module::Up]),
+        }
+    }
+
+    /// By the tensors that are there, where the architecture leaves it open.
+    fn qk_norm(&self) -> QkNorm {
+        let factors = part_name(Place::in_layer(0, Module::QueryNorm));
+        match self.architecture.optional_qk_norm {
+            QkNorm::None => self.architecture.qk_norm,
+            norm if self.file.tensor_type(&factors).is_some() => norm,
+            _ => self.architecture.qk_norm,
         }
     }
 

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use stoa_gguf::GgufFile;
-use stoa_graph::{DType, Tensor};
+use stoa_graph::{DType, Tensor, TensorType};
 
 use super::architecture::Architecture;
 use super::keys::{ROPE_FREQS, ROPE_LONG, ROPE_SHORT};
 use crate::parameters::{Module, Parameter, ParameterGroup, Place, placed_parameters};
-use crate::{LanguageConfig, ModelError, Weights};
+use crate::{LanguageConfig, ModelError, QkNorm, Weights};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -48,6 +48,27 @@ pub(super) fn part_name(place: Place) -> String {
     named(place.layer, module_name(place.module), place.bias)
 }
 
+/// Dimensions of the tensor of a parameter: factors for each head are rows of heads.
+pub(super) fn stored_shape(
+    config: &LanguageConfig,
+    place: Place,
+    parameter: &Parameter,
+) -> Vec<usize> {
+    let of_qk = matches!(place.module, Module::QueryNorm | Module::KeyNorm);
+    if of_qk && config.qk_norm == QkNorm::LayerByHead {
+        return vec![parameter.shape[0] / config.head_dim, config.head_dim];
+    }
+    parameter.shape.clone()
+}
+
+/// A tensor of one shape in another; as it is where it does not have the first.
+pub(super) fn reshaped(tensor: Tensor, from: &[usize], to: &[usize]) -> Result<Tensor> {
+    if from == to || tensor.shape() != from {
+        return Ok(tensor);
+    }
+    Ok(Tensor::from_bytes(TensorType::new(tensor.dtype(), to), tensor.bytes())?)
+}
+
 /// Name of the fused tensor that a parameter may be part of.
 fn fused_name(place: Place) -> Option<String> {
     let fused = matches!(place.module, Module::Query | Module::Key | Module::Value);
@@ -69,9 +90,9 @@ pub(super) fn read(
     for (place, parameter) in placed_parameters(config) {
         let (name, tensor) = find(file, config, place, &parameter)?;
         used.insert(name);
-        let rotated = matches!(place.module, Module::Query | Module::Key);
-        let tensor = if rotated && architecture.pairs_adjacent {
-            moved += usize::from(!place.bias);
+        let tensor = reshaped(tensor, &stored_shape(config, place, &parameter), &parameter.shape)?;
+        let tensor = if place.module.rotates() && architecture.pairs_adjacent {
+            moved += usize::from(parameter.shape.len() == 2);
             in_halves(&tensor, config.head_dim)
         } else {
             tensor

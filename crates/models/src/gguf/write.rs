@@ -9,8 +9,8 @@ use super::architecture::{self, Architecture};
 use super::keys::{ROPE_FREQS, same_positions};
 use super::load_gguf;
 use super::mixture::{GgufTypes, chosen};
-use super::tensors::{one_more, part_name, side_by_side};
-use crate::parameters::{Module, Parameter, ParameterGroup, Place, placed_parameters};
+use super::tensors::{one_more, part_name, reshaped, side_by_side, stored_shape};
+use crate::parameters::{Parameter, ParameterGroup, Place, placed_parameters};
 use crate::{LanguageConfig, ModelError, RopeScaling, Weights, relative_error};
 
 type Result<T> = std::result::Result<T, ModelError>;
@@ -64,7 +64,7 @@ pub fn export_gguf(
         } else {
             (DType::F32, DType::F32)
         };
-        let ty = TensorType::new(dtype, parameter.shape.clone());
+        let ty = TensorType::new(dtype, stored_shape(config, *place, parameter));
         report.bytes += ty.size_bytes() as u64;
         let instead_of = (wanted != dtype).then_some(wanted);
         let name = part_name(*place);
@@ -81,7 +81,7 @@ pub fn export_gguf(
         let given = given(weights, parameter)?;
         let tensor = converted(given, parameter, written.dtype)?;
         written.relative_error = relative_error(given, &tensor);
-        let tensor = in_file(architecture, config, *place, parameter, tensor);
+        let tensor = in_file(architecture, config, *place, parameter, tensor)?;
         writer.write(&written.name, &tensor)?;
     }
     if let Some(factors) = &factors {
@@ -115,13 +115,15 @@ fn in_file(
     place: Place,
     parameter: &Parameter,
     tensor: Tensor,
-) -> Tensor {
-    let rotated = matches!(place.module, Module::Query | Module::Key);
-    if rotated && architecture.pairs_adjacent {
-        return side_by_side(&tensor, config.head_dim);
-    }
+) -> Result<Tensor> {
+    let tensor = if place.module.rotates() && architecture.pairs_adjacent {
+        side_by_side(&tensor, config.head_dim)
+    } else {
+        tensor
+    };
     let offset = config.norm_offset && parameter.group == ParameterGroup::Norm;
-    if offset { one_more(tensor) } else { tensor }
+    let tensor = if offset { one_more(tensor) } else { tensor };
+    reshaped(tensor, &parameter.shape, &stored_shape(config, place, parameter))
 }
 
 /// The divisors of scaling that GGUF has no keys for.

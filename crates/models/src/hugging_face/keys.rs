@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::rows::{HARMLESS, ROWS, Row, SPELLINGS, UNSUPPORTED};
+use super::key_lists::{HARMLESS, SPELLINGS, UNSUPPORTED};
+use super::rows::{ROWS, Row};
 use crate::{ModelError, Note};
 
 type Result<T> = std::result::Result<T, ModelError>;

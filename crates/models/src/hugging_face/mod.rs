@@ -3,6 +3,8 @@
 //! foreign loaders refuse it by name instead of computing something else. A key that changes the
 //! result is read or refused, never ignored; one that is not known is said.
 
+mod eight_bits;
+mod key_lists;
 mod keys;
 mod positions;
 mod read;
@@ -11,9 +13,11 @@ mod rows;
 use serde_json::{Map, Value, json};
 
 use crate::published::keeps_names;
-use crate::{Family, LanguageConfig, MlpKind, ModelError, Note, read_json};
+use crate::{Family, LanguageConfig, MlpKind, ModelError, Note, QkNorm, read_json};
+pub use eight_bits::EightBits;
+use key_lists::NOT_COMPUTED;
 use keys::{canonical, table};
-use rows::{Blocks, Flag, ROWS, Row};
+use rows::{Blocks, Flag, QkNorms, ROWS, Row};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -27,6 +31,8 @@ pub struct ReadConfig {
     pub config: LanguageConfig,
     /// Family whose tensor names and arrangement the file's class has; `None` for our own class.
     pub stored_as: Family,
+    /// What is said of weights that are stored in 8 bits.
+    pub eight_bits: EightBits,
     /// What was taken as a default, left aside or decided.
     pub notes: Vec<Note>,
 }
@@ -60,11 +66,13 @@ pub fn published_family(config: &LanguageConfig) -> Option<Family> {
 pub fn from_hugging_face(text: &str) -> Result<ReadConfig> {
     let mut file: Map<String, Value> = serde_json::from_value(read_json(text.as_bytes())?)?;
     let mut notes = Vec::new();
-    let Some(row) = class(&file, &mut notes)? else {
+    let row = class(&file, &mut notes)?;
+    let eight_bits = eight_bits::taken(&mut file)?;
+    let Some(row) = row else {
         let language = file.remove("language").unwrap_or(Value::Null);
         let config: LanguageConfig = serde_json::from_value(language)?;
         config.validate()?;
-        return Ok(ReadConfig { config, stored_as: Family::None, notes });
+        return Ok(ReadConfig { config, stored_as: Family::None, eight_bits, notes });
     };
     if let Some(Value::Object(inner)) = file.remove("text_config") {
         notes.push(Note::new(
@@ -75,7 +83,7 @@ pub fn from_hugging_face(text: &str) -> Result<ReadConfig> {
     }
     let config = read::language(row, &file, &mut notes)?;
     config.validate()?;
-    Ok(ReadConfig { stored_as: config.family, config, notes })
+    Ok(ReadConfig { stored_as: config.family, config, eight_bits, notes })
 }
 
 /// The row of a file's class, `None` for our own.
@@ -113,10 +121,20 @@ fn class(file: &Map<String, Value>, notes: &mut Vec<Note>) -> Result<Option<&'st
                 _ => ("architectures", "nothing".to_owned()),
             };
             let known: Vec<&str> = ROWS.iter().map(|row| row.classes[0]).collect();
-            let expected = format!("one of {}, {OWN_CLASS}", known.join(", "));
+            let known = format!("{}, {OWN_CLASS}", known.join(", "));
+            let expected = match not_computed(name.or(model_type)) {
+                Some(what) => format!("{what} are not computed, only {known}"),
+                None => format!("one of {known}"),
+            };
             Err(ModelError::Unsupported { key: key.to_owned(), value, expected })
         }
     }
+}
+
+/// What a class or model type computes that is known and not computed here.
+fn not_computed(name: Option<&str>) -> Option<&'static str> {
+    let name = name?;
+    NOT_COMPUTED.iter().find(|(_, names)| names.contains(&name)).map(|(what, _)| *what)
 }
 
 /// `LlamaModel` beside `LlamaForCausalLM`.
@@ -165,6 +183,9 @@ fn flag(row: &Row, config: &LanguageConfig, key: &str) -> Option<bool> {
         if matches!(fact, Flag::Key(name) if name == key) {
             return Some(has);
         }
+    }
+    if matches!(facts.qk_norm, QkNorms::Where(name, _) if name == key) {
+        return Some(config.qk_norm != QkNorm::None);
     }
     match facts.blocks {
         Blocks::Either(name, if_true, _) if name == key => Some(config.block == if_true),
@@ -299,7 +320,7 @@ fn tidy_number(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Mlp, QkNorm, RopeScaling, SlidingWindow};
+    use crate::{Mlp, RopeScaling, SlidingWindow};
 
     fn read(text: &str) -> LanguageConfig {
         LanguageConfig { family: Family::None, ..from_hugging_face(text).unwrap().config }

@@ -4,8 +4,10 @@ use serde_json::{Map, Value};
 
 use super::keys::Keys;
 use super::positions;
-use super::rows::{Blocks, Flag, Row, Windows};
-use crate::{Biases, Block, Family, LanguageConfig, Mlp, MlpKind, ModelError, Note, SlidingWindow};
+use super::rows::{Blocks, Flag, QkNorms, Row, Windows};
+use crate::{
+    Biases, Block, Family, LanguageConfig, Mlp, MlpKind, ModelError, Note, QkNorm, SlidingWindow,
+};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -26,7 +28,11 @@ pub(super) fn language(
             mlp: flag(&keys, facts.mlp_bias)?,
         },
         norm: facts.norm,
-        qk_norm: facts.qk_norm,
+        qk_norm: match facts.qk_norm {
+            QkNorms::Always(norm) => norm,
+            QkNorms::Where(key, norm) if keys.flag(key)? => norm,
+            QkNorms::Where(..) => QkNorm::None,
+        },
         norm_offset: facts.norm_offset,
         rms_eps: keys.number("rms_norm_eps")? as f32,
         tied_head: keys.flag("tie_word_embeddings")?,
@@ -144,6 +150,8 @@ fn unrotated(keys: &Keys, layers: usize) -> Result<Vec<usize>> {
 fn with_windows(row: &Row, keys: &Keys, config: LanguageConfig) -> Result<LanguageConfig> {
     let layers = config.layers;
     let by_use = matches!(row.facts.windows, Windows::FromLayer | Windows::Unrotated);
+    // Read whether or not there are windows: other kinds of layers are refused.
+    let listed = listed(keys, layers)?;
     let window = keys.optional_size("sliding_window")?;
     let Some(window) = window.filter(|_| row.facts.windows != Windows::Never) else {
         return Ok(config);
@@ -151,7 +159,7 @@ fn with_windows(row: &Row, keys: &Keys, config: LanguageConfig) -> Result<Langua
     if by_use && !keys.flag("use_sliding_window")? {
         return Ok(config);
     }
-    let windowed: Vec<usize> = match (listed(keys, layers)?, row.facts.windows) {
+    let windowed: Vec<usize> = match (listed, row.facts.windows) {
         (Some(listed), _) => listed,
         (None, Windows::Never) => Vec::new(),
         (None, Windows::All) => (0..layers).collect(),

@@ -33,6 +33,14 @@ pub(super) enum Blocks {
     Falcon,
 }
 
+/// How queries and keys are normalised.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum QkNorms {
+    Always(QkNorm),
+    /// So where the key is true, else not.
+    Where(&'static str, QkNorm),
+}
+
 /// Which layers have a sliding window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Windows {
@@ -53,7 +61,7 @@ pub(super) struct Facts {
     pub norm: Norm,
     pub norm_offset: bool,
     pub blocks: Blocks,
-    pub qk_norm: QkNorm,
+    pub qk_norm: QkNorms,
     pub qkv_bias: Flag,
     pub output_bias: Flag,
     pub mlp_bias: Flag,
@@ -68,11 +76,13 @@ pub(super) struct Facts {
     pub gelu_is_tanh: bool,
 }
 
+const PER_HEAD: QkNorms = QkNorms::Always(QkNorm::PerHead);
+
 const LLAMA: Facts = Facts {
     norm: Norm::Rms,
     norm_offset: false,
     blocks: Blocks::Always(Block::PreNorm),
-    qk_norm: QkNorm::None,
+    qk_norm: QkNorms::Always(QkNorm::None),
     qkv_bias: Flag::Key("attention_bias"),
     output_bias: Flag::Key("attention_bias"),
     mlp_bias: Flag::No,
@@ -117,7 +127,7 @@ pub(super) const ROWS: &[Row] = &[
             "rope_parameters": null, "attention_bias": false, "tie_word_embeddings": false,
             "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28,
             "layer_types": null}"#,
-        facts: Facts { qk_norm: QkNorm::PerHead, windows: Windows::FromLayer, ..LLAMA },
+        facts: Facts { qk_norm: PER_HEAD, windows: Windows::FromLayer, ..LLAMA },
     },
     Row {
         family: Family::Qwen2,
@@ -210,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
             "attention_bias": false, "query_pre_attn_scalar": 256, "sliding_window": 4096,
             "sliding_window_pattern": 6, "layer_types": null, "final_logit_softcapping": null,
             "attn_logit_softcapping": null, "tie_word_embeddings": true}"#,
-        facts: Facts { qk_norm: QkNorm::PerHead, windows: Windows::AllButEvery(6), ..GEMMA2 },
+        facts: Facts { qk_norm: PER_HEAD, windows: Windows::AllButEvery(6), ..GEMMA2 },
     },
     Row {
         family: Family::Olmo2,
@@ -223,7 +233,7 @@ pub(super) const ROWS: &[Row] = &[
             "rope_parameters": null, "attention_bias": false, "tie_word_embeddings": false}"#,
         facts: Facts {
             blocks: Blocks::Always(Block::PostNorm),
-            qk_norm: QkNorm::OverAllHeads,
+            qk_norm: QkNorms::Always(QkNorm::OverAllHeads),
             ..LLAMA
         },
     },
@@ -249,10 +259,11 @@ pub(super) const ROWS: &[Row] = &[
             "hidden_act": "silu", "max_position_embeddings": 4096, "layer_norm_eps": 1e-5,
             "rope_theta": 10000.0, "rope_scaling": null, "rope_parameters": null,
             "partial_rotary_factor": 0.25, "use_qkv_bias": false, "use_parallel_residual": false,
-            "tie_word_embeddings": false}"#,
+            "qk_layernorm": false, "tie_word_embeddings": false}"#,
         facts: Facts {
             norm: Norm::Layer,
             blocks: Blocks::Either("use_parallel_residual", Block::Parallel, Block::PreNorm),
+            qk_norm: QkNorms::Where("qk_layernorm", QkNorm::LayerByHead),
             qkv_bias: Flag::Key("use_qkv_bias"),
             output_bias: Flag::No,
             ..LLAMA
@@ -325,9 +336,11 @@ pub(super) const ROWS: &[Row] = &[
             "num_attention_heads": 64, "num_key_value_heads": null, "intermediate_size": 22528,
             "hidden_act": "silu", "max_position_embeddings": 8192, "layer_norm_eps": 1e-5,
             "rope_theta": 500000.0, "rope_scaling": null, "rope_parameters": null,
-            "attention_bias": false, "logit_scale": 0.0625, "tie_word_embeddings": true}"#,
+            "attention_bias": false, "logit_scale": 0.0625, "use_qk_norm": false,
+            "tie_word_embeddings": true}"#,
         facts: Facts {
             norm: Norm::LayerUnbiased,
+            qk_norm: QkNorms::Where("use_qk_norm", QkNorm::LayerByHead),
             blocks: Blocks::Always(Block::Parallel),
             ..LLAMA
         },
@@ -351,145 +364,4 @@ pub(super) const ROWS: &[Row] = &[
             ..LLAMA
         },
     },
-];
-
-/// Spellings of one key: the first is the one that is read.
-pub(super) const SPELLINGS: &[&[&str]] = &[
-    &["vocab_size", "n_vocab", "padded_vocab_size"],
-    &["hidden_size", "n_embd", "d_model", "model_dim"],
-    &["num_hidden_layers", "n_layer", "n_layers", "num_layers"],
-    &["num_attention_heads", "n_head", "n_heads", "num_heads"],
-    &["num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads"],
-    &["head_dim", "head_size", "kv_channels", "attention_head_dim"],
-    &["intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "mlp_hidden_size"],
-    &["hidden_act", "hidden_activation", "activation_function", "activation"],
-    &["max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx"],
-    &["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon"],
-    &["rope_theta", "rotary_emb_base", "rope_base", "rotary_base"],
-    &["partial_rotary_factor", "rotary_pct", "rope_pct"],
-    &["rope_local_base_freq", "local_rope_theta"],
-    &["sliding_window_pattern", "_sliding_window_pattern"],
-    &["final_logit_softcapping", "final_logit_soft_cap", "final_logit_soft_capping"],
-    &["attn_logit_softcapping", "attn_logit_soft_cap", "attn_logit_soft_capping"],
-    &["tie_word_embeddings", "tie_embeddings", "tied_embeddings", "share_embeddings"],
-    &["use_qkv_bias", "qkv_bias"],
-];
-
-/// Keys that no family here reads and that would change the result, with the values that would not
-/// beside null, false and what is empty.
-pub(super) const UNSUPPORTED: &[(&str, &[&str])] = &[
-    ("pretraining_tp", &["1"]),
-    ("quantization_config", &[]),
-    ("compression_config", &[]),
-    ("alibi", &[]),
-    ("use_alibi", &[]),
-    ("position_embedding_type", &["\"absolute\"", "\"rope\"", "\"rotary\""]),
-    ("qk_layernorm", &[]),
-    ("use_qk_norm", &[]),
-    ("clip_qkv", &[]),
-    ("num_local_experts", &["0"]),
-    ("num_experts", &["0"]),
-    ("n_routed_experts", &["0"]),
-    ("moe_intermediate_size", &["0"]),
-    ("num_experts_per_tok", &["0"]),
-    ("add_cross_attention", &[]),
-    ("is_encoder_decoder", &[]),
-    ("scale_attn_weights", &["true"]),
-    ("scale_attn_by_inverse_layer_idx", &[]),
-    ("apply_residual_connection_post_layernorm", &[]),
-    ("use_bidirectional_attention", &[]),
-    ("attn_temperature_tuning", &[]),
-    ("is_causal", &["true"]),
-    ("use_cache_quantization", &[]),
-    ("use_mrope", &[]),
-    ("mrope_section", &[]),
-    ("rope_interleaved", &[]),
-    ("attention_sinks", &[]),
-    ("layer_scale", &[]),
-    ("mup_scale", &[]),
-    ("lm_head_bias", &[]),
-    ("norm_type", &["\"rms_norm\"", "\"rmsnorm\""]),
-    ("pruned_heads", &[]),
-];
-
-/// Keys that say nothing of what is computed from tokens without training.
-pub(super) const HARMLESS: &[&str] = &[
-    "architectures",
-    "model_type",
-    "torch_dtype",
-    "dtype",
-    "transformers_version",
-    "transformers.js_config",
-    "_name_or_path",
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "attn_implementation",
-    "attention_implementation",
-    "auto_map",
-    "use_cache",
-    "cache_implementation",
-    "initializer_range",
-    "initializer_factor",
-    "attention_dropout",
-    "hidden_dropout",
-    "classifier_dropout",
-    "embd_pdrop",
-    "resid_pdrop",
-    "attn_pdrop",
-    "attention_probs_dropout_prob",
-    "hidden_dropout_prob",
-    "residual_dropout",
-    "embedding_dropout",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "unk_token_id",
-    "sep_token_id",
-    "decoder_start_token_id",
-    "bos_token",
-    "eos_token",
-    "tokenizer_class",
-    "prefix",
-    "name",
-    "id2label",
-    "label2id",
-    "num_labels",
-    "problem_type",
-    "task_specific_params",
-    "summary_type",
-    "summary_use_proj",
-    "summary_activation",
-    "summary_proj_to_labels",
-    "summary_first_dropout",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "torchscript",
-    "use_bfloat16",
-    "tf_legacy_loss",
-    "finetuning_task",
-    "is_decoder",
-    "chunk_size_feed_forward",
-    "tie_encoder_decoder",
-    "gradient_checkpointing",
-    "max_new_tokens",
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "repetition_penalty",
-    "reorder_and_upcast_attn",
-    "use_flash_attn",
-    "use_flash_attention_2",
-    "fused_mlp",
-    "fused_bias_fc",
-    "slow_but_exact",
-    "unsloth_fixed",
-    "unsloth_version",
-    "mlp_dropout",
-    "intermediate_dropout",
-    "keys_to_ignore_at_inference",
-    "original_max_position_embeddings",
-    "resid_dropout",
-    "seq_length",
 ];
