@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use stoa_models::read_json;
+
 use crate::{AssistantError, Sampling};
 
 /// Sampling settings of a model; `None` where its files name none.
@@ -73,7 +75,8 @@ impl GenerationDefaults {
 
     /// Reads the text of the file; what is wrong with it.
     fn from_json(text: &str) -> Result<Self, String> {
-        let keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let value = read_json(text.as_bytes()).map_err(|e| e.to_string())?;
+        let keys: Map<String, Value> = serde_json::from_value(value).map_err(|e| e.to_string())?;
         let mut defaults = GenerationDefaults::default();
         for (key, value) in keys.iter().filter(|(_, value)| !value.is_null()) {
             let number = || value.as_f64().ok_or(format!("`{key}` is {value}, not a number"));

@@ -12,6 +12,7 @@
 
 mod assistant;
 mod completion;
+mod contradictions;
 mod decoder;
 mod error;
 mod generation;

@@ -13,6 +13,7 @@ use stoa_models::{LanguageConfig, Loaded, Note, StoredTypes, Weights, read_json}
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
+use crate::contradictions::contradictions;
 use crate::{AssistantError, GenerationDefaults, TokenId};
 
 /// The element type that matrices are kept in.
@@ -62,13 +63,14 @@ impl ModelParts {
         tokenizer: Option<Tokenizer>,
         template: ChatTemplate,
     ) -> Result<Self, AssistantError> {
-        let Loaded { config, weights, notes } = stoa_models::load(directory)?;
+        let Loaded { config, weights, mut notes } = stoa_models::load(directory)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => Tokenizer::open(&directory.join("tokenizer.json"))?,
         };
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         let generation = GenerationDefaults::read(directory)?;
+        notes.extend(contradictions(directory, &tokenizer)?);
         Ok(ModelParts { config, weights, tokenizer, template, end_tokens, generation, notes })
     }
 
@@ -130,7 +132,7 @@ impl Assistant {
 }
 
 /// The ids of `eos_token_id` in a file: a number or a list, of which −1 and null are none.
-fn end_ids(file: &Value) -> Result<Vec<TokenId>, String> {
+pub(crate) fn end_ids(file: &Value) -> Result<Vec<TokenId>, String> {
     let value = file.get("eos_token_id").unwrap_or(&Value::Null);
     let listed = match value {
         Value::Array(ids) => ids.as_slice(),

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use stoa_assistant::{
     Assistant, AssistantError, AssistantOptions, AssistantParts, Completion, Event, FinishReason,
-    Overflow, Request, Sampling, SchedulerOptions, Settings, TokenId, ignore_events,
+    ModelParts, Overflow, Request, Sampling, SchedulerOptions, Settings, TokenId, ignore_events,
 };
 use stoa_dialogue::{ChatTemplate, Conversation, LocalTime, Message};
 use stoa_graph::{Buffers, DType, Tensor};
@@ -324,6 +324,58 @@ fn a_model_directory_answers_as_its_parts_do() {
     assert!(error.to_string().contains("generation_config.json"), "{error}");
     let error = Assistant::load(&path.join("none"), native(1), AssistantOptions::default());
     assert!(error.err().unwrap().to_string().contains("none"));
+}
+
+#[test]
+fn files_that_contradict_each_other_are_named_with_the_one_that_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let config = grouped_for_files();
+    let mut keys: serde_json::Value = serde_json::from_str(&to_hugging_face(&config)).unwrap();
+    keys["eos_token_id"] = 2.into();
+    std::fs::write(path.join("config.json"), keys.to_string()).unwrap();
+    save(&path.join("model.safetensors"), &tiny::weights(&config, 5)).unwrap();
+    tiny::tokenizer().save(&path.join("tokenizer.json")).unwrap();
+    let end = tiny::tokenizer().special("<|im_end|>").unwrap().0;
+    let write = |name: &str, value: serde_json::Value| {
+        std::fs::write(path.join(name), value.to_string()).unwrap();
+    };
+    let notes = || {
+        let parts = ModelParts::read(path, None).unwrap();
+        parts.notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    // Said twice alike.
+    write("tokenizer_config.json", serde_json::json!({"eos_token": "<|im_end|>"}));
+    write("special_tokens_map.json", serde_json::json!({"eos_token": {"content": "<|im_end|>"}}));
+    write("added_tokens.json", serde_json::json!({ "<|im_end|>": end }));
+    write("generation_config.json", serde_json::json!({"eos_token_id": [2, end]}));
+    assert_eq!(notes(), Vec::<String>::new());
+
+    let map = serde_json::json!({"eos_token": "<|endoftext|>", "pad_token": "<pad>"});
+    write("special_tokens_map.json", map);
+    write("added_tokens.json", serde_json::json!({"<|im_end|>": end + 1, "<new>": 7}));
+    write("generation_config.json", serde_json::json!({ "eos_token_id": end }));
+    let expected = [
+        "special_tokens_map.json: `eos_token` is \"<|endoftext|>\", and tokenizer_config.json has \
+         \"<|im_end|>\": tokenizer_config.json counts"
+            .to_owned(),
+        "special_tokens_map.json: `pad_token` is \"<pad>\", which is no added token of the tokenizer"
+            .to_owned(),
+        format!(
+            "added_tokens.json: \"<new>\" is 7 there and no added token of tokenizer.json, and 1 \
+             more so: tokenizer.json counts"
+        ),
+        format!(
+            "generation_config.json: `eos_token_id` is [{end}], and config.json has [2]: each ends \
+             an answer"
+        ),
+    ];
+    assert_eq!(notes(), expected);
+    let template = ModelParts::read(path, None).unwrap().template;
+    assert_eq!(template.variable("eos_token"), Some("<|im_end|>"));
+    write("added_tokens.json", serde_json::json!({"<|im_end|>": "x"}));
+    let error = ModelParts::read(path, None).err().unwrap().to_string();
+    assert!(error.contains("added_tokens.json"), "{error}");
 }
 
 /// The grouped model without the sliding window, which not every model class can express.

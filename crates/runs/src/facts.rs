@@ -78,8 +78,9 @@ impl Model {
         let directory = self.directory();
         let record = record(directory);
         let chatml = parts.template.source() == ChatTemplate::chatml().source();
-        let mut notes = parts.generation.unused.clone();
-        notes.iter_mut().for_each(|key| *key = format!("generation_config.json asks for {key}"));
+        let mut notes: Vec<String> = parts.notes.iter().map(ToString::to_string).collect();
+        let asked = parts.generation.unused.iter();
+        notes.extend(asked.map(|key| format!("generation_config.json asks for {key}")));
         ModelFacts {
             path: self.path().to_owned(),
             form: match self {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use stoa_assistant::{Assistant, Completion, Event, FinishReason, GenerationDefaults, Settings};
 use stoa_dialogue::{Conversation, Dialogue, Message, Role};
 use stoa_graph::Engine;
+use stoa_models::file_notes;
 use stoa_runs::{Model, ModelOptions};
 
 use super::command::{Asked, help, in_french};
@@ -70,9 +71,13 @@ impl<'a> Talk<'a> {
     /// Takes a model, in memory that no other one holds any more.
     fn load(&mut self, model: Model) -> anyhow::Result<()> {
         let loaded = model.assistant(Arc::clone(&self.engine), &self.options)?;
-        // Those of directories are given when the directory is found.
-        if matches!(model, Model::Gguf(_)) {
-            loaded.notes.iter().for_each(|note| self.terminal.note(note.to_string()));
+        // Those of a directory's configuration were given when it was found.
+        let given = match &model {
+            Model::Directory(directory) => file_notes(directory),
+            Model::Gguf(_) => Vec::new(),
+        };
+        for note in loaded.notes.iter().filter(|note| !given.contains(note)) {
+            self.terminal.note(note.to_string());
         }
         self.settings = settings::resolved(self.sampling, &loaded.generation);
         if let Some(note) = settings::note(self.sampling, &loaded.generation) {

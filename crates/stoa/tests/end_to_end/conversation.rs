@@ -125,6 +125,19 @@ fn the_models_own_sampling_is_used_shown_and_overridden() {
 }
 
 #[test]
+fn contradictions_of_a_models_files_are_said() {
+    let here = tempfile::tempdir().unwrap();
+    changed(here.path(), |_| {});
+    fs::write(here.path().join("m/added_tokens.json"), r#"{"<new>": 7}"#).unwrap();
+    let words = ["added_tokens.json", "tokenizer.json counts"];
+    let said = run(here.path(), "chat --model m --prompt hello --max-tokens 4").succeeded();
+    assert!(words.iter().all(|word| said.err.contains(word)), "{said:#?}");
+    let shown = run(here.path(), "models show m --json").succeeded().json();
+    let notes = shown["notes"].to_string();
+    assert!(words.iter().all(|word| notes.contains(word)), "{shown}");
+}
+
+#[test]
 fn logits_and_bits_per_byte_are_printed_for_scripts() {
     let made = made();
     let said = run(&made.directory, "eval logits --model run --ids 1,2,3 --json").succeeded();
