@@ -59,11 +59,14 @@ fn drawn(name: &str, shape: &[usize]) -> Tensor {
     Tensor::f32(shape, (0..elements).map(value).collect()).unwrap()
 }
 
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families")
+}
+
 /// The cases, each read from a directory in which its weights are written under their published names.
 fn cases() -> Vec<Case> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families");
     let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert_eq!(paths.len(), 32);
     let case = |path: PathBuf| {
@@ -355,6 +358,14 @@ fn files_written_here_are_those_that_were_read() {
         let again = load(directory.path()).unwrap();
         assert_eq!((again.config, again.weights), (config.clone(), weights.clone()), "{name}");
         assert_eq!(published_family(&config), Some(config.family), "{name}");
+        // transformers checks the types of its keys.
+        let keys = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        let theirs =
+            keys(std::fs::read_to_string(golden().join(&name).join("config.json")).unwrap());
+        let ours = keys(to_hugging_face(&config));
+        for (key, value) in theirs.as_object().unwrap().iter().filter(|(_, v)| v.is_u64()) {
+            assert!(ours.get(key).is_none_or(|own| own.is_u64()), "{name}: {key} {value} {ours}");
+        }
         // A checkpoint keeps the names of the parameters.
         let text = to_hugging_face_as_named(&config);
         assert_eq!(from_hugging_face(&text).unwrap().config, config, "{name}");

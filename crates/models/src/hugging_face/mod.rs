@@ -237,7 +237,7 @@ fn value(row: &Row, config: &LanguageConfig, key: &str) -> Option<Value> {
         "attn_logit_softcapping" => number(config.score_softcap),
         "query_pre_attn_scalar" => config
             .attention_scale
-            .map_or(json!(config.head_dim), |x| json!(tidy_number(f64::from(x).powi(-2)))),
+            .map_or(json!(config.head_dim), |x| whole(tidy_number(f64::from(x).powi(-2)))),
         "attention_multiplier" => {
             json!(config.attention_scale.map_or((config.head_dim as f64).powf(-0.5), shortest))
         }
@@ -315,6 +315,12 @@ fn shortest(x: f32) -> f64 {
 fn tidy_number(x: f64) -> f64 {
     let rounded = (x * 1e4).round() / 1e4;
     if (rounded / x - 1.0).abs() < 1e-6 { rounded } else { x }
+}
+
+/// A number without a point where it needs none: transformers refuses 24.0 for a whole number.
+fn whole(x: f64) -> Value {
+    let whole = x.fract() == 0.0 && (0.0..9e15).contains(&x);
+    if whole { json!(x as u64) } else { json!(x) }
 }
 
 #[cfg(test)]
