@@ -161,11 +161,9 @@ impl<'a> Keys<'a> {
     /// By the tensors that are there, where the architecture leaves it open.
     fn qk_norm(&self) -> QkNorm {
         let factors = part_name(Place::in_layer(0, Module::QueryNorm));
-        match self.architecture.optional_qk_norm {
-            QkNorm::None => self.architecture.qk_norm,
-            norm if self.file.tensor_type(&factors).is_some() => norm,
-            _ => self.architecture.qk_norm,
-        }
+        let Architecture { qk_norm, optional_qk_norm, .. } = *self.architecture;
+        let there = self.file.tensor_type(&factors).is_some();
+        if there && optional_qk_norm != QkNorm::None { optional_qk_norm } else { qk_norm }
     }
 
     fn sliding_window(&self, layers: usize) -> Result<Option<SlidingWindow>> {
