@@ -361,10 +361,9 @@ fn files_that_contradict_each_other_are_named_with_the_one_that_counts() {
             .to_owned(),
         "special_tokens_map.json: `pad_token` is \"<pad>\", which is no added token of the tokenizer"
             .to_owned(),
-        format!(
-            "added_tokens.json: \"<new>\" is 7 there and no added token of tokenizer.json, and 1 \
-             more so: tokenizer.json counts"
-        ),
+        "added_tokens.json: \"<new>\" is 7 there and no added token of tokenizer.json, and 1 more so: \
+         tokenizer.json counts"
+            .to_owned(),
         format!(
             "generation_config.json: `eos_token_id` is [{end}], and config.json has [2]: each ends \
              an answer"

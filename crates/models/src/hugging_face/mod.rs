@@ -169,6 +169,8 @@ fn written(row: &Row, config: &LanguageConfig) -> Option<Value> {
     }
     keys.insert("attention_dropout".into(), json!(0.0));
     keys.insert("torch_dtype".into(), json!("float32"));
+    // The default of Phi-3 is a row that small vocabularies lack, and transformers fails on it.
+    keys.insert("pad_token_id".into(), Value::Null);
     Some(Value::Object(keys))
 }
 
