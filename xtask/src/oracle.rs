@@ -147,14 +147,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// Writes files under `models/` of the llama.cpp in the source package of llama-cpp-python, those that
+/// match `pattern`, into `out`.
+pub fn llama_cpp_source(root: &Path, pattern: &str, out: &Path) -> anyhow::Result<()> {
+    let python = python_env::ensure(PUBLISHED_ENVIRONMENT, PUBLISHED_PACKAGES)?;
+    let script = root.join("xtask/oracle/llama_cpp_source.py");
+    workspace::check(Command::new(python).arg(script).arg(out).arg(pattern))
+}
+
 /// Texts of Jinja2 beside ours, for random templates and for published ones.
 fn compare_templates(root: &Path, random: usize, seed: u64) -> anyhow::Result<()> {
     let scratch = Scratch::new("oracle-templates")?;
     let published = scratch.path().join("published");
     fs::create_dir_all(&published)?;
-    let python = python_env::ensure(PUBLISHED_ENVIRONMENT, PUBLISHED_PACKAGES)?;
-    let script = root.join("xtask/oracle/dialogue/published_templates.py");
-    workspace::check(Command::new(python).arg(script).arg(&published))?;
+    llama_cpp_source(root, "templates/*.jinja", &published)?;
     let python = python_env::ensure(TEMPLATES_ENVIRONMENT, TEMPLATES_PACKAGES)?;
     let random = ["--random".into(), random.to_string(), "--seed".into(), seed.to_string()];
     let published = ["--templates".into(), published.display().to_string()];

@@ -79,6 +79,12 @@ fn fetched(model: &RealModel) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The directory in the cache that SmolLM2 lies in, fetched when it is not there.
+pub fn smollm2_directory() -> anyhow::Result<PathBuf> {
+    let file = fetched(&SMOLLM2)?;
+    Ok(file.parent().context("a file lies in a directory")?.to_path_buf())
+}
+
 fn same(path: &Path, sha256: &str) -> anyhow::Result<()> {
     let found = FileEntry::of(path)?.sha256;
     ensure!(found == sha256, "{}: SHA-256 {found}, expected {sha256}; remove it", path.display());

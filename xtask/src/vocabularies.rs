@@ -9,12 +9,13 @@ use anyhow::{Context as _, ensure};
 
 use crate::bench::tokens::{build_ours, test_data};
 use crate::scratch::Scratch;
-use crate::{python_env, workspace};
+use crate::{oracle, python_env, real_weights, workspace};
 
 /// Environment of the programs compared with.
 const ENVIRONMENT: &str = "oracle-vocabularies";
 /// Its packages.
-const PACKAGES: &[&str] = &["sentencepiece==0.2.3", "tiktoken==0.14.0", "tokenizers==0.23.3"];
+const PACKAGES: &[&str] =
+    &["gguf==0.19.0", "sentencepiece==0.2.3", "tiktoken==0.14.0", "tokenizers==0.23.3"];
 /// Environment with llama.cpp, compiled, and its packages; that of `bench decode`.
 const LLAMA_ENVIRONMENT: &str = "oracle-llama-cpp";
 const LLAMA_PACKAGES: &[&str] =
@@ -37,8 +38,6 @@ const NPM_NAMES: [&str; 11] = [
 const NPM_VERSION: &str = "3.7.2";
 /// The Python package with Mistral's vocabularies.
 const MISTRAL: &str = "mistral-common==1.13.1";
-/// The source distribution with llama.cpp's vocabularies.
-const LLAMA: &str = "llama-cpp-python==0.3.36";
 
 /// Options of `oracle vocabularies`.
 #[derive(Debug, clap::Args)]
@@ -49,17 +48,17 @@ pub struct Args {
     /// Random strings of Unicode, besides.
     #[arg(long, default_value_t = 20_000)]
     random: usize,
-    /// Only vocabularies whose path holds this.
-    #[arg(long)]
-    only: Option<String>,
-    /// Also those of llama.cpp, which is compiled for it.
+    /// Only vocabularies whose path holds one of these, in this order.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Also by llama.cpp, which is compiled for it.
     #[arg(long)]
     llama_cpp: bool,
 }
 
 /// Fetches the vocabularies and compares.
 pub fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
-    let python = python_env::ensure(ENVIRONMENT, PACKAGES)?;
+    let python = python()?;
     let scratch = Scratch::new("vocabularies")?;
     let ours = build_ours(root)?;
     let texts = scratch.path().join("texts.jsonl");
@@ -71,25 +70,42 @@ pub fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
     } else {
         eprintln!("oracle: there is no test data here; only random strings are compared");
     }
-    let compare = |python: &Path, kind: &str, directory: &Path| {
+    let compare = |python: &Path, kind: &str, directories: &[PathBuf]| {
         let mut command = Command::new(python);
         command.arg(root.join("xtask/oracle/tokens/vocabularies.py")).arg("--ours").arg(&ours);
         command.args(["--every", &args.every.to_string(), "--random", &args.random.to_string()]);
-        command.arg(kind).arg(directory);
+        command.arg(kind).args(directories);
         if data.is_some() {
             command.arg("--texts").arg(&texts);
         }
-        if let Some(only) = &args.only {
-            command.args(["--only", only]);
+        if !args.only.is_empty() {
+            command.arg("--only").args(&args.only);
         }
         workspace::check(&mut command)
     };
-    compare(&python, "--files", &fetch_files(&python)?)?;
+    let tables = fetch_llama_cpp(root)?;
+    compare(
+        &python,
+        "--files",
+        &[fetch_files(&python)?, tables.clone(), real_weights::smollm2_directory()?],
+    )?;
     if args.llama_cpp {
         let compiled = python_env::ensure(LLAMA_ENVIRONMENT, LLAMA_PACKAGES)?;
-        compare(&compiled, "--gguf", &fetch_llama_cpp(&python)?)?;
+        compare(&compiled, "--gguf", &[tables])?;
     }
     Ok(())
+}
+
+/// The interpreter with the programs compared with.
+pub fn python() -> anyhow::Result<PathBuf> {
+    python_env::ensure(ENVIRONMENT, PACKAGES)
+}
+
+/// The `tokenizer.json` of an npm package by its short name.
+pub fn tokenizer_json(python: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = fetch_files(python)?.join(name).join("package/models/tokenizer.json");
+    ensure!(path.is_file(), "{} is not there", path.display());
+    Ok(path)
 }
 
 /// The directory of what was fetched before, or a new one that `fetch` fills.
@@ -128,14 +144,9 @@ fn fetch_files(python: &Path) -> anyhow::Result<PathBuf> {
     Ok(mistral.parent().context("a directory of vocabularies has a parent")?.to_path_buf())
 }
 
-/// Vocabularies in GGUF files.
-fn fetch_llama_cpp(python: &Path) -> anyhow::Result<PathBuf> {
-    cached("llama-cpp", |directory| {
-        let mut pip = Command::new(python);
-        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]);
-        workspace::check(pip.arg(LLAMA).arg("--dest").arg(directory))?;
-        unpack(python, directory)
-    })
+/// Vocabularies in GGUF files, out of the source package of llama-cpp-python.
+pub fn fetch_llama_cpp(root: &Path) -> anyhow::Result<PathBuf> {
+    cached("llama-cpp", |directory| oracle::llama_cpp_source(root, "ggml-vocab-*.gguf", directory))
 }
 
 /// Unpacks every archive in a directory and removes it.

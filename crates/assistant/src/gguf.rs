@@ -59,6 +59,16 @@ impl ModelParts {
     }
 }
 
+/// The tokenizer of a GGUF file, whole or split; its weights are not looked at.
+///
+/// # Errors
+/// What is wrong with the file, or a tokenizer that is not read here.
+pub fn gguf_tokenizer(path: &Path) -> Result<Tokenizer, AssistantError> {
+    let file = GgufFile::open(path).map_err(ModelError::from)?;
+    let tables = token_tables(file.metadata()).map_err(ModelError::from)?;
+    Ok(Tokenizer::from_tables(&tables)?)
+}
+
 /// The tables under `tokenizer.ggml`.
 fn token_tables(keys: &Metadata) -> Result<TokenTables, GgufError> {
     let text = |key: &str| keys.text(&named(key));

@@ -34,6 +34,7 @@ pub use completion::{
 pub use decoder::PAGE_TOKENS;
 pub use error::AssistantError;
 pub use generation::GenerationDefaults;
+pub use gguf::gguf_tokenizer;
 pub use load::{ModelParts, Storage};
 pub use memory::{CACHE_SHARE, MemoryNeed, check_weights, fit};
 pub use pages::PageCounts;

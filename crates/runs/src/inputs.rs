@@ -79,6 +79,12 @@ impl RunInputs {
         Ok(RunInputs { run, train, held_out, dialogues, tokenizer, template, config: None })
     }
 
+    /// Characters of the dialogues encoded here that have no token, and searches for an expression of
+    /// the tokenizer that were given up. What shards lack is in their manifest.
+    pub fn left_out(&self) -> (u64, u64) {
+        (self.tokenizer.characters_left_out(), self.tokenizer.searches_given_up())
+    }
+
     /// Whether there is anything to learn to answer from.
     pub fn has_dialogues(&self) -> bool {
         self.dialogues.count() > 0

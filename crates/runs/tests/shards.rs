@@ -110,6 +110,51 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// A tokenizer without `z`, of which the texts of two parts hold three. Another process writes each.
+#[test]
+fn characters_without_a_token_are_counted_in_parts_and_manifest() {
+    let mut world = World::new();
+    let alphabet = "abcdefghijklmnopqrstuvwxy0123456789 :,-<|>_\n";
+    let vocab: serde_json::Map<_, _> =
+        alphabet.chars().enumerate().map(|(id, c)| (c.to_string(), id.into())).collect();
+    let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].into_iter().enumerate();
+    let added: Vec<_> = special
+        .map(|(at, content)| {
+            serde_json::json!({
+                "id": 100 + at, "content": content, "special": true, "normalized": false,
+                "single_word": false, "lstrip": false, "rstrip": false,
+            })
+        })
+        .collect();
+    let file = serde_json::json!({
+        "version": "1.0", "added_tokens": added,
+        "model": {"type": "BPE", "vocab": vocab, "merges": []},
+    });
+    let path = world.out("tokenizer.json");
+    fs::write(&path, file.to_string()).unwrap();
+    world.tokenizer = Tokenizer::open(&path).unwrap();
+    for (name, line) in [
+        (
+            "documents/01.jsonl",
+            r#"{"id": "1", "text": "zig zag", "language": "en", "split": "train"}"#,
+        ),
+        (
+            "dialogues/02.jsonl",
+            r#"{"messages": [{"role": "user", "content": "z"}, {"role": "assistant", "content": "so"}]}"#,
+        ),
+    ] {
+        let path = world.store().join(name);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{before}{line}\n")).unwrap();
+    }
+    let out = world.out("tokens");
+    let share = |index| Share { index, of: 2 };
+    assert!(world.write(&out, share(0), 1).unwrap().is_none());
+    let manifest = world.write(&out, share(1), 1).unwrap().expect("nothing is missing");
+    assert_eq!(manifest.totals.characters_left_out, 3);
+    assert_eq!(manifest.totals.searches_given_up, 0);
+}
+
 #[test]
 fn shards_hold_what_the_store_holds() {
     let world = World::new();

@@ -14,6 +14,7 @@ use stoa_training::{Documents, Evaluator, Measure, token_bytes};
 
 use crate::cli::{EvalCommand, MachineArgs, ModelArgs};
 use crate::terminal::Terminal;
+use crate::tokens_command::note_left_out;
 use crate::{engine, exam, files, models};
 
 /// Rows of held-out text read at once, and their length.
@@ -95,6 +96,8 @@ pub struct TextCost {
     pub tokens: usize,
     /// Bytes of their text.
     pub bytes: usize,
+    /// Characters of the text without a token, which cost nothing.
+    pub characters_left_out: u64,
 }
 
 impl TextCost {
@@ -119,7 +122,10 @@ pub fn text_cost(
     let begin = assistant.template().variable("bos_token").unwrap_or(END_OF_TEXT);
     let mut tokens: Vec<TokenId> = tokenizer.special(begin).into_iter().collect();
     let lead = tokens.len();
+    let before = (tokenizer.characters_left_out(), tokenizer.searches_given_up());
     tokens.extend(tokenizer.encode(text));
+    let characters_left_out = tokenizer.characters_left_out() - before.0;
+    note_left_out(characters_left_out, tokenizer.searches_given_up() - before.1, terminal);
     anyhow::ensure!(tokens.len() > 1, "the text is too short to be predicted");
     let bytes = match lead {
         0 => text.len().saturating_sub(tokenizer.decode(&tokens[..1])?.len()),
@@ -139,7 +145,7 @@ pub fn text_cost(
         bar.update(end as u64, "");
     }
     bar.finish("read");
-    Ok(TextCost { nats, tokens: tokens.len() - 1, bytes })
+    Ok(TextCost { nats, tokens: tokens.len() - 1, bytes, characters_left_out })
 }
 
 fn of_text(
@@ -159,6 +165,7 @@ fn of_text(
         "loss": cost.nats / cost.tokens as f64,
         "tokens": cost.tokens,
         "bytes": cost.bytes,
+        "characters_left_out": cost.characters_left_out,
         "window": assistant.context().min(WINDOW),
         "model": found.path(),
         "notes": notes,

@@ -13,6 +13,7 @@ use crate::clock::SystemClock;
 use crate::engine;
 use crate::interrupt::Interrupt;
 use crate::terminal::Terminal;
+use crate::tokens_command::note_left_out;
 
 /// Runs a command.
 ///
@@ -29,6 +30,8 @@ pub fn run(
     };
     let engine = engine::open(machine)?;
     let inputs = RunInputs::read(&args.config)?;
+    let (characters, searches) = inputs.left_out();
+    note_left_out(characters, searches, terminal);
     let interrupt = Interrupt::listen()?;
     let resume = match (args.resume, args.changed_settings) {
         (false, _) => Resume::Never,
@@ -39,7 +42,7 @@ pub fn run(
     let names: Vec<&str> = args.stage.as_deref().map_or_else(|| all.collect(), |one| vec![one]);
     for name in names {
         let outcome = train(&inputs, &*engine, (name, resume), terminal, interrupt.flag())?;
-        let summary = Summary::of(name, &outcome);
+        let summary = Summary::of(name, &outcome, characters);
         terminal.result(&summary, || {
             let state =
                 if outcome.finished { "done" } else { "stopped and saved; continue with --resume" };
@@ -63,10 +66,11 @@ struct Summary<'a> {
     tokens: u64,
     train_tokens_per_second: f64,
     skipped: u64,
+    characters_left_out: u64,
 }
 
 impl<'a> Summary<'a> {
-    fn of(stage: &'a str, outcome: &Outcome) -> Self {
+    fn of(stage: &'a str, outcome: &Outcome, characters_left_out: u64) -> Self {
         Summary {
             stage,
             step: outcome.step,
@@ -77,6 +81,7 @@ impl<'a> Summary<'a> {
             tokens: outcome.tokens,
             train_tokens_per_second: outcome.tokens_per_second,
             skipped: outcome.skipped,
+            characters_left_out,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
+use stoa_assistant::gguf_tokenizer;
 use stoa_dialogue::ChatTemplate;
 use stoa_runs::RunsError;
 use stoa_runs::shards::{Job, Layout, Manifest, ShardText, Share};
@@ -136,6 +137,9 @@ pub fn write_shards(job: &Job<'_>, terminal: &Terminal) -> Result<Option<Manifes
             totals.documents, totals.tokens, totals.dialogues
         ),
     });
+    if let Some(Manifest { totals, .. }) = &manifest {
+        note_left_out(totals.characters_left_out, totals.searches_given_up, terminal);
+    }
     Ok(manifest)
 }
 
@@ -158,6 +162,8 @@ fn shards(job: &Job<'_>, terminal: &Terminal) -> anyhow::Result<()> {
         "dialogue_tokens": totals.dialogue_tokens,
         "held_out": totals.held_out,
         "held_out_tokens": totals.held_out_tokens,
+        "characters_left_out": totals.characters_left_out,
+        "searches_given_up": totals.searches_given_up,
         "directory": job.out,
     });
     terminal.result(&summary, || {
@@ -222,9 +228,10 @@ fn read_documents(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(documents)
 }
 
-/// A tokenizer by its file. Two kinds of file do not say their pattern: tiktoken ranks, known by
-/// their ending, need one; vocab.json may have one.
+/// A tokenizer by its file, a GGUF model among them. Two kinds of file do not say their pattern:
+/// tiktoken ranks, known by their ending, need one; vocab.json may have one.
 fn open(path: &Path, pattern: Option<&str>) -> anyhow::Result<Tokenizer> {
+    let gguf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
     let tiktoken = path.extension().is_some_and(|e| e == "tiktoken");
     let vocab = path.file_name().is_some_and(|name| name == "vocab.json");
     let file = path.display();
@@ -234,6 +241,7 @@ fn open(path: &Path, pattern: Option<&str>) -> anyhow::Result<Tokenizer> {
             Ok(Tokenizer::open_vocab_and_merges(path, Some(named(pattern)?))?)
         }
         Some(_) => anyhow::bail!("{file} holds its own pattern; leave out --pattern"),
+        None if gguf => Ok(gguf_tokenizer(path)?),
         None if tiktoken => anyhow::bail!(
             "{file} holds ranks without the pattern that cuts text into pieces, and another \
              pattern gives other ids; name it, for instance --pattern cl100k or --pattern o200k"
@@ -247,6 +255,23 @@ pub fn note_left_aside(tokenizer: &Tokenizer, terminal: &Terminal) {
     let left = tokenizer.left_aside();
     if !left.is_empty() {
         terminal.note(format!("left aside from the tokenizer's file: {}", left.join("; ")));
+    }
+}
+
+/// Names on standard error what texts held and their ids do not: characters without a token, and
+/// pieces that a regular expression would have cut.
+pub fn note_left_out(characters: u64, searches: u64, terminal: &Terminal) {
+    if characters > 0 {
+        terminal.note(format!(
+            "{characters} characters have no token in the vocabulary and none that stands for them: \
+             their ids lack them; a tokenizer with all 256 bytes leaves none out"
+        ));
+    }
+    if searches > 0 {
+        terminal.note(format!(
+            "{searches} searches for a regular expression of the tokenizer's file were given up for \
+             their cost; what they would have cut is one piece"
+        ));
     }
 }
 
@@ -295,12 +320,7 @@ fn encode(
         writeln!(out, "{}", serde_json::to_string(&ids)?)?;
     }
     let given_up = tokenizer.searches_given_up();
-    if given_up > 0 {
-        terminal.note(format!(
-            "{given_up} searches for a regular expression of the tokenizer's file were given up \
-             for their cost; what they would have cut is one piece"
-        ));
-    }
+    note_left_out(0, given_up, terminal);
     if terminal.json() {
         let summary = json!({
             "lines": lines,

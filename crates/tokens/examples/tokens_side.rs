@@ -1,7 +1,7 @@
 //! Stoa's side of `cargo xtask bench tokens`: obeys JSON commands on stdin, one a line, and
 //! answers each with one line of JSON, as `xtask/oracle/tokens/side.py` does for the other side.
 //!
-//! Commands: `load`, `texts`, `encode`, `ids`, `decode`, `train`; see [`Side::obey`].
+//! Commands: `load`, `texts`, `encode`, `ids`, `decode`, `ranks`, `train`; see [`Side::obey`].
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use stoa_tokens::{Pattern, TokenTables, Tokenizer, TrainOptions};
+use stoa_tokens::{Pattern, TokenId, TokenTables, Tokenizer, TrainOptions};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -21,6 +21,7 @@ type Failure = Box<dyn std::error::Error>;
 struct Side {
     tokenizer: Option<Tokenizer>,
     texts: Vec<String>,
+    ids: Vec<Vec<TokenId>>,
 }
 
 fn main() -> Result<(), Failure> {
@@ -69,34 +70,50 @@ impl Side {
                     self.texts.iter().map(|text| tokenizer.encode(text).len()).sum();
                 Ok(json!({"seconds": {"encode": start.elapsed().as_secs_f64()}, "tokens": tokens}))
             }
-            // {"out": FILE, "special": BOOL}: for each text, the number of ids and the ids, u32 LE
+            // {"out": FILE, "special": BOOL}: for each text, the number of ids and the ids, u32 LE;
+            // tells how many characters had no token so far
             "ids" => {
                 let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
-                let special = command["special"].as_bool().unwrap_or(false);
+                let ids: Vec<Vec<TokenId>> = match command["special"].as_bool() {
+                    Some(true) => {
+                        self.texts.iter().map(|text| tokenizer.encode_document(text)).collect()
+                    }
+                    _ => tokenizer.encode_batch(&self.texts, 0),
+                };
                 let mut out = BufWriter::new(File::create(text("out")?)?);
-                for text in &self.texts {
-                    let ids = match special {
-                        true => tokenizer.encode_document(text),
-                        false => tokenizer.encode(text),
-                    };
+                for ids in &ids {
                     out.write_all(&(ids.len() as u32).to_le_bytes())?;
                     for id in ids {
                         out.write_all(&id.0.to_le_bytes())?;
                     }
                 }
                 out.flush()?;
-                Ok(json!({"texts": self.texts.len()}))
+                let left_out = tokenizer.characters_left_out();
+                self.ids = ids;
+                Ok(json!({"texts": self.texts.len(), "left_out": left_out}))
             }
-            // {"out": FILE}: for each text, what its ids decode to, as a JSON string
+            // {"out": FILE}: what the ids of the last command decode to, each as a JSON string
             "decode" => {
                 let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
                 let mut out = BufWriter::new(File::create(text("out")?)?);
-                for text in &self.texts {
-                    let decoded = tokenizer.decode_lossy(&tokenizer.encode(text));
+                for ids in &self.ids {
+                    let decoded = tokenizer.decode_lossy(ids);
                     writeln!(out, "{}", serde_json::to_string(&decoded)?)?;
                 }
                 out.flush()?;
-                Ok(json!({"texts": self.texts.len()}))
+                Ok(json!({"texts": self.ids.len()}))
+            }
+            // {"ranks": FILE}: writes the tokens as a rank file and tells the pattern
+            "ranks" => {
+                let tokenizer = self.tokenizer.as_ref().ok_or("no tokenizer loaded")?;
+                tokenizer.save_tiktoken(Path::new(text("ranks")?))?;
+                let pattern = tokenizer.pattern();
+                Ok(json!({
+                    "pattern": pattern.map(Pattern::name),
+                    // The spelling that other programs run fastest, where there are several.
+                    "regex": pattern.map(|p| p.synonyms().next().unwrap_or(p.regex())),
+                    "normalizes": tokenizer.normalizes(),
+                }))
             }
             // {"vocab_size": N, "pattern": NAME, "threads": N, "tokenizer": FILE, "ranks": FILE}
             "train" => {

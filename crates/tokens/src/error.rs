@@ -36,6 +36,16 @@ pub enum TokensError {
         /// What could stand there.
         supported: String,
     },
+    /// A table of a GGUF file names what is not read here.
+    #[error("{field} is {value:?}, which is not read here; {remedy}")]
+    UnsupportedTable {
+        /// The table.
+        field: &'static str,
+        /// What it holds, cut to a readable length.
+        value: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A regular expression of a tokenizer file uses what is not implemented.
     #[error("tokenizer.json: {field} is `{expression}`, which cannot be compiled: {problem}")]
     BadExpression {

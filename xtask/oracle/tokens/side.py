@@ -98,8 +98,9 @@ def read_ranks(path):
 def obey(side, command, texts):
     """Carries out one command."""
     if command["do"] == "load":
+        start = time.perf_counter()
         side.load(command)
-        return {}
+        return {"seconds": time.perf_counter() - start}
     if command["do"] == "texts":
         with open(command["path"], encoding="utf-8") as file:
             texts[:] = [json.loads(line) for line in file]

@@ -1,15 +1,19 @@
 """Holds the ids of published vocabularies, and the text they decode to, against the programs they
 are made for.
 
-usage: vocabularies.py --ours PROGRAM --texts FILE [--random N] [--every N] [--only NAME]
-                       (--files DIRECTORY | --gguf DIRECTORY)
+usage: vocabularies.py --ours PROGRAM --texts FILE [--random N] [--every N] [--only NAME…]
+                       (--files DIRECTORY… | --gguf DIRECTORY)
 
 PROGRAM is the example `tokens_side` of stoa-tokens, FILE holds a text as JSON string a line, of
-which every Nth is taken; N random strings of Unicode are added. DIRECTORY holds, at any depth,
-`tokenizer.json` (read by `tokenizers`), `tekken*.json` (`tiktoken`), `*.model*` of SentencePiece
-(`sentencepiece`), or with --gguf `ggml-vocab-*.gguf` (llama.cpp). Prints one JSON object a
-vocabulary; fails if ids or text differ, which for llama.cpp is reported alone: its patterns are
-adaptations of the published ones.
+which every Nth is taken, once each; N random strings of Unicode are added. DIRECTORY holds, at any
+depth, `tokenizer.json` (read by `tokenizers`), `tekken*.json` (`tiktoken`), `*.model*` of
+SentencePiece (`sentencepiece`) and GGUF files, from whose tables the `tokenizer.json` of the
+publisher is put together again where its pipeline is known (see `rebuilt.py`). With --gguf they are
+read by llama.cpp. Prints one JSON object a vocabulary; fails if ids or text differ, which for
+llama.cpp is reported alone: its patterns are adaptations of the published ones.
+
+Texts are taken some at a time, each part by both sides on all cores, so that memory does not grow
+with them. What ids decode to is compared for the first part, which has the random strings.
 """
 
 import argparse
@@ -17,10 +21,16 @@ import base64
 import json
 import os
 import random
-import struct
 import subprocess
 import sys
 import tempfile
+import time
+from array import array
+
+import rebuilt
+
+# Bytes of text that both sides take at a time.
+PART_BYTES = 8 << 20
 
 # Characters that pipelines tell apart.
 TELLING = (
@@ -59,14 +69,15 @@ class Ours:
 
 
 def read_ids(path):
-    """The ids that `tokens_side` wrote."""
+    """The ids that `tokens_side` wrote: for each text their number, then they, u32."""
+    numbers = array("I")
     with open(path, "rb") as file:
-        data = file.read()
+        numbers.frombytes(file.read())
     lists, at = [], 0
-    while at < len(data):
-        (count,) = struct.unpack_from("<I", data, at)
-        lists.append(list(struct.unpack_from(f"<{count}I", data, at + 4)))
-        at += 4 + 4 * count
+    while at < len(numbers):
+        end = at + 1 + numbers[at]
+        lists.append(numbers[at + 1 : end])
+        at = end
     return lists
 
 
@@ -82,7 +93,10 @@ def of_hugging_face(path):
     def ids(texts):
         return [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
-    return ids, lambda ids: tokenizer.decode_batch(ids, skip_special_tokens=False)
+    def decode(ids):
+        return tokenizer.decode_batch([list(i) for i in ids], skip_special_tokens=False)
+
+    return ids, decode
 
 
 def of_tekken(path):
@@ -103,7 +117,8 @@ def of_tekken(path):
     )
 
     def ids(texts):
-        return [[i + special for i in encoding.encode_ordinary(text)] for text in texts]
+        encoded = encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count())
+        return [[i + special for i in text] for text in encoded]
 
     return ids, lambda ids: [encoding.decode([i - special for i in text]) for text in ids]
 
@@ -113,21 +128,16 @@ def of_sentence_piece(path):
     from sentencepiece import SentencePieceProcessor
 
     processor = SentencePieceProcessor(model_file=path)
-    return processor.encode, None
+    return lambda texts: processor.encode(texts, num_threads=os.cpu_count()), None
 
 
 def of_gguf(path, scratch):
     """Ids by llama.cpp; the tables as JSON for our side."""
     import llama_cpp
-    from gguf import GGUFReader
 
-    tables = {}
-    for name, field in GGUFReader(path).fields.items():
-        if name.startswith("tokenizer.ggml."):
-            tables[name[len("tokenizer.ggml.") :]] = field.contents()
     out = os.path.join(scratch, "tables.json")
     with open(out, "w", encoding="utf-8") as file:
-        json.dump(tables, file)
+        json.dump(rebuilt.tables(path), file)
     model = llama_cpp.Llama(path, vocab_only=True, verbose=False)
 
     def ids(texts):
@@ -136,39 +146,84 @@ def of_gguf(path, scratch):
     return out, ids
 
 
+def of_rebuilt(path, scratch):
+    """Ids and text by `tokenizers` of a `tokenizer.json` made of the tables of a GGUF file."""
+    out = os.path.join(scratch, "tokenizer.json")
+    rebuilt.write(path, out)
+    return out, *of_hugging_face(out)
+
+
 def witnesses(args, scratch):
-    """Name, command that loads it here, and the functions of its own program."""
-    for directory, _, names in sorted(os.walk(args.gguf or args.files)):
-        for name in sorted(names):
-            path = os.path.join(directory, name)
-            label = os.path.relpath(path, args.gguf or args.files)
-            if args.only and args.only not in label:
-                continue
-            if args.gguf:
-                if name.startswith("ggml-vocab-") and name.endswith(".gguf"):
-                    yield label, lambda path=path: of_gguf(path, scratch)
-            elif name == "tokenizer.json":
-                yield label, lambda path=path: (path, *of_hugging_face(path))
-            elif name.startswith("tekken") and name.endswith(".json"):
-                yield label, lambda path=path: (path, *of_tekken(path))
-            elif ".model" in name:
-                yield label, lambda path=path: (path, *of_sentence_piece(path))
+    """Name, and what gives the file that is loaded here and the functions of its own program."""
+    roots = [args.gguf] if args.gguf else args.files
+    paths = [
+        (os.path.relpath(os.path.join(directory, name), root), os.path.join(directory, name))
+        for root in roots
+        for directory, _, names in os.walk(root)
+        for name in names
+    ]
+    paths.sort()
+    if args.only:
+        paths = [found for part in args.only for found in paths if part in found[0]]
+    for label, path in paths:
+        name = os.path.basename(path)
+        if args.gguf:
+            if name.startswith("ggml-vocab-") and name.endswith(".gguf"):
+                yield label, lambda path=path: of_gguf(path, scratch)
+        elif name == "tokenizer.json":
+            yield label, lambda path=path: (path, *of_hugging_face(path))
+        elif name.startswith("tekken") and name.endswith(".json"):
+            yield label, lambda path=path: (path, *of_tekken(path))
+        elif name.endswith(".gguf"):
+            if rebuilt.is_known(path):
+                yield f"{label}, rebuilt", lambda path=path: of_rebuilt(path, scratch)
+        elif ".model" in name:
+            yield label, lambda path=path: (path, *of_sentence_piece(path))
 
 
-def first_difference(texts, ours, theirs):
-    """How many differ, and the first."""
-    different = [at for at, (a, b) in enumerate(zip(ours, theirs)) if a != b]
-    if not different:
-        return {"different": 0}
-    at = min(different, key=lambda at: len(texts[at]))
-    shown = {"text": texts[at], "ours": ours[at], "theirs": theirs[at]}
-    return {"different": len(different), "shortest": shown}
+class Differences:
+    """How many texts differ, and the shortest."""
+
+    def __init__(self):
+        self.count = 0
+        self.shortest = None
+
+    def take(self, texts, ours, theirs):
+        if not len(texts) == len(ours) == len(theirs):
+            raise ValueError(f"{len(texts)} texts, ours {len(ours)}, theirs {len(theirs)}")
+        for text, a, b in zip(texts, ours, theirs):
+            if a != b:
+                self.count += 1
+                if self.shortest is None or len(text) < len(self.shortest[0]):
+                    self.shortest = (text, a, b)
+
+    def report(self):
+        if self.shortest is None:
+            return {"different": 0}
+        text, ours, theirs = (list(x) if isinstance(x, array) else x for x in self.shortest)
+        shown = {"text": text, "ours": ours, "theirs": theirs}
+        return {"different": self.count, "shortest": shown}
 
 
-def compare(args, texts, texts_path, scratch):
+def parts(texts):
+    """Lists of texts of about PART_BYTES."""
+    part, size = [], 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def compare(args, texts, scratch):
     """Compares every vocabulary; how many differ from their own program."""
     failed = 0
+    texts_path, out = os.path.join(scratch, "texts.jsonl"), os.path.join(scratch, "out")
     for label, load in witnesses(args, scratch):
+        start = time.monotonic()
         ours = Ours(args.ours)
         path, ids, *decode = load()
         try:
@@ -176,19 +231,26 @@ def compare(args, texts, texts_path, scratch):
         except ValueError as refusal:
             print(json.dumps({"vocabulary": label, "refused": str(refusal)}), flush=True)
             continue
-        ours.ask(do="texts", path=texts_path)
-        out = os.path.join(scratch, "ids")
-        ours.ask(do="ids", out=out)
-        mine, theirs = read_ids(out), ids(texts)
-        result = {"vocabulary": label, "texts": len(texts)}
-        result |= first_difference(texts, mine, theirs)
-        failed += bool(result["different"]) and not args.gguf
+        apart, decoded_apart, decoded, left_out = Differences(), Differences(), 0, 0
+        for part in parts(texts):
+            with open(texts_path, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(text) + "\n" for text in part)
+            ours.ask(do="texts", path=texts_path)
+            left_out = ours.ask(do="ids", out=out)["left_out"]
+            mine = read_ids(out)
+            apart.take(part, mine, [array("I", i) for i in ids(part)])
+            if decode and decode[0] and not decoded:
+                decoded = len(part)
+                ours.ask(do="decode", out=out)
+                with open(out, encoding="utf-8") as file:
+                    decoded_apart.take(part, [json.loads(line) for line in file], decode[0](mine))
+        result = {"vocabulary": label, "texts": len(texts), "left_out": left_out}
+        result |= apart.report()
+        failed += bool(apart.count) and not args.gguf
         if decode and decode[0]:
-            ours.ask(do="decode", out=out)
-            with open(out, encoding="utf-8") as file:
-                decoded = [json.loads(line) for line in file]
-            result["decoded"] = first_difference(texts, decoded, decode[0](mine))
-            failed += bool(result["decoded"]["different"])
+            result["decoded"] = {"texts": decoded} | decoded_apart.report()
+            failed += bool(decoded_apart.count)
+        result["seconds"] = round(time.monotonic() - start)
         print(json.dumps(result), flush=True)
         ours.process.kill()
     return failed
@@ -200,9 +262,9 @@ def main():
     parser.add_argument("--texts")
     parser.add_argument("--random", type=int, default=20_000)
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--files")
+    kind.add_argument("--files", nargs="+")
     kind.add_argument("--gguf")
     args = parser.parse_args()
     texts = random_texts(args.random)
@@ -210,11 +272,10 @@ def main():
         with open(args.texts, encoding="utf-8") as file:
             taken = (line for at, line in enumerate(file) if at % args.every == 0)
             texts += list(dict.fromkeys(json.loads(line) for line in taken))
+    size = sum(len(text.encode()) for text in texts)
+    print(json.dumps({"texts": len(texts), "random": args.random, "bytes": size}), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        texts_path = os.path.join(scratch, "texts.jsonl")
-        with open(texts_path, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(text) + "\n" for text in texts)
-        failed = compare(args, texts, texts_path, scratch)
+        failed = compare(args, texts, scratch)
     return f"{failed} vocabularies differ from their own program" if failed else 0
 
 

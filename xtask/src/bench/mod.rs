@@ -9,6 +9,7 @@ mod paired;
 mod peak_memory;
 mod pipeline;
 pub mod posts;
+mod published;
 pub mod tokens;
 mod train;
 

@@ -14,9 +14,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::machine;
+use super::{machine, published};
 use crate::scratch::Scratch;
-use crate::{python_env, workspace};
+use crate::{python_env, vocabularies, workspace};
 
 /// Environment of the packages compared with.
 const ENVIRONMENT: &str = "oracle-tokens";
@@ -49,13 +49,16 @@ pub struct TokensArgs {
     /// Also compare the ids of every text in the data, with every pattern (many minutes).
     #[arg(long)]
     all_text: bool,
+    /// Encode with published tokenizers instead (GPT-2, Llama 3, Qwen 3, …); nothing is trained.
+    #[arg(long, conflicts_with_all = ["vocab_size", "all_text"])]
+    published: bool,
     /// Only the JSON object, without the table on stderr.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Opponent {
+pub(super) enum Opponent {
     /// Hugging Face `tokenizers`.
     Hf,
     /// OpenAI's `tiktoken`.
@@ -65,7 +68,7 @@ enum Opponent {
 }
 
 impl Opponent {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Hf => "hf",
             Self::Tiktoken => "tiktoken",
@@ -78,13 +81,31 @@ impl Opponent {
 pub fn run(args: &TokensArgs) -> anyhow::Result<Value> {
     ensure!(args.repeats > 0, "--repeats must be at least 1");
     let root = workspace::root()?;
+    let python = if args.published {
+        vocabularies::python()?
+    } else {
+        python_env::ensure(ENVIRONMENT, PACKAGES)?
+    };
     let bench = Bench {
         ours: build_ours(&root)?,
-        python: python_env::ensure(ENVIRONMENT, PACKAGES)?,
+        python,
         scripts: root.join("xtask/oracle/tokens"),
         scratch: Scratch::new("bench-tokens")?,
     };
     let machine = machine::describe();
+    if args.published {
+        let (posts, report) =
+            bench.posts(args.data.clone().or_else(|| test_data(&root)).as_deref())?;
+        let tokenizers = published::measure(&bench, &root, (args.repeats, args.json), &posts)?;
+        return Ok(json!({
+            "bench": "published tokens",
+            "machine": machine,
+            "load_average_after": machine::load_average(),
+            "repeats": args.repeats,
+            "text": report,
+            "tokenizers": tokenizers,
+        }));
+    }
     let texts = bench.texts(args, &root)?;
     let training = bench.measure_training(args, &texts)?;
     let encoding = bench.measure_encoding(args, &texts)?;
@@ -107,10 +128,10 @@ pub fn run(args: &TokensArgs) -> anyhow::Result<Value> {
 }
 
 /// What all measurements share.
-struct Bench {
+pub(super) struct Bench {
     ours: PathBuf,
-    python: PathBuf,
-    scripts: PathBuf,
+    pub(super) python: PathBuf,
+    pub(super) scripts: PathBuf,
     scratch: Scratch,
 }
 
@@ -124,28 +145,37 @@ struct Texts {
 impl Bench {
     /// Posts to encode and text to train on.
     fn texts(&self, args: &TokensArgs, root: &Path) -> anyhow::Result<Texts> {
-        let posts = self.file("posts.jsonl");
-        let Some(data) = args.data.clone().or_else(|| test_data(root)) else {
-            let script = self.scripts.join("made_up_posts.py");
-            let count = self.output(Command::new(&self.python).arg(script).arg(&posts))?;
-            let report = json!({"source": "made up", "posts": count});
+        let data = args.data.clone().or_else(|| test_data(root));
+        let (posts, mut report) = self.posts(data.as_deref())?;
+        let Some(data) = data else {
             return Ok(Texts { training: posts.clone(), posts, report });
         };
         let training = self.file("training.jsonl");
-        let corpus = |out: &Path, limit: Option<usize>| {
-            let mut command = Command::new(&self.python);
-            command.arg(self.scripts.join("corpus.py")).arg("--out").arg(out).arg(&data);
-            if let Some(limit) = limit {
-                command.args(["--posts", &limit.to_string()]);
-            }
-            self.output(&mut command)
-        };
-        let report = json!({
-            "source": "data files",
-            "posts": corpus(&posts, Some(POSTS))?,
-            "training": corpus(&training, None)?,
-        });
+        report["training"] = self.corpus(&data, &training, None)?;
         Ok(Texts { posts, training, report })
+    }
+
+    /// Posts to encode, out of data files or made up.
+    fn posts(&self, data: Option<&Path>) -> anyhow::Result<(PathBuf, Value)> {
+        let posts = self.file("posts.jsonl");
+        let report = if let Some(data) = data {
+            json!({"source": "data files", "posts": self.corpus(data, &posts, Some(POSTS))?})
+        } else {
+            let script = self.scripts.join("made_up_posts.py");
+            let count = self.output(Command::new(&self.python).arg(script).arg(&posts))?;
+            json!({"source": "made up", "posts": count})
+        };
+        Ok((posts, report))
+    }
+
+    /// Texts out of data files; with `limit` so many posts.
+    fn corpus(&self, data: &Path, out: &Path, limit: Option<usize>) -> anyhow::Result<Value> {
+        let mut command = Command::new(&self.python);
+        command.arg(self.scripts.join("corpus.py")).arg("--out").arg(out).arg(data);
+        if let Some(limit) = limit {
+            command.args(["--posts", &limit.to_string()]);
+        }
+        self.output(&mut command)
     }
 
     /// Trains with Stoa, and with rustbpe in turns, on one and on two threads.
@@ -203,10 +233,24 @@ impl Bench {
             let read = side.ask(&json!({"do": "texts", "path": texts.posts}))?;
             bytes = read["bytes"].as_f64().context("a side did not count its text")?;
         }
+        let mut result = Self::take_turns(&mut sides, bytes, args.repeats)?;
+        if sides.len() > 1 {
+            result["identical"] = self.compare_ids(&mut sides)?;
+        }
+        Ok(result)
+    }
+
+    /// Has sides that hold `bytes` of text encode them in turns; the first is compared with the
+    /// fastest of the others.
+    pub(super) fn take_turns(
+        sides: &mut [(&'static str, Side)],
+        bytes: f64,
+        repeats: usize,
+    ) -> anyhow::Result<Value> {
         let mut seconds = vec![Vec::new(); sides.len()];
         let mut tokens = Value::Null;
-        for turn in 0..args.repeats {
-            eprintln!("bench: encoding, turn {} of {}", turn + 1, args.repeats);
+        for turn in 0..repeats {
+            eprintln!("bench: encoding, turn {} of {repeats}", turn + 1);
             for ((_, side), seconds) in sides.iter_mut().zip(&mut seconds) {
                 let answer = side.ask(&json!({"do": "encode"}))?;
                 seconds.push(fastest(&answer)?);
@@ -220,7 +264,6 @@ impl Bench {
         }
         if let Some(fastest) = rates[1..].iter().copied().reduce(f64::max) {
             result["ratio"] = json!(rates[0] / fastest);
-            result["identical"] = self.compare_ids(&mut sides)?;
         }
         Ok(result)
     }
@@ -252,7 +295,7 @@ impl Bench {
     }
 
     /// Has all sides write the ids of their texts; counts texts whose ids differ from ours.
-    fn compare_ids(&self, sides: &mut [(&'static str, Side)]) -> anyhow::Result<Value> {
+    pub(super) fn compare_ids(&self, sides: &mut [(&'static str, Side)]) -> anyhow::Result<Value> {
         let mut all = Vec::new();
         for (name, side) in sides {
             let out = self.file(&format!("{name}.ids"));
@@ -278,11 +321,11 @@ impl Bench {
         })
     }
 
-    fn start_ours(&self) -> anyhow::Result<Side> {
+    pub(super) fn start_ours(&self) -> anyhow::Result<Side> {
         Side::start(&mut Command::new(&self.ours))
     }
 
-    fn start_theirs(&self, opponent: Opponent, threads: usize) -> anyhow::Result<Side> {
+    pub(super) fn start_theirs(&self, opponent: Opponent, threads: usize) -> anyhow::Result<Side> {
         let mut command = Command::new(&self.python);
         command.arg(self.scripts.join("side.py")).arg(opponent.name());
         command.env("RAYON_NUM_THREADS", threads.to_string());
@@ -301,13 +344,13 @@ impl Bench {
         serde_json::from_str(line).with_context(|| format!("`{shown}` gave no JSON: {line}"))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 }
 
 /// A program that obeys commands.
-struct Side {
+pub(super) struct Side {
     process: Child,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -327,7 +370,7 @@ impl Side {
     }
 
     /// Gives one command and waits for its answer.
-    fn ask(&mut self, command: &Value) -> anyhow::Result<Value> {
+    pub(super) fn ask(&mut self, command: &Value) -> anyhow::Result<Value> {
         writeln!(self.commands, "{command}").context("a side ended early, see above")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;

@@ -53,6 +53,12 @@ pub struct Totals {
     pub learned_tokens: u64,
     /// Dialogues skipped because the assistant says nothing in them.
     pub dialogues_without_answer: u64,
+    /// Characters of all texts that the vocabulary has no token for: their ids lack them.
+    #[serde(default)]
+    pub characters_left_out: u64,
+    /// Searches for a regular expression of the tokenizer that were given up for their cost.
+    #[serde(default)]
+    pub searches_given_up: u64,
 }
 
 impl Totals {
@@ -65,6 +71,8 @@ impl Totals {
         self.dialogue_tokens += other.dialogue_tokens;
         self.learned_tokens += other.learned_tokens;
         self.dialogues_without_answer += other.dialogues_without_answer;
+        self.characters_left_out += other.characters_left_out;
+        self.searches_given_up += other.searches_given_up;
     }
 }
 

@@ -23,10 +23,16 @@ pub(super) fn write(
     origin: &Origin,
 ) -> Result<Part, RunsError> {
     let mut totals = Totals::default();
+    // The tokenizer counts over all that it has encoded, which may be more than this part.
+    let left_out = || (job.tokenizer.characters_left_out(), job.tokenizer.searches_given_up());
+    let before = left_out();
     let names = match source.kind {
         Kind::Documents => documents(job, source, &mut totals)?,
         Kind::Dialogues => dialogues(job, source, &mut totals)?,
     };
+    let after = left_out();
+    totals.characters_left_out = after.0 - before.0;
+    totals.searches_given_up = after.1 - before.1;
     let mut files = BTreeMap::new();
     for name in names {
         let entry = FileEntry::of(&job.out.join(&name))?;

@@ -30,6 +30,12 @@ impl Tokenizer {
     }
 
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, TokensError> {
+        if bytes.starts_with(b"GGUF") {
+            return Err(TokensError::OtherFile {
+                what: "a GGUF file, whose tokenizer is part of the model",
+                remedy: "`stoa models export --to safetensors` writes its tokenizer.json",
+            });
+        }
         let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if start != Some(&b'{') {
             return match path.file_name().and_then(|name| name.to_str()) {

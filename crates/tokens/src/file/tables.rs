@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::pre_names::{Layout, PreName};
+use super::pre_names::{LINES, Layout, PreName};
 use super::scored::scored_merges;
 use crate::byte_alphabet;
 use crate::error::excerpt;
@@ -110,10 +110,10 @@ impl Tokenizer {
             "gpt2" => byte_level(tables, PreName::find(tables.pre.as_deref())?),
             "gemma4" => byte_level(tables, PreName::find(Some("gemma4"))?),
             "llama" => sentence_piece(tables, |_| {}),
-            other => Err(TokensError::Unsupported {
-                field: "tokenizer.ggml.model".to_owned(),
-                value: format!("{other:?}"),
-                supported: "gpt2 (byte-level BPE), llama (SentencePiece BPE) and gemma4".to_owned(),
+            other => Err(TokensError::UnsupportedTable {
+                field: "tokenizer.ggml.model",
+                value: excerpt(other),
+                remedy: "gpt2 (byte-level BPE), llama (SentencePiece BPE) and gemma4 are read",
             }),
         }
     }
@@ -133,7 +133,7 @@ fn byte_level(tables: &TokenTables, name: PreName) -> Result<Tokenizer, TokensEr
         Layout::Lines => Settings {
             pre_tokenizer: json!({
                 "type": "Split",
-                "pattern": {"Regex": r"[^\n]+|[\n]+"},
+                "pattern": {"Regex": LINES},
                 "behavior": "Isolated",
                 "invert": false,
             }),
