@@ -45,6 +45,9 @@ pub struct Args {
     /// Take every Nth text of the test data.
     #[arg(long, default_value_t = 1)]
     every: usize,
+    /// Of JSON and CSV take the strings alone, not the files as they stand: a third of the bytes.
+    #[arg(long)]
+    strings: bool,
     /// Random strings of Unicode, besides.
     #[arg(long, default_value_t = 20_000)]
     random: usize,
@@ -66,6 +69,9 @@ pub fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
     if let Some(data) = &data {
         let mut corpus = Command::new(&python);
         corpus.arg(root.join("xtask/oracle/tokens/corpus.py"));
+        if args.strings {
+            corpus.arg("--strings");
+        }
         workspace::check(corpus.arg("--out").arg(&texts).arg(data))?;
     } else {
         eprintln!("oracle: there is no test data here; only random strings are compared");

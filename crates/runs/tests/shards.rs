@@ -135,7 +135,7 @@ fn characters_without_a_token_are_counted_in_parts_and_manifest() {
     world.tokenizer = Tokenizer::open(&path).unwrap();
     for (name, line) in [
         (
-            "documents/01.jsonl",
+            "documents/02.jsonl",
             r#"{"id": "1", "text": "zig zag", "language": "en", "split": "train"}"#,
         ),
         (

@@ -20,8 +20,6 @@ pub(crate) const LARGEST_ID: u32 = (1 << ID_BITS) - 1;
 pub(crate) const MAX_MERGES: usize = (1 << RANK_BITS) - 1;
 /// No pair has this rank.
 const NO_RANK: u32 = u32::MAX;
-/// Bits that tell whether a pair is in the table, for each slot of it.
-const BITS_PER_SLOT: usize = 4;
 /// Pieces up to this many bytes are merged in fixed arrays: their places fit the bits of a word.
 const MAX_SCANNED_LENGTH: usize = 64;
 /// Bits of a place in a fixed array.
@@ -44,9 +42,6 @@ pub(crate) struct MergeTable {
     /// Linear probing over `left:21 | right:21 | rank:22`; all ones is an unused slot.
     slots: Vec<u64>,
     shift: u32,
-    /// A bit for each finer hash of a pair in the table: most pairs asked for are in no merge, and
-    /// these bits are a sixteenth of the slots, which the caches of a core hold.
-    present: Vec<u64>,
 }
 
 impl MergeTable {
@@ -62,30 +57,17 @@ impl MergeTable {
             }
         }
         let capacity = (merges.len() * 2).next_power_of_two().max(16);
-        let mut table = Self {
-            merges,
-            slots: vec![u64::MAX; capacity],
-            shift: u64::BITS - capacity.ilog2(),
-            present: vec![0; capacity * BITS_PER_SLOT / u64::BITS as usize],
-        };
+        let mut table =
+            Self { merges, slots: vec![u64::MAX; capacity], shift: 64 - capacity.ilog2() };
         for (rank, merge) in table.merges.iter().enumerate() {
             let key = pair_key(merge.left, merge.right);
-            let hash = hash_word(key);
-            let mut slot = (hash >> table.shift) as usize;
-            let bit = table.bit(hash);
-            table.present[bit / 64] |= 1 << (bit % 64);
+            let mut slot = (hash_word(key) >> table.shift) as usize;
             while table.slots[slot] != u64::MAX && table.slots[slot] >> RANK_BITS != key {
                 slot = (slot + 1) & (capacity - 1);
             }
             table.slots[slot] = key << RANK_BITS | rank as u64;
         }
         Ok(table)
-    }
-
-    /// The place of a hash in `present`.
-    #[inline(always)]
-    fn bit(&self, hash: u64) -> usize {
-        (hash >> (self.shift - BITS_PER_SLOT.ilog2())) as usize & (self.present.len() * 64 - 1)
     }
 
     /// All merges, by rank.
@@ -97,13 +79,8 @@ impl MergeTable {
     #[inline(always)]
     fn rank(&self, left: u32, right: u32) -> u32 {
         let key = pair_key(left, right);
-        let hash = hash_word(key);
-        let bit = self.bit(hash);
-        if self.present[bit / 64] >> (bit % 64) & 1 == 0 {
-            return NO_RANK;
-        }
         let mask = self.slots.len() - 1;
-        let mut slot = (hash >> self.shift) as usize & mask;
+        let mut slot = (hash_word(key) >> self.shift) as usize & mask;
         loop {
             let found = self.slots[slot];
             if found >> RANK_BITS == key {

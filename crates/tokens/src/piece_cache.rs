@@ -10,8 +10,8 @@ use crate::piece_hash::hash_words;
 pub(crate) const MAX_PIECE_LENGTH: usize = 32;
 /// Ids of the most divided piece kept.
 pub(crate) const MAX_IDS: usize = 7;
-/// Entries: 64 B × 2^16 = 4 MiB. The pieces that recur most stay in the caches of a core.
-const ENTRIES_LOG2: u32 = 16;
+/// Entries: 64 B × 2^14 = 1 MiB, the second-level cache of current cores.
+const ENTRIES_LOG2: u32 = 14;
 
 /// One piece, padded with zeros, and its ids. A length of zero marks an unused entry.
 #[derive(Clone, Copy, Debug)]

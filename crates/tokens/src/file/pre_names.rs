@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Worked by hand from the expressions.
+    /// Pieces that `tokenizers` 0.23.3 cuts by the same expressions.
     #[test]
     fn names_cut_as_their_expressions_say() {
         let cases: [(&str, &str, &[&str]); 10] = [
@@ -295,7 +295,7 @@ mod tests {
             ("youtu", "한국어abc don't 12", &["한국어", "abc", " don't", " ", "1", "2"]),
             ("ufakzeka", "Ali'nin 12", &["Ali", "'nin", " ", "1", "2"]),
             ("laguna", "a\n\nb", &["a", "\n\n", "b"]),
-            ("spark2_5", "x=1234\r\n", &["x", "=", "123", "4", "\r", "\n"]),
+            ("spark2_5", "x=1234\r\n", &["x", "=", "1", "2", "3", "4", "\r", "\n"]),
             ("chameleon", "IMGIMGABZ a1!", &["IMGIMGABZ", " a", "1", "!"]),
         ];
         for (name, text, expected) in cases {
