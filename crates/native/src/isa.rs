@@ -51,7 +51,7 @@ mod portable;
 pub use avx2::{Avx2, Avx2With, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{Avx512, Avx512Bf16, Avx512Vnni, Avx512With};
-pub use dots::Dots;
+pub use dots::{Dots, DotsKernel};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;

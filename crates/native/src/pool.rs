@@ -4,12 +4,13 @@
 //! Which thread runs a task is left to chance, so callers must split work by shape alone, never by
 //! the number of threads, and give every task its own output: then results are bitwise the same
 //! for any number of threads. Idle threads spin for a moment (between the operations of a program
-//! there are only microseconds) and then sleep, so an idle pool costs nothing. Does no work
-//! stealing and no priorities: a program runs one operation at a time.
+//! there are only microseconds) and then sleep, so an idle pool costs nothing. No priorities: a
+//! program runs one operation at a time.
 
 use crate::memory::ask_for_huge_pages;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -34,8 +35,23 @@ struct Loop {
     /// Lifetime erased: the caller does not return before every helper has left.
     body: Body<'static>,
     tasks: usize,
+    order: Order,
     caller: Thread,
 }
+
+/// Which tasks a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The next that no one has.
+    Next,
+    /// Those of its own run of neighbours first, then the next of others' runs.
+    Neighbours,
+}
+
+/// A counter on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counter(AtomicUsize);
 
 struct Shared {
     current: UnsafeCell<Option<Loop>>,
@@ -43,7 +59,8 @@ struct Shared {
     state: AtomicUsize,
     /// Counts loops, so that a helper never enters the same one twice.
     epoch: AtomicUsize,
-    next_task: AtomicUsize,
+    /// The next task of each worker's run; in [`Order::Next`] the first counts for all.
+    next_tasks: Box<[Counter]>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
     /// Whether helper i (worker i + 1) sleeps or is about to.
@@ -77,7 +94,7 @@ impl Pool {
             current: UnsafeCell::new(None),
             state: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
-            next_task: AtomicUsize::new(0),
+            next_tasks: (0..threads).map(|_| Counter::default()).collect(),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
             asleep: (1..threads).map(|_| AtomicBool::new(false)).collect(),
@@ -112,6 +129,20 @@ impl Pool {
     /// # Panics
     /// With the panic of the first task that panicked; tasks not yet begun are then dropped.
     pub fn run(&self, tasks: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+        self.run_in(Order::Next, tasks, body);
+    }
+
+    /// As [`Pool::run`], but each worker begins with a run of neighbouring tasks and helps others when it
+    /// is done. For tasks that read memory one after another: what is asked for ahead, by a
+    /// kernel or by the machine itself, is then what the same core reads next.
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub fn run_neighbours(&self, tasks: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+        self.run_in(Order::Neighbours, tasks, body);
+    }
+
+    fn run_in(&self, order: Order, tasks: usize, body: &(dyn Fn(usize, usize) + Sync)) {
         let nested = INSIDE.get().filter(|&(pool, _)| pool == Arc::as_ptr(&self.shared));
         if let Some((_, worker)) = nested {
             return (0..tasks).for_each(|task| body(task, worker));
@@ -121,7 +152,7 @@ impl Pool {
         let outcome = if tasks <= 1 || self.helpers.is_empty() {
             catch_unwind(AssertUnwindSafe(|| (0..tasks).for_each(|task| body(task, 0)))).err()
         } else {
-            self.share(tasks, body)
+            self.share(order, tasks, body)
         };
         INSIDE.set(outer);
         drop(_turn);
@@ -130,15 +161,19 @@ impl Pool {
         }
     }
 
-    fn share(&self, tasks: usize, body: Body<'_>) -> Option<Box<dyn Any + Send>> {
+    fn share(&self, order: Order, tasks: usize, body: Body<'_>) -> Option<Box<dyn Any + Send>> {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. `share` returns after `state` fell to 0 with the loop
         // closed, so no helper holds the body any more.
         let body: Body<'static> = unsafe { std::mem::transmute::<Body<'_>, Body<'static>>(body) };
         // SAFETY: the caller holds `turn` and the previous loop ended with `state` 0, so no one
         // else looks at `current`.
-        unsafe { *shared.current.get() = Some(Loop { body, tasks, caller: thread::current() }) };
-        shared.next_task.store(0, Ordering::Relaxed);
+        unsafe {
+            *shared.current.get() = Some(Loop { body, tasks, order, caller: thread::current() })
+        };
+        for (worker, next) in shared.next_tasks.iter().enumerate() {
+            next.0.store(shared.run_of(order, tasks, worker).start, Ordering::Relaxed);
+        }
         shared.state.store(OPEN, Ordering::Release);
         shared.epoch.fetch_add(1, Ordering::SeqCst);
         for (asleep, helper) in shared.asleep.iter().zip(&self.helpers) {
@@ -146,7 +181,7 @@ impl Pool {
                 helper.thread().unpark();
             }
         }
-        shared.work(body, tasks, 0);
+        shared.work(order, tasks, body, 0);
         shared.state.fetch_and(!OPEN, Ordering::AcqRel);
         let begun = Instant::now();
         while shared.state.load(Ordering::Acquire) != 0 {
@@ -200,7 +235,7 @@ impl Shared {
             let current = unsafe { &*self.current.get() };
             let current = current.as_ref().expect("an open loop has a body");
             let caller = current.caller.clone();
-            self.work(current.body, current.tasks, worker);
+            self.work(current.order, current.tasks, current.body, worker);
             if self.state.fetch_sub(HELPER, Ordering::AcqRel) == HELPER {
                 caller.unpark();
             }
@@ -233,17 +268,40 @@ impl Shared {
         }
     }
 
-    /// Takes tasks until none are left.
-    fn work(&self, body: Body<'_>, tasks: usize, worker: usize) {
-        loop {
-            let task = self.next_task.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                return;
+    /// The tasks of a worker's counter.
+    fn run_of(&self, order: Order, tasks: usize, worker: usize) -> Range<usize> {
+        let workers = self.next_tasks.len();
+        match order {
+            Order::Next if worker == 0 => 0..tasks,
+            Order::Next => tasks..tasks,
+            Order::Neighbours => {
+                let (each, more) = (tasks / workers, tasks % workers);
+                let start = worker * each + worker.min(more);
+                start..start + each + usize::from(worker < more)
             }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(task, worker))) {
-                self.next_task.store(tasks, Ordering::Relaxed);
-                let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(payload);
+        }
+    }
+
+    /// Takes tasks until none are left.
+    fn work(&self, order: Order, tasks: usize, body: Body<'_>, worker: usize) {
+        let runs = match order {
+            Order::Next => 1,
+            Order::Neighbours => self.next_tasks.len(),
+        };
+        for after in 0..runs {
+            let of = (worker + after) % self.next_tasks.len();
+            let of = if order == Order::Next { 0 } else { of };
+            let end = self.run_of(order, tasks, of).end;
+            loop {
+                let task = self.next_tasks[of].0.fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(task, worker))) {
+                    self.next_tasks.iter().for_each(|next| next.0.store(tasks, Ordering::Relaxed));
+                    let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+                    first.get_or_insert(payload);
+                }
             }
         }
     }
@@ -310,15 +368,36 @@ mod tests {
         for threads in [0, 1, 2, 3, 8] {
             let pool = Pool::new(threads);
             assert_eq!(pool.threads(), threads.max(1));
-            for tasks in [0, 1, 2, 3, 7, 1000] {
+            for (tasks, order) in [0, 1, 2, 3, 7, 1000]
+                .into_iter()
+                .flat_map(|tasks| [Order::Next, Order::Neighbours].map(|order| (tasks, order)))
+            {
                 let hits: Vec<AtomicU64> = (0..tasks).map(|_| AtomicU64::new(0)).collect();
-                pool.run(tasks, &|task, worker| {
+                pool.run_in(order, tasks, &|task, worker| {
                     assert!(worker < pool.threads());
                     hits[task].fetch_add(1, Ordering::Relaxed);
                 });
-                assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+                assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1), "{tasks} {order:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_worker_takes_its_neighbours_and_then_those_of_others() {
+        let pool = Pool::new(2);
+        let taken: Vec<AtomicU64> = (0..10).map(|_| AtomicU64::new(9)).collect();
+        let done = AtomicU64::new(0);
+        pool.run_neighbours(10, &|task, worker| {
+            taken[task].store(worker as u64, Ordering::SeqCst);
+            // The helper's first task, if it comes in time, waits until the caller has done all others.
+            while worker == 1 && done.load(Ordering::SeqCst) < 9 {
+                thread::yield_now();
+            }
+            done.fetch_add(1, Ordering::SeqCst);
+        });
+        let taken: Vec<u64> = taken.into_iter().map(AtomicU64::into_inner).collect();
+        assert_eq!(taken[..5], [0; 5], "its own first: {taken:?}");
+        assert!(taken[5..].iter().sum::<u64>() <= 1, "then the helper's: {taken:?}");
     }
 
     #[test]
@@ -353,9 +432,11 @@ mod tests {
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_survives() {
         let pool = Pool::new(2);
-        for tasks in [1, 100] {
+        for (tasks, order) in [(1, Order::Next), (100, Order::Next), (100, Order::Neighbours)] {
             let caught = catch_unwind(AssertUnwindSafe(|| {
-                pool.run(tasks, &|task, _| assert!(task != tasks - 1, "task {task} fails"));
+                pool.run_in(order, tasks, &|task, _| {
+                    assert!(task != tasks - 1, "task {task} fails");
+                });
             }));
             let payload = caught.expect_err("the panic was swallowed");
             let message = payload.downcast_ref::<String>().expect("a formatted message");

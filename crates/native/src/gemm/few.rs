@@ -61,7 +61,7 @@ pub(super) fn multiply<S: Tiling>(
     let per_task = (TASK_BYTES / w.panel_bytes().max(1)).max(1);
     let whole = w.panels().div_ceil(per_task);
     let rest = usize::from(w.panels() * S::NR < product.c.cols);
-    pool.run(whole + rest, &|task, worker| {
+    pool.run_neighbours(whole + rest, &|task, worker| {
         let first = task * per_task;
         if task < whole {
             let panels = first..w.panels().min(first + per_task);

@@ -6,12 +6,47 @@
 //! which hold several small weights before they are added up; NEON widens. All give the same
 //! integers.
 
-use super::{Portable, Simd};
+use super::{Isa, Portable, Simd};
 
+#[cfg(target_arch = "aarch64")]
+use super::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2With, Avx512With};
+use super::{Avx2, Avx2With, Avx512, Avx512Vnni, Avx512With, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
+
+/// A computation over the dot products of an instruction set, not itself compiled for it.
+pub trait DotsKernel {
+    /// What the computation returns.
+    type Output;
+    /// The computation; what is to be compiled for the set goes through [`Simd::enter`].
+    fn run<S: Dots>(self, s: S) -> Self::Output;
+}
+
+impl Isa {
+    /// Runs `kernel` with the dot products of this set.
+    ///
+    /// # Panics
+    /// If the machine lacks the set.
+    pub fn with_dots<K: DotsKernel>(self, kernel: K) -> K::Output {
+        let absent = "this machine lacks the instruction set asked for; use Isa::detect()";
+        match self {
+            Isa::Portable => kernel.run(Portable),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => kernel.run(Avx2::new().expect(absent)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => kernel.run(AvxVnni::new().expect(absent)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => kernel.run(Avx512::new().expect(absent)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni | Isa::Avx512Bf16 => kernel.run(Avx512Vnni::new().expect(absent)),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => kernel.run(Neon::new().expect(absent)),
+            #[allow(unreachable_patterns, reason = "which sets exist depends on the target")]
+            _ => panic!("{absent}"),
+        }
+    }
+}
 
 /// Integers in the lanes of a vector, and dot products of their bytes.
 pub trait Dots: Simd {

@@ -22,16 +22,11 @@ use super::blocks::BlockMatrix;
 use super::few::finish;
 use super::pack::{Operand, Span};
 use super::panels::has_panels;
-use crate::isa::{Dots, Isa, Portable};
+use crate::isa::{Dots, DotsKernel, Isa};
 use crate::pool::Pool;
 use format::{BLOCK, Halves, Q6K, Q8, SixBitScales, Unpacked, Weights};
 use rows::{PackRows, Strip, WORDS};
 use tile::{Panel, Tiles, Unpack};
-
-#[cfg(target_arch = "aarch64")]
-use crate::isa::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::isa::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
 /// Rows up to which weights are read where they lie.
 const FEW_ROWS: usize = 4;
@@ -59,23 +54,19 @@ fn activations<'a>(product: &Product<'a>) -> Option<BlockMatrix<'a>> {
 
 /// Carries out a product that [`suits`]; panels are `width` wide.
 pub(super) fn multiply(pool: &Pool, isa: Isa, width: usize, product: &Product<'_>) {
-    let absent = "this machine lacks the instruction set asked for; use Isa::detect()";
-    match isa {
-        Isa::Portable => of_type(Portable, pool, width, product),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => of_type(Avx2::new().expect(absent), pool, width, product),
-        #[cfg(target_arch = "x86_64")]
-        Isa::AvxVnni => of_type(AvxVnni::new().expect(absent), pool, width, product),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => of_type(Avx512::new().expect(absent), pool, width, product),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni | Isa::Avx512Bf16 => {
-            of_type(Avx512Vnni::new().expect(absent), pool, width, product);
-        }
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => of_type(Neon::new().expect(absent), pool, width, product),
-        #[allow(unreachable_patterns, reason = "which sets exist depends on the target")]
-        _ => panic!("{absent}"),
+    isa.with_dots(Multiply { pool, width, product });
+}
+
+struct Multiply<'a> {
+    pool: &'a Pool,
+    width: usize,
+    product: &'a Product<'a>,
+}
+
+impl DotsKernel for Multiply<'_> {
+    type Output = ();
+    fn run<S: Dots>(self, s: S) {
+        of_type(s, self.pool, self.width, self.product);
     }
 }
 
@@ -132,7 +123,7 @@ impl<S: Dots> Run<'_, S> {
             // Many rows take a panel at a time, which stays in a cache for all of them.
             let per_task = if few { (TASK_BYTES / panel_bytes.max(1)).max(1) } else { 1 };
             let panels = columns.div_ceil(self.width);
-            self.pool.run(panels.div_ceil(per_task), &|task, worker| {
+            self.pool.run_neighbours(panels.div_ceil(per_task), &|task, worker| {
                 let first = task * per_task;
                 for panel in first..panels.min(first + per_task) {
                     self.panel::<W, WIDE, MINIMUM, PARTS>(&strips, panel, panel_bytes, worker);
