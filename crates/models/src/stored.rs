@@ -6,7 +6,9 @@ use std::fmt;
 
 use stoa_graph::{DType, Tensor, TensorType};
 
-use crate::{LanguageConfig, Parameter, Weights, parameters};
+use crate::gguf::chosen;
+use crate::parameters::placed_parameters;
+use crate::{GgufTypes, LanguageConfig, Parameter, Weights, parameters};
 
 /// Element types by parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,16 @@ impl StoredTypes {
     pub fn of(config: &LanguageConfig, weights: &Weights) -> Self {
         let found = |p: &Parameter| weights.get(&p.name).map_or(DType::F32, |w| w.dtype());
         StoredTypes::new(config, found)
+    }
+
+    /// Each matrix in the type that a GGUF file of `types` gives it.
+    pub fn mixture(config: &LanguageConfig, types: GgufTypes) -> Self {
+        let chosen: BTreeMap<String, DType> = placed_parameters(config)
+            .into_iter()
+            .filter(|(_, p)| p.is_matrix())
+            .map(|(place, p)| (p.name, chosen(types, config, place, p.shape[1]).1))
+            .collect();
+        StoredTypes::new(config, |p| chosen.get(&p.name).copied().unwrap_or(DType::F32))
     }
 
     fn new(config: &LanguageConfig, matrix: impl Fn(&Parameter) -> DType) -> Self {
@@ -84,6 +96,20 @@ pub fn relative_error(given: &Tensor, written: &Tensor) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mixture_gives_each_matrix_the_type_of_its_file() {
+        let config = LanguageConfig { tied_head: false, ..LanguageConfig::from_depth(8, 64) };
+        let of = |name: &str| StoredTypes::mixture(&config, GgufTypes::named(name).unwrap());
+        assert_eq!(of("f16"), StoredTypes::uniform(&config, DType::F16));
+        let small = of("q4_0");
+        let more: Vec<String> = parameters(&config)
+            .into_iter()
+            .filter(|p| p.is_matrix() && small.ty(p).dtype != DType::Q4_0)
+            .map(|p| format!("{} {}", p.name, small.ty(&p).dtype))
+            .collect();
+        assert_eq!(more, ["lm_head.weight q6_k"]);
+    }
 
     #[test]
     fn errors_are_relative() {

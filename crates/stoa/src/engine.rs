@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use serde::Serialize;
 use stoa_graph::Engine;
-use stoa_native::{NativeEngine, NativeOptions};
+use stoa_native::{NativeEngine, NativeOptions, peak};
 
 use crate::cli::MachineArgs;
 
@@ -17,6 +18,10 @@ const MAX_THREADS: usize = 1024;
 /// # Errors
 /// An instruction set that does not exist or that this machine lacks, an absurd thread count.
 pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
+    Ok(Arc::new(native(machine)?))
+}
+
+fn native(machine: &MachineArgs) -> anyhow::Result<NativeEngine> {
     let threads = machine.threads;
     if let Some(n) = threads.filter(|n| !(1..=MAX_THREADS).contains(n)) {
         anyhow::bail!("--threads {n} is out of range; give 1 to {MAX_THREADS}");
@@ -24,7 +29,38 @@ pub fn open(machine: &MachineArgs) -> anyhow::Result<Arc<dyn Engine>> {
     let isa = machine.isa.as_deref().map(str::parse).transpose().context("--isa")?;
     stoa_native::return_large_blocks();
     let memory_limit_bytes = machine.memory_limit.or_else(free_memory);
-    Ok(Arc::new(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?))
+    Ok(NativeEngine::new(NativeOptions { threads, isa, memory_limit_bytes })?)
+}
+
+/// What the machine can do at most, with the threads and the instruction set asked for.
+#[derive(Serialize)]
+pub struct Ceilings {
+    /// The engine that it was measured with.
+    pub engine: String,
+    /// Bytes read from memory.
+    pub read_gigabytes_per_second: f64,
+    /// Multiply-adds of f32 on registers, two operations each.
+    pub f32_gflops: f64,
+    /// Dot products of bytes on registers, two operations a multiply-add.
+    pub int8_gops: f64,
+}
+
+/// Passes of each measurement, of which the best counts.
+const PASSES: usize = 8;
+
+/// Measures them.
+///
+/// # Errors
+/// As [`open`].
+pub fn ceilings(machine: &MachineArgs) -> anyhow::Result<Ceilings> {
+    let engine = native(machine)?;
+    let (pool, isa) = (engine.pool(), engine.isa());
+    Ok(Ceilings {
+        engine: engine.facts().name,
+        read_gigabytes_per_second: peak::read_gigabytes_per_second(pool, isa, PASSES),
+        f32_gflops: peak::fma_peak_gflops(pool, isa, PASSES),
+        int8_gops: peak::dot_peak_gops(pool, isa, PASSES),
+    })
 }
 
 /// Memory and swap that this machine or container has free, or holds only as a copy of files, where

@@ -58,7 +58,7 @@ const SUBSTITUTES: [(DType, DType); 3] =
 
 /// The type a matrix with rows of `cols` gets: what the mixture says, and what stands for it where
 /// rows are not whole blocks.
-pub(super) fn chosen(
+pub(crate) fn chosen(
     types: GgufTypes,
     config: &LanguageConfig,
     place: Place,

@@ -21,6 +21,7 @@ use stoa_gguf::GgufFile;
 use crate::{LanguageConfig, ModelError, Note, Weights};
 pub use architecture::architectures;
 pub use mixture::GgufTypes;
+pub(crate) use mixture::chosen;
 pub use write::{GgufReport, GgufTensor, export_gguf};
 
 /// A model of a GGUF file.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use stoa_graph::DType;
+use stoa_models::GgufTypes;
 
 use crate::cli::{PrecisionArg, parse_cache_type, parse_type};
 
@@ -14,8 +15,10 @@ pub enum BenchCommand {
     Train(BenchTrainArgs),
     /// Time by op within a training step, with the share of this machine's FMA peak.
     Ops(BenchOpsArgs),
-    /// Prompt and answer speed of a Llama-type model with random weights.
+    /// Prompt and answer speed of a model, or of a Llama-type one with random weights.
     Decode(BenchDecodeArgs),
+    /// What this machine can do: bytes read from memory, multiply-adds of f32, dot products of bytes.
+    Machine,
 }
 
 /// Options of `stoa bench train`.
@@ -59,12 +62,13 @@ pub struct BenchDecodeArgs {
     /// As in `bench train`, with the SwiGLU of Llama.
     #[arg(long, value_enum, default_value = "L", ignore_case = true)]
     pub size: Workload,
-    /// A model directory in the Hugging Face layout instead of random weights.
-    #[arg(long, value_name = "DIR", conflicts_with = "size")]
+    /// A model directory in the Hugging Face layout or a GGUF file instead of random weights.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "size")]
     pub model: Option<PathBuf>,
-    /// Type weights are stored in: f32, f16, bf16, q8_0, …
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_type)]
-    pub weights: DType,
+    /// Types weights are kept in: keep (as the files have them), f32, f16, bf16, q8_0, q4_0 with the
+    /// head in q6_k, q4_k_m, … [default: keep, and f16 of random weights].
+    #[arg(long, value_name = "TYPE", value_parser = parse_kept)]
+    pub weights: Option<Kept>,
     /// Type of the cache of keys and values: f32, f16, bf16, q8_0.
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_cache_type)]
     pub cache: DType,
@@ -74,10 +78,36 @@ pub struct BenchDecodeArgs {
     /// Tokens of the answer.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub tokens: usize,
-    /// Also write the model here in the Hugging Face layout, and the logits after the prompt as
-    /// `logits.json`, so that another program can be checked and measured on the same.
-    #[arg(long, value_name = "DIR")]
+    /// Write the logits after the prompt here, as JSON, so that another program can be held to them.
+    #[arg(long, value_name = "FILE")]
+    pub logits: Option<PathBuf>,
+    /// Also say how long each op of the answer takes.
+    #[arg(long)]
+    pub by_op: bool,
+    /// Write the model with random weights here as GGUF, and measure nothing: what reads it later has
+    /// not drawn it in its own memory.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "logits"])]
     pub save: Option<PathBuf>,
+}
+
+/// The types weights are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As the files have them.
+    AsStored,
+    /// As a file of these types would have them.
+    As(GgufTypes),
+}
+
+fn parse_kept(text: &str) -> Result<Kept, String> {
+    let text = text.to_lowercase();
+    match GgufTypes::named(&text) {
+        _ if text == "keep" => Ok(Kept::AsStored),
+        Some(types) => Ok(Kept::As(types)),
+        None => parse_type(&text)
+            .map(|dtype| Kept::As(GgufTypes::All(dtype)))
+            .map_err(|error| format!("{error}, q4_k_m and keep")),
+    }
 }
 
 /// The reference workloads.

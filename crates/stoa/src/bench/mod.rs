@@ -3,6 +3,7 @@
 
 mod args;
 mod decode;
+mod machine;
 mod ops;
 mod train;
 mod workload;
@@ -25,6 +26,7 @@ pub fn run(
         BenchCommand::Train(args) => train::run(args, machine, terminal),
         BenchCommand::Ops(args) => ops::run(args, machine, terminal),
         BenchCommand::Decode(args) => decode::run(args, machine, terminal),
+        BenchCommand::Machine => machine::run(machine, terminal),
     }
 }
 
