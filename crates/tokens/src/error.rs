@@ -100,6 +100,17 @@ pub enum TokensError {
         /// Tokens in `tokenizer.ggml.tokens`.
         tokens: usize,
     },
+    /// A part of a tokenizer that the tables of GGUF files cannot say.
+    #[error(
+        "GGUF files cannot hold this tokenizer: its {field} is {value}; write the model as safetensors, \
+         whose tokenizer.json holds it"
+    )]
+    NoTables {
+        /// Path of the field in a tokenizer.json, such as `pre_tokenizer`.
+        field: String,
+        /// What is there, cut to a readable length.
+        value: String,
+    },
     /// A file that belongs to a tokenizer but is not one, or not one that is read here.
     #[error("this is {what}; {remedy}")]
     OtherFile {

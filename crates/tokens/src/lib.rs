@@ -33,7 +33,7 @@ mod vocabulary;
 pub use added_token::AddedToken;
 pub use decode::Utf8Assembler;
 pub use error::TokensError;
-pub use file::TokenTables;
+pub use file::{TokenTables, WrittenTables};
 pub use pattern::Pattern;
 pub use shard::{ShardSummary, ShardWriter, TokenShard, TokenWidth};
 pub use tokenizer::{Fingerprint, Tokenizer};

@@ -49,6 +49,25 @@ impl Symbols {
         }
     }
 
+    /// The token for what has none.
+    pub(crate) fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    /// Whether every text starts from the same tokens, in one vocabulary of characters.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let bytes = |symbols: &Self| {
+            let ids = symbols.bytes.clone();
+            ids.filter(|ids| ids.iter().any(|&id| id != NO_ID))
+        };
+        let all = bytes(self).is_some_and(|ids| ids.iter().all(|&id| id != NO_ID));
+        let unknown = |symbols: &Self| symbols.unknown.map(|id| (id, symbols.fuse));
+        let affixes = |symbols: &Self| (symbols.before_parts.clone(), symbols.after_word.clone());
+        bytes(self) == bytes(other)
+            && (all || unknown(self) == unknown(other))
+            && affixes(self) == affixes(other)
+    }
+
     /// Appends the tokens of the characters of a piece, or of its bytes, and tells how many of
     /// them have none, not even an unknown one.
     pub(crate) fn of_piece(

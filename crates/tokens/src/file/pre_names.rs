@@ -4,14 +4,15 @@
 
 use serde_json::{Value, json};
 
+use super::tables::of_spaces;
 use crate::error::excerpt;
 use crate::pattern::{GPT2, O200K, QWEN2};
-use crate::settings::byte_level;
+use crate::settings::{Settings, byte_level, split_then_bytes};
 use crate::{Pattern, TokensError};
 
 /// How text is cut under a name.
 #[derive(Clone, Copy)]
-pub(super) enum Layout {
+enum Layout {
     /// By one published pattern.
     Pattern(Pattern),
     /// By expressions, one after the other.
@@ -26,7 +27,7 @@ pub(super) enum Layout {
 #[derive(Clone, Copy)]
 pub(super) struct PreName {
     names: &'static [&'static str],
-    pub(super) layout: Layout,
+    layout: Layout,
     pub(super) ignore_merges: bool,
     pub(super) add_bos: bool,
 }
@@ -205,6 +206,46 @@ const NAMES: &[PreName] = &[
 ];
 
 impl PreName {
+    /// Every meaning.
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
+        NAMES.iter()
+    }
+
+    /// The first of its names, under which it is written.
+    pub(super) fn name(&self) -> &'static str {
+        self.names[0]
+    }
+
+    /// Whether tokens are spelled in the byte alphabet.
+    pub(super) fn in_bytes(&self) -> bool {
+        !matches!(self.layout, Layout::Lines)
+    }
+
+    /// The pipeline; `prefix` tells whether a space stands before text, which only lines look at.
+    pub(super) fn settings(&self, prefix: bool) -> Settings {
+        let mut settings = match self.layout {
+            Layout::Pattern(pattern) => Settings::byte_level(pattern),
+            Layout::Splits(expressions) => Settings {
+                pre_tokenizer: split_then_bytes(expressions),
+                ..Settings::byte_level(Pattern::Gpt2)
+            },
+            Layout::Steps(steps) => {
+                Settings { pre_tokenizer: steps(), ..Settings::byte_level(Pattern::Gpt2) }
+            }
+            Layout::Lines => Settings {
+                pre_tokenizer: json!({
+                    "type": "Split",
+                    "pattern": {"Regex": LINES},
+                    "behavior": "Isolated",
+                    "invert": false,
+                }),
+                ..of_spaces(prefix)
+            },
+        };
+        settings.model.ignore_merges = self.ignore_merges;
+        settings
+    }
+
     /// The meaning of a name; without one, that of `default`.
     pub(super) fn find(name: Option<&str>) -> Result<Self, TokensError> {
         let name = name.unwrap_or("default");

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::pre_names::{LINES, Layout, PreName};
+use super::pre_names::PreName;
 use super::scored::scored_merges;
 use crate::byte_alphabet;
 use crate::error::excerpt;
@@ -13,7 +13,7 @@ use crate::merge::Merge;
 use crate::pipeline::Alphabet;
 use crate::settings::{ModelSettings, Settings, template};
 use crate::vocabulary::{ModelToken, Vocabulary};
-use crate::{AddedToken, Pattern, Tokenizer, TokensError};
+use crate::{AddedToken, Tokenizer, TokensError};
 
 /// The tables under `tokenizer.ggml` of a GGUF file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,12 +46,13 @@ pub struct TokenTables {
 }
 
 /// What a token is, by its number in `token_type`.
-mod kind {
-    pub(super) const NORMAL: u32 = 1;
-    pub(super) const UNKNOWN: u32 = 2;
-    pub(super) const CONTROL: u32 = 3;
-    pub(super) const USER_DEFINED: u32 = 4;
-    pub(super) const BYTE: u32 = 6;
+pub(super) mod kind {
+    pub(in crate::file) const NORMAL: u32 = 1;
+    pub(in crate::file) const UNKNOWN: u32 = 2;
+    pub(in crate::file) const CONTROL: u32 = 3;
+    pub(in crate::file) const USER_DEFINED: u32 = 4;
+    pub(in crate::file) const UNUSED: u32 = 5;
+    pub(in crate::file) const BYTE: u32 = 6;
 }
 
 impl TokenTables {
@@ -121,28 +122,9 @@ impl Tokenizer {
 
 /// Tokens in the byte alphabet and merges in order.
 fn byte_level(tables: &TokenTables, name: PreName) -> Result<Tokenizer, TokensError> {
-    let mut settings = match name.layout {
-        Layout::Pattern(pattern) => Settings::byte_level(pattern),
-        Layout::Splits(expressions) => Settings {
-            pre_tokenizer: crate::settings::split_then_bytes(expressions),
-            ..Settings::byte_level(Pattern::Gpt2)
-        },
-        Layout::Steps(steps) => {
-            Settings { pre_tokenizer: steps(), ..Settings::byte_level(Pattern::Gpt2) }
-        }
-        Layout::Lines => Settings {
-            pre_tokenizer: json!({
-                "type": "Split",
-                "pattern": {"Regex": LINES},
-                "behavior": "Isolated",
-                "invert": false,
-            }),
-            ..of_spaces(tables.add_space_prefix.unwrap_or(false))
-        },
-    };
-    let in_bytes = !matches!(name.layout, Layout::Lines);
+    let mut settings = name.settings(tables.add_space_prefix.unwrap_or(false));
+    let in_bytes = name.in_bytes();
     settings.post_processor = tables.post_processor(name.add_bos);
-    settings.model.ignore_merges = name.ignore_merges;
     let is_ordinary = |(id, _): &(usize, &String)| tables.kind(*id) == kind::NORMAL;
     let ordinary: HashSet<&str> =
         tables.tokens.iter().enumerate().filter(is_ordinary).map(|(_, t)| t.as_str()).collect();

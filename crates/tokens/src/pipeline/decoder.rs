@@ -13,7 +13,7 @@ use super::{LeftOut, Part};
 use crate::{TokensError, byte_alphabet};
 
 /// One step of decoding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Step {
     /// Characters of the byte alphabet become their bytes.
     ByteLevel,
@@ -38,7 +38,7 @@ enum Step {
 }
 
 /// All steps of decoding.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Decoder {
     /// Of each token.
     tokens: Vec<Step>,

@@ -22,6 +22,13 @@ pub(crate) struct Expression {
     left_out: Arc<LeftOut>,
 }
 
+impl PartialEq for Expression {
+    /// By the expression as it was compiled.
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str()
+    }
+}
+
 impl Expression {
     /// Compiles an expression; `field` is its place in the file.
     pub(crate) fn new(

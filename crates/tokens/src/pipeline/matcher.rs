@@ -10,7 +10,7 @@ use super::{LeftOut, Part};
 use crate::{Pattern, TokensError};
 
 /// Something to look for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Matcher {
     /// A published expression, by a machine of ours; it matches everywhere.
     Machine(Pattern),

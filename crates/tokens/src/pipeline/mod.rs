@@ -21,10 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 pub(crate) use decoder::{Decoder, byte_of};
+pub(crate) use matcher::Matcher;
 pub(crate) use normalizer::Normalizer;
 pub(crate) use part::Part;
 pub(crate) use post_processor::Around;
-pub(crate) use pre_tokenizer::{PreTokenizer, for_each_piece};
+pub(crate) use pre_tokenizer::{PreTokenizer, Prepend, for_each_piece};
 pub(crate) use unicode_nine::Form;
 
 use crate::settings::Settings;
@@ -68,7 +69,7 @@ pub(crate) enum Alphabet {
 }
 
 /// How text is cut into pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cutting {
     /// By one machine; with a space before text that does not start with one.
     Machine {
@@ -159,7 +160,7 @@ fn alphabet(
 }
 
 /// The sign for spaces of a pipeline, if it has one.
-fn metaspace(steps: &[PreTokenizer]) -> Option<(char, pre_tokenizer::Prepend)> {
+fn metaspace(steps: &[PreTokenizer]) -> Option<(char, Prepend)> {
     steps.iter().find_map(|step| match step {
         PreTokenizer::Metaspace { replacement, prepend, .. } => Some((*replacement, *prepend)),
         _ => None,

@@ -12,7 +12,7 @@ use super::{LeftOut, Part};
 use crate::{TokensError, byte_alphabet};
 
 /// One normalizer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Normalizer {
     Form(Form),
     Lowercase,
@@ -35,7 +35,7 @@ pub(crate) enum Normalizer {
 }
 
 /// The options of BERT's normalizer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bert {
     clean: bool,
     chinese: bool,

@@ -13,7 +13,7 @@ use super::{LeftOut, Part};
 use crate::{Pattern, TokensError, byte_alphabet};
 
 /// One step of cutting.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PreTokenizer {
     Split {
         what: Matcher,
