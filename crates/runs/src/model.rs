@@ -11,7 +11,7 @@ use stoa_assistant::{
 use stoa_dialogue::{ChatTemplate, Json};
 use stoa_graph::{Buffers, DType, Engine};
 use stoa_models::{
-    LanguageConfig, Note, StoredTypes, Weights, file_notes, from_hugging_face, upload,
+    LanguageConfig, Note, StoredTypes, Weights, file_notes, from_hugging_face, gguf_config, upload,
 };
 use stoa_shelf::{Recognised, Shelf, Source, locate};
 use stoa_tokens::Tokenizer;
@@ -140,16 +140,17 @@ impl Model {
         Ok(parts)
     }
 
-    /// That the weights can fit, by what the configuration says, before any file of them is opened.
+    /// That the weights can fit, by what the configuration says, before any of them is read.
     /// A configuration that cannot be read is left to [`Model::read`], which says why.
     fn check_size(&self, engine: &dyn Engine, weights: Storage) -> Result<(), RunsError> {
-        let Model::Directory(directory) = self else { return Ok(()) };
-        let text = std::fs::read_to_string(directory.join("config.json")).ok();
-        let Some(config) =
-            text.and_then(|text| from_hugging_face(&text).ok()).map(|read| read.config)
-        else {
-            return Ok(());
+        let config = match self {
+            Model::Directory(directory) => std::fs::read_to_string(directory.join("config.json"))
+                .ok()
+                .and_then(|text| from_hugging_face(&text).ok())
+                .map(|read| read.config),
+            Model::Gguf(file) => gguf_config(file).ok(),
         };
+        let Some(config) = config else { return Ok(()) };
         let matrices = match weights {
             Storage::Keep => None,
             Storage::As(dtype) => Some(dtype),

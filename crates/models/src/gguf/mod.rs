@@ -45,13 +45,33 @@ pub struct GgufModel {
 /// tensors that belong to something else, keys and tensors that are missing or wrong.
 pub fn from_gguf(file: &GgufFile) -> Result<GgufModel, ModelError> {
     let keys = keys::Keys::new(file)?;
-    let (config, mut notes) = keys.config()?;
-    config.validate().map_err(|error| error.at(file.path()))?;
+    let (config, mut notes) = configured(file, &keys)?;
     let weights = tensors::read(file, keys.architecture, &config, &mut notes)?;
     let weights = crate::model_weights(&config, weights).map_err(|error| error.at(file.path()))?;
     let about = format!("{}:", file.path().display());
     let notes = notes.into_iter().map(|text| Note::new(about.clone(), text)).collect();
     Ok(GgufModel { architecture: keys.architecture.name, config, weights, notes })
+}
+
+/// The shape of the model in a GGUF file, by its keys: tensors are not read, so that sizes can be
+/// compared before memory is taken.
+///
+/// # Errors
+/// As [`GgufFile::open`]; [`ModelError::Architecture`] for one that is not computed here, keys that are
+/// missing or wrong.
+pub fn gguf_config(path: &Path) -> Result<LanguageConfig, ModelError> {
+    let file = GgufFile::open(path)?;
+    Ok(configured(&file, &keys::Keys::new(&file)?)?.0)
+}
+
+/// The configuration that keys give, and notes.
+fn configured(
+    file: &GgufFile,
+    keys: &keys::Keys<'_>,
+) -> Result<(LanguageConfig, Vec<String>), ModelError> {
+    let (config, notes) = keys.config()?;
+    config.validate().map_err(|error| error.at(file.path()))?;
+    Ok((config, notes))
 }
 
 /// Opens a file, whole or split, and reads its model.
