@@ -40,6 +40,16 @@ const CHECKS: &[Deep] = &[
         about: "answers of SmolLM2 from a GGUF file (93 MB), compared with a compiled llama.cpp",
         commands: &["oracle gguf"],
     },
+    Deep {
+        name: "export",
+        about: "GGUF files written here, of every architecture and type, opened by llama.cpp",
+        commands: &["oracle export"],
+    },
+    Deep {
+        name: "tables",
+        about: "published tokenizers as tables of GGUF files and back",
+        commands: &["oracle tables"],
+    },
     Deep { name: "s3", about: "read posts from a local S3 server", commands: &["oracle s3"] },
     Deep {
         name: "train",

@@ -15,6 +15,7 @@ mod tidy;
 mod validate;
 mod vocabularies;
 mod workspace;
+mod written_gguf;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::bench::posts;
 use crate::scratch::Scratch;
-use crate::{python_env, real_weights, vocabularies, workspace};
+use crate::{python_env, real_weights, vocabularies, workspace, written_gguf};
 
 /// Environment with PyTorch: 5 GB, for benches and for making golden outputs, never for CI.
 pub const TORCH_ENVIRONMENT: &str = "torch-2.15.0";
@@ -97,6 +97,11 @@ enum Oracle {
     /// Fetch SmolLM2-135M-Instruct as a GGUF file (93 MB), and hold token ids, logits and greedy tokens to
     /// those of llama.cpp (compiled on this machine).
     Gguf,
+    /// Write GGUF files of every architecture, of a trained run, and of SmolLM2 in every type, and hold
+    /// llama.cpp to their tokens and logits.
+    Export,
+    /// Write published vocabularies as tables of GGUF files, and hold what they read as to their ids.
+    Tables,
     /// Remake all golden outputs (needs PyTorch).
     Golden,
     /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only).
@@ -136,6 +141,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             workspace::check(test.arg("--ignored").env("STOA_MOTO_PYTHON", python))
         }
         Oracle::Gguf => real_weights::check(&root),
+        Oracle::Export => written_gguf::check(&root),
+        Oracle::Tables => vocabularies::tables(&root),
         Oracle::Golden => make_golden(&root),
         Oracle::Check => {
             for (script, folder) in LIGHT_GOLDEN {

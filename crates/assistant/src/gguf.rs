@@ -13,10 +13,10 @@ use crate::assistant::default_end_tokens;
 use crate::{AssistantError, GenerationDefaults, ModelParts, TokenId};
 
 /// The key of the chat template.
-const TEMPLATE: &str = "tokenizer.chat_template";
+pub(crate) const TEMPLATE: &str = "tokenizer.chat_template";
 
 /// Keys with the token that ends a text, a turn, or a turn that waits for a tool.
-const END_KEYS: [&str; 3] = ["eos_token_id", "eot_token_id", "eom_token_id"];
+pub(crate) const END_KEYS: [&str; 3] = ["eos_token_id", "eot_token_id", "eom_token_id"];
 
 /// Tokens that end a turn in published models, whether or not a key names them.
 const END_NAMES: [&str; 7] = [
@@ -47,8 +47,7 @@ impl ModelParts {
         if template.is_missing() {
             notes.push(Note::new(about.clone(), format!("there is no {TEMPLATE}")));
         }
-        let mut ends: BTreeSet<TokenId> = default_end_tokens(&tokenizer).into_iter().collect();
-        ends.extend(END_NAMES.iter().filter_map(|name| tokenizer.special(name)));
+        let mut ends: BTreeSet<TokenId> = ends_by_name(&tokenizer).into_iter().collect();
         for key in END_KEYS {
             let id = token_id(keys, key).map_err(ModelError::from)?;
             ends.extend(id.map(TokenId));
@@ -67,6 +66,12 @@ pub fn gguf_tokenizer(path: &Path) -> Result<Tokenizer, AssistantError> {
     let file = GgufFile::open(path).map_err(ModelError::from)?;
     let tables = token_tables(file.metadata()).map_err(ModelError::from)?;
     Ok(Tokenizer::from_tables(&tables)?)
+}
+
+/// The ends that a tokenizer has under names known here.
+pub(crate) fn ends_by_name(tokenizer: &Tokenizer) -> Vec<TokenId> {
+    let known = END_NAMES.iter().filter_map(|name| tokenizer.special(name));
+    default_end_tokens(tokenizer).into_iter().chain(known).collect()
 }
 
 /// The tables under `tokenizer.ggml`.
@@ -92,7 +97,7 @@ fn token_tables(keys: &Metadata) -> Result<TokenTables, GgufError> {
     })
 }
 
-fn named(key: &str) -> String {
+pub(crate) fn named(key: &str) -> String {
     format!("tokenizer.ggml.{key}")
 }
 

@@ -17,6 +17,7 @@ mod decoder;
 mod error;
 mod generation;
 mod gguf;
+mod gguf_write;
 mod load;
 mod memory;
 mod pages;

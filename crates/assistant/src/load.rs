@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use stoa_dialogue::ChatTemplate;
 use stoa_graph::{Buffers, DType, Engine};
-use stoa_models::{LanguageConfig, Loaded, Note, StoredTypes, Weights, read_json};
+use stoa_models::{
+    GgufTypes, LanguageConfig, Loaded, Note, StoredTypes, Weights, gguf_types, read_json,
+};
 use stoa_tokens::Tokenizer;
 
 use crate::assistant::{Assistant, AssistantOptions, AssistantParts, default_end_tokens};
@@ -24,6 +26,8 @@ pub enum Storage {
     Keep,
     /// Converted to this one.
     As(DType),
+    /// Converted to what a GGUF file of these types has.
+    Mixture(GgufTypes),
 }
 
 /// A model as its files hold it. Weights stay in mapped files: nothing of them is in memory.
@@ -75,11 +79,15 @@ impl ModelParts {
     }
 
     /// The types that matrices are kept in.
-    pub fn matrices(&self, storage: Storage) -> StoredTypes {
-        match storage {
+    ///
+    /// # Errors
+    /// A mixture of types for a model that no architecture of GGUF files computes.
+    pub fn matrices(&self, storage: Storage) -> Result<StoredTypes, AssistantError> {
+        Ok(match storage {
             Storage::As(dtype) => StoredTypes::uniform(&self.config, dtype),
             Storage::Keep => StoredTypes::of(&self.config, &self.weights),
-        }
+            Storage::Mixture(types) => gguf_types(&self.config, types)?,
+        })
     }
 
     /// Copies the weights to an engine, in the types of [`ModelParts::matrices`].
@@ -112,7 +120,7 @@ impl AssistantParts {
         matrices: DType,
     ) -> Result<Self, AssistantError> {
         let parts = ModelParts::read(directory, tokenizer)?;
-        let matrices = parts.matrices(Storage::As(matrices));
+        let matrices = parts.matrices(Storage::As(matrices))?;
         parts.upload(engine, matrices)
     }
 }

@@ -85,6 +85,15 @@ impl Drop for WholeFile {
     }
 }
 
+/// Moves the file [`unfinished`]`(path)`, which was written whole and synced, to `path`.
+///
+/// # Errors
+/// What the system refuses.
+pub fn name_file(path: &Path) -> Result<(), FileError> {
+    fs::rename(unfinished(path), path).map_err(failed("renaming to", path))?;
+    sync_parent(path)
+}
+
 /// Writes a file at once.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use checksum::{FileEntry, hex};
 pub use directory::{clear_unfinished, remove_directory, replace_directory};
-pub use file::{Durability, WholeFile, write, write_with};
+pub use file::{Durability, WholeFile, name_file, write, write_with};
 
 /// Prefix of what is not in its place yet, or no longer. After a crash it may be left over; the next
 /// write of the same path replaces it.

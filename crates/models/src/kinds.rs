@@ -117,6 +117,11 @@ impl Block {
         matches!(self, Block::PreNorm | Block::PreAndPostNorm | Block::ParallelTwoNorms)
     }
 
+    /// Whether the feed-forward part does not read what attention adds.
+    pub const fn is_parallel(self) -> bool {
+        matches!(self, Block::Parallel | Block::ParallelTwoNorms)
+    }
+
     /// Whether what attention and feed-forward part give is normalised.
     pub const fn has_post_norms(self) -> bool {
         matches!(self, Block::PostNorm | Block::PreAndPostNorm)

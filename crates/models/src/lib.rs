@@ -38,8 +38,8 @@ pub use decoding::{
 pub use error::ModelError;
 pub use family::Family;
 pub use gguf::{
-    GgufModel, GgufReport, GgufTensor, GgufTypes, architectures, export_gguf, from_gguf,
-    gguf_config, load_gguf,
+    GgufModel, GgufReport, GgufTensor, GgufTypes, architectures, export_gguf, export_gguf_with,
+    from_gguf, gguf_bytes, gguf_config, gguf_types, load_gguf,
 };
 pub use hugging_face::{
     EightBits, ReadConfig, from_hugging_face, published_family, to_hugging_face,

@@ -35,12 +35,12 @@ impl StoredTypes {
         let chosen: BTreeMap<String, DType> = placed_parameters(config)
             .into_iter()
             .filter(|(_, p)| p.is_matrix())
-            .map(|(place, p)| (p.name, chosen(types, config, place, p.shape[1]).1))
+            .map(|(place, p)| (p.name, chosen(types, config, (place, None), p.shape[1]).1))
             .collect();
         StoredTypes::new(config, |p| chosen.get(&p.name).copied().unwrap_or(DType::F32))
     }
 
-    fn new(config: &LanguageConfig, matrix: impl Fn(&Parameter) -> DType) -> Self {
+    pub(crate) fn new(config: &LanguageConfig, matrix: impl Fn(&Parameter) -> DType) -> Self {
         let mut stored = StoredTypes { types: BTreeMap::new(), matrices: BTreeMap::new() };
         for parameter in parameters(config) {
             let dtype = parameter.ty(matrix(&parameter)).dtype;
@@ -85,12 +85,18 @@ impl fmt::Display for StoredTypes {
 /// What rounding cost a tensor: ‖given − written‖ / ‖given‖, in f64. 0 where nothing changed, infinity
 /// where zeros became something else.
 pub fn relative_error(given: &Tensor, written: &Tensor) -> f64 {
+    let (apart, size) = squares(given, written);
+    if apart == 0.0 { 0.0 } else { (apart / size).sqrt() }
+}
+
+/// ‖given − written‖² and ‖given‖², in f64.
+pub(crate) fn squares(given: &Tensor, written: &Tensor) -> (f64, f64) {
     let (mut apart, mut size) = (0.0, 0.0);
     for (x, y) in given.to_f64().into_iter().zip(written.to_f64()) {
         apart += (x - y) * (x - y);
         size += x * x;
     }
-    if apart == 0.0 { 0.0 } else { (apart / size).sqrt() }
+    (apart, size)
 }
 
 #[cfg(test)]

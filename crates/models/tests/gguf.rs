@@ -7,9 +7,9 @@ use std::path::Path;
 use stoa_gguf::{Array, GgufWriter, Metadata, Value};
 use stoa_graph::{DType, Tensor};
 use stoa_models::{
-    Biases, Block, GgufTypes, LanguageConfig, Mlp, MlpKind, Module, Norm, Place, QkNorm,
-    RopeScaling, SlidingWindow, Weights, export_gguf, from_gguf, initialize, load_gguf,
-    placed_parameters,
+    Biases, Block, Family, GgufTypes, LanguageConfig, Mlp, MlpKind, Module, Norm, Parameter, Place,
+    QkNorm, RopeScaling, SlidingWindow, StoredTypes, Weights, export_gguf, from_gguf, gguf_bytes,
+    gguf_types, initialize, load_gguf, parameters, placed_parameters,
 };
 
 type Tensors = Vec<(String, Tensor)>;
@@ -46,9 +46,8 @@ fn tensors(
     weights: &Weights,
     change: impl Fn(Place, &Tensor) -> Tensor,
 ) -> Tensors {
-    let tensor = |(place, p): (Place, stoa_models::Parameter)| {
-        (gguf_name(place), change(place, &weights[&p.name]))
-    };
+    let tensor =
+        |(place, p): (Place, Parameter)| (gguf_name(place), change(place, &weights[&p.name]));
     placed_parameters(config).into_iter().map(tensor).collect()
 }
 
@@ -198,7 +197,7 @@ fn blocks_stay_as_they_are() {
     let query = "model.layers.3.self_attn.q_proj.weight";
     assert_eq!(*of(query), weights[query].converted(DType::Q4_1).unwrap());
     assert_eq!(of("model.norm.weight").dtype(), DType::F32);
-    let types = stoa_models::StoredTypes::of(&model.config, &model.weights);
+    let types = StoredTypes::of(&model.config, &model.weights);
     assert_eq!(types.to_string(), "21 f32, 4 q6_k, 4 q4_1");
 }
 
@@ -410,6 +409,17 @@ fn what_is_not_computed_is_refused_by_name() {
     assert!(message.contains("`token_embd.weight`"), "{message}");
 }
 
+/// Every element drawn, so that biases and factors count too.
+fn random(config: &LanguageConfig) -> Weights {
+    let drawn = |parameter: Parameter| {
+        let stream = stoa_random::Stream::new(8, &parameter.name);
+        let elements = parameter.shape.iter().product::<usize>() as u64;
+        let values = (0..elements).map(|at| stream.unit(at) as f32 - 0.5).collect();
+        (parameter.name, Tensor::f32(parameter.shape, values).unwrap())
+    };
+    parameters(config).into_iter().map(drawn).collect()
+}
+
 /// Written and read again: the tensors of the types asked for, substitutions listed, errors measured.
 #[test]
 fn what_is_exported_reads_the_same() {
@@ -436,6 +446,42 @@ fn what_is_exported_reads_the_same() {
     let qwen2 = LanguageConfig { biases: Biases { qkv: true, ..Biases::default() }, ..small() };
     let granite = LanguageConfig { residual_scale: Some(0.5), logit_scale: Some(0.25), ..small() };
     let smollm3 = LanguageConfig { layers_without_positions: vec![3], ..small() };
+    let phi3 = LanguageConfig {
+        family: Family::Phi3,
+        rotary_dim: Some(8),
+        rope_scaling: Some(RopeScaling::LongRope {
+            short_factor: vec![1.0; 4],
+            long_factor: vec![1.0, 1.5, 2.0, 3.0],
+            original_max_position_embeddings: 32,
+            attention_factor: 1.0,
+        }),
+        ..small()
+    };
+    let inner = |kind| Mlp { kind, intermediate: 96 };
+    let all = Biases { qkv: true, output: true, mlp: true };
+    let layer_norms = LanguageConfig { norm: Norm::Layer, ..small() };
+    let gpt2 = LanguageConfig {
+        mlp: inner(MlpKind::Gelu),
+        biases: all,
+        learned_positions: true,
+        ..layer_norms.clone()
+    };
+    let neox = LanguageConfig {
+        block: Block::ParallelTwoNorms,
+        mlp: inner(MlpKind::GeluExact),
+        biases: all,
+        rotary_dim: Some(4),
+        tied_head: false,
+        ..layer_norms.clone()
+    };
+    let sequential = LanguageConfig { block: Block::PreNorm, ..neox.clone() };
+    let falcon = LanguageConfig {
+        kv_heads: 1,
+        block: Block::Parallel,
+        mlp: inner(MlpKind::GeluExact),
+        ..layer_norms.clone()
+    };
+    let stablelm = LanguageConfig { block: Block::Parallel, ..layer_norms };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.gguf");
     let mut others = Metadata::new(&path);
@@ -449,8 +495,14 @@ fn what_is_exported_reads_the_same() {
         ("qwen2", qwen2),
         ("granite", granite),
         ("smollm3", smollm3),
+        ("phi3", phi3),
+        ("gpt2", gpt2),
+        ("gptneox", neox),
+        ("gptneox", sequential),
+        ("falcon", falcon),
+        ("stablelm", stablelm),
     ] {
-        let weights = initialize(&config, 8);
+        let weights = random(&config);
         for name in GgufTypes::NAMES {
             let types = GgufTypes::named(name).unwrap();
             let report = export_gguf(&path, &config, &weights, types, &others).unwrap();
@@ -465,6 +517,13 @@ fn what_is_exported_reads_the_same() {
                 let bound = if tensor.dtype == DType::F32 { 0.0 } else { 0.2 };
                 assert!(tensor.relative_error <= bound, "{tensor:?}");
             }
+            let fused = report.tensors.iter().any(|tensor| tensor.name.contains("attn_qkv.weight"));
+            assert_eq!(fused, ["phi3", "gpt2", "gptneox", "falcon"].contains(&architecture));
+            assert_eq!(report.bytes, gguf_bytes(&config, types).unwrap());
+            // What is loaded so without a file has the same types.
+            let read = from_gguf(&file).unwrap();
+            let stored = gguf_types(&config, types).unwrap();
+            assert_eq!(stored, StoredTypes::of(&config, &read.weights), "{architecture} {name}");
         }
     }
     let own = LanguageConfig { mlp: Mlp::relu_squared(96), ..small() };

@@ -131,6 +131,14 @@ pub enum RunsError {
         /// The tensor.
         name: String,
     },
+    /// A written model that does not do what its source does.
+    #[error("{} is not what it was written from: {what}; it is removed", path.display())]
+    Otherwise {
+        /// What was written.
+        path: PathBuf,
+        /// What differs, and what can be done.
+        what: String,
+    },
     /// What a path holds instead of a model.
     #[error(transparent)]
     Shelf(#[from] ShelfError),

@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use stoa_assistant::ModelParts;
 use stoa_dialogue::ChatTemplate;
 use stoa_durable::{replace_directory, unfinished};
-use stoa_graph::DType;
-use stoa_models::{Weights, save_model, with_matrix_dtype};
-use stoa_shelf::belongs;
+use stoa_gguf::GgufFile;
+use stoa_graph::{DType, Engine};
+use stoa_models::{ModelError, StoredTypes, Weights, parameters, save_model, with_matrix_dtype};
+use stoa_shelf::{Licence, PROVENANCE, belongs, check_space};
 use stoa_tokens::{IM_END, Tokenizer};
 
+use crate::compare::compare;
 use crate::error::io;
 use crate::facts::ModelFacts;
 use crate::provenance::{Provenance, card, hashes};
-use crate::{Model, RunsError};
+use crate::{Likeness, Model, Progress, RunsError, passport};
 
 /// `tokenizer.json`, and `tokenizer_config.json` with the template: what makes weights a whole model
 /// directory.
@@ -43,18 +46,23 @@ pub struct Exported {
     pub bytes: u64,
     /// The type of matrices.
     pub matrices: DType,
+    /// What the directory does beside its source.
+    pub likeness: Likeness,
 }
 
 /// Writes a model as a directory, matrices as `matrices`, norm factors as `f32`.
 ///
 /// # Errors
-/// [`RunsError::Exists`], [`RunsError::NoFloat`]; a file that cannot be written, or reads back otherwise.
+/// [`RunsError::Exists`], [`RunsError::NoFloat`], no room on the disk; a file that cannot be written, or
+/// reads back otherwise.
 pub fn export_directory(
     model: &Model,
     parts: ModelParts,
     (facts, provenance): (&ModelFacts, &Provenance),
     matrices: DType,
     out: &Path,
+    engine: &Arc<dyn Engine>,
+    progress: &dyn Progress,
 ) -> Result<Exported, RunsError> {
     if !matrices.is_float() {
         return Err(RunsError::NoFloat(matrices));
@@ -63,7 +71,18 @@ pub fn export_directory(
         return Err(RunsError::Exists(out.to_owned()));
     }
     let ModelParts { config, weights, tokenizer, template, .. } = parts;
-    let weights: Weights = with_matrix_dtype(&config, weights, matrices)?.collect();
+    let stored = StoredTypes::uniform(&config, matrices);
+    let sizes = parameters(&config).into_iter().map(|p| stored.ty(&p).size_bytes() as u64);
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    check_space(parent.unwrap_or(Path::new(".")), sizes.sum())?;
+    let mut work = progress.begin("convert", weights.len() as u64, "tensors");
+    let mut converted = Weights::new();
+    for tensor in with_matrix_dtype(&config, weights, matrices)? {
+        converted.extend([tensor]);
+        work.update(converted.len() as u64, "");
+    }
+    work.finish("done");
+    let weights = converted;
     let waiting = unfinished(out);
     if waiting.exists() {
         fs::remove_dir_all(&waiting).map_err(io("removing", &waiting))?;
@@ -72,12 +91,19 @@ pub fn export_directory(
     save_model(&waiting, &config, &weights)?;
     companions(model, &tokenizer, &template, &waiting)?;
     note_type(&waiting, matrices)?;
-    compare(&waiting, &weights)?;
+    reread(&waiting, &weights)?;
+    progress.note("compare      the directory with its source");
+    let likeness =
+        compare(model, &Model::Directory(waiting.clone()), engine, false).inspect_err(|_| {
+            // What cannot be removed is replaced by the next export to this place.
+            let _ = fs::remove_dir_all(&waiting);
+        })?;
+    passport::write(&waiting, provenance)?;
     let text = card(facts, provenance, &hashes(&waiting)?);
     stoa_durable::write(&waiting.join("README.md"), text.as_bytes())?;
     replace_directory(out)?;
     let bytes = weights.values().map(|tensor| tensor.ty().size_bytes() as u64).sum();
-    Ok(Exported { tensors: weights.len(), bytes, matrices })
+    Ok(Exported { tensors: weights.len(), bytes, matrices, likeness })
 }
 
 /// The files beside the weights: those of the model's directory as they are, else written from what
@@ -88,22 +114,26 @@ fn companions(
     template: &ChatTemplate,
     to: &Path,
 ) -> Result<(), RunsError> {
-    let own = ["config.json", "manifest.json", "state.json", "model.safetensors.index.json"];
+    let own =
+        ["config.json", "manifest.json", "state.json", "model.safetensors.index.json", PROVENANCE];
     let from = model.directory();
     let is_directory = matches!(model, Model::Directory(_));
-    let terms = |name: &str| {
-        let upper = name.to_uppercase();
-        ["LICEN", "NOTICE", "COPYING", "USE_POLICY"].iter().any(|begin| upper.starts_with(begin))
-    };
     let mut has_tokenizer = false;
     for entry in fs::read_dir(from).map_err(io("listing", from))? {
         let path = entry.map_err(io("listing", from))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let weights = name.ends_with(".safetensors") || own.contains(&name.as_str());
-        let wanted = if is_directory { belongs(&name) && !weights } else { terms(&name) };
+        let wanted =
+            if is_directory { belongs(&name) && !weights } else { Licence::is_terms(&name) };
         if path.is_file() && wanted && name != "README.md" {
             has_tokenizer |= name == "tokenizer.json";
             fs::copy(&path, to.join(&name)).map_err(io("copying", &path))?;
+        }
+    }
+    if let Model::Gguf(path) = model {
+        let file = GgufFile::open(path).map_err(ModelError::from)?;
+        for (name, text) in passport::terms_of_gguf(&file) {
+            stoa_durable::write(&to.join(name), text.as_bytes())?;
         }
     }
     if !has_tokenizer {
@@ -131,7 +161,7 @@ fn note_type(directory: &Path, matrices: DType) -> Result<(), RunsError> {
 }
 
 /// That what was written reads back as it was.
-fn compare(directory: &Path, weights: &Weights) -> Result<(), RunsError> {
+fn reread(directory: &Path, weights: &Weights) -> Result<(), RunsError> {
     let found = stoa_models::load(directory)?.weights;
     for (name, tensor) in weights {
         if found.get(name) != Some(tensor) {

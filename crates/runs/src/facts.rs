@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 use stoa_assistant::ModelParts;
 use stoa_dialogue::ChatTemplate;
+use stoa_gguf::GgufFile;
 use stoa_models::to_hugging_face;
 use stoa_shelf::{Licence, RECORD, Record};
 
-use crate::{Model, RunsError};
+use crate::{Model, RunsError, passport};
 
 /// What is known of a model.
 #[derive(Clone, Debug, Serialize)]
@@ -119,7 +120,11 @@ impl Model {
 
     /// The licence that its files state.
     pub fn licence(&self) -> Licence {
-        Licence::of_directory(self.directory())
+        let beside = Licence::of_directory(self.directory());
+        let Model::Gguf(path) = self else { return beside };
+        // What the file itself says counts; what lies beside it may be of other models.
+        let own = GgufFile::open(path).map(|file| passport::licence_of_gguf(&file));
+        own.ok().filter(Licence::is_known).unwrap_or(beside)
     }
 
     /// Whether training of this program wrote it.

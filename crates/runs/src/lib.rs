@@ -6,15 +6,18 @@
 //! tokens through a memory map. Engines come through `&dyn Engine`; clocks are arguments; what is worth
 //! showing goes to a [`Progress`].
 
+mod compare;
 mod error;
 mod exam;
 mod export;
+mod export_gguf;
 mod facts;
 mod files;
 mod inputs;
 mod lines;
 mod merge;
 mod model;
+mod passport;
 mod progress;
 mod provenance;
 mod recipe;
@@ -22,9 +25,11 @@ pub mod shards;
 mod text;
 mod tokenizer;
 
+pub use compare::Likeness;
 pub use error::RunsError;
 pub use exam::{Answer, Exam, ask, examine, held_out_questions};
 pub use export::{Exported, export_directory, tokenizer_files};
+pub use export_gguf::{ExportedGguf, export_gguf};
 pub use facts::ModelFacts;
 pub use files::RunFiles;
 pub use inputs::{Resume, RunInputs};

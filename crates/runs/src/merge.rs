@@ -7,16 +7,22 @@ use std::path::Path;
 use stoa_durable::{replace_directory, unfinished};
 use stoa_maps::Map;
 use stoa_models::{Adapter, Merged, Weights, from_map, save};
-use stoa_shelf::belongs;
+use stoa_shelf::{PROVENANCE, belongs};
 
-use crate::RunsError;
 use crate::error::io;
+use crate::{Provenance, RunsError, passport};
 
-/// Writes the model of a directory with an adapter merged into it. The directory appears whole.
+/// Writes the model of a directory with an adapter merged into it, and where the base came from. The
+/// directory appears whole.
 ///
 /// # Errors
 /// [`RunsError::Exists`], an adapter of another model, what cannot be read or written.
-pub fn merge_directory(base: &Path, adapter: Adapter, out: &Path) -> Result<Merged, RunsError> {
+pub fn merge_directory(
+    base: &Path,
+    adapter: Adapter,
+    provenance: &Provenance,
+    out: &Path,
+) -> Result<Merged, RunsError> {
     if out.exists() {
         return Err(RunsError::Exists(out.to_owned()));
     }
@@ -27,7 +33,7 @@ pub fn merge_directory(base: &Path, adapter: Adapter, out: &Path) -> Result<Merg
     fs::create_dir_all(&waiting).map_err(io("creating", &waiting))?;
     let index = base.join("model.safetensors.index.json");
     let mut weights = Weights::new();
-    let left = ["manifest.json", "state.json", "model.safetensors.index.json"];
+    let left = ["manifest.json", "state.json", "model.safetensors.index.json", PROVENANCE];
     for entry in fs::read_dir(base).map_err(io("listing", base))? {
         let path = entry.map_err(io("listing", base))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -52,6 +58,7 @@ pub fn merge_directory(base: &Path, adapter: Adapter, out: &Path) -> Result<Merg
     }
     let merged = adapter.merge(&mut weights)?;
     save(&waiting.join("model.safetensors"), &weights)?;
+    passport::write(&waiting, provenance)?;
     // That it is a model, before it has its place.
     stoa_models::load(&waiting)?;
     replace_directory(out)?;

@@ -152,7 +152,7 @@ impl Model {
         };
         let Some(config) = config else { return Ok(()) };
         let matrices = match weights {
-            Storage::Keep => None,
+            Storage::Keep | Storage::Mixture(_) => None,
             Storage::As(dtype) => Some(dtype),
         };
         check_weights(engine, &config, matrices).map_err(|source| self.failed(source))
@@ -174,7 +174,7 @@ impl Model {
     ) -> Result<Loaded, RunsError> {
         self.check_size(&*engine, options.weights)?;
         let parts = self.read_as(options)?;
-        let matrices = parts.matrices(options.weights);
+        let matrices = parts.matrices(options.weights).map_err(|source| self.failed(source))?;
         let (generation, notes) = (parts.generation.clone(), parts.notes.clone());
         let failed = |source| self.failed(source);
         let scheduler = SchedulerOptions {

@@ -6,18 +6,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stoa_corpus::Store;
 use stoa_corpus::ingest::statistics;
 use stoa_durable::FileEntry;
+use stoa_gguf::GgufFile;
+use stoa_models::ModelError;
 use stoa_shelf::{Licence, belongs};
 
 use crate::facts::ModelFacts;
-use crate::{Model, RunFiles, RunsError, TextSource};
+use crate::{Model, RunFiles, RunsError, TextSource, passport};
 
 /// Where a model came from.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Provenance {
     /// Its licence.
     pub licence: Licence,
@@ -36,15 +39,24 @@ pub struct Provenance {
     pub training: Option<Value>,
     /// Questions and right answers of its last examination.
     pub examination: Option<(u64, u64)>,
+    /// What is to be said of how this was read.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Model {
-    /// Where the model came from.
+    /// Where the model came from: by its run, or by what it carries since it was written.
     ///
     /// # Errors
-    /// A store of its run that cannot be read.
+    /// A store of its run, or what it carries, that cannot be read.
     pub fn provenance(&self, facts: &ModelFacts) -> Result<Provenance, RunsError> {
         let directory = self.directory();
+        if let Some(carried) = self.carried()? {
+            let known = facts.licence.is_known();
+            let licence = if known { facts.licence.clone() } else { carried.licence };
+            let origin = facts.origin.clone().or(carried.origin);
+            return Ok(Provenance { licence, origin, ..carried });
+        }
         let mut provenance = Provenance {
             licence: facts.licence.clone(),
             trained_here: facts.trained_here,
@@ -60,6 +72,17 @@ impl Model {
             provenance.of_run(run)?;
         }
         Ok(provenance)
+    }
+}
+
+impl Model {
+    fn carried(&self) -> Result<Option<Provenance>, RunsError> {
+        match self {
+            Model::Directory(directory) => passport::of_directory(directory),
+            Model::Gguf(path) => {
+                Ok(passport::of_gguf(&GgufFile::open(path).map_err(ModelError::from)?))
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ const RESERVE: u64 = 256 << 20;
 ///
 /// # Errors
 /// [`ShelfError::NoSpace`].
-pub(crate) fn check_space(directory: &Path, bytes: u64) -> Result<(), ShelfError> {
+pub fn check_space(directory: &Path, bytes: u64) -> Result<(), ShelfError> {
     match free_bytes(directory) {
         Some(free) if free < bytes.saturating_add(RESERVE) => {
             Err(ShelfError::NoSpace { directory: directory.to_owned(), needed: bytes, free })

@@ -90,7 +90,7 @@ pub enum ShelfError {
     /// No room on the disk.
     #[error(
         "{} MB are needed in {}, and {} MB are free there; make room, or choose another directory \
-         (STOA_MODELS)", needed / 1_000_000, directory.display(), free / 1_000_000
+         (--out, or STOA_MODELS of models by name)", needed / 1_000_000, directory.display(), free / 1_000_000
     )]
     NoSpace {
         /// Where.

@@ -14,10 +14,12 @@ mod shelf;
 mod source;
 mod weight_file;
 
+pub use disk::check_space;
 pub use error::ShelfError;
 pub use foreign::{Content, Foreign, content_of};
 pub use licence::Licence;
 pub use shelf::{
-    Entry, Imported, Keep, RECORD, Record, Shelf, belongs, check_name, content_hash, locate,
+    Entry, Imported, Keep, PROVENANCE, RECORD, Record, Shelf, belongs, check_name, content_hash,
+    locate,
 };
 pub use source::{Recognised, Source, recognise};

@@ -30,13 +30,18 @@ impl Licence {
         let mut licence = Self::of_card(&readme);
         let names = fs::read_dir(directory).into_iter().flatten().filter_map(|entry| {
             let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-            let upper = name.to_uppercase();
-            let terms = ["LICENSE", "LICENCE", "NOTICE", "COPYING", "USE_POLICY"];
-            terms.iter().any(|begin| upper.starts_with(begin)).then_some(name)
+            Self::is_terms(&name).then_some(name)
         });
         licence.files = names.collect();
         licence.files.sort();
         licence
+    }
+
+    /// Whether a file of this name holds terms or notices.
+    pub fn is_terms(name: &str) -> bool {
+        let upper = name.to_uppercase();
+        let terms = ["LICENSE", "LICENCE", "NOTICE", "COPYING", "USE_POLICY"];
+        terms.iter().any(|begin| upper.starts_with(begin))
     }
 
     /// What the head of a model card states: `license`, `license_name` and `base_model` between lines

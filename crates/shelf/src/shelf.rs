@@ -243,6 +243,9 @@ fn link(from: &Path, to: &Path) -> Result<(), ShelfError> {
     fs::hard_link(from, to).map_err(io("linking", to))
 }
 
+/// The file in which a written model says where it came from.
+pub const PROVENANCE: &str = "stoa-provenance.json";
+
 /// Files of a model directory beside its weights.
 const COMPANIONS: &[&str] = &[
     "added_tokens.json",
@@ -255,6 +258,7 @@ const COMPANIONS: &[&str] = &[
     "model.safetensors.index.json",
     "special_tokens_map.json",
     "state.json",
+    PROVENANCE,
     "tekken.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -262,15 +266,12 @@ const COMPANIONS: &[&str] = &[
     "vocab.json",
 ];
 
-/// How the names of texts that say what may be done with a model begin, in capital letters.
-const TERMS: &[&str] = &["README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "USE_POLICY"];
-
 /// Whether a file belongs to a model directory.
 pub fn belongs(name: &str) -> bool {
-    let upper = name.to_uppercase();
     name.ends_with(".safetensors") && !name.starts_with("optimizer")
         || COMPANIONS.contains(&name)
-        || TERMS.iter().any(|begin| upper.starts_with(begin))
+        || name.to_uppercase().starts_with("README")
+        || Licence::is_terms(name)
 }
 
 /// Files of a model by the names they get, and names of what is left out.

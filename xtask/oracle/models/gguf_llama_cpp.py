@@ -2,9 +2,9 @@
 
   gguf_llama_cpp.py MODEL.gguf QUESTIONS.json [--float SCRATCH.gguf]
 
-QUESTIONS.json is a list of texts, encoded without special tokens around them. The last line of stdout
-is one JSON object: `answers`, for each text its `ids`, the `logits` after its last token, and
-`greedy`, 24 most likely tokens that follow.
+QUESTIONS.json is a list of texts, encoded without special tokens around them, or of lists of ids. The
+last line of stdout is one JSON object: `answers`, for each text its `ids`, the `logits` after its last
+token, and `greedy`, 24 most likely tokens that follow.
 
 With --float the weights are first written to another file as float32: llama.cpp multiplies quantised
 weights with activations that it rounds to 8 bits, which no other program does alike.
@@ -91,7 +91,7 @@ def main():
     answers = []
     for text in json.loads(options.questions.read_text()):
         llama.llama_memory_clear(llama.llama_get_memory(context), True)
-        ids = encode(text)
+        ids = encode(text) if isinstance(text, str) else text
         logits = first = feed(ids)
         greedy = []
         for _ in range(ANSWER):

@@ -57,6 +57,7 @@ const ROOMS: &[Room] = &[
             "stoa-assistant",
             "stoa-corpus",
             "stoa-dialogue",
+            "stoa-gguf",
             "stoa-graph",
             "stoa-models",
             "stoa-posts",

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use super::tensors::{FUSED_ATTENTION, FUSED_GATE, Fused};
 use crate::{
     Biases, Block, Family, LanguageConfig, MlpKind, ModelError, Norm, QkNorm, RopeScaling,
+    SlidingWindow,
 };
 
 /// Which layers have the window that the file gives.
@@ -22,6 +24,8 @@ pub(super) struct Architecture {
     pub name: &'static str,
     pub family: Family,
     pub block: Block,
+    /// The block where `use_parallel_residual` has the other value.
+    pub other_block: Option<Block>,
     pub norm: Norm,
     /// Factors of norms are stored as 1 + w for the w of safetensors files.
     pub norm_offset: bool,
@@ -45,12 +49,15 @@ pub(super) struct Architecture {
     pub logit_divisor: bool,
     /// Bounds of scores and logits, where keys name none.
     pub softcaps: Option<[f32; 2]>,
+    /// Parameters that are written as one tensor; where files have them apart, they are read so.
+    pub fused: &'static [Fused],
 }
 
 const LLAMA: Architecture = Architecture {
     name: "llama",
     family: Family::Llama,
     block: Block::PreNorm,
+    other_block: None,
     norm: Norm::Rms,
     norm_offset: false,
     mlp: MlpKind::Swiglu,
@@ -65,6 +72,7 @@ const LLAMA: Architecture = Architecture {
     scaled_by_width: None,
     logit_divisor: false,
     softcaps: None,
+    fused: &[],
 };
 
 const QWEN2: Architecture =
@@ -83,8 +91,10 @@ const GPT_NEOX: Architecture = Architecture {
     name: "gptneox",
     family: Family::GptNeox,
     block: Block::ParallelTwoNorms,
+    other_block: Some(Block::PreNorm),
     norm: Norm::Layer,
     mlp: MlpKind::GeluExact,
+    fused: &[FUSED_ATTENTION],
     ..QWEN2
 };
 
@@ -112,7 +122,12 @@ const ARCHITECTURES: [Architecture; 15] = [
         scaled_by_width: Some(62),
         ..GEMMA
     },
-    Architecture { name: "phi3", family: Family::Phi3, ..QWEN2 },
+    Architecture {
+        name: "phi3",
+        family: Family::Phi3,
+        fused: &[FUSED_ATTENTION, FUSED_GATE],
+        ..QWEN2
+    },
     Architecture {
         name: "olmo2",
         family: Family::Olmo2,
@@ -125,6 +140,7 @@ const ARCHITECTURES: [Architecture; 15] = [
     Architecture {
         name: "stablelm",
         family: Family::Stablelm,
+        other_block: Some(Block::Parallel),
         norm: Norm::Layer,
         optional_qk_norm: QkNorm::LayerByHead,
         ..QWEN2
@@ -133,12 +149,19 @@ const ARCHITECTURES: [Architecture; 15] = [
         name: "gpt2",
         family: Family::Gpt2,
         block: Block::PreNorm,
+        other_block: None,
         mlp: MlpKind::Gelu,
         learned_positions: true,
         ..GPT_NEOX
     },
     GPT_NEOX,
-    Architecture { name: "falcon", family: Family::Falcon, block: Block::Parallel, ..GPT_NEOX },
+    Architecture {
+        name: "falcon",
+        family: Family::Falcon,
+        block: Block::Parallel,
+        other_block: None,
+        ..GPT_NEOX
+    },
     Architecture {
         name: "command-r",
         family: Family::Cohere,
@@ -158,6 +181,16 @@ impl Architecture {
         }
     }
 
+    /// What llama.cpp makes of such a model otherwise.
+    pub fn notes(&self, config: &LanguageConfig) -> Vec<String> {
+        let window = config.sliding_window.as_ref().filter(|_| self.windows == Windows::All);
+        let note = |sliding: &SlidingWindow| {
+            let (window, name) = (sliding.window, self.name);
+            format!("the window of {window} tokens is in the file; llama.cpp has none in {name}")
+        };
+        window.map(note).into_iter().collect()
+    }
+
     /// Whether a configuration is a model of this architecture, as far as it can be seen without a file:
     /// what is written is read again and compared.
     fn fits(&self, config: &LanguageConfig) -> bool {
@@ -173,14 +206,15 @@ impl Architecture {
             sliding.layers.iter().copied().eq((0..config.layers).filter(|&layer| windows(layer)))
         });
         let qk_norms = [self.qk_norm, self.optional_qk_norm];
-        (self.block, self.norm, self.mlp) == (config.block, config.norm, config.mlp.kind)
+        (config.block == self.block || Some(config.block) == self.other_block)
+            && (self.norm, self.mlp) == (config.norm, config.mlp.kind)
             && qk_norms.contains(&config.qk_norm)
             && (self.norm_offset, self.learned_positions)
                 == (config.norm_offset, config.learned_positions)
             && self.embedding_root == (config.embedding_scale == Some(root))
             && scaled == matches!(self.name, "granite" | "command-r")
             && self.unrotated_every.is_some() != config.layers_without_positions.is_empty()
-            && self.local_rope_theta == config.local_rope_theta
+            && self.local_rope_theta.is_some() == config.local_rope_theta.is_some()
             && windowed
             && self.writes_positions(config)
             && self.writes_biases(config.biases)
@@ -193,14 +227,16 @@ impl Architecture {
             None | Some(RopeScaling::Linear { .. }) => true,
             Some(RopeScaling::Llama3 { .. }) => is_llama,
             Some(RopeScaling::LongRope { short_factor, long_factor, attention_factor, .. }) => {
-                is_llama && short_factor == long_factor && *attention_factor == 1.0
+                self.name == "phi3"
+                    || is_llama && short_factor == long_factor && *attention_factor == 1.0
             }
             Some(RopeScaling::Yarn { beta_fast, beta_slow, attention_factor, .. }) => {
                 (*beta_fast, *beta_slow, *attention_factor) == (32.0, 1.0, None)
             }
             Some(RopeScaling::Dynamic { .. }) => false,
         };
-        scaling && (config.rotary_dim.is_none() || self.name == "stablelm")
+        let partial = matches!(self.name, "stablelm" | "gptneox" | "phi3");
+        scaling && (config.rotary_dim.is_none() || partial)
     }
 
     /// Whether llama.cpp reads these biases.
@@ -209,26 +245,21 @@ impl Architecture {
         match self.name {
             "llama" => true,
             "qwen2" | "stablelm" => biases == of_qkv,
+            "gpt2" | "gptneox" => biases == Biases { qkv: true, output: true, mlp: true },
             _ => biases == Biases::default(),
         }
     }
 }
 
-/// Architectures that are read and not written: they have several parameters in one tensor.
-const FUSED: [&str; 4] = ["phi3", "gpt2", "gptneox", "falcon"];
-
 /// The architecture that a model is written as.
 pub(super) fn of(config: &LanguageConfig) -> Option<&'static Architecture> {
-    let fits = |known: &&Architecture| !FUSED.contains(&known.name) && known.fits(config);
-    let mut fitting: Vec<&'static Architecture> = ARCHITECTURES.iter().filter(fits).collect();
-    // Biases of queries, keys and values are those of Qwen 2.
-    fitting.sort_by_key(|known| (known.name == "qwen2") != config.biases.qkv);
+    let mut fitting: Vec<&'static Architecture> =
+        ARCHITECTURES.iter().filter(|known| known.fits(config)).collect();
+    // Its own family's first; biases of queries, keys and values are those of Qwen 2.
+    fitting.sort_by_key(|known| {
+        (known.family != config.family, (known.name == "qwen2") != config.biases.qkv)
+    });
     fitting.first().copied()
-}
-
-/// Names of the architectures that are written.
-pub(super) fn written() -> String {
-    architectures().filter(|name| !FUSED.contains(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Names of the architectures that are read.

@@ -137,11 +137,9 @@ impl<'a> Keys<'a> {
 
     fn block(&self) -> Result<Block> {
         let parallel = self.metadata.flag(&self.key("use_parallel_residual"))?;
-        Ok(match (self.architecture.name, parallel) {
-            ("gptneox", Some(false)) => Block::PreNorm,
-            ("stablelm", Some(true)) => Block::Parallel,
-            _ => self.architecture.block,
-        })
+        let Architecture { block, other_block, .. } = *self.architecture;
+        let other = parallel.is_some_and(|parallel| parallel != block.is_parallel());
+        Ok(if other { other_block.unwrap_or(block) } else { block })
     }
 
     /// By the tensors that are there.

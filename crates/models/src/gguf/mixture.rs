@@ -5,6 +5,7 @@ use std::fmt;
 
 use stoa_graph::DType;
 
+use super::tensors::{FUSED_ATTENTION, Fused};
 use crate::LanguageConfig;
 use crate::parameters::{Module, Place};
 
@@ -57,14 +58,17 @@ const SUBSTITUTES: [(DType, DType); 3] =
     [(DType::Q4_K, DType::Q5_0), (DType::Q5_K, DType::Q5_1), (DType::Q6_K, DType::Q8_0)];
 
 /// The type a matrix with rows of `cols` gets: what the mixture says, and what stands for it where
-/// rows are not whole blocks.
+/// rows are not whole blocks. Queries, keys and values in one tensor have a rule of their own.
 pub(crate) fn chosen(
     types: GgufTypes,
     config: &LanguageConfig,
-    place: Place,
+    (place, fused): (Place, Option<Fused>),
     cols: usize,
 ) -> (DType, DType) {
-    let wanted = wanted(types, config, place);
+    let wanted = match (types, fused) {
+        (GgufTypes::Q4KM, Some(FUSED_ATTENTION)) => DType::Q5_K,
+        _ => wanted(types, config, place),
+    };
     let whole = |dtype: DType| cols.is_multiple_of(dtype.block().elements);
     let stands_for = |dtype| SUBSTITUTES.iter().find(|pair| pair.0 == dtype).map(|pair| pair.1);
     let mut given = wanted;
@@ -109,16 +113,20 @@ mod tests {
     #[test]
     fn mixtures_are_those_of_llama_cpp() {
         let config = LanguageConfig { tied_head: true, ..LanguageConfig::from_depth(16, 100) };
-        let down =
-            |layer| chosen(GgufTypes::Q4KM, &config, Place::in_layer(layer, Module::Down), 1024).1;
+        let down = |layer| {
+            chosen(GgufTypes::Q4KM, &config, (Place::in_layer(layer, Module::Down), None), 1024).1
+        };
         let more: Vec<usize> = (0..16).filter(|&layer| down(layer) == DType::Q6_K).collect();
         assert_eq!(more, [0, 1, 4, 7, 10, 13, 14, 15]);
-        let of = |types, place, cols| chosen(types, &config, place, cols);
+        let of = |types, place, cols| chosen(types, &config, (place, None), cols);
         let table = Place::outside(Module::Embedding);
         assert_eq!(of(GgufTypes::Q4KM, table, 576), (DType::Q6_K, DType::Q8_0));
         let query = Place::in_layer(2, Module::Query);
         assert_eq!(of(GgufTypes::Q4KM, query, 576), (DType::Q4_K, DType::Q5_0));
         assert_eq!(of(GgufTypes::Q4KM, query, 512), (DType::Q4_K, DType::Q4_K));
+        let fused = |cols| chosen(GgufTypes::Q4KM, &config, (query, Some(FUSED_ATTENTION)), cols);
+        assert_eq!(fused(512), (DType::Q5_K, DType::Q5_K));
+        assert_eq!(fused(576), (DType::Q5_K, DType::Q5_1));
         assert_eq!(of(GgufTypes::All(DType::Q8_0), query, 40), (DType::Q8_0, DType::F16));
         assert_eq!(of(GgufTypes::All(DType::BF16), table, 40), (DType::BF16, DType::BF16));
         for name in GgufTypes::NAMES {

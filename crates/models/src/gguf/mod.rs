@@ -22,7 +22,7 @@ use crate::{LanguageConfig, ModelError, Note, Weights};
 pub use architecture::architectures;
 pub use mixture::GgufTypes;
 pub(crate) use mixture::chosen;
-pub use write::{GgufReport, GgufTensor, export_gguf};
+pub use write::{GgufReport, GgufTensor, export_gguf, export_gguf_with, gguf_bytes, gguf_types};
 
 /// A model of a GGUF file.
 #[derive(Clone, Debug)]

@@ -69,10 +69,56 @@ pub(super) fn reshaped(tensor: Tensor, from: &[usize], to: &[usize]) -> Result<T
     Ok(Tensor::from_bytes(TensorType::new(tensor.dtype(), to), tensor.bytes())?)
 }
 
-/// Name of the fused tensor that a parameter may be part of.
-fn fused_name(place: Place) -> Option<String> {
-    let fused = matches!(place.module, Module::Query | Module::Key | Module::Value);
-    fused.then(|| named(place.layer, "attn_qkv", place.bias))
+/// Parameters that some architectures store as one tensor, the rows of one after those of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fused {
+    module: &'static str,
+    parts: &'static [Module],
+}
+
+/// Queries, keys and values.
+pub(super) const FUSED_ATTENTION: Fused =
+    Fused { module: "attn_qkv", parts: &[Module::Query, Module::Key, Module::Value] };
+/// The two halves of a gated feed-forward part.
+pub(super) const FUSED_GATE: Fused = Fused { module: "ffn_up", parts: &[Module::Gate, Module::Up] };
+
+impl Fused {
+    /// All of them.
+    const ALL: [Fused; 2] = [FUSED_ATTENTION, FUSED_GATE];
+
+    /// Whether a model has the parts and this is one of them.
+    fn holds(self, config: &LanguageConfig, module: Module) -> bool {
+        let gated = self != FUSED_GATE || config.mlp.kind.is_gated();
+        gated && self.parts.contains(&module)
+    }
+
+    /// Rows of the parts before one.
+    fn rows_before(self, config: &LanguageConfig, module: Module) -> usize {
+        let rows = |&part: &Module| {
+            if part == Module::Query {
+                config.query_features()
+            } else if self == FUSED_ATTENTION {
+                config.kv_features()
+            } else {
+                config.mlp.intermediate
+            }
+        };
+        self.parts.iter().take_while(|&&part| part != module).map(rows).sum()
+    }
+}
+
+/// Name of the tensor that a parameter is written in, and what it is fused with.
+pub(super) fn written_name(
+    architecture: &Architecture,
+    config: &LanguageConfig,
+    place: Place,
+) -> (String, Option<Fused>) {
+    let fused = architecture.fused.iter().find(|fused| fused.holds(config, place.module)).copied();
+    let name = match fused {
+        Some(fused) => named(place.layer, fused.module, place.bias),
+        None => part_name(place),
+    };
+    (name, fused)
 }
 
 /// The parameters of a model in the types of the file. Every tensor of the file is one of them, a part
@@ -124,32 +170,24 @@ pub(super) fn read(
     Ok(weights)
 }
 
-/// A parameter, by itself or as rows of a fused tensor; and the name of the tensor.
+/// A parameter, by itself or as rows of a fused tensor; and the name of the tensor. The fused one counts
+/// where its first part has no tensor of its own: `ffn_up` is also the name of a part.
 fn find(
     file: &GgufFile,
     config: &LanguageConfig,
     place: Place,
     parameter: &Parameter,
 ) -> Result<(String, Tensor)> {
+    for fused in Fused::ALL.into_iter().filter(|fused| fused.holds(config, place.module)) {
+        let joined = named(place.layer, fused.module, place.bias);
+        let own = named(place.layer, module_name(fused.parts[0]), place.bias);
+        if file.tensor_type(&joined).is_some() && file.tensor_type(&own).is_none() {
+            let first = fused.rows_before(config, place.module);
+            let rows = file.rows(&joined, first..first + parameter.shape[0])?;
+            return Ok((joined, rows));
+        }
+    }
     let name = part_name(place);
-    let count = parameter.shape[0];
-    let fused = fused_name(place).filter(|fused| file.tensor_type(fused).is_some());
-    if let (None, Some(fused)) = (file.tensor_type(&name), fused) {
-        let (q, kv) = (config.query_features(), config.kv_features());
-        let before = [(Module::Key, q), (Module::Value, q + kv)];
-        let first = before.iter().find(|(m, _)| *m == place.module).map_or(0, |(_, rows)| *rows);
-        return Ok((fused.clone(), file.rows(&fused, first..first + count)?));
-    }
-    // Gate and up as one: the gate comes first.
-    let gate = named(place.layer, module_name(Module::Gate), place.bias);
-    let up = named(place.layer, module_name(Module::Up), place.bias);
-    if matches!(place.module, Module::Gate | Module::Up)
-        && config.mlp.kind.is_gated()
-        && file.tensor_type(&gate).is_none()
-    {
-        let first = if place.module == Module::Gate { 0 } else { count };
-        return Ok((up.clone(), file.rows(&up, first..first + count)?));
-    }
     let tensor = file.tensor(&name)?;
     Ok((name, tensor))
 }
@@ -181,6 +219,15 @@ pub(super) fn in_halves(tensor: &Tensor, head_dim: usize) -> Tensor {
 /// Rows of heads with the two features of a pair side by side.
 pub(super) fn side_by_side(tensor: &Tensor, head_dim: usize) -> Tensor {
     reordered(tensor, head_dim, |row| row % 2 * (head_dim / 2) + row / 2)
+}
+
+/// Tensors of one type and width as one, row after row.
+pub(super) fn joined(parts: &[Tensor]) -> Option<Tensor> {
+    let first = parts.first()?.ty();
+    let mut shape = first.shape.clone();
+    shape[0] = parts.iter().map(|part| part.shape()[0]).sum();
+    let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes().iter().copied()).collect();
+    Tensor::from_bytes(TensorType::new(first.dtype, shape), &bytes).ok()
 }
 
 /// What is stored as 1 + w.

@@ -1,17 +1,19 @@
 //! Models written as GGUF files, and read again before that is called done.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use stoa_gguf::{GgufWriter, Metadata, Value, file_type};
 use stoa_graph::{DType, Tensor, TensorType};
 
 use super::architecture::{self, Architecture};
-use super::keys::{ROPE_FREQS, same_positions};
+use super::keys::{ROPE_FREQS, ROPE_LONG, ROPE_SHORT, same_positions};
 use super::load_gguf;
 use super::mixture::{GgufTypes, chosen};
-use super::tensors::{one_more, part_name, reshaped, side_by_side, stored_shape};
+use super::tensors::{joined, one_more, reshaped, side_by_side, stored_shape, written_name};
 use crate::parameters::{Parameter, ParameterGroup, Place, placed_parameters};
-use crate::{LanguageConfig, ModelError, RopeScaling, Weights, relative_error};
+use crate::stored::squares;
+use crate::{LanguageConfig, ModelError, RopeScaling, StoredTypes, Weights};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -37,6 +39,8 @@ pub struct GgufReport {
     pub tensors: Vec<GgufTensor>,
     /// Bytes of the tensors.
     pub bytes: u64,
+    /// What other programs make of the file otherwise.
+    pub notes: Vec<String>,
 }
 
 /// Writes a model. `others` are keys beside those of the architecture: the tokenizer's, the template,
@@ -53,46 +57,132 @@ pub fn export_gguf(
     types: GgufTypes,
     others: &Metadata,
 ) -> Result<GgufReport> {
-    let architecture = architecture::of(config)
-        .ok_or_else(|| ModelError::NoArchitecture { known: architecture::written() })?;
-    let placed = placed_parameters(config);
-    let mut report = GgufReport { architecture: architecture.name, tensors: Vec::new(), bytes: 0 };
-    let mut announced: Vec<(String, TensorType)> = Vec::new();
-    for (place, parameter) in &placed {
+    export_gguf_with(path, (config, weights), types, others, &mut |_, _| {})
+}
+
+/// As [`export_gguf`], which hears how many bytes of how many are done: each is written, and then read.
+///
+/// # Errors
+/// As [`export_gguf`].
+pub fn export_gguf_with(
+    path: &Path,
+    (config, weights): (&LanguageConfig, &Weights),
+    types: GgufTypes,
+    others: &Metadata,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<GgufReport> {
+    let (architecture, plan) = planned(config, types)?;
+    let mut report = GgufReport {
+        architecture: architecture.name,
+        bytes: plan.iter().map(|tensor| tensor.ty.size_bytes() as u64).sum(),
+        tensors: Vec::with_capacity(plan.len()),
+        notes: architecture.notes(config),
+    };
+    let mut announced: Vec<(String, TensorType)> =
+        plan.iter().map(|tensor| (tensor.name.clone(), tensor.ty.clone())).collect();
+    let factors = listed_factors(config);
+    announced.extend(factors.iter().map(|(name, factors)| ((*name).to_owned(), factors.ty())));
+    let keys = keys(path, architecture, config, types, others);
+    let mut writer = GgufWriter::create(path, &keys, announced)?;
+    let mut done = 0;
+    for tensor in &plan {
+        let mut parts = Vec::with_capacity(tensor.parts.len());
+        let (mut apart, mut size) = (0.0, 0.0);
+        for (place, parameter) in &tensor.parts {
+            let given = given(weights, parameter)?;
+            let part = converted(given, parameter, tensor.ty.dtype)?;
+            let (part_apart, part_size) = squares(given, &part);
+            (apart, size) = (apart + part_apart, size + part_size);
+            parts.push(in_file(architecture, config, *place, parameter, part)?);
+        }
+        let whole = if parts.len() == 1 { parts.pop() } else { joined(&parts) };
+        let whole = whole.ok_or_else(|| ModelError::Reopened {
+            path: path.to_owned(),
+            what: format!("the parts of `{}` are of several widths", tensor.name),
+        })?;
+        writer.write(&tensor.name, &whole)?;
+        report.tensors.push(GgufTensor {
+            name: tensor.name.clone(),
+            dtype: tensor.ty.dtype,
+            instead_of: tensor.instead_of,
+            relative_error: if apart == 0.0 { 0.0 } else { f64::sqrt(apart / size) },
+        });
+        done += tensor.ty.size_bytes() as u64;
+        progress(done, 2 * report.bytes);
+    }
+    for (name, factors) in &factors {
+        writer.write(name, factors)?;
+    }
+    writer.finish()?;
+    check(path, (config, weights), &plan, &mut |read| progress(done + read, 2 * done))
+        .inspect_err(|_| {
+            // What cannot be removed is named by the error all the same.
+            let _ = std::fs::remove_file(path);
+        })?;
+    Ok(report)
+}
+
+/// Bytes of the tensors of a file of these types.
+///
+/// # Errors
+/// [`ModelError::NoArchitecture`].
+pub fn gguf_bytes(config: &LanguageConfig, types: GgufTypes) -> Result<u64> {
+    let (_, plan) = planned(config, types)?;
+    Ok(plan.iter().map(|tensor| tensor.ty.size_bytes() as u64).sum())
+}
+
+/// The type that each parameter has in a file of these types.
+///
+/// # Errors
+/// [`ModelError::NoArchitecture`].
+pub fn gguf_types(config: &LanguageConfig, types: GgufTypes) -> Result<StoredTypes> {
+    let (_, plan) = planned(config, types)?;
+    let named = |tensor: Planned| {
+        let dtype = tensor.ty.dtype;
+        tensor.parts.into_iter().map(move |(_, parameter)| (parameter.name, dtype))
+    };
+    let types: BTreeMap<String, DType> = plan.into_iter().flat_map(named).collect();
+    Ok(StoredTypes::new(config, |p| types.get(&p.name).copied().unwrap_or(DType::F32)))
+}
+
+/// A tensor of the file.
+struct Planned {
+    name: String,
+    ty: TensorType,
+    instead_of: Option<DType>,
+    /// The parameters in it, first to last.
+    parts: Vec<(Place, Parameter)>,
+}
+
+/// The tensors of a model in the order of the file.
+fn planned(
+    config: &LanguageConfig,
+    types: GgufTypes,
+) -> Result<(&'static Architecture, Vec<Planned>)> {
+    let known = || super::architectures().collect::<Vec<_>>().join(", ");
+    let architecture =
+        architecture::of(config).ok_or_else(|| ModelError::NoArchitecture { known: known() })?;
+    let mut plan: Vec<Planned> = Vec::new();
+    for (place, parameter) in placed_parameters(config) {
+        let (name, fused) = written_name(architecture, config, place);
+        if let Some(tensor) = plan.iter_mut().rev().find(|tensor| tensor.name == name) {
+            tensor.ty.shape[0] += parameter.shape[0];
+            tensor.parts.push((place, parameter));
+            continue;
+        }
         let (wanted, dtype) = if parameter.is_matrix() {
-            chosen(types, config, *place, parameter.shape[1])
+            chosen(types, config, (place, fused), parameter.shape[1])
         } else {
             (DType::F32, DType::F32)
         };
-        let ty = TensorType::new(dtype, stored_shape(config, *place, parameter));
-        report.bytes += ty.size_bytes() as u64;
-        let instead_of = (wanted != dtype).then_some(wanted);
-        let name = part_name(*place);
-        announced.push((name.clone(), ty));
-        report.tensors.push(GgufTensor { name, dtype, instead_of, relative_error: 0.0 });
+        plan.push(Planned {
+            name,
+            ty: TensorType::new(dtype, stored_shape(config, place, &parameter)),
+            instead_of: (wanted != dtype).then_some(wanted),
+            parts: vec![(place, parameter)],
+        });
     }
-    let factors = listed_factors(config);
-    if let Some(factors) = &factors {
-        announced.push((ROPE_FREQS.to_owned(), factors.ty()));
-    }
-    let keys = keys(path, architecture, config, types, others);
-    let mut writer = GgufWriter::create(path, &keys, announced)?;
-    for ((place, parameter), written) in placed.iter().zip(&mut report.tensors) {
-        let given = given(weights, parameter)?;
-        let tensor = converted(given, parameter, written.dtype)?;
-        written.relative_error = relative_error(given, &tensor);
-        let tensor = in_file(architecture, config, *place, parameter, tensor)?;
-        writer.write(&written.name, &tensor)?;
-    }
-    if let Some(factors) = &factors {
-        writer.write(ROPE_FREQS, factors)?;
-    }
-    writer.finish()?;
-    check(path, config, weights, &report).inspect_err(|_| {
-        // What cannot be removed is named by the error all the same.
-        let _ = std::fs::remove_file(path);
-    })?;
-    Ok(report)
+    Ok((architecture, plan))
 }
 
 fn given<'a>(weights: &'a Weights, parameter: &Parameter) -> Result<&'a Tensor> {
@@ -127,14 +217,26 @@ fn in_file(
 }
 
 /// The divisors of scaling that GGUF has no keys for.
-fn listed_factors(config: &LanguageConfig) -> Option<Tensor> {
-    let Some(RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. }) = config.rope_scaling
-    else {
-        return None;
+fn listed_factors(config: &LanguageConfig) -> Vec<(&'static str, Tensor)> {
+    let list = |factors: &[f64]| {
+        let factors: Vec<f32> = factors.iter().map(|&x| x as f32).collect();
+        Tensor::f32([factors.len()], factors).ok()
     };
-    let factors = crate::rope::divisors(config);
-    let factors: Vec<f32> = factors.into_iter().map(|x| x as f32).collect();
-    Tensor::f32([factors.len()], factors).ok()
+    let lists = match &config.rope_scaling {
+        Some(RopeScaling::LongRope { short_factor, long_factor, .. })
+            if short_factor != long_factor =>
+        {
+            vec![(ROPE_LONG, list(long_factor)), (ROPE_SHORT, list(short_factor))]
+        }
+        Some(RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. }) => {
+            vec![(ROPE_FREQS, list(&crate::rope::divisors(config)))]
+        }
+        Some(
+            RopeScaling::Linear { .. } | RopeScaling::Yarn { .. } | RopeScaling::Dynamic { .. },
+        )
+        | None => Vec::new(),
+    };
+    lists.into_iter().filter_map(|(name, list)| Some((name, list?))).collect()
 }
 
 fn keys(
@@ -170,8 +272,14 @@ fn keys(
     set(architecture.eps_key(), Value::F32(config.rms_eps));
     set("rope.dimension_count", size(config.rotary_dim.unwrap_or(config.head_dim)));
     set("rope.freq_base", Value::F32(config.rope_theta));
+    if let Some(theta) = config.local_rope_theta {
+        set("rope.freq_base_swa", Value::F32(theta));
+    }
     if let Some(sliding) = &config.sliding_window {
         set("attention.sliding_window", size(sliding.window));
+    }
+    if architecture.other_block.is_some() {
+        set("use_parallel_residual", Value::Bool(config.block.is_parallel()));
     }
     let divided = |scale: f32| if architecture.logit_divisor { 1.0 / scale } else { scale };
     for (key, number) in [
@@ -196,10 +304,15 @@ fn keys(
             set("rope.scaling.factor", Value::F32(factor as f32));
             set("rope.scaling.original_context_length", size(original));
         }
-        Some(
-            RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. } | RopeScaling::Dynamic { .. },
-        )
-        | None => {}
+        Some(RopeScaling::LongRope {
+            original_max_position_embeddings: original,
+            attention_factor,
+            ..
+        }) => {
+            set("rope.scaling.original_context_length", size(original));
+            set("rope.scaling.attn_factor", Value::F32(attention_factor as f32));
+        }
+        Some(RopeScaling::Llama3 { .. } | RopeScaling::Dynamic { .. }) | None => {}
     }
     keys
 }
@@ -207,9 +320,9 @@ fn keys(
 /// Reads the file again and compares.
 fn check(
     path: &Path,
-    config: &LanguageConfig,
-    weights: &Weights,
-    report: &GgufReport,
+    (config, weights): (&LanguageConfig, &Weights),
+    plan: &[Planned],
+    progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
     let differs = |what: String| ModelError::Reopened { path: path.to_owned(), what };
     let read = load_gguf(path)?;
@@ -222,20 +335,25 @@ fn check(
     if found != *config || !positions {
         return Err(differs(format!("its configuration is {found:?}, not {config:?}")));
     }
-    for ((_, parameter), written) in placed_parameters(config).iter().zip(&report.tensors) {
-        let expected = converted(given(weights, parameter)?, parameter, written.dtype)?;
-        let found = &read.weights[&parameter.name];
-        let offset = config.norm_offset && parameter.group == ParameterGroup::Norm;
-        // 1 + w loses the last bits of w, which the model's own 1 + w does not have either.
-        let near = |(a, b): (f64, f64)| (a - b).abs() <= 1e-6 * a.abs().max(1.0);
-        let same = if offset {
-            found.to_f64().into_iter().zip(expected.to_f64()).all(near)
-        } else {
-            *found == expected
-        };
-        if !same {
-            return Err(differs(format!("the tensor `{}` is another", written.name)));
+    let mut done = 0;
+    for tensor in plan {
+        for (_, parameter) in &tensor.parts {
+            let expected = converted(given(weights, parameter)?, parameter, tensor.ty.dtype)?;
+            let found = &read.weights[&parameter.name];
+            let offset = config.norm_offset && parameter.group == ParameterGroup::Norm;
+            // 1 + w loses the last bits of w, which the model's own 1 + w does not have either.
+            let near = |(a, b): (f64, f64)| (a - b).abs() <= 1e-6 * a.abs().max(1.0);
+            let same = if offset {
+                found.to_f64().into_iter().zip(expected.to_f64()).all(near)
+            } else {
+                *found == expected
+            };
+            if !same {
+                return Err(differs(format!("the tensor `{}` is another", tensor.name)));
+            }
         }
+        done += tensor.ty.size_bytes() as u64;
+        progress(done);
     }
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use stoa_graph::DType;
+use stoa_models::{GgufTypes, StoredTypes};
 use stoa_runs::Storage;
 
-use crate::cli::{ModelArgs, parse_storage, parse_type};
+use crate::cli::{ModelArgs, parse_storage};
 
 /// `stoa models …`
 #[derive(Debug, Subcommand)]
@@ -30,7 +31,7 @@ pub enum ModelsCommand {
     /// Write a model as other tools read it.
     Export(ExportArgs),
     /// What smaller weights cost: the error of each tensor, and bits per byte of a text before and
-    /// after.
+    /// after. With --out, the model is written so.
     Quantize(QuantizeArgs),
     /// Merge a LoRA adapter (peft) into the weights of its base.
     Merge(MergeArgs),
@@ -75,6 +76,8 @@ pub struct ImportArgs {
 pub enum Form {
     /// A directory with config.json, model.safetensors, tokenizer and template.
     Safetensors,
+    /// One file with weights, tokenizer and template, as llama.cpp reads it.
+    Gguf,
 }
 
 /// Options of `stoa models export`.
@@ -86,12 +89,12 @@ pub struct ExportArgs {
     /// What to write.
     #[arg(long, value_enum, default_value = "safetensors")]
     pub to: Form,
-    /// The type of the matrices: keep, f32, f16, bf16.
+    /// The type of the matrices: keep, f32, f16, bf16; of GGUF files also q8_0, q4_0, q4_k_m.
     #[arg(long = "type", alias = "weights", value_name = "TYPE", default_value = "keep",
-        value_parser = parse_storage)]
+        value_parser = parse_mixture)]
     pub weights: Storage,
     /// Where to write.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|FILE")]
     pub out: PathBuf,
     /// Continue although the files of the model state no licence.
     #[arg(long)]
@@ -104,12 +107,42 @@ pub struct QuantizeArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The type to try: q8_0, q4_0, bf16, …
-    #[arg(long, value_name = "TYPE", value_parser = parse_type)]
-    pub to: DType,
+    /// The type to try: q8_0, q4_0, q4_k_m, bf16, …
+    #[arg(long, value_name = "TYPE", value_parser = parse_mixture)]
+    pub to: Storage,
+    /// Write the model so, as a GGUF file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// A text file to measure bits per byte on, before and after.
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
+    /// Continue although the files of the model state no licence.
+    #[arg(long)]
+    pub accept_unknown_licence: bool,
+}
+
+/// `keep`, what GGUF files are written as, or an element type.
+fn parse_mixture(text: &str) -> Result<Storage, String> {
+    match GgufTypes::named(&text.to_lowercase()) {
+        Some(types) => Ok(Storage::Mixture(types)),
+        None => parse_storage(text).map_err(|error| format!("{error}, q4_k_m")),
+    }
+}
+
+/// The types of a GGUF file.
+///
+/// # Errors
+/// A type that such files are not written as, with those that they are.
+pub fn gguf_types(storage: Storage, kept: &StoredTypes) -> anyhow::Result<GgufTypes> {
+    let named = match storage {
+        Storage::Mixture(types) => return Ok(types),
+        Storage::As(dtype) => dtype.to_string(),
+        Storage::Keep => kept.to_string(),
+    };
+    GgufTypes::named(&named).with_context(|| {
+        let names = GgufTypes::NAMES.join(", ");
+        format!("GGUF files are not written as {named}; give --type {names}")
+    })
 }
 
 /// Options of `stoa models merge`.

@@ -15,7 +15,9 @@ use stoa_shelf::{Entry, Keep, Shelf, Source};
 use crate::cli::MachineArgs;
 use crate::terminal::{Bar, Terminal};
 
-pub use args::{ExportArgs, Form, GetArgs, ImportArgs, MergeArgs, ModelsCommand, QuantizeArgs};
+pub use args::{
+    ExportArgs, Form, GetArgs, ImportArgs, MergeArgs, ModelsCommand, QuantizeArgs, gguf_types,
+};
 
 /// Runs a command.
 ///
@@ -31,7 +33,7 @@ pub fn run(
         ModelsCommand::Show { model } => show(model, terminal),
         ModelsCommand::Get(args) => get(args, terminal),
         ModelsCommand::Import(args) => import(args, terminal),
-        ModelsCommand::Export(args) => hand_on::export(args, terminal),
+        ModelsCommand::Export(args) => hand_on::export(args, machine, terminal),
         ModelsCommand::Quantize(args) => quantize::run(args, machine, terminal),
         ModelsCommand::Merge(args) => hand_on::merge(args, terminal),
         ModelsCommand::Card { model, out } => write_card(model, out.as_deref(), terminal),

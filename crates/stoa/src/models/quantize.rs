@@ -1,11 +1,14 @@
-//! `stoa models quantize`: what smaller weights cost, tensor by tensor and on a text.
+//! `stoa models quantize`: what smaller weights cost, tensor by tensor and on a text; and the model
+//! written so.
 
 use serde_json::json;
+use stoa_assistant::ModelParts;
 use stoa_graph::DType;
-use stoa_models::relative_error;
+use stoa_models::{StoredTypes, parameters, relative_error};
 use stoa_runs::{Loaded, Model, Storage};
 
-use super::{QuantizeArgs, find};
+use super::hand_on::{gguf_value, likeness_words, provenance, write_gguf};
+use super::{QuantizeArgs, find, gguf_types};
 use crate::cli::MachineArgs;
 use crate::eval::text_cost;
 use crate::terminal::Terminal;
@@ -15,6 +18,7 @@ use crate::{engine, files};
 struct Loss {
     name: String,
     from: DType,
+    to: DType,
     /// ‖W − Q‖ / ‖W‖; `None` where the rows are no whole blocks, so that it stays as it is.
     relative_error: Option<f64>,
     bytes: (usize, usize),
@@ -23,25 +27,55 @@ struct Loss {
 /// Runs the command.
 ///
 /// # Errors
-/// A model that cannot be read or does not fit, a text that cannot be read.
+/// A model that cannot be read or does not fit, a text that cannot be read, a file that cannot be
+/// written.
 pub fn run(args: &QuantizeArgs, machine: &MachineArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let text = args.text.as_deref().map(files::read_text).transpose()?;
     let model = find(&args.model.model, terminal)?;
-    let losses = losses(&model, args.to, terminal)?;
+    let parts = model.read()?;
+    let types = parts.matrices(args.to)?;
+    let facts = model.facts_of(&parts);
+    let named = match args.to {
+        Storage::Keep => types.to_string(),
+        Storage::As(dtype) => dtype.to_string(),
+        Storage::Mixture(types) => types.to_string(),
+    };
+    let written = match &args.out {
+        None => None,
+        Some(out) => {
+            let types = gguf_types(args.to, &types)?;
+            let provenance = provenance(&model, &facts, args.accept_unknown_licence, terminal)?;
+            let exported =
+                write_gguf(&model, model.read()?, &provenance, types, out, machine, terminal)?;
+            Some((exported, types))
+        }
+    };
+    let losses = losses(parts, &types, terminal)?;
     let bits = match &text {
         None => None,
-        Some(text) => Some((
-            cost(&model, args, args.model.weights, machine, text, terminal)?,
-            cost(&model, args, Storage::As(args.to), machine, text, terminal)?,
-        )),
+        Some(text) => {
+            let cost = |model: &Model, weights| cost(model, args, weights, machine, text, terminal);
+            let after = match &args.out {
+                Some(out) => cost(&Model::Gguf(out.clone()), Storage::Keep)?,
+                None => cost(&model, args.to)?,
+            };
+            Some((cost(&model, args.model.weights)?, after))
+        }
     };
     let kept: Vec<&str> =
         losses.iter().filter(|l| l.relative_error.is_none()).map(|l| l.name.as_str()).collect();
     let bytes = losses.iter().fold((0, 0), |sum, l| (sum.0 + l.bytes.0, sum.1 + l.bytes.1));
+    let file = written.as_ref().map(|(exported, types)| {
+        let mut value = gguf_value(exported, *types);
+        value["out"] = json!(args.out);
+        value["compared"] = json!(exported.likeness);
+        value
+    });
     let value = json!({
-        "to": args.to.to_string(),
+        "to": named,
         "tensors": losses.iter().map(|l| json!({
-            "name": l.name, "from": l.from.to_string(), "relative_error": l.relative_error,
+            "name": l.name, "from": l.from.to_string(), "to": l.to.to_string(),
+            "relative_error": l.relative_error,
             "bytes_before": l.bytes.0, "bytes_after": l.bytes.1,
         })).collect::<Vec<_>>(),
         "kept": kept,
@@ -49,15 +83,16 @@ pub fn run(args: &QuantizeArgs, machine: &MachineArgs, terminal: &Terminal) -> a
         "bytes_after": bytes.1,
         "bits_per_byte_before": bits.map(|b| b.0),
         "bits_per_byte_after": bits.map(|b| b.1),
+        "file": file,
     });
     terminal.result(&value, || {
         let line = |loss: &Loss| match loss.relative_error {
             Some(error) => {
-                format!("{:<56} {:>5} → {}  {:.3} %", loss.name, loss.from, args.to, 100.0 * error)
+                format!("{:<56} {:>5} → {}  {:.3} %", loss.name, loss.from, loss.to, 100.0 * error)
             }
             None => format!(
                 "{:<56} {:>5}, kept: its rows are no whole blocks of {}",
-                loss.name, loss.from, args.to
+                loss.name, loss.from, loss.to
             ),
         };
         let mut lines: Vec<String> = losses.iter().map(line).collect();
@@ -72,6 +107,10 @@ pub fn run(args: &QuantizeArgs, machine: &MachineArgs, terminal: &Terminal) -> a
             }
             None => "give --text FILE to measure bits per byte before and after".to_owned(),
         });
+        if let (Some(out), Some((exported, _))) = (&args.out, &written) {
+            lines.push(format!("{} is written", out.display()));
+            lines.push(likeness_words(&exported.likeness));
+        }
         lines.join("\n")
     })
 }
@@ -90,14 +129,18 @@ fn cost(
 }
 
 /// The error of each matrix; vectors stay as they are and are not listed.
-fn losses(model: &Model, to: DType, terminal: &Terminal) -> anyhow::Result<Vec<Loss>> {
-    let weights = model.read()?.weights;
-    let mut bar = terminal.bar("quantise", weights.len() as u64, "tensors");
+fn losses(
+    parts: ModelParts,
+    types: &StoredTypes,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<Loss>> {
+    let ModelParts { config, mut weights, .. } = parts;
+    let matrices: Vec<_> = parameters(&config).into_iter().filter(|p| p.is_matrix()).collect();
+    let mut bar = terminal.bar("quantise", matrices.len() as u64, "tensors");
     let mut losses = Vec::new();
-    for (at, (name, tensor)) in weights.into_iter().enumerate() {
-        if tensor.shape().len() < 2 {
-            continue;
-        }
+    for parameter in matrices {
+        let to = types.ty(&parameter).dtype;
+        let Some(tensor) = weights.remove(&parameter.name) else { continue };
         let before = tensor.ty().size_bytes();
         let (relative_error, after) = match tensor.converted(to) {
             Ok(quantised) => {
@@ -105,8 +148,9 @@ fn losses(model: &Model, to: DType, terminal: &Terminal) -> anyhow::Result<Vec<L
             }
             Err(_) => (None, before),
         };
-        losses.push(Loss { name, from: tensor.dtype(), relative_error, bytes: (before, after) });
-        bar.update(at as u64 + 1, "");
+        let (name, from) = (parameter.name, tensor.dtype());
+        losses.push(Loss { name, from, to, relative_error, bytes: (before, after) });
+        bar.update(losses.len() as u64, "");
     }
     bar.finish(&format!("{} matrices", losses.len()));
     Ok(losses)

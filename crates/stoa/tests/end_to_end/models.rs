@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stoa_graph::Tensor;
 use stoa_models::Weights;
 
@@ -65,13 +65,81 @@ fn an_export_holds_what_it_should_and_asks_for_the_licence() {
         assert_eq!(card.contains(word), word != "base_model", "{word}: {card}");
     }
     models(here.path(), &export).refused(&["half exists already"]);
-    models(here.path(), "models export --model half --out b").refused(&["licence"]);
+    assert_eq!(written["compared"]["conversation"], true, "{written}");
+    assert!(written["compared"]["logits_apart"].as_f64().unwrap() < 0.1, "{written}");
+    // It carries where it came from, and hands it on.
+    let again = models(here.path(), "models export --model half --out again --json").succeeded();
+    let again = again.json();
+    assert_eq!(again["posts_by_basis"], written["posts_by_basis"], "{again}");
+    assert_eq!(again["compared"]["logits_apart"], 0.0, "{again}");
+    let carried = |name: &str| {
+        let path = here.path().join(name).join("stoa-provenance.json");
+        let file: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        file["provenance"].clone()
+    };
+    assert_eq!(carried("again"), carried("half"));
+    assert_eq!(carried("half")["run"], Value::Null);
+    // Of other weights it says nothing.
+    let weights = here.path().join("again/model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let said = models(here.path(), "models export --model again --out b");
+    assert!(said.err.contains("stoa-provenance.json is left aside"), "{said:#?}");
+    said.refused(&["licence"]);
     assert!(!here.path().join("b").exists());
-    fs::write(here.path().join("half/LICENSE"), "terms").unwrap();
-    models(here.path(), "models export --model half --out b").succeeded();
+    fs::write(here.path().join("again/LICENSE"), "terms").unwrap();
+    models(here.path(), "models export --model again --out b").succeeded();
     assert_eq!(fs::read_to_string(here.path().join("b/LICENSE")).unwrap(), "terms");
     models(here.path(), &format!("models export --model {} --out c --type q8_0", run_path()))
         .refused(&["q8_0", "bf16"]);
+}
+
+#[test]
+fn a_gguf_file_does_what_its_source_does_and_carries_what_it_knew() {
+    let here = tempfile::tempdir().unwrap();
+    let export = |ty: &str| {
+        let run = run_path();
+        let line =
+            format!("models export --model {run} --to gguf --type {ty} --out {ty}.gguf --json");
+        models(here.path(), &line).succeeded()
+    };
+    let exact = export("f32").json();
+    assert_eq!((&exact["architecture"], &exact["notes"]), (&"qwen3".into(), &json!([])), "{exact}");
+    assert_eq!(exact["compared"]["logits_apart"], 0.0, "{exact}");
+    assert_eq!(exact["compared"]["texts_apart"], 0, "{exact}");
+    assert_eq!(exact["compared"]["conversation"], true, "{exact}");
+    for ty in ["f16", "bf16", "q8_0", "q4_0", "q4_k_m"] {
+        let written = export(ty).json();
+        let apart = written["compared"]["logits_apart"].as_f64().unwrap();
+        assert!(apart > 0.0 && apart < 0.7, "{ty}: {written}");
+        let errors = written["written"].as_array().unwrap().iter();
+        assert!(errors.clone().any(|tensor| tensor["relative_error"].as_f64() > Some(0.0)));
+    }
+    let ask = |model: &str| {
+        let line = format!("chat --model {model} --prompt hello --temperature 0 --max-tokens 9");
+        models(here.path(), &line).succeeded().out
+    };
+    assert_eq!(ask("f32.gguf"), ask(&run_path()));
+    let shown = models(here.path(), "models show q4_k_m.gguf --json").succeeded().json();
+    assert_eq!(shown["form"], "gguf", "{shown}");
+    // From a file to a file and to a directory: the counts of posts are still known.
+    let line = "models export --model f32.gguf --to gguf --type q8_0 --out again.gguf --json";
+    let again = models(here.path(), line).succeeded().json();
+    assert_eq!(again["posts_by_basis"], exact["posts_by_basis"], "{again}");
+    let back = models(here.path(), "models export --model f32.gguf --out back --json").succeeded();
+    let back = back.json();
+    assert_eq!(back["posts_by_basis"], exact["posts_by_basis"], "{back}");
+    assert_eq!(back["compared"]["logits_apart"], 0.0, "{back}");
+    assert_eq!(ask("back"), ask(&run_path()));
+    let line = |ty: &str, out: &str| {
+        format!("models export --model f32.gguf --to gguf --type {ty} --out {out}")
+    };
+    models(here.path(), &line("q8_0", "again.gguf")).refused(&["again.gguf exists already"]);
+    models(here.path(), &line("q6_k", "x.gguf")).refused(&["q6_k", "q4_k_m"]);
+    models(here.path(), "models export --model f32.gguf --type q4_k_m --out x").refused(&["bf16"]);
+    assert!(!here.path().join("x.gguf").exists());
 }
 
 #[test]
@@ -126,6 +194,16 @@ fn smaller_weights_are_measured_before_they_are_chosen() {
     assert!((after / before - 1.0).abs() < 0.02, "{before} {after}");
     let error = report["tensors"][0]["relative_error"].as_f64().unwrap();
     assert!(error > 0.0 && error < 0.02, "{report}");
+    assert!(report["file"].is_null(), "{report}");
+    // The mixture measured without a file, and written into one, costs the same.
+    let line = format!("models quantize --model {} --to q4_k_m --text text --json", run_path());
+    let measured = models(here.path(), &line).succeeded().json();
+    let written = models(here.path(), &format!("{line} --out small.gguf")).succeeded().json();
+    for key in ["tensors", "bytes_after", "bits_per_byte_after"] {
+        assert_eq!(written[key], measured[key], "{key}");
+    }
+    assert_eq!(written["file"]["compared"]["texts_apart"], 0, "{written}");
+    models(here.path(), "chat --model small.gguf --prompt hello --max-tokens 3").succeeded();
 }
 
 #[test]
