@@ -6,13 +6,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use stoa_assistant::{GenerationDefaults, Sampler, Sampling};
 use stoa_dialogue::{ChatTemplate, Conversation, Json, LocalTime, Message};
+use stoa_graph::{DType, Tensor, TensorType};
+use stoa_models::{Adapter, Weights};
 use stoa_planner::hugging_face::{Families, read_as};
 use stoa_posts::decontamination::Evaluations;
 use stoa_posts::rules::{self, RulePost};
 pub use stoa_posts::{DateOrder, Format, Quote, ReadOptions, TableOptions};
 use stoa_posts::{Item, Rejected, identify, normal_form, normalise, pii, units};
 use stoa_posts::{scan, twitter_text};
+use stoa_shelf::HubModel;
+use stoa_shelf::hub::HubName;
 use stoa_tokens::{Pattern, Tokenizer};
 
 /// Longest record and most decoded bytes: small, so that the paths beyond them are met.
@@ -238,4 +243,138 @@ pub fn gguf(data: &[u8]) {
         let found = data.get(tensor.range).expect("a tensor lies in the file");
         assert_eq!(found.len(), tensor.ty.size_bytes());
     }
+}
+
+/// The files of a model directory between lines of `---`: `config.json`, the index, the weights (a shard
+/// where there is an index). Recognises the directory, reads it, and writes again what it read.
+///
+/// # Panics
+/// When a model that was read has weights of another shape, or does not read back.
+pub fn model_directory(data: &[u8]) {
+    let parts = pieces(data);
+    // An empty piece is a file that is not there.
+    let part = |at: usize| parts.get(at).copied().filter(|bytes| !bytes.is_empty());
+    let (index, weights) = (part(1), part(2));
+    let files = [
+        ("config.json", part(0)),
+        ("model.safetensors.index.json", index),
+        ("model.safetensors", weights.filter(|_| index.is_none())),
+        ("part.safetensors", weights.filter(|_| index.is_some())),
+    ];
+    let folder = folder("model");
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        let _ = std::fs::remove_file(&path);
+        if let Some(bytes) = bytes {
+            std::fs::write(&path, bytes).expect("a place for the bytes");
+        }
+    }
+    if let Err(error) = stoa_shelf::recognise(&folder) {
+        assert!(!error.to_string().is_empty());
+    }
+    stoa_models::file_notes(&folder);
+    let Ok(loaded) = stoa_models::load(&folder) else { return };
+    assert!(loaded.config.layers <= loaded.weights.len(), "layers without weights");
+    let written = stoa_models::to_safetensors(&loaded.weights).expect("weights that were read");
+    let again = stoa_models::from_safetensors(&written).expect("our own file");
+    assert!(again == loaded.weights, "weights do not read back");
+    let config = stoa_models::to_hugging_face_as_named(&loaded.config);
+    let again = stoa_models::from_hugging_face(&config).expect("our own config.json");
+    assert_eq!(again.config.max_time, loaded.config.max_time);
+}
+
+/// A `generation_config.json`.
+///
+/// # Panics
+/// When what was read draws a token that is none.
+pub fn generation_config(data: &[u8]) {
+    std::fs::write(folder("generation").join("generation_config.json"), data)
+        .expect("a place for the bytes");
+    let Ok(read) = GenerationDefaults::read(&folder("generation")) else { return };
+    assert!(read.unused.iter().all(|asked| asked.contains(" = ")));
+    let sampling = read.over(Sampling::default());
+    let Ok(mut sampler) = Sampler::new(&sampling, &[], 4) else { return };
+    let drawn = sampler.draw(&mut [0.0, 1.0, -2.0, 0.5]).expect("four numbers");
+    assert!(drawn.index() < 4);
+}
+
+/// An `adapter_config.json` and the weights of the adapter, between lines of `---`; merged into a small
+/// base.
+///
+/// # Panics
+/// When a merge changes the shape of the base.
+pub fn adapter(data: &[u8]) {
+    let pieces = pieces(data);
+    let [config, weights, ..] = &pieces[..] else { return };
+    let Ok(config) = std::str::from_utf8(config) else { return };
+    let Ok(weights) = stoa_models::from_safetensors(weights) else { return };
+    let Ok(adapter) = Adapter::new(config, weights) else { return };
+    let ty = TensorType::new(DType::F32, vec![2, 2]);
+    let matrix = Tensor::from_f64(&ty, &[1.0, 0.0, 0.0, 1.0]).expect("four numbers");
+    let mut base = Weights::from([("model.q.weight".to_owned(), matrix)]);
+    let Ok(merged) = adapter.merge(&mut base) else { return };
+    assert_eq!(base.len(), 1);
+    assert_eq!(base["model.q.weight"].ty(), ty);
+    assert!(merged.added.len() + merged.replaced.len() <= 1);
+}
+
+/// What a hub answers of a model: the object of a revision and pages of its files, between lines of `---`.
+///
+/// # Panics
+/// When a file is chosen that leads out of the model's folder, is pickled, or takes the place of another.
+pub fn hub_listing(data: &[u8]) {
+    let pages = pieces(data).into_iter().filter_map(|page| serde_json::from_slice(page).ok());
+    let pages: Vec<serde_json::Value> = pages.collect();
+    let [whole, pages @ ..] = &pages[..] else { return };
+    let model = HubModel::of_answers("main", whole, pages);
+    for wanted in ["hf:o/n", "hf:o/n:q8_0", "hf:o/n:m-00001-of-00002.gguf", "hf:o/n:a/m.bin"] {
+        let wanted = HubName::parse(wanted).expect("a name");
+        let Ok((files, left_out)) = model.choose(&wanted) else { continue };
+        assert!(files.len() + left_out.len() >= model.files.len());
+        let mut names = std::collections::BTreeSet::new();
+        for file in files {
+            let path = Path::new(&file.path);
+            let plain = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(name) if !name.is_empty());
+            assert!(path.components().all(plain), "{path:?} leads elsewhere");
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            assert!(!name.starts_with('.') && !name.ends_with(".bin"), "{name:?} is fetched");
+            assert!(names.insert(name), "two files get the name of {path:?}");
+        }
+    }
+}
+
+/// A GGUF file as a model: its configuration, names, types, and tokenizer.
+///
+/// # Panics
+/// When a tensor that was accepted cannot be read.
+pub fn gguf_model(data: &[u8]) {
+    let path = file("model.gguf", data);
+    if let Ok(tokenizer) = stoa_assistant::gguf_tokenizer(&path) {
+        let ids = tokenizer.encode_with_special("Who has\n a caf\u{e9}? <s>");
+        assert!(ids.iter().all(|id| id.index() < tokenizer.vocab_size()));
+    }
+    let Ok(model) = stoa_models::load_gguf(&path) else { return };
+    assert!(model.config.layers <= model.weights.len(), "layers without weights");
+    for (name, tensor) in &model.weights {
+        assert!(tensor.ty().size_bytes() <= data.len() * 8, "{name} is larger than the file");
+    }
+}
+
+/// The bytes between lines of `---`.
+fn pieces(data: &[u8]) -> Vec<&[u8]> {
+    const BETWEEN: &[u8] = b"\n---\n";
+    let (mut pieces, mut rest) = (Vec::new(), data);
+    while let Some(at) = rest.windows(BETWEEN.len()).position(|bytes| bytes == BETWEEN) {
+        pieces.push(&rest[..at]);
+        rest = &rest[at + BETWEEN.len()..];
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// A folder of this name beside the files of [`file`].
+fn folder(name: &str) -> PathBuf {
+    let folder = file("place", b"").with_file_name(name);
+    std::fs::create_dir_all(&folder).expect("a place for the files");
+    folder
 }

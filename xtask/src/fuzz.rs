@@ -90,9 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let places = Places { programs: build(&root)?, root };
     seeds(&places)?;
     if let Some(target) = chosen.iter().find(|target| !places.of("seeds", target).is_dir()) {
-        bail!(
-            "the fuzz target {target} has no seeds; write some in crates/square/examples/seeds.rs"
-        );
+        bail!("the fuzz target {target} has no seeds; write some in crates/square/examples/seeds");
     }
     let outcomes = fuzz(&places, chosen, args)?;
     let table: Vec<Value> = outcomes

@@ -108,10 +108,10 @@ fn token_id(keys: &Metadata, key: &str) -> Result<Option<u32>, GgufError> {
 }
 
 fn template(keys: &Metadata, tables: &TokenTables) -> Result<ChatTemplate, AssistantError> {
-    let Some(source) = keys.text(TEMPLATE).map_err(ModelError::from)? else {
-        return Ok(ChatTemplate::missing(keys.path().to_owned()));
+    let template = match keys.text(TEMPLATE).map_err(ModelError::from)? {
+        Some(source) => ChatTemplate::new(source)?,
+        None => ChatTemplate::missing(keys.path().to_owned()),
     };
-    let template = ChatTemplate::new(source)?;
     let named =
         [("bos_token", tables.bos), ("eos_token", tables.eos), ("unk_token", tables.unknown)];
     let variable = |(name, id): (&str, Option<u32>)| {

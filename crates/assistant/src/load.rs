@@ -1,5 +1,5 @@
 //! Reads a model directory in the Hugging Face layout: what `stoa_models::load` reads, with
-//! `tokenizer.json`, the chat template, the tokens that end a turn and the sampling that its files ask
+//! the tokenizer, the chat template, the tokens that end a turn and the sampling that its files ask
 //! for. Writes nothing.
 
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ impl ModelParts {
         let Loaded { config, weights, mut notes } = stoa_models::load(directory)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
-            None => Tokenizer::open(&directory.join("tokenizer.json"))?,
+            None => Tokenizer::of_directory(directory)?,
         };
         let end_tokens = end_tokens(directory, &tokenizer, &template)?;
         let generation = GenerationDefaults::read(directory)?;

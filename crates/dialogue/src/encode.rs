@@ -53,7 +53,10 @@ impl ChatTemplate {
         self.check_tokens(tokenizer)?;
         let marks = Marks::new(tokenizer, conversation)?;
         let (rendered, answers) = marks.render(self, &marks.hidden(conversation).borrow())?;
-        Ok(marks.encode(tokenizer, &rendered, &answers).tokens)
+        let tokens = marks.encode(tokenizer, &rendered, &answers).tokens;
+        // A model that continues text was trained on texts that begin so; templates write it themselves.
+        let begin = if self.is_raw() { tokenizer.document_prefix() } else { &[] };
+        Ok([begin, &tokens].concat())
     }
 
     /// The tokens of a dialogue to learn from: what `{% generation %}` encloses is learned. A

@@ -28,7 +28,7 @@ struct BuiltIn {
 }
 
 /// Templates that can be chosen by name, written for this crate in the layouts of well-known
-/// families. `raw` is the messages' text alone.
+/// families. `raw` is the messages' text alone, after what the tokenizer puts before a text.
 const BUILT_IN: [BuiltIn; 5] = [
     BuiltIn {
         name: "chatml",
@@ -125,6 +125,11 @@ impl ChatTemplate {
     /// Whether there is a template at all.
     pub fn is_missing(&self) -> bool {
         self.missing.is_some()
+    }
+
+    /// Whether it is the text of the messages alone, which a model continues.
+    pub fn is_raw(&self) -> bool {
+        self.built_in.is_some_and(|known| known.name == "raw")
     }
 
     /// The special token with which a template of this crate ends a turn.

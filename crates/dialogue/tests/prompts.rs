@@ -153,3 +153,31 @@ fn tokens_that_swallow_spaces_do_so_as_the_tokenizer_does() {
         tokenizer.encode_with_special(&text)
     );
 }
+
+/// A text to continue begins as the tokenizer begins texts; a model's own template writes that itself.
+#[test]
+fn raw_text_begins_with_what_the_tokenizer_puts_before_texts() {
+    let mut json: serde_json::Value =
+        serde_json::from_str(&tokenizer().to_hugging_face_json()).unwrap();
+    let begin = tokenizer().special("<|endoftext|>").unwrap();
+    json["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {
+            "<|endoftext|>": {"id": "<|endoftext|>", "ids": [begin.0], "tokens": ["<|endoftext|>"]},
+        },
+    });
+    let with_begin = Tokenizer::from_hugging_face_json(json.to_string().as_bytes()).unwrap();
+    let messages = [Message::user("the answer")];
+    let conversation = Conversation::new(&messages, NOW);
+    let raw = ChatTemplate::built_in("raw").unwrap();
+    let text = tokenizer().encode("the answer");
+    assert_eq!(raw.encode(&tokenizer(), &conversation).unwrap(), text);
+    assert_eq!(raw.encode(&with_begin, &conversation).unwrap(), [&[begin], &text[..]].concat());
+    let own = ChatTemplate::new("{{ messages[0].content }}").unwrap();
+    assert_eq!(own.encode(&with_begin, &conversation).unwrap(), text);
+}

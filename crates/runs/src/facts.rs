@@ -97,7 +97,12 @@ impl Model {
             layers: config.layers,
             hidden: config.hidden,
             heads: (config.heads, config.kv_heads),
-            template: if chatml { "ChatML" } else { "of the model" }.to_owned(),
+            template: match (parts.template.is_missing(), chatml) {
+                (true, _) => "none",
+                (false, true) => "ChatML",
+                (false, false) => "of the model",
+            }
+            .to_owned(),
             end_tokens: parts.end_tokens.iter().map(|id| id.0).collect(),
             licence: self.licence(),
             trained_here: self.is_checkpoint(),

@@ -132,7 +132,11 @@ impl Model {
                 let directory = file.parent().unwrap_or(Path::new("."));
                 let template = ChatTemplate::choose(directory, Some(choice))
                     .map_err(|source| self.failed(source.into()))?;
-                ModelParts { template, ..self.read()? }
+                let own = self.read()?;
+                // The file names its special tokens, whichever template asks for them.
+                let tokens = own.template.variables();
+                let tokens: Vec<_> = tokens.map(|(n, t)| (n.to_owned(), t.to_owned())).collect();
+                ModelParts { template: template.with_variables(tokens), ..own }
             }
             (_, None) => self.read()?,
         };

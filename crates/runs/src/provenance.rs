@@ -165,7 +165,7 @@ pub fn card(
     let _ = writeln!(
         text,
         "{} of {} weights: {} layers of width {}, {} tokens in its vocabulary, {} tokens of context. \
-         Conversations: {}.\n",
+         Chat template: {}.\n",
         facts.family,
         facts.parameters,
         facts.layers,

@@ -14,7 +14,8 @@ use stoa_remote::{RemoteError, WebRequest, WebResponse};
 
 use crate::error::io;
 use crate::licence::Licence;
-use crate::shelf::{Entry, Shelf, belongs};
+use crate::listing::{HubFile, HubModel};
+use crate::shelf::{Entry, Shelf};
 use crate::{ShelfError, disk};
 
 /// Where models are, unless the environment says otherwise.
@@ -71,26 +72,6 @@ pub struct Hub {
     pub endpoint: String,
     /// The token of the person who asks, if they have one.
     pub token: Option<String>,
-}
-
-/// A file of a model on the hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubFile {
-    /// Its path in the repository.
-    pub path: String,
-    /// Its size, where the hub says.
-    pub bytes: Option<u64>,
-    /// Its SHA-256, which the hub states of large files.
-    pub sha256: Option<String>,
-}
-
-/// A model of the hub with its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubModel {
-    /// The commit; the revision asked for where the hub does not say.
-    pub commit: String,
-    /// All of its files.
-    pub files: Vec<HubFile>,
 }
 
 /// What was got.
@@ -171,30 +152,25 @@ impl Hub {
             other => other,
         };
         let (value, _) = whole.unwrap_or_default();
-        let commit = value["sha"].as_str().unwrap_or(revision).to_owned();
-        let mut files = self.tree(&api, &commit)?;
-        if files.is_empty() {
-            files =
-                value["siblings"].as_array().into_iter().flatten().filter_map(file_of).collect();
-        }
-        if files.is_empty() {
+        let commit = value["sha"].as_str().unwrap_or(revision);
+        let model = HubModel::of_answers(revision, &value, &self.tree(&api, commit)?);
+        if model.files.is_empty() {
             return Err(self.refused(&api, 404));
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(HubModel { commit, files })
+        Ok(model)
     }
 
-    /// The files of a tree, over all pages of the list; none where the hub has no trees.
-    fn tree(&self, api: &str, commit: &str) -> Result<Vec<HubFile>, ShelfError> {
-        let mut files = Vec::new();
+    /// The pages of the list of a tree; none where the hub has no trees.
+    fn tree(&self, api: &str, commit: &str) -> Result<Vec<Value>, ShelfError> {
+        let mut pages = Vec::new();
         let mut next = Some(format!("{api}/tree/{commit}?recursive=true"));
         while let Some(address) = next {
             let Some((list, following)) = self.json(&address)? else { break };
-            files.extend(list.as_array().into_iter().flatten().filter_map(file_of));
+            pages.push(list);
             // A page that names itself would be read for ever.
             next = following.filter(|page| *page != address);
         }
-        Ok(files)
+        Ok(pages)
     }
 
     /// Gets a model into the shelf.
@@ -209,7 +185,7 @@ impl Hub {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Got, ShelfError> {
         let model = self.model(wanted)?;
-        let (files, left_out) = self.choose(wanted, &model)?;
+        let (files, left_out) = model.choose(wanted)?;
         let of_file = wanted.file.as_ref().map_or(String::new(), |file| format!(":{file}"));
         let origin = format!("hf:{}@{}{of_file}", wanted.repository, model.commit);
         if let Some(entry) = shelf.find(name)? {
@@ -259,50 +235,6 @@ impl Hub {
         let licence = Licence::of_directory(&waiting);
         let (entry, was_there) = shelf.put(&folder, entries, (name, &origin, false, licence))?;
         Ok(Got { entry, was_there, left_out, by_size_alone, resumed_bytes })
-    }
-
-    /// The files to fetch, and the names of the others.
-    fn choose(
-        &self,
-        wanted: &HubName,
-        model: &HubModel,
-    ) -> Result<(Vec<HubFile>, Vec<String>), ShelfError> {
-        let mut chosen = match &wanted.file {
-            Some(file) => one_file(wanted, model, file)?,
-            None => self.whole_model(wanted, model)?,
-        };
-        // Terms go with every model.
-        for file in &model.files {
-            if belongs(&file.path) && is_terms(&file.path) && !chosen.contains(file) {
-                chosen.push(file.clone());
-            }
-        }
-        for file in &chosen {
-            check_path(&file.path)?;
-        }
-        let others = model.files.iter().filter(|file| !chosen.contains(file));
-        let left_out = others.map(|file| file.path.clone()).collect();
-        Ok((chosen, left_out))
-    }
-
-    /// A model in safetensors with all that belongs to it.
-    fn whole_model(&self, wanted: &HubName, model: &HubModel) -> Result<Vec<HubFile>, ShelfError> {
-        let has = |name: &str| model.files.iter().any(|file| file.path == name);
-        let weights = |name: &str| {
-            name == "model.safetensors"
-                || (name.starts_with("model-") && name.ends_with(".safetensors"))
-        };
-        if !model.files.iter().any(|file| weights(&file.path)) {
-            return Err(no_weights(wanted, model));
-        }
-        // With an index the shards are the model; a file of all beside them is a copy.
-        let sharded = has("model.safetensors.index.json");
-        let is_wanted = |name: &str| match (name.ends_with(".safetensors"), sharded) {
-            (true, true) => weights(name) && name != "model.safetensors",
-            (true, false) => name == "model.safetensors",
-            (false, _) => belongs(name),
-        };
-        Ok(model.files.iter().filter(|file| is_wanted(&file.path)).cloned().collect())
     }
 
     /// Fetches a file into a folder, from where an earlier call left it.
@@ -405,101 +337,13 @@ impl Hub {
     }
 }
 
-/// A file of a list: of a tree (`path`, `size`, `lfs.oid`) or of siblings (`rfilename`, `lfs.sha256`).
-fn file_of(value: &Value) -> Option<HubFile> {
-    if value["type"].as_str().is_some_and(|kind| kind != "file") {
-        return None;
-    }
-    let path = value["path"].as_str().or_else(|| value["rfilename"].as_str())?.to_owned();
-    let large = &value["lfs"];
-    let sha256 = large["oid"].as_str().or_else(|| large["sha256"].as_str());
-    let sha256 = sha256.map(|text| text.trim_start_matches("sha256:").to_lowercase());
-    let bytes = large["size"].as_u64().or_else(|| value["size"].as_u64());
-    Some(HubFile { path, bytes, sha256: sha256.filter(|text| text.len() == 64) })
-}
-
-/// The file that a name or a part of one means, with its other parts where it is split.
-fn one_file(wanted: &HubName, model: &HubModel, file: &str) -> Result<Vec<HubFile>, ShelfError> {
-    if is_pickle(file) {
-        return Err(ShelfError::Pickle(file.to_owned()));
-    }
-    if let Some(found) = model.files.iter().find(|known| known.path == file) {
-        return Ok(parts(model, found));
-    }
-    let lower = file.to_lowercase();
-    let fits = |known: &&HubFile| {
-        let name = known.path.to_lowercase();
-        let later_part = name.contains("-of-") && !name.contains("-00001-of-");
-        name.ends_with(".gguf") && name.contains(&lower) && !later_part
-    };
-    let found: Vec<&HubFile> = model.files.iter().filter(fits).collect();
-    match &found[..] {
-        [one] => Ok(parts(model, one)),
-        [] => Err(ShelfError::NoFile {
-            repository: wanted.repository.clone(),
-            file: file.to_owned(),
-            files: gguf_names(model),
-        }),
-        several => Err(ShelfError::NoFile {
-            repository: wanted.repository.clone(),
-            file: file.to_owned(),
-            files: several.iter().map(|file| file.path.clone()).collect(),
-        }),
-    }
-}
-
-/// A file with the others of `NAME-00001-of-00003.gguf`.
-fn parts(model: &HubModel, file: &HubFile) -> Vec<HubFile> {
-    let Some((stem, of)) = file.path.split_once("-00001-of-") else { return vec![file.clone()] };
-    let is_part = |known: &&HubFile| known.path.starts_with(stem) && known.path.ends_with(of);
-    model.files.iter().filter(is_part).cloned().collect()
-}
-
-fn gguf_names(model: &HubModel) -> Vec<String> {
-    let gguf = model.files.iter().filter(|file| file.path.ends_with(".gguf"));
-    gguf.map(|file| file.path.clone()).collect()
-}
-
-fn is_pickle(name: &str) -> bool {
-    [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"].iter().any(|end| name.ends_with(end))
-}
-
-fn is_terms(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    ["README", "LICEN", "NOTICE", "COPYING", "USE_POLICY"].iter().any(|t| upper.starts_with(t))
-}
-
-fn no_weights(wanted: &HubName, model: &HubModel) -> ShelfError {
-    let gguf = gguf_names(model);
-    let repository = wanted.repository.clone();
-    if !gguf.is_empty() {
-        return ShelfError::NoFile { repository, file: String::new(), files: gguf };
-    }
-    match model.files.iter().find(|file| is_pickle(&file.path)) {
-        Some(file) => ShelfError::Pickle(file.path.clone()),
-        None => ShelfError::NoFile { repository, file: String::new(), files: Vec::new() },
-    }
-}
-
 /// The name that a file of the repository gets here.
-fn local_name(path: &str) -> &str {
+pub(crate) fn local_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 fn part_name(path: &str) -> String {
     format!("{}.part", local_name(path))
-}
-
-/// That a path of the hub stays in its folder.
-fn check_path(path: &str) -> Result<(), ShelfError> {
-    let component = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && !part.contains(['\\', ':', '\0'])
-            && part.chars().all(|c| !c.is_control())
-    };
-    let sound = path.split('/').all(component) && local_name(path) != crate::shelf::RECORD;
-    if sound { Ok(()) } else { Err(ShelfError::UnsafeName(path.to_owned())) }
 }
 
 /// The file that says of what a partial folder is the beginning.

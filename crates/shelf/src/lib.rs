@@ -10,6 +10,7 @@ mod error;
 mod foreign;
 pub mod hub;
 mod licence;
+mod listing;
 mod shelf;
 mod source;
 mod weight_file;
@@ -18,6 +19,7 @@ pub use disk::check_space;
 pub use error::ShelfError;
 pub use foreign::{Content, Foreign, content_of};
 pub use licence::Licence;
+pub use listing::{HubFile, HubModel};
 pub use shelf::{
     Entry, Imported, Keep, PROVENANCE, RECORD, Record, Shelf, belongs, check_name, content_hash,
     locate,

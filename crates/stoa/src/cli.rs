@@ -195,8 +195,8 @@ pub enum TokensCommand {
     },
     /// Print the ids of each line of a file as a line of JSON.
     Encode {
-        /// A tokenizer.json, tekken.json, SentencePiece .model, GGUF model, vocab.json beside
-        /// merges.txt, or a tiktoken rank file with --pattern.
+        /// A tokenizer.json, tekken.json, SentencePiece .model, vocab.json beside merges.txt, a model
+        /// directory, a GGUF file, or a tiktoken rank file with --pattern.
         #[arg(long, value_name = "FILE")]
         tokenizer: PathBuf,
         /// Pre-tokenisation of files that do not hold it, tiktoken ranks and vocab.json: gpt2,

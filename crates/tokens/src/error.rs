@@ -26,6 +26,9 @@ pub enum TokensError {
     /// A tokenizer.json is not JSON, or not of the expected shape.
     #[error("tokenizer.json: {0}; check that the file is a whole Hugging Face tokenizer.json")]
     Json(#[from] serde_json::Error),
+    /// A file beside a vocabulary is not JSON.
+    #[error("{0}; fetch the file again, or remove it where the model needs none")]
+    Beside(serde_json::Error),
     /// A tokenizer.json asks for something that is not byte-level BPE as implemented here.
     #[error("tokenizer.json: {field} is {value}, which is not supported; supported: {supported}")]
     Unsupported {

@@ -86,7 +86,25 @@ fn answer_once(
         value["sampling"] = settings::described(&settings.sampling);
         return terminal.result(&value, String::new);
     }
-    writeln!(out).and_then(|()| out.flush()).context("cannot write the answer")
+    writeln!(out).and_then(|()| out.flush()).context("cannot write the answer")?;
+    if let Some(cut) = cut_short(&completion) {
+        terminal.note(cut);
+    }
+    Ok(())
+}
+
+/// What ended an answer that the model had not ended.
+fn cut_short(completion: &Completion) -> Option<String> {
+    let tokens = completion.timings.answer_tokens;
+    match completion.finish {
+        FinishReason::MaxTokens => {
+            Some(format!("the answer is cut at {tokens} tokens; --max-tokens N allows more"))
+        }
+        FinishReason::ContextFull => Some(format!(
+            "the answer is cut at {tokens} tokens, where the context is full; --context N asks for more"
+        )),
+        FinishReason::StopToken(_) | FinishReason::StopString(_) | FinishReason::Cancelled => None,
+    }
 }
 
 /// A completion for machines.

@@ -15,7 +15,7 @@ use stoa_runs::{Model, ModelOptions};
 
 use super::command::{Asked, help, in_french};
 use super::lines::{Line, Lines};
-use super::{clocked, described, settings};
+use super::{clocked, cut_short, described, settings};
 use crate::cli::SamplingArgs;
 use crate::clock;
 use crate::interrupt::Interrupt;
@@ -316,7 +316,11 @@ impl<'a> Talk<'a> {
             let dropped = completion.dropped_messages;
             self.say(&format!("\n({dropped} older messages no longer fit)"))?;
         }
-        self.say("\n")
+        self.say("\n")?;
+        if let Some(cut) = cut_short(completion) {
+            self.terminal.note(cut);
+        }
+        Ok(())
     }
 
     /// Something that was done.

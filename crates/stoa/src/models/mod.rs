@@ -196,13 +196,17 @@ fn get(args: &GetArgs, terminal: &Terminal) -> anyhow::Result<()> {
     terminal.result(&value, || kept_as(&got.entry, got.was_there))
 }
 
+fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
+}
+
 /// What a kept model is called and how to talk to it.
 fn kept_as(entry: &Entry, was_there: bool) -> String {
     let (name, how) = (&entry.record.name, if was_there { "was there already" } else { "is kept" });
     format!(
-        "{name} {how}: {}, {} files, licence {}; talk to it: stoa chat --model {name}",
+        "{name} {how}: {}, {}, licence {}; talk to it: stoa chat --model {name}",
         megabytes(entry.bytes()),
-        entry.record.files.len(),
+        counted(entry.record.files.len()),
         entry.record.licence.described()
     )
 }
@@ -246,9 +250,9 @@ fn import(args: &ImportArgs, terminal: &Terminal) -> anyhow::Result<()> {
     value["left_out"] = json!(imported.left_out);
     terminal.result(&value, || {
         let how = if args.link { "linked" } else { "copied" };
-        let files = imported.entry.record.files.len();
+        let files = counted(imported.entry.record.files.len());
         let said = kept_as(&imported.entry, imported.was_there);
-        if imported.was_there { said } else { format!("{files} files {how}; {said}") }
+        if imported.was_there { said } else { format!("{files} {how}; {said}") }
     })
 }
 

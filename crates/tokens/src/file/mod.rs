@@ -2,6 +2,7 @@
 //! `tekken.json`, SentencePiece models and `vocab.json` with `merges.txt`, read; the tables of GGUF
 //! files, read and written.
 
+mod directory;
 mod hugging_face_read;
 mod hugging_face_write;
 mod open;

@@ -1,6 +1,6 @@
 //! Opens a tokenizer of any of the kinds read here, by what its file holds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -16,17 +16,16 @@ struct Fields {
     tokenizer_class: Option<IgnoredAny>,
 }
 
-/// Names under which models ship their tokenizers, best first.
-const NAMES: [&str; 4] = ["tokenizer.json", "tekken.json", "tokenizer.model", "vocab.json"];
-
 impl Tokenizer {
     /// Reads a tokenizer: a Hugging Face `tokenizer.json`, Mistral's `tekken.json`, a
     /// SentencePiece `.model` of the BPE kind, a `vocab.json` with `merges.txt` of the same directory, or a
-    /// directory that holds one of these.
+    /// directory that holds one of these: see [`Tokenizer::of_directory`].
     pub fn open(path: &Path) -> Result<Self, TokensError> {
-        let path = in_directory(path)?;
-        let bytes = std::fs::read(&path).map_err(TokensError::io("reading", &path))?;
-        Self::read(&path, &bytes).map_err(|error| error.at(&path))
+        if path.is_dir() {
+            return Self::of_directory(path);
+        }
+        let bytes = std::fs::read(path).map_err(TokensError::io("reading", path))?;
+        Self::read(path, &bytes).map_err(|error| error.at(path))
     }
 
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, TokensError> {
@@ -73,19 +72,4 @@ impl Tokenizer {
 fn is_vocabulary(bytes: &[u8]) -> bool {
     serde_json::from_slice::<std::collections::HashMap<String, u32>>(bytes)
         .is_ok_and(|vocab| !vocab.is_empty())
-}
-
-/// The file meant by a path: itself or, of a directory, the best tokenizer in it.
-fn in_directory(path: &Path) -> Result<PathBuf, TokensError> {
-    if !path.is_dir() {
-        return Ok(path.to_path_buf());
-    }
-    let found = NAMES.map(|name| path.join(name)).into_iter().find(|file| file.is_file());
-    found.ok_or_else(|| {
-        TokensError::OtherFile {
-            what: "a directory without a tokenizer",
-            remedy: "it needs a tokenizer.json, tekken.json, tokenizer.model or vocab.json",
-        }
-        .at(path)
-    })
 }

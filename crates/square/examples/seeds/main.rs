@@ -1,6 +1,8 @@
 //! Seeds of the fuzz targets: `seeds FOLDER` writes a few small files of each format below
 //! `FOLDER/TARGET`. All of it is written here or generated; none is somebody's post.
 
+mod models;
+
 use std::error::Error;
 use std::fs;
 use std::io::Write as _;
@@ -175,7 +177,9 @@ fn main() -> Outcome {
             put(target, &number.to_string(), text.as_bytes())?;
         }
     }
-    put("gguf", "whole", &gguf())?;
+    for (target, name, bytes) in models::seeds() {
+        put(target, &name, &bytes)?;
+    }
     for name in ChatTemplate::built_in_names() {
         let template = ChatTemplate::built_in(name).expect("a template of this name");
         put("chat_template", name, template.source().as_bytes())?;
@@ -209,23 +213,6 @@ fn main() -> Outcome {
     write_posts(&table, Durability::Unsynced, &square.posts[..20])?;
     write_posts(&folder.join("parquet").join("one"), Durability::Unsynced, &[Post::default()])?;
     Ok(())
-}
-
-/// A GGUF file of version 3: a text, a list of numbers, and a tensor of three rows of one Q8_0 block.
-fn gguf() -> Vec<u8> {
-    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
-    let word = |number: u32| number.to_le_bytes().to_vec();
-    let long = |number: u64| number.to_le_bytes().to_vec();
-    let (u32_type, text_type, list_type, q8_0) = (4, 8, 9, 8);
-    let mut file = [b"GGUF".to_vec(), word(3), long(1), long(2)].concat();
-    file.extend([text("general.architecture"), word(text_type), text("llama")].concat());
-    file.extend([text("sizes"), word(list_type), word(u32_type), long(2)].concat());
-    file.extend([word(7), word(9)].concat());
-    file.extend([text("token_embd.weight"), word(2), long(32), long(3)].concat());
-    file.extend([word(q8_0), long(0)].concat());
-    file.resize(file.len().next_multiple_of(32), 0);
-    file.extend([1; 3 * 34]);
-    file
 }
 
 /// The bytes by each compression.
