@@ -37,8 +37,18 @@ const CHECKS: &[Deep] = &[
     },
     Deep {
         name: "gguf",
-        about: "answers of SmolLM2 from a GGUF file (93 MB), compared with a compiled llama.cpp",
-        commands: &["oracle gguf"],
+        about: "answers of SmolLM2 (93 MB), compared with llama.cpp and transformers",
+        commands: &["oracle gguf smollm2"],
+    },
+    Deep {
+        name: "gguf-qwen",
+        about: "answers of Qwen2.5-Coder-0.5B (490 MB), compared with llama.cpp and transformers",
+        commands: &["oracle gguf qwen2.5-coder"],
+    },
+    Deep {
+        name: "gguf-gemma",
+        about: "answers of Gemma 3 270M (250 MB), compared with llama.cpp and transformers",
+        commands: &["oracle gguf gemma3"],
     },
     Deep {
         name: "export",

@@ -94,9 +94,9 @@ enum Oracle {
     Vocabularies(vocabularies::Args),
     /// Read addresses from moto, a server that behaves as S3 does.
     S3,
-    /// Fetch SmolLM2-135M-Instruct as a GGUF file (93 MB), and hold token ids, logits and greedy tokens to
-    /// those of llama.cpp (compiled on this machine).
-    Gguf,
+    /// Fetch a GGUF file with real weights, and hold token ids, logits and greedy tokens to those of llama.cpp
+    /// (compiled on this machine) and of transformers (needs PyTorch).
+    Gguf(real_weights::Args),
     /// Write GGUF files of every architecture, of a trained run, and of SmolLM2 in every type, and hold
     /// llama.cpp to their tokens and logits.
     Export,
@@ -104,7 +104,8 @@ enum Oracle {
     Tables,
     /// Remake all golden outputs (needs PyTorch).
     Golden,
-    /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only).
+    /// Check that committed golden outputs are what their light scripts give (numpy, scipy and gguf only), and
+    /// that a real model answers as llama.cpp and transformers did (93 MB are fetched once).
     Check,
 }
 
@@ -140,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             ]);
             workspace::check(test.arg("--ignored").env("STOA_MOTO_PYTHON", python))
         }
-        Oracle::Gguf => real_weights::check(&root),
+        Oracle::Gguf(args) => real_weights::check(&root, args),
         Oracle::Export => written_gguf::check(&root),
         Oracle::Tables => vocabularies::tables(&root),
         Oracle::Golden => make_golden(&root),
@@ -149,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 let mut script = light_script(&root, script)?;
                 workspace::check(script.arg("--check").arg(root.join(folder)))?;
             }
-            Ok(())
+            real_weights::check_kept(&root)
         }
     }
 }
@@ -313,7 +314,8 @@ fn light_script(root: &Path, name: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {
+/// A script of `xtask/oracle` in the environment with PyTorch.
+pub fn torch_script(root: &Path, name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(python_env::ensure(TORCH_ENVIRONMENT, TORCH_PACKAGES)?);
     command.arg(root.join("xtask/oracle").join(name));
     Ok(command)

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use crate::bench::decode::{distance, llama_cpp_python};
-use crate::real_weights::{QUESTIONS, SMOLLM2, TOLERANCE, answers, fetched, numbers};
+use crate::real_weights::{TOLERANCE, smollm2 as smollm2_file};
 use crate::scratch::Scratch;
 use crate::workspace;
 
@@ -22,6 +22,14 @@ const FAMILY_TOLERANCES: [(&[&str], f64); 2] =
 /// own way: to 8 bits, and of f16 to f16.
 const KEPT_TOLERANCES: [(&str, f64); 4] =
     [("f16", 0.02), ("q8_0", 0.2), ("q4_0", 0.3), ("q4_k_m", 0.3)];
+
+/// What SmolLM2 continues.
+const TEXTS: [&str; 4] = [
+    "The capital of France is",
+    "Once upon a time, 1234 little cats'",
+    "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n",
+    "L'\u{e9}t\u{e9} dernier, nous avons",
+];
 
 /// Types of the trained model.
 const TRAINED: [&str; 3] = ["f32", "f16", "q8_0"];
@@ -117,9 +125,9 @@ fn trained(root: &Path, scratch: &Path) -> anyhow::Result<()> {
 
 /// SmolLM2-135M-Instruct, read from Q4_1 and written in other types.
 fn smollm2(root: &Path, scratch: &Path) -> anyhow::Result<()> {
-    let model = fetched(&SMOLLM2)?;
+    let model = smollm2_file()?;
     let questions = scratch.join("questions.json");
-    fs::write(&questions, serde_json::to_string(&QUESTIONS[..4])?)?;
+    fs::write(&questions, serde_json::to_string(&TEXTS)?)?;
     for (ty, tolerance) in KEPT_TOLERANCES {
         let file = scratch.join(format!("smollm2-{ty}.gguf"));
         export(root, &model, ty, &file)?;
@@ -183,10 +191,7 @@ fn export(root: &Path, model: &Path, ty: &str, file: &Path) -> anyhow::Result<()
 fn ours(root: &Path, file: &Path, questions: &Path, keep: bool) -> anyhow::Result<Vec<Value>> {
     let mut ours = workspace::cargo(root);
     ours.args(["run", "--quiet", "-p", "stoa-assistant", "--example", "gguf_answers", "--"]);
-    ours.arg(file).arg(questions);
-    if keep {
-        ours.arg("--keep");
-    }
+    ours.arg(file).arg(questions).arg(if keep { "keep" } else { "f32" });
     answers(&mut ours)
 }
 
@@ -202,6 +207,22 @@ fn llama_cpp(
         theirs.arg("--float").arg(float);
     }
     answers(&mut theirs)
+}
+
+/// The answers that a program printed on its last line.
+fn answers(command: &mut Command) -> anyhow::Result<Vec<Value>> {
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value: Value = serde_json::from_str(text.lines().last().context("no output")?)?;
+    value["answers"].as_array().cloned().context("no answers in the output")
+}
+
+fn numbers(value: &Value) -> anyhow::Result<Vec<f64>> {
+    let numbers = value.as_array().context("logits are an array")?.iter().map(Value::as_f64);
+    numbers.collect::<Option<_>>().context("a logit is not a number")
 }
 
 #[cfg(test)]

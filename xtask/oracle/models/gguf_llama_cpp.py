@@ -2,9 +2,10 @@
 
   gguf_llama_cpp.py MODEL.gguf QUESTIONS.json [--float SCRATCH.gguf]
 
-QUESTIONS.json is a list of texts, encoded without special tokens around them, or of lists of ids. The
-last line of stdout is one JSON object: `answers`, for each text its `ids`, the `logits` after its last
-token, and `greedy`, 24 most likely tokens that follow.
+QUESTIONS.json is a list of texts, encoded without special tokens around them, or of lists of ids. The last line of stdout
+is one JSON object: `answers`, for each `text` its `ids`, the `logits` after its last token, `greedy`,
+24 most likely tokens that follow, and `margins`, how far the best was above the second at each, in
+standard deviations of the logits.
 
 With --float the weights are first written to another file as float32: llama.cpp multiplies quantised
 weights with activations that it rounds to 8 bits, which no other program does alike.
@@ -44,6 +45,11 @@ def to_float(model, out):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def margin(logits):
+    second, best = np.partition(logits, -2)[-2:]
+    return float((best - second) / logits.std())
 
 
 def main():
@@ -93,11 +99,18 @@ def main():
         llama.llama_memory_clear(llama.llama_get_memory(context), True)
         ids = encode(text) if isinstance(text, str) else text
         logits = first = feed(ids)
-        greedy = []
+        greedy, margins = [], []
         for _ in range(ANSWER):
             greedy.append(int(logits.argmax()))
+            margins.append(margin(logits))
             logits = feed(greedy[-1:])
-        answers.append({"ids": ids, "logits": first.tolist(), "greedy": greedy})
+        answers.append({
+            "text": text,
+            "ids": ids,
+            "logits": first.tolist(),
+            "greedy": greedy,
+            "margins": margins,
+        })
     print(json.dumps({"answers": answers}))
 
 
