@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use stoa_assistant::ModelParts;
 use stoa_dialogue::ChatTemplate;
 use stoa_durable::{replace_directory, unfinished};
@@ -14,7 +14,7 @@ use stoa_gguf::GgufFile;
 use stoa_graph::{DType, Engine};
 use stoa_models::{ModelError, StoredTypes, Weights, parameters, save_model, with_matrix_dtype};
 use stoa_shelf::{Licence, PROVENANCE, belongs, check_space};
-use stoa_tokens::{IM_END, Tokenizer};
+use stoa_tokens::{IM_END, TokenId, Tokenizer};
 
 use crate::compare::compare;
 use crate::error::io;
@@ -22,13 +22,17 @@ use crate::facts::ModelFacts;
 use crate::provenance::{Provenance, card, hashes};
 use crate::{Likeness, Model, Progress, RunsError, passport};
 
-/// `tokenizer.json`, and `tokenizer_config.json` with the template: what makes weights a whole model
-/// directory.
+/// `tokenizer.json`, and `tokenizer_config.json` with the template, where there is one: what makes weights
+/// a whole model directory.
 pub fn tokenizer_files(tokenizer: &Tokenizer, template: &ChatTemplate) -> Vec<(String, Vec<u8>)> {
     let mut config = Map::new();
     config.extend(template.variables().map(|(name, value)| (name.to_owned(), value.into())));
-    config.entry("eos_token").or_insert(IM_END.into());
-    config.insert("chat_template".into(), template.source().into());
+    if tokenizer.special(IM_END).is_some() {
+        config.entry("eos_token").or_insert(IM_END.into());
+    }
+    if !template.is_missing() {
+        config.insert("chat_template".into(), template.source().into());
+    }
     config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
     let config = serde_json::to_vec_pretty(&config).expect("plain strings");
     vec![
@@ -70,7 +74,7 @@ pub fn export_directory(
     if out.exists() {
         return Err(RunsError::Exists(out.to_owned()));
     }
-    let ModelParts { config, weights, tokenizer, template, .. } = parts;
+    let ModelParts { config, weights, tokenizer, template, end_tokens, .. } = parts;
     let stored = StoredTypes::uniform(&config, matrices);
     let sizes = parameters(&config).into_iter().map(|p| stored.ty(&p).size_bytes() as u64);
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -89,7 +93,7 @@ pub fn export_directory(
     }
     fs::create_dir_all(&waiting).map_err(io("creating", &waiting))?;
     save_model(&waiting, &config, &weights)?;
-    companions(model, &tokenizer, &template, &waiting)?;
+    companions(model, &tokenizer, &template, &end_tokens, &waiting)?;
     note_type(&waiting, matrices)?;
     reread(&waiting, &weights)?;
     progress.note("compare      the directory with its source");
@@ -112,6 +116,7 @@ fn companions(
     model: &Model,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
+    end_tokens: &[TokenId],
     to: &Path,
 ) -> Result<(), RunsError> {
     let own =
@@ -134,6 +139,12 @@ fn companions(
         let file = GgufFile::open(path).map_err(ModelError::from)?;
         for (name, text) in passport::terms_of_gguf(&file) {
             stoa_durable::write(&to.join(name), text.as_bytes())?;
+        }
+        let ends: Vec<u32> = end_tokens.iter().map(|id| id.0).collect();
+        if !ends.is_empty() {
+            let generation = serde_json::to_vec_pretty(&json!({ "eos_token_id": ends }))
+                .expect("numbers and plain strings");
+            stoa_durable::write(&to.join("generation_config.json"), &generation)?;
         }
     }
     if !has_tokenizer {

@@ -143,6 +143,30 @@ fn a_gguf_file_does_what_its_source_does_and_carries_what_it_knew() {
 }
 
 #[test]
+fn a_model_without_a_template_is_written_without_one() {
+    let here = tempfile::tempdir().unwrap();
+    let plain = here.path().join("plain");
+    fs::create_dir(&plain).unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(newest_checkpoint().join(name), plain.join(name)).unwrap();
+    }
+    fs::write(plain.join("generation_config.json"), r#"{"eos_token_id": [3, 7]}"#).unwrap();
+    let more = "--accept-unknown-licence";
+    let there = format!("models export --model plain --to gguf --type f32 --out plain.gguf {more}");
+    models(here.path(), &there).succeeded();
+    models(here.path(), &format!("models export --model plain.gguf --out back {more}")).succeeded();
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(here.path().join("back").join(name)).unwrap()).unwrap()
+    };
+    assert!(read("tokenizer_config.json").get("chat_template").is_none());
+    let ends = read("generation_config.json")["eos_token_id"].clone();
+    for id in [3, 7] {
+        assert!(ends.as_array().unwrap().contains(&id.into()), "{ends}");
+    }
+    models(here.path(), "chat --model back --prompt hello").refused(&["chat template"]);
+}
+
+#[test]
 fn an_adapter_is_merged_into_the_weights_of_its_base() {
     let here = tempfile::tempdir().unwrap();
     let base = newest_checkpoint();
