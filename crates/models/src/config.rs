@@ -181,7 +181,6 @@ impl LanguageConfig {
         let sizes = [
             ("vocab", self.vocab, i32::MAX as usize),
             ("hidden", self.hidden, 1 << 20),
-            ("layers", self.layers, 1 << 12),
             ("heads", self.heads, 1 << 12),
             ("kv_heads", self.kv_heads, 1 << 12),
             ("head_dim", self.head_dim, 1 << 12),
@@ -191,6 +190,7 @@ impl LanguageConfig {
         for (field, value, limit) in sizes {
             check(field, value, (1..=limit).contains(&value), || format!("1 to {limit}"))?;
         }
+        check_layers(self.layers)?;
         check("kv_heads", self.kv_heads, self.heads.is_multiple_of(self.kv_heads), || {
             format!("must divide heads, {}", self.heads)
         })?;
@@ -286,6 +286,17 @@ impl LanguageConfig {
     pub const fn kv_features(&self) -> usize {
         self.kv_heads * self.head_dim
     }
+}
+
+/// Most layers of a model.
+const MOST_LAYERS: usize = 1 << 12;
+
+/// That a model can have so many layers: readers ask before they list them.
+///
+/// # Errors
+/// [`ModelError::Config`].
+pub(crate) fn check_layers(layers: usize) -> Result<(), ModelError> {
+    check("layers", layers, (1..=MOST_LAYERS).contains(&layers), || format!("1 to {MOST_LAYERS}"))
 }
 
 fn check(

@@ -91,3 +91,13 @@ fn their_keys_are_refused_in_other_classes() {
     });
     refused(&falcon_rw, &["alibi", "true"]);
 }
+
+/// Found by fuzzing: windows of four billion layers were listed before their number was looked at.
+#[test]
+fn a_number_of_layers_that_no_model_has_is_refused_before_they_are_listed() {
+    let config = r#"{"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text",
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4,
+        "num_hidden_layers": 4000000000, "head_dim": 8}"#;
+    let error = from_hugging_face(config).unwrap_err().to_string();
+    assert!(error.contains("layers") && error.contains("4096"), "{error}");
+}

@@ -27,7 +27,7 @@ pub struct HubModel {
 
 impl HubModel {
     /// The model that the hub's answers describe: the object of a revision, and the pages of the list
-    /// of its tree, which may be none.
+    /// of its tree, which may be none. A path that is listed again is left out.
     pub fn of_answers(revision: &str, whole: &Value, pages: &[Value]) -> Self {
         let commit = whole["sha"].as_str().unwrap_or(revision).to_owned();
         let listed = |list: &Value| -> Vec<HubFile> {
@@ -38,6 +38,7 @@ impl HubModel {
             files = listed(&whole["siblings"]);
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.dedup_by(|later, first| later.path == first.path);
         HubModel { commit, files }
     }
 
@@ -202,5 +203,12 @@ mod tests {
         assert_eq!(chosen(&files, "hf:o/n"), ["config.json", "model.safetensors"]);
         let parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "m/x-00001-of-00002.gguf"];
         assert_eq!(chosen(&parts, "hf:o/n:m-00001-of-00002.gguf"), parts[..2]);
+    }
+
+    /// Found by fuzzing: one file was fetched twice to one place.
+    #[test]
+    fn a_path_that_is_listed_twice_is_one_file() {
+        let twice = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "m-00001-of-00002.gguf"];
+        assert_eq!(chosen(&twice, "hf:o/n:m-00001-of-00002.gguf"), twice[..2]);
     }
 }

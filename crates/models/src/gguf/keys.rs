@@ -7,6 +7,7 @@ use stoa_gguf::{Array, GgufFile, Metadata, Value};
 
 use super::architecture::{self, Architecture, Windows};
 use super::tensors::part_name;
+use crate::config::check_layers;
 use crate::parameters::{Module, Place};
 use crate::{Biases, Block, LanguageConfig, Mlp, ModelError, QkNorm, RopeScaling, SlidingWindow};
 
@@ -52,6 +53,7 @@ impl<'a> Keys<'a> {
         let architecture = self.architecture;
         let hidden = self.needed("embedding_length")?;
         let layers = self.needed("block_count")?;
+        check_layers(layers).map_err(|error| error.at(self.file.path()))?;
         let heads = self.same_in_all_layers("attention.head_count", layers)?;
         let heads = self.required("attention.head_count", heads)?;
         let kv_heads = self.same_in_all_layers("attention.head_count_kv", layers)?.unwrap_or(heads);

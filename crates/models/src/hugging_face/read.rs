@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::keys::Keys;
 use super::positions;
 use super::rows::{Blocks, Flag, QkNorms, Row, Windows};
+use crate::config::check_layers;
 use crate::{
     Biases, Block, Family, LanguageConfig, Mlp, MlpKind, ModelError, Note, QkNorm, SlidingWindow,
 };
@@ -58,10 +59,12 @@ fn sizes(row: &Row, keys: &Keys) -> Result<LanguageConfig> {
         None if heads > 0 && hidden.is_multiple_of(heads) => hidden / heads,
         None => return Err(keys.unsupported("hidden_size", "a multiple of the number of heads")),
     };
+    let layers = keys.size("num_hidden_layers")?;
+    check_layers(layers)?;
     Ok(LanguageConfig {
         vocab: keys.size("vocab_size")?,
         hidden,
-        layers: keys.size("num_hidden_layers")?,
+        layers,
         heads,
         kv_heads: kv_heads(row, keys, heads)?,
         head_dim,
