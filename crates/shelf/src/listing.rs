@@ -58,6 +58,8 @@ impl HubModel {
                 chosen.push(file.clone());
             }
         }
+        // Whatever its name begins with.
+        chosen.retain(|file| !is_pickle(&file.path));
         for file in &chosen {
             check_path(&file.path)?;
         }
@@ -203,6 +205,13 @@ mod tests {
         assert_eq!(chosen(&files, "hf:o/n"), ["config.json", "model.safetensors"]);
         let parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "m/x-00001-of-00002.gguf"];
         assert_eq!(chosen(&parts, "hf:o/n:m-00001-of-00002.gguf"), parts[..2]);
+    }
+
+    /// Found by fuzzing: a name that begins like terms and ends like a pickle was fetched.
+    #[test]
+    fn a_pickle_named_like_terms_is_left_out() {
+        let files = ["README.md.bin", "README.md", "config.json", "model.safetensors"];
+        assert_eq!(chosen(&files, "hf:o/n"), ["README.md", "config.json", "model.safetensors"]);
     }
 
     /// Found by fuzzing: one file was fetched twice to one place.
