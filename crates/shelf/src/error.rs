@@ -131,9 +131,9 @@ pub enum ShelfError {
          with safetensors or GGUF files"
     )]
     Pickle(String),
-    /// A name that would lead out of the model's folder.
+    /// A name that would lead out of the model's folder, or that another file gets.
     #[error(
-        "the hub names a file `{0}`, which leads out of the model's folder; nothing was fetched"
+        "the hub names a file `{0}`, which leads out of the model's folder or takes the name of another; nothing was fetched"
     )]
     UnsafeName(String),
     /// The network.

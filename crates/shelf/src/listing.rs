@@ -1,5 +1,7 @@
 //! The files of a model as a hub lists them, and which of them are fetched. Asks nobody.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::hub::{HubName, local_name};
@@ -60,8 +62,13 @@ impl HubModel {
         }
         // Whatever its name begins with.
         chosen.retain(|file| !is_pickle(&file.path));
+        // Each gets the last part of its path as name.
+        let mut names = BTreeSet::new();
         for file in &chosen {
             check_path(&file.path)?;
+            if !names.insert(local_name(&file.path)) {
+                return Err(ShelfError::UnsafeName(file.path.clone()));
+            }
         }
         let others = self.files.iter().filter(|file| !chosen.contains(file));
         let left_out = others.map(|file| file.path.clone()).collect();
@@ -120,7 +127,8 @@ impl HubModel {
 
     /// A file with the others of `NAME-00001-of-00003.gguf`.
     fn parts(&self, file: &HubFile) -> Vec<HubFile> {
-        let Some((stem, of)) = file.path.split_once("-00001-of-") else {
+        let numbered = file.path.split_once("-00001-of-").filter(|(_, of)| !of.contains('/'));
+        let Some((stem, of)) = numbered else {
             return vec![file.clone()];
         };
         // Between stem and count stands the number of a part, and nothing else.
@@ -212,6 +220,13 @@ mod tests {
     fn a_pickle_named_like_terms_is_left_out() {
         let files = ["README.md.bin", "README.md", "config.json", "model.safetensors"];
         assert_eq!(chosen(&files, "hf:o/n"), ["README.md", "config.json", "model.safetensors"]);
+    }
+
+    /// Found by fuzzing: folders named like a first part.
+    #[test]
+    fn parts_are_numbered_in_their_own_names() {
+        let files = ["m-00001-of-00002a/x-Q8_0.gguf", "m-00000-of-00002a/x-Q8_0.gguf"];
+        assert_eq!(chosen(&files, &format!("hf:o/n:{}", files[0])), files[..1]);
     }
 
     /// Found by fuzzing: one file was fetched twice to one place.
