@@ -1,4 +1,4 @@
-//! What a GGUF file holds of a model beside its weights: the tables of the tokenizer, the chat template
+//! What a GGUF file holds of a model in addition to its weights: the tables of the tokenizer, the chat template
 //! and the tokens that end a turn. The keys are those that `gguf` reads.
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ impl ModelParts {
         };
         tables.bos = tables.bos.or_else(|| of_template("bos_token"));
         tables.unknown = tables.unknown.or_else(|| of_template("unk_token"));
-        let ends = self.set_ends(of_template("eos_token").map(TokenId), &mut notes);
+        let ends = self.ordered_ends(of_template("eos_token").map(TokenId), &mut notes);
         tables.eos = tables.eos.or_else(|| ends.first().map(|id| id.0));
         let pad = of_template("pad_token");
 
@@ -73,7 +73,7 @@ impl ModelParts {
 
     /// The ends that keys must name, the model's own first; those that are found by their names come
     /// after.
-    fn set_ends(&self, own: Option<TokenId>, notes: &mut Vec<String>) -> Vec<TokenId> {
+    fn ordered_ends(&self, own: Option<TokenId>, notes: &mut Vec<String>) -> Vec<TokenId> {
         let by_name: BTreeSet<TokenId> = ends_by_name(&self.tokenizer).into_iter().collect();
         let mut ends: Vec<TokenId> = own.into_iter().collect();
         let (named, unnamed): (Vec<TokenId>, Vec<TokenId>) =

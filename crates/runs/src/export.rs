@@ -50,7 +50,7 @@ pub struct Exported {
     pub bytes: u64,
     /// The type of matrices.
     pub matrices: DType,
-    /// What the directory does beside its source.
+    /// How the directory compares with its source.
     pub likeness: Likeness,
 }
 

@@ -24,7 +24,7 @@ pub struct ExportedGguf {
     pub report: GgufReport,
     /// What of the tokenizer a GGUF file has no place for.
     pub notes: Vec<String>,
-    /// What the file does beside its source.
+    /// How the file compares with its source.
     pub likeness: Likeness,
 }
 

@@ -127,7 +127,7 @@ impl Model {
     pub fn licence(&self) -> Licence {
         let beside = Licence::of_directory(self.directory());
         let Model::Gguf(path) = self else { return beside };
-        // What the file itself says counts; what lies beside it may be of other models.
+        // What the file itself says counts; other files in its folder may belong to other models.
         let own = GgufFile::open(path).map(|file| passport::licence_of_gguf(&file));
         own.ok().filter(Licence::is_known).unwrap_or(beside)
     }

@@ -1,11 +1,11 @@
-//! The files of a model as a hub lists them, and which of them are fetched. Asks nobody.
+//! The files of a model as a hub lists them, and which of them are fetched. Sends no requests.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::hub::{HubName, local_name};
-use crate::{ShelfError, belongs};
+use crate::{Licence, ShelfError, belongs};
 
 /// A file of a model on the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,8 +176,7 @@ fn is_pickle(name: &str) -> bool {
 }
 
 fn is_terms(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    ["README", "LICEN", "NOTICE", "COPYING", "USE_POLICY"].iter().any(|t| upper.starts_with(t))
+    name.to_uppercase().starts_with("README") || Licence::is_terms(name)
 }
 
 /// That a path of the hub stays in its folder.

@@ -111,7 +111,7 @@ pub enum TokensError {
     NoTables {
         /// Path of the field in a tokenizer.json, such as `pre_tokenizer`.
         field: String,
-        /// What is there, cut to a readable length.
+        /// The value found, cut to a readable length.
         value: String,
     },
     /// A file that belongs to a tokenizer but is not one, or not one that is read here.

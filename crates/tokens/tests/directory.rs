@@ -1,4 +1,4 @@
-//! Model directories without a `tokenizer.json`: the vocabulary of one file, the rest of the files beside it.
+//! Model directories without a `tokenizer.json`: the vocabulary comes from one file, the rest from others.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 

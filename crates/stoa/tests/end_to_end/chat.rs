@@ -10,7 +10,7 @@ fn the_answer_is_all_that_is_printed() {
     let made = made();
     let said = run(&made.directory, ASK).succeeded();
     let described = run(&made.directory, &format!("{ASK} --json")).succeeded().json();
-    // That an answer is not whole is all that may be said beside it.
+    // The only message that may accompany an answer is that it was cut.
     let cut = "the answer is cut at 24 tokens; --max-tokens N allows more\n";
     assert_eq!(said.err, if described["finish"] == "length" { cut } else { "" });
     assert_eq!(said.out, format!("{}\n", described["answer"].as_str().unwrap()));

@@ -1,4 +1,4 @@
-//! The tokenizer of a model's directory: one file with the vocabulary, and what the files beside it say.
+//! The tokenizer of a model's directory: one file with the vocabulary, and what the other files say.
 //!
 //! The rule: of `tokenizer.json`, `tekken.json`, `tokenizer.model` and `vocab.json` with `merges.txt` the first
 //! that is there counts. `tokenizer.json` and `tekken.json` say all of a tokenizer; the others say nothing of

@@ -72,7 +72,7 @@ pub struct Item {
 }
 
 impl Item {
-    /// With nothing beside it, and a place anywhere.
+    /// With no other text around it, and a place anywhere.
     pub fn new(personal: impl Into<String>, placeholder: &'static str) -> Item {
         Item {
             before: String::new(),
