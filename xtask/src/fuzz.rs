@@ -31,6 +31,10 @@ pub struct Args {
     /// Targets that run at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
+    /// Seed of the inputs: from empty corpora (`target/fuzz/corpus`) the same seed tries the same inputs
+    /// in the same order [default: another each time].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seed: Option<u32>,
 }
 
 /// Counters at every edge, which comparisons were made, one object for each crate so that counters
@@ -48,6 +52,9 @@ const FLAGS: &[&str] = &[
 /// Limits of a run: memory, one allocation, seconds for one input, its longest length.
 const LIMITS: &[&str] =
     &["-rss_limit_mb=1024", "-malloc_limit_mb=512", "-timeout=10", "-max_len=65536"];
+
+/// The longest input that is printed, bytes.
+const LONGEST_SHOWN: usize = 8192;
 
 /// libFuzzer's exit status for an input that took too long.
 const TOO_LONG: i32 = 70;
@@ -157,7 +164,7 @@ fn fuzz(places: &Places, targets: &[String], args: &Args) -> anyhow::Result<Vec<
     let worker = || -> anyhow::Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
         while let Some(target) = next() {
-            let outcome = fuzz_one(places, target, args.seconds)?;
+            let outcome = fuzz_one(places, target, args)?;
             eprintln!(
                 "{target}: {} executions in {:.0} s, {} findings",
                 outcome.executions,
@@ -182,7 +189,7 @@ fn fuzz(places: &Places, targets: &[String], args: &Args) -> anyhow::Result<Vec<
 }
 
 /// Runs a target for so many seconds, or until it finds something.
-fn fuzz_one(places: &Places, target: &str, seconds: u64) -> anyhow::Result<Outcome> {
+fn fuzz_one(places: &Places, target: &str, args: &Args) -> anyhow::Result<Outcome> {
     let (corpus, findings) = (places.of("corpus", target), places.of("findings", target));
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&findings)?;
@@ -192,7 +199,7 @@ fn fuzz_one(places: &Places, target: &str, seconds: u64) -> anyhow::Result<Outco
         Outcome { target: target.to_owned(), executions: 0, seconds: 0.0, findings: Vec::new() };
     let started = Instant::now();
     loop {
-        let left = seconds.saturating_sub(started.elapsed().as_secs());
+        let left = args.seconds.saturating_sub(started.elapsed().as_secs());
         if left == 0 || !outcome.findings.is_empty() {
             break;
         }
@@ -200,6 +207,7 @@ fn fuzz_one(places: &Places, target: &str, seconds: u64) -> anyhow::Result<Outco
         let mut program = Command::new(places.programs.join(target));
         program.args([&corpus, &places.of("seeds", target)]).args(LIMITS);
         program.arg(format!("-max_total_time={left}")).arg("-print_final_stats=1");
+        program.args(args.seed.map(|seed| format!("-seed={seed}")));
         program.arg(format!("-artifact_prefix={}/", findings.display()));
         program.arg(format!("-dict={}", places.root.join("fuzz/dictionary.txt").display()));
         program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
@@ -218,12 +226,38 @@ fn fuzz_one(places: &Places, target: &str, seconds: u64) -> anyhow::Result<Outco
             // A machine that was busy elsewhere makes inputs slow: such a one is tried again alone.
             let again = status.code() == Some(TOO_LONG) && passes(places, target, &path)?;
             if !again {
+                show_finding(target, &log, &path)?;
                 outcome.findings.push(path);
             }
         }
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// Prints why a target failed and, where it is short, the input: logs and inputs of another machine are
+/// not at hand.
+fn show_finding(target: &str, log: &Path, input: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(input)?;
+    eprintln!("{target} failed on {} ({} bytes):", input.display(), bytes.len());
+    for line in reasons(&fs::read(log)?) {
+        eprintln!("  {line}");
+    }
+    if bytes.len() <= LONGEST_SHOWN {
+        eprintln!("  {}", bytes.escape_ascii());
+    }
+    Ok(())
+}
+
+/// The lines of a log from the first panic or error on, without the statistics.
+fn reasons(log: &[u8]) -> Vec<String> {
+    let log = String::from_utf8_lossy(log);
+    let from =
+        log.lines().skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR:"));
+    from.filter(|line| !line.starts_with("stat::") && !line.starts_with('#'))
+        .take(40)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether a target takes one input within the limits.
@@ -259,6 +293,19 @@ mod tests {
         assert_eq!(executions(whole.as_bytes()), 5000);
         assert_eq!(executions(b"INFO: x\n#12\tINITED cov: 1\n#77\tNEW cov: 2\n==1== ERROR\n"), 77);
         assert_eq!(executions(b"cannot start"), 0);
+    }
+
+    #[test]
+    fn the_reason_of_a_finding_is_read_from_logs() {
+        let log =
+            b"INFO: Seed: 1\n#77\tNEW cov: 2\n\nthread 'main' panicked at src/a.rs:1:2:\nno\n\
+                    ==1== ERROR: libFuzzer: deadly signal\nstat::peak_rss_mb:  40\n";
+        let expected = [
+            "thread 'main' panicked at src/a.rs:1:2:",
+            "no",
+            "==1== ERROR: libFuzzer: deadly signal",
+        ];
+        assert_eq!(reasons(log), expected);
     }
 
     #[test]

@@ -405,6 +405,14 @@ fn what_is_not_computed_is_refused_by_name() {
     more.push(("blk.0.ffn_gate_inp.weight".into(), Tensor::f32([1], vec![0.0]).unwrap()));
     let message = refused("llama", &more, &|_| {});
     assert!(message.contains("`blk.0.ffn_gate_inp.weight`"), "{message}");
+    // Queries that are no whole heads are seen before their rows are put in order.
+    let mut cut = all.clone();
+    for (name, tensor) in cut.iter_mut().filter(|(name, _)| name == "blk.0.attn_q.weight") {
+        assert_eq!(tensor.shape(), [64, 64], "{name}");
+        *tensor = Tensor::f32([63, 64], numbers(tensor)[64..].to_vec()).unwrap();
+    }
+    let message = refused("llama", &cut, &|_| {});
+    assert!(message.contains("q_proj") && message.contains("[63, 64]"), "{message}");
     let message = refused("llama", &all[1..].to_vec(), &|_| {});
     assert!(message.contains("`token_embd.weight`"), "{message}");
 }

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use stoa_graph::{EngineError, MemoryPlan};
 
 use crate::dispatch::Caches;
-use crate::memory::Block;
+use crate::memory::{Block, Chunks};
 
 /// The account of an engine.
 pub(crate) struct Memory {
     limit_bytes: Option<usize>,
     ledger: Mutex<Ledger>,
+    chunks: Chunks,
     /// Held by who reads buffers; alone by who brings some into another order.
     pub orders: RwLock<()>,
 }
@@ -72,7 +73,12 @@ impl Ledger {
 impl Memory {
     /// An account with nothing in use.
     pub fn new(limit_bytes: Option<usize>) -> Arc<Self> {
-        Arc::new(Memory { limit_bytes, ledger: Mutex::default(), orders: RwLock::default() })
+        Arc::new(Memory {
+            limit_bytes,
+            ledger: Mutex::default(),
+            chunks: Chunks::default(),
+            orders: RwLock::default(),
+        })
     }
 
     /// Bytes that may be in use.
@@ -101,27 +107,11 @@ impl Memory {
         }
     }
 
-    /// Zeroed bytes for a buffer.
+    /// Zeroed bytes for a buffer, which are not touched before they are written to.
     ///
     /// # Errors
     /// [`EngineError::MemoryLimit`], [`EngineError::OutOfMemory`].
     pub fn state(self: &Arc<Self>, bytes: usize) -> Result<StateBlock, EngineError> {
-        self.booked_state(bytes, Block::zeroed)
-    }
-
-    /// Zeroed bytes for a buffer that may never be filled.
-    ///
-    /// # Errors
-    /// As [`Memory::state`].
-    pub fn untouched_state(self: &Arc<Self>, bytes: usize) -> Result<StateBlock, EngineError> {
-        self.booked_state(bytes, Block::untouched)
-    }
-
-    fn booked_state(
-        self: &Arc<Self>,
-        bytes: usize,
-        allocate: fn(usize, &str) -> Result<Block, EngineError>,
-    ) -> Result<StateBlock, EngineError> {
         {
             let mut ledger = self.ledger();
             ledger.state_bytes += bytes;
@@ -133,7 +123,7 @@ impl Memory {
         }
         let booked = Booked { memory: Arc::clone(self), bytes };
         let in_panels = AtomicBool::new(false);
-        Ok(StateBlock { block: allocate(bytes, "state")?, booked, in_panels })
+        Ok(StateBlock { block: self.chunks.block(bytes, "state")?, booked, in_panels })
     }
 
     /// Notes a program of which `arena_bytes` are for its values, the rest of its plan's arena being

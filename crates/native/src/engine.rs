@@ -112,7 +112,7 @@ impl Engine for NativeEngine {
 
     fn zeros_on(&self, device: DeviceId, ty: &TensorType) -> Result<Buffer, EngineError> {
         device.check(DEVICES)?;
-        let state = self.memory.untouched_state(ty.size_bytes())?;
+        let state = self.memory.state(ty.size_bytes())?;
         Ok(Buffer::new(ty.clone(), device, state))
     }
 

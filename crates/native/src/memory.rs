@@ -1,8 +1,9 @@
-//! Aligned, zeroed byte blocks: arenas and the buffers of state. Allocation failure is an error, not
-//! an abort. What may be allocated together is decided in `account`.
+//! Aligned, zeroed byte blocks in huge pages: arenas, and the buffers of state, which share chunks.
+//! Allocation failure is an error, not an abort. What may be allocated together is decided in `account`.
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stoa_graph::EngineError;
 
@@ -12,10 +13,13 @@ use crate::plan::ALIGNMENT;
 /// pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Blocks from this size on begin at the border of a huge page, which costs up to one page each.
-/// Smaller ones do not: a model has hundreds of matrices of a few megabytes, and gaps between
-/// them, backed by huge pages too, came to 60 MB of a model of 160 million parameters.
-const WORTH_ALIGNING: usize = 16 * HUGE_PAGE;
+/// What the memory is taken in that smaller blocks share. A model has hundreds of matrices of a few
+/// megabytes: each on its own holds few whole huge pages, and gaps between aligned ones came to 60 MB of a
+/// model of 160 million parameters.
+const CHUNK: usize = 16 * HUGE_PAGE;
+
+/// Blocks from this size on have memory of their own, from the border of a huge page on.
+const LARGE: usize = CHUNK / 2;
 
 /// Asks the system to back the whole huge pages inside a fresh, untouched range by single pages.
 /// Matrices are read with strides of many kilobytes: with pages of 4 KiB each row is on another
@@ -48,13 +52,124 @@ pub fn return_large_blocks() {
     }
 }
 
-/// A block of zeroed bytes at a [`ALIGNMENT`]-byte boundary.
-pub(crate) struct Block {
+/// Untouched memory from the border of a huge page on: the system gives zeroed pages when they are
+/// written to.
+struct Mapped {
     start: NonNull<u8>,
     /// What was allocated; `start` lies in it.
     base: NonNull<u8>,
     layout: Layout,
+}
+
+// SAFETY: plain memory; who reads or writes it, and when, is for the blocks made of it to say.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    fn new(bytes: usize) -> Option<Mapped> {
+        // The allocator zeroes by hand what it must align by itself.
+        let layout = Layout::from_size_align(bytes.checked_add(HUGE_PAGE)?, 1).ok()?;
+        // SAFETY: the layout has a size above zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let skipped = base.as_ptr().align_offset(HUGE_PAGE);
+        // SAFETY: less than a huge page is skipped, and so many more bytes were allocated.
+        let start = unsafe { base.add(skipped) };
+        ask_for_huge_pages(start.as_ptr(), bytes.next_multiple_of(HUGE_PAGE));
+        Some(Mapped { start, base, layout })
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout where it was made.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+/// Memory of several blocks, given out from its begin on; free when all of them are dropped.
+struct Chunk {
+    memory: Mapped,
+    used: Mutex<Used>,
+}
+
+/// How much of a chunk is given out, in bytes.
+#[derive(Default)]
+struct Used {
+    end: usize,
+    /// What is beyond was never given out, and is zero.
+    dirty: usize,
+}
+
+impl Chunk {
+    fn used(&self) -> MutexGuard<'_, Used> {
+        // No code that may panic runs under the lock.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block at the end of what is given out, if there is room.
+    fn block(self: &Arc<Self>, bytes: usize) -> Option<Block> {
+        let mut used = self.used();
+        let at = used.end;
+        let end = at + bytes;
+        if end > CHUNK {
+            return None;
+        }
+        // SAFETY: inside the chunk.
+        let start = unsafe { self.memory.start.add(at) };
+        let dirty = end.min(used.dirty).saturating_sub(at);
+        // SAFETY: these bytes belong to no block.
+        unsafe { start.as_ptr().write_bytes(0, dirty) };
+        used.end = end;
+        used.dirty = used.dirty.max(end);
+        Some(Block { start, bytes, memory: BlockMemory::Shared(Arc::clone(self), at) })
+    }
+}
+
+/// Where blocks below [`LARGE`] come from.
+#[derive(Default)]
+pub(crate) struct Chunks {
+    current: Mutex<Option<Arc<Chunk>>>,
+}
+
+impl Chunks {
+    /// Zeroed bytes that are not touched before they are written to, for what may never be filled, as the
+    /// cache of a long context.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`] when the system refuses.
+    pub fn block(&self, bytes: usize, what: &str) -> Result<Block, EngineError> {
+        let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
+        if bytes >= LARGE {
+            let memory = Mapped::new(bytes).ok_or_else(refused)?;
+            return Ok(Block { start: memory.start, bytes, memory: BlockMemory::Own(memory) });
+        }
+        let bytes = bytes.max(1).next_multiple_of(ALIGNMENT);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = current.as_ref().and_then(|chunk| chunk.block(bytes)) {
+            return Ok(block);
+        }
+        let memory = Mapped::new(CHUNK).ok_or_else(refused)?;
+        let chunk = Arc::new(Chunk { memory, used: Mutex::default() });
+        let block = chunk.block(bytes).ok_or_else(refused)?;
+        *current = Some(chunk);
+        Ok(block)
+    }
+}
+
+/// Whose memory a block is in.
+enum BlockMemory {
+    /// Its own.
+    Own(Mapped),
+    /// That of a chunk, so many bytes from its begin.
+    Shared(Arc<Chunk>, usize),
+}
+
+/// A block of zeroed bytes at a [`ALIGNMENT`]-byte boundary.
+pub(crate) struct Block {
+    start: NonNull<u8>,
     bytes: usize,
+    memory: BlockMemory,
 }
 
 // SAFETY: the block owns its bytes, which are plain data.
@@ -63,41 +178,16 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Allocates `bytes` zeroed bytes for `what`.
+    /// Zeroed bytes for `what` in memory of their own, all of them touched.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`] when the system refuses.
     pub fn zeroed(bytes: usize, what: &str) -> Result<Block, EngineError> {
         let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
-        let alignment = if bytes >= WORTH_ALIGNING { HUGE_PAGE } else { ALIGNMENT };
-        let layout =
-            Layout::from_size_align(bytes.max(ALIGNMENT), alignment).map_err(|_| refused())?;
-        // SAFETY: the layout has a size above zero.
-        let start = NonNull::new(unsafe { alloc(layout) }).ok_or_else(refused)?;
-        ask_for_huge_pages(start.as_ptr(), layout.size());
-        // SAFETY: the block was just allocated with this size.
-        unsafe { start.as_ptr().write_bytes(0, layout.size()) };
-        Ok(Block { start, base: start, layout, bytes: layout.size() })
-    }
-
-    /// The same without touching the bytes: the system gives zeroed pages when they are written to.
-    /// For what may never be filled, as the cache of a long context.
-    ///
-    /// # Errors
-    /// [`EngineError::OutOfMemory`] when the system refuses.
-    pub fn untouched(bytes: usize, what: &str) -> Result<Block, EngineError> {
-        let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
-        // The allocator zeroes by hand what it must align by itself.
-        let size = bytes.max(ALIGNMENT).checked_add(ALIGNMENT).ok_or_else(refused)?;
-        let layout = Layout::from_size_align(size, 1).map_err(|_| refused())?;
-        // SAFETY: the layout has a size above zero.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
-        let skipped = base.as_ptr().align_offset(ALIGNMENT);
-        // SAFETY: less than `ALIGNMENT` bytes are skipped, and so many more were allocated.
-        let start = unsafe { base.add(skipped) };
-        let bytes = bytes.max(ALIGNMENT);
-        ask_for_huge_pages(start.as_ptr(), bytes);
-        Ok(Block { start, base, layout, bytes })
+        let memory = Mapped::new(bytes).ok_or_else(refused)?;
+        let mut block = Block { start: memory.start, bytes, memory: BlockMemory::Own(memory) };
+        block.bytes_mut().fill(0);
+        Ok(block)
     }
 
     /// Address of the first byte.
@@ -114,7 +204,45 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout where the block was made.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+        match &self.memory {
+            BlockMemory::Own(memory) => debug_assert_eq!(memory.start, self.start),
+            BlockMemory::Shared(chunk, at) => {
+                // The last one given out makes room again: copies come and go.
+                let mut used = chunk.used();
+                if used.end == at + self.bytes {
+                    used.end = *at;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_share_chunks_and_are_zero_whoever_had_their_bytes_before() {
+        let chunks = Chunks::default();
+        let block = |bytes| chunks.block(bytes, "a test").expect("memory");
+        let (mut a, mut b) = (block(100), block(1));
+        assert_eq!(b.start() as usize - a.start() as usize, 128, "one after the other");
+        assert_eq!(a.start() as usize % HUGE_PAGE, 0);
+        a.bytes_mut().fill(1);
+        b.bytes_mut().fill(2);
+        let place = b.start();
+        drop(b);
+        let mut again = block(1000);
+        assert_eq!(again.start(), place, "the room of the last one");
+        assert!(again.bytes_mut().iter().all(|&x| x == 0));
+        drop(a);
+        assert_ne!(block(10).start() as usize % HUGE_PAGE, 0, "not the room of the first");
+        let large = block(LARGE);
+        assert_eq!(large.start() as usize % HUGE_PAGE, 0);
+        let filling = (0..5).map(|_| block(LARGE - 64)).collect::<Vec<_>>();
+        let mut places: Vec<usize> = filling.iter().map(|b| b.start() as usize).collect();
+        places.sort_unstable();
+        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= LARGE - 64), "apart");
+        assert!(chunks.block(usize::MAX - 10, "a test").is_err());
     }
 }

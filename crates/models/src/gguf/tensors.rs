@@ -137,9 +137,15 @@ pub(super) fn read(
         let (name, tensor) = find(file, config, place, &parameter)?;
         used.insert(name);
         let tensor = reshaped(tensor, &stored_shape(config, place, &parameter), &parameter.shape)?;
+        if tensor.shape() != parameter.shape {
+            let (name, found) = (parameter.name.clone(), tensor.ty());
+            let expected = TensorType::new(found.dtype, parameter.shape.clone());
+            let error = ModelError::TensorShape { name, expected, found };
+            return Err(error.at(file.path()));
+        }
         let tensor = if place.module.rotates() && architecture.pairs_adjacent {
             moved += usize::from(parameter.shape.len() == 2);
-            in_halves(&tensor, config.head_dim)
+            in_halves(&tensor, config)
         } else {
             tensor
         };
@@ -211,14 +217,15 @@ fn added(mut tensor: Tensor, number: f32) -> Tensor {
     tensor
 }
 
-/// Rows of heads whose pairs stand side by side, with the first halves of all pairs before the second.
-pub(super) fn in_halves(tensor: &Tensor, head_dim: usize) -> Tensor {
-    reordered(tensor, head_dim, |row| 2 * (row % (head_dim / 2)) + row / (head_dim / 2))
+/// Rows of heads whose pairs stand side by side, with the first halves of all pairs before the second;
+/// features that are not rotated stay.
+pub(super) fn in_halves(tensor: &Tensor, config: &LanguageConfig) -> Tensor {
+    reordered(tensor, config, |row, half| 2 * (row % half) + row / half)
 }
 
-/// Rows of heads with the two features of a pair side by side.
-pub(super) fn side_by_side(tensor: &Tensor, head_dim: usize) -> Tensor {
-    reordered(tensor, head_dim, |row| row % 2 * (head_dim / 2) + row / 2)
+/// Rows of heads with the two features of a pair side by side; features that are not rotated stay.
+pub(super) fn side_by_side(tensor: &Tensor, config: &LanguageConfig) -> Tensor {
+    reordered(tensor, config, |row, half| row % 2 * half + row / 2)
 }
 
 /// Tensors of one type and width as one, row after row.
@@ -235,14 +242,20 @@ pub(super) fn one_more(tensor: Tensor) -> Tensor {
     added(tensor, 1.0)
 }
 
-/// A tensor whose row `r` of each head is row `from(r)` of what is given.
-fn reordered(tensor: &Tensor, head_dim: usize, from: impl Fn(usize) -> usize) -> Tensor {
+/// A tensor whose rotated row `r` of each head is row `from(r, pairs of a head)` of what is given.
+fn reordered(
+    tensor: &Tensor,
+    config: &LanguageConfig,
+    from: impl Fn(usize, usize) -> usize,
+) -> Tensor {
+    let (head_dim, rotated) = (config.head_dim, config.rotary_dim.unwrap_or(config.head_dim));
     let rows = tensor.shape()[0];
     let row_bytes = tensor.bytes().len() / rows.max(1);
     let mut bytes = Vec::with_capacity(tensor.bytes().len());
     for row in 0..rows {
-        let first = row / head_dim * head_dim;
-        let source = first + from(row - first);
+        let of_head = row % head_dim;
+        let moved = if of_head < rotated { from(of_head, rotated / 2) } else { of_head };
+        let source = row - of_head + moved;
         bytes.extend_from_slice(&tensor.bytes()[source * row_bytes..][..row_bytes]);
     }
     Tensor::from_bytes(tensor.ty(), &bytes).expect("the same rows in another order")
@@ -253,11 +266,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_of_pairs_come_apart() {
-        let pairs = Tensor::f32([8, 1], (0..8).map(|x| x as f32).collect()).unwrap();
-        let halves = in_halves(&pairs, 4);
-        assert_eq!(halves.as_f32().unwrap(), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
-        assert_eq!(side_by_side(&halves, 4), pairs);
+    fn halves_of_pairs_come_apart_and_the_rest_stays() {
+        let pairs = Tensor::f32([10, 1], (0..10).map(|x| x as f32).collect()).unwrap();
+        let of = |head_dim, rotary_dim| LanguageConfig {
+            head_dim,
+            rotary_dim,
+            ..LanguageConfig::from_depth(1, 10)
+        };
+        let cases = [
+            (10, None, [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]),
+            (5, Some(4), [0, 2, 1, 3, 4, 5, 7, 6, 8, 9]),
+            (1, Some(0), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ];
+        for (head_dim, rotary_dim, expected) in cases {
+            let config = of(head_dim, rotary_dim);
+            let halves = in_halves(&pairs, &config);
+            assert_eq!(halves.as_f32().unwrap(), expected.map(|x: i8| f32::from(x)));
+            assert_eq!(side_by_side(&halves, &config), pairs);
+        }
     }
 
     #[test]

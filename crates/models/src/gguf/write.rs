@@ -207,7 +207,7 @@ fn in_file(
     tensor: Tensor,
 ) -> Result<Tensor> {
     let tensor = if place.module.rotates() && architecture.pairs_adjacent {
-        side_by_side(&tensor, config.head_dim)
+        side_by_side(&tensor, config)
     } else {
         tensor
     };

@@ -278,20 +278,27 @@ impl<T: Entry> Kernel for Tile<'_, T> {
     }
 }
 
-/// Queries on their own: a task per query and key head, or more where that is too few for all
-/// threads; heads do not mix, so that this changes no bit.
+/// Queries on their own: each in so many runs of neighbouring heads that all threads have some; heads do
+/// not mix, so that this changes no bit.
 fn attend_singly<T: Entry>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
+    /// Tasks of a thread, so that one that is late does not hold up the rest.
+    const TASKS: usize = 2;
     let heads = cached.heads;
     let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);
-    let wanted = context.pool.threads().div_ceil((singles.len() * kv_heads).max(1));
-    // Heads of a task, and tasks of a group.
-    let count = group.div_ceil(wanted).max(1);
-    let parts = group.div_ceil(count);
+    let wanted = (TASKS * context.pool.threads()).div_ceil(singles.len().max(1));
+    // Heads of a task: of whole groups, or a part of one.
+    let count = match kv_heads / wanted {
+        0 => group.div_ceil(wanted.div_ceil(kv_heads)).max(1),
+        groups => groups * group,
+    };
+    let span = if count < group { group } else { heads.heads };
+    let (parts, spans) = (span.div_ceil(count), heads.heads / span);
     let floats = single::scratch_floats(count, d);
-    context.pool.run(singles.len() * kv_heads * parts, &|task, worker| {
-        let (query, part) = (singles[task / (kv_heads * parts)], task % (kv_heads * parts));
-        let start = part / parts * group + part % parts * count;
-        let end = (part / parts * group + group).min(start + count);
+    context.pool.run(singles.len() * spans * parts, &|task, worker| {
+        let (query, part) = (singles[task / (spans * parts)], task % (spans * parts));
+        let begin = part / parts * span;
+        let start = begin + part % parts * count;
+        let end = (begin + span).min(start + count);
         if cached.places.sequences[query] < 0 {
             let at = (query * heads.heads + start) * d;
             // SAFETY: these heads of a query belong to one task.

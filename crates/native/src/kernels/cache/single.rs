@@ -23,7 +23,7 @@ pub(super) fn scratch_floats(heads: usize, head_dim: usize) -> usize {
     heads * (padded(head_dim) * 2 + KEYS + 2)
 }
 
-/// One query and neighbouring heads that read one key head.
+/// One query and neighbouring heads: some that read one key head, or all that read several.
 pub(super) struct Single<'a, T> {
     pub cached: Cached<'a, T>,
     pub query: usize,
@@ -32,13 +32,96 @@ pub(super) struct Single<'a, T> {
     pub scratch: &'a mut [f32],
 }
 
-/// Asks for numbers of a cache that lie together.
+/// A row that is read soon, asked for.
 #[inline(always)]
-fn prefetch<S: Simd, T: Entry>(s: S, units: &[T], at: usize, numbers: usize) {
+fn prefetch<S: Simd, T: Entry>(s: S, units: *const T, row: usize, head_dim: usize) {
     const LINE: usize = 64;
-    let start = units[at / T::NUMBERS..].as_ptr().cast::<u8>();
-    for byte in (0..numbers / T::NUMBERS * size_of::<T>()).step_by(LINE) {
+    let start = units.wrapping_add(row / T::NUMBERS).cast::<u8>();
+    for byte in (0..head_dim / T::NUMBERS * size_of::<T>()).step_by(LINE) {
         s.prefetch(start.wrapping_add(byte).cast());
+    }
+}
+
+/// The first numbers of the rows of some entries of a sequence.
+struct Rows {
+    begins: [usize; KEYS],
+    count: usize,
+}
+
+impl Rows {
+    #[inline(always)]
+    fn new<T>(
+        cached: &Cached<'_, T>,
+        sequence: usize,
+        kv_head: usize,
+        entries: Range<usize>,
+    ) -> Self {
+        let (mut begins, count, d) = ([0; KEYS], entries.len(), cached.heads.head_dim());
+        for (entries, at) in cached.pieces(sequence, kv_head, entries) {
+            for (i, begin) in begins[entries].iter_mut().enumerate() {
+                *begin = at + i * d;
+            }
+        }
+        Rows { begins, count }
+    }
+
+    /// Those of the key head that is so many numbers further.
+    #[inline(always)]
+    fn moved(&self, by: usize) -> Self {
+        Rows { begins: self.begins.map(|begin| begin + by), count: self.count }
+    }
+
+    #[inline(always)]
+    fn begins(&self) -> &[usize] {
+        &self.begins[..self.count]
+    }
+}
+
+impl<T: Entry> Kernel for Single<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Single { cached, query, heads: Range { start, end }, scratch } = self;
+        let (heads, d) = (cached.heads, cached.heads.head_dim());
+        let kv_heads = start / heads.group()..(end - 1) / heads.group() + 1;
+        let group = (end - start) / kv_heads.len();
+        let first_at = (query * heads.heads + start) * d;
+        let floats = scratch_floats(group, d);
+        let q = &cached.q[first_at..][..(end - start) * d];
+        for of_group in 0..kv_heads.len() {
+            let mut running = Group::of(group, d, &mut scratch[of_group * floats..][..floats]);
+            running.begin(s, heads.scale, &q[of_group * group * d..][..group * d]);
+        }
+        let sequence = cached.places.sequences[query] as usize;
+        let (first, seen) = heads.range(cached.places.positions[query] as usize);
+        let entries = |tile: usize| tile.max(first).min(seen)..(tile + KEYS).min(seen);
+        let next_head = heads.paging.page * d;
+        let begin = first / KEYS * KEYS;
+        let mut of_first = Rows::new(&cached, sequence, kv_heads.start, entries(begin));
+        // All heads of a tile before the next tile: those of a page lie one after another.
+        for tile in (begin..seen).step_by(KEYS) {
+            let of_next = Rows::new(&cached, sequence, kv_heads.start, entries(tile + KEYS));
+            let mut rows = of_first;
+            for of_group in 0..kv_heads.len() {
+                let mut running = Group::of(group, d, &mut scratch[of_group * floats..][..floats]);
+                let is_last = of_group + 1 == kv_heads.len();
+                let next = if is_last { of_next.moved(0) } else { rows.moved(next_head) };
+                running.score(s, &cached, rows.begins(), next.begins());
+                running.bound(s, heads.score_cap, rows.count);
+                for head in 0..group {
+                    running.soften(s, head, rows.count);
+                }
+                running.weigh(s, cached.values, rows.begins());
+                rows = next;
+            }
+            of_first = of_next;
+        }
+        // SAFETY: these heads of a query belong to one task.
+        let to = unsafe { cached.out.part(first_at, (end - start) * d) };
+        for of_group in 0..kv_heads.len() {
+            let running = Group::of(group, d, &mut scratch[of_group * floats..][..floats]);
+            running.finish(s, first < seen, &mut to[of_group * group * d..][..group * d]);
+        }
     }
 }
 
@@ -57,62 +140,25 @@ struct Group<'a> {
     head_dim: usize,
 }
 
-impl<T: Entry> Kernel for Single<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Single { cached, query, heads: Range { start, end }, scratch } = self;
-        let heads = cached.heads;
-        let (kv_head, group, d) = (start / heads.group(), end - start, heads.head_dim());
-        let at = (query * heads.heads + start) * d;
-        let mut running = Group::new(s, group, d, scratch);
-        running.pack(s, heads.scale, &cached.q[at..][..group * d]);
-        let sequence = cached.places.sequences[query] as usize;
-        let (first, end) = heads.range(cached.places.positions[query] as usize);
-        for tile in (first / KEYS * KEYS..end).step_by(KEYS) {
-            let entries = tile.max(first)..(tile + KEYS).min(end);
-            let mut rows = [0; KEYS];
-            let rows = &mut rows[..entries.len()];
-            for (entries, at) in cached.pieces(sequence, kv_head, entries) {
-                let piece = rows[entries].iter_mut().enumerate();
-                piece.for_each(|(i, row)| *row = at + i * d);
-            }
-            // Pages lie anywhere: the next ones are asked for while these are attended to.
-            let ahead = (tile + KEYS).min(end)..(tile + 2 * KEYS).min(end);
-            for (entries, at) in cached.pieces(sequence, kv_head, ahead) {
-                prefetch(s, cached.keys, at, entries.len() * d);
-                prefetch(s, cached.values, at, entries.len() * d);
-            }
-            running.score(s, cached.keys, rows);
-            running.bound(s, heads.score_cap, rows.len());
-            (0..group).for_each(|head| running.soften(s, head, rows.len()));
-            running.weigh(s, cached.values, rows);
-        }
-        // SAFETY: these heads of a query belong to one task.
-        let to = unsafe { cached.out.part(at, group * d) };
-        running.finish(s, first < end, to);
-    }
-}
-
 impl<'a> Group<'a> {
-    /// Nothing seen yet.
+    /// The state of so many heads in its scratch.
     #[inline(always)]
-    fn new<S: Simd>(_: S, group: usize, head_dim: usize, scratch: &'a mut [f32]) -> Self {
+    fn of(group: usize, head_dim: usize, scratch: &'a mut [f32]) -> Self {
         let wide = group * padded(head_dim);
         let (queries, rest) = scratch.split_at_mut(wide);
         let (out, rest) = rest.split_at_mut(wide);
         let (scores, rest) = rest.split_at_mut(group * KEYS);
         let (max, rest) = rest.split_at_mut(group);
         let sum = &mut rest[..group];
-        out.fill(0.0);
-        max.fill(f32::NEG_INFINITY);
-        sum.fill(0.0);
         Group { queries, scores, out, max, sum, head_dim }
     }
 
-    /// Takes the queries [group, head_dim].
+    /// Takes the queries [group, head_dim]; nothing is seen yet.
     #[inline(always)]
-    fn pack<S: Simd>(&mut self, s: S, scale: f32, q: &[f32]) {
+    fn begin<S: Simd>(&mut self, s: S, scale: f32, q: &[f32]) {
+        self.out.fill(0.0);
+        self.max.fill(f32::NEG_INFINITY);
+        self.sum.fill(0.0);
         let (factor, d) = (s.splat(scale * LOG2E), self.head_dim);
         if d == 0 {
             return;
@@ -124,18 +170,33 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The scores of keys that begin at `rows`.
+    /// The scores of keys that begin at `rows`. Keys and values of the rows that come next are asked for
+    /// bit by bit meanwhile: asked for at once they would be waited for.
     #[inline(always)]
-    fn score<S: Simd, T: Entry>(&mut self, s: S, keys: &[T], rows: &[usize]) {
-        let d = self.head_dim;
+    fn score<S: Simd, T: Entry>(
+        &mut self,
+        s: S,
+        cached: &Cached<'_, T>,
+        rows: &[usize],
+        next: &[usize],
+    ) {
+        let (d, keys) = (self.head_dim, cached.keys);
         let whole = d - d % S::LANES;
         let (group, filled) = (self.max.len(), rows.len().next_multiple_of(S::LANES));
-        (0..group).for_each(|head| self.scores[head * KEYS..][..filled].fill(0.0));
+        for head in 0..group {
+            self.scores[head * KEYS..][..filled].fill(0.0);
+        }
         let last = rows.len() - 1;
         let numbers = keys.len() * T::NUMBERS;
         assert!(rows.iter().all(|row| row + d <= numbers), "keys lie in their cache");
-        for f in (0..whole).step_by(S::LANES) {
-            for first in (0..filled).step_by(S::LANES) {
+        let blocks = (filled / S::LANES * (whole / S::LANES)).max(1);
+        let mut ahead = next.chunks(next.len().div_ceil(blocks).max(1));
+        for first in (0..filled).step_by(S::LANES) {
+            for f in (0..whole).step_by(S::LANES) {
+                for &row in ahead.next().unwrap_or_default() {
+                    prefetch(s, keys.as_ptr(), row, d);
+                    prefetch(s, cached.values.as_ptr(), row, d);
+                }
                 let mut square = s.square(s.zero());
                 for (i, vector) in square.as_mut().iter_mut().enumerate() {
                     // Missing keys repeat the last one.
