@@ -25,8 +25,9 @@ const PACKAGES: &[&str] =
 const TOLERANCE: f64 = 0.02;
 
 /// The same where both sides quantise activations: llama.cpp in blocks of 32 or 256, with a scale of 16
-/// or 32 bits, by type of weights; 8 bits an activation, through 12 layers of random weights.
-const QUANTISED_TOLERANCE: f64 = 0.1;
+/// or 32 bits, by type of weights. 8 bits an activation came to 0.03 through 12 layers of random weights and to
+/// 0.11 through the 30 of SmolLM2, whose features are of very different sizes; another model is 1.4 away.
+const QUANTISED_TOLERANCE: f64 = 0.2;
 
 /// Options of `bench decode`.
 #[derive(Debug, clap::Args)]

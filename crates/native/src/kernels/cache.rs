@@ -281,15 +281,16 @@ impl<T: Entry> Kernel for Tile<'_, T> {
 /// Queries on their own: each in so many runs of neighbouring heads that all threads have some; heads do
 /// not mix, so that this changes no bit.
 fn attend_singly<T: Entry>(context: Context<'_>, cached: Cached<'_, T>, singles: &[usize]) {
-    /// Tasks of a thread, so that one that is late does not hold up the rest.
+    /// Tasks of a thread where there are heads enough, so that one that is late does not hold up the rest.
     const TASKS: usize = 2;
     let heads = cached.heads;
     let (group, d, kv_heads) = (heads.group(), heads.head_dim(), heads.paging.kv_heads);
-    let wanted = (TASKS * context.pool.threads()).div_ceil(singles.len().max(1));
-    // Heads of a task: of whole groups, or a part of one.
-    let count = match kv_heads / wanted {
-        0 => group.div_ceil(wanted.div_ceil(kv_heads)).max(1),
-        groups => groups * group,
+    let workers = context.pool.threads().div_ceil(singles.len().max(1));
+    // Heads of a task: of whole groups, which read a key once for all their heads, or a part of one where
+    // there are fewer groups than threads.
+    let count = match kv_heads < workers {
+        true => group.div_ceil(workers.div_ceil(kv_heads)).max(1),
+        false => (kv_heads / (TASKS * workers)).max(1) * group,
     };
     let span = if count < group { group } else { heads.heads };
     let (parts, spans) = (span.div_ceil(count), heads.heads / span);
