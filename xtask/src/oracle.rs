@@ -166,14 +166,14 @@ pub fn llama_cpp_source(root: &Path, pattern: &str, out: &Path) -> anyhow::Resul
 /// Texts of Jinja2 beside ours, for random templates and for published ones.
 fn compare_templates(root: &Path, random: usize, seed: u64) -> anyhow::Result<()> {
     let scratch = Scratch::new("oracle-templates")?;
-    let published = scratch.path().join("published");
-    fs::create_dir_all(&published)?;
-    llama_cpp_source(root, "templates/*.jinja", &published)?;
+    let templates = scratch.path().join("templates");
+    fs::create_dir_all(&templates)?;
+    llama_cpp_source(root, "templates/*.jinja", &templates)?;
     let python = python_env::ensure(TEMPLATES_ENVIRONMENT, TEMPLATES_PACKAGES)?;
     let random = ["--random".into(), random.to_string(), "--seed".into(), seed.to_string()];
-    let published = ["--templates".into(), published.display().to_string()];
+    let published = ["--templates".into(), templates.display().to_string()];
     for (name, arguments) in [("published", &published[..]), ("random", &random[..])] {
-        let cases = scratch.path().join(name);
+        let cases = scratch.path().join(format!("{name}.jsonl"));
         let mut script = Command::new(&python);
         script.arg(root.join("xtask/oracle/dialogue/template_cases.py")).arg(&cases);
         workspace::check(script.args(arguments))?;

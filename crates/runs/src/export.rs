@@ -13,7 +13,7 @@ use stoa_durable::{replace_directory, unfinished};
 use stoa_gguf::GgufFile;
 use stoa_graph::{DType, Engine};
 use stoa_models::{ModelError, StoredTypes, Weights, parameters, save_model, with_matrix_dtype};
-use stoa_shelf::{Licence, PROVENANCE, belongs, check_space};
+use stoa_shelf::{Licence, PROVENANCE, belongs, check_space, terms_of_gguf};
 use stoa_tokens::{IM_END, TokenId, Tokenizer};
 
 use crate::compare::compare;
@@ -137,7 +137,7 @@ fn companions(
     }
     if let Model::Gguf(path) = model {
         let file = GgufFile::open(path).map_err(ModelError::from)?;
-        for (name, text) in passport::terms_of_gguf(&file) {
+        for (name, text) in terms_of_gguf(file.metadata()) {
             stoa_durable::write(&to.join(name), text.as_bytes())?;
         }
         let ends: Vec<u32> = end_tokens.iter().map(|id| id.0).collect();

@@ -11,7 +11,7 @@ use stoa_durable::{name_file, unfinished};
 use stoa_gguf::{GgufFile, Metadata};
 use stoa_graph::Engine;
 use stoa_models::{GgufReport, GgufTypes, ModelError, export_gguf_with, gguf_bytes};
-use stoa_shelf::check_space;
+use stoa_shelf::{check_space, terms_of_gguf};
 
 use crate::compare::compare;
 use crate::{Likeness, Model, Progress, Provenance, RunsError, passport};
@@ -96,7 +96,7 @@ fn set_keys(
             });
             kept.for_each(|(key, value)| keys.set(key.as_str(), value.clone()));
             let mut terms = passport::terms_of_directory(model.directory())?;
-            terms.extend(passport::terms_of_gguf(&file));
+            terms.extend(terms_of_gguf(file.metadata()));
             passport::set_keys(keys, provenance, &terms);
             Ok(Vec::new())
         }

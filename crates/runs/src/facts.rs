@@ -8,11 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 use stoa_assistant::ModelParts;
 use stoa_dialogue::ChatTemplate;
-use stoa_gguf::GgufFile;
 use stoa_models::to_hugging_face;
 use stoa_shelf::{Licence, RECORD, Record};
 
-use crate::{Model, RunsError, passport};
+use crate::{Model, RunsError};
 
 /// What is known of a model.
 #[derive(Clone, Debug, Serialize)]
@@ -125,11 +124,10 @@ impl Model {
 
     /// The licence that its files state.
     pub fn licence(&self) -> Licence {
-        let beside = Licence::of_directory(self.directory());
-        let Model::Gguf(path) = self else { return beside };
-        // What the file itself says counts; other files in its folder may belong to other models.
-        let own = GgufFile::open(path).map(|file| passport::licence_of_gguf(&file));
-        own.ok().filter(Licence::is_known).unwrap_or(beside)
+        match self {
+            Model::Directory(path) => Licence::of_directory(path),
+            Model::Gguf(path) => Licence::of_gguf(path),
+        }
     }
 
     /// Whether training of this program wrote it.

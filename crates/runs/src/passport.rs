@@ -8,15 +8,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use stoa_durable::FileEntry;
 use stoa_gguf::{GgufFile, Metadata};
-use stoa_shelf::{Licence, PROVENANCE};
+use stoa_shelf::{GGUF_TERMS, Licence, PROVENANCE};
 
 use crate::error::io;
 use crate::{Provenance, RunsError};
 
 /// Key of the same JSON in a GGUF file.
 const KEY: &str = "stoa.provenance";
-/// Beginning of keys with the texts of terms and notices, by the names of their files.
-const TERMS: &str = "stoa.terms.";
 
 /// The file beside the weights.
 #[derive(Serialize, Deserialize)]
@@ -81,6 +79,9 @@ pub(crate) fn set_keys(
     if let Some(name) = &licence.name {
         keys.set("general.license", name.as_str());
     }
+    if let Some(link) = &licence.link {
+        keys.set("general.license.link", link.as_str());
+    }
     let bases = &licence.base_models;
     if !bases.is_empty() {
         keys.set("general.base_model.count", bases.len() as u32);
@@ -98,7 +99,7 @@ pub(crate) fn set_keys(
     let json = serde_json::to_string(&carried(provenance)).expect("texts and numbers");
     keys.set(KEY, json);
     for (name, text) in terms {
-        keys.set(format!("{TERMS}{name}"), text.as_str());
+        keys.set(format!("{GGUF_TERMS}{name}"), text.as_str());
     }
 }
 
@@ -109,36 +110,6 @@ pub(crate) fn of_gguf(file: &GgufFile) -> Option<Provenance> {
         notes: vec![format!("{KEY} is left aside: {error}")],
         ..Provenance::default()
     }))
-}
-
-/// The licence that the keys of a GGUF file state.
-pub(crate) fn licence_of_gguf(file: &GgufFile) -> Licence {
-    let keys = file.metadata();
-    let text = |key: &str| keys.text(key).ok().flatten().map(str::to_owned);
-    let count = keys.size("general.base_model.count").ok().flatten().unwrap_or(0).min(64);
-    let base = |at: usize| {
-        let name = text(&format!("general.base_model.{at}.name"))?;
-        Some(match text(&format!("general.base_model.{at}.organization")) {
-            Some(organization) => format!("{organization}/{name}"),
-            None => name,
-        })
-    };
-    Licence {
-        name: text("general.license"),
-        base_models: (0..count).filter_map(base).collect(),
-        files: terms_of_gguf(file).into_keys().collect(),
-    }
-}
-
-/// Terms and notices in a GGUF file, by the names of their files. Names that lead elsewhere are none.
-pub(crate) fn terms_of_gguf(file: &GgufFile) -> BTreeMap<String, String> {
-    let keys = file.metadata();
-    let named = keys.entries().iter().filter_map(|(key, _)| {
-        let name = key.strip_prefix(TERMS)?;
-        let plain = Licence::is_terms(name) && !name.contains(['/', '\\']);
-        plain.then(|| Some((name.to_owned(), keys.text(key).ok()??.to_owned())))?
-    });
-    named.collect()
 }
 
 /// Terms and notices in a directory.

@@ -155,6 +155,9 @@ pub fn card(
     let licence =
         licence.unwrap_or(if provenance.licence.is_known() { "other" } else { "unknown" });
     let _ = writeln!(text, "license: {licence}");
+    if let Some(link) = &provenance.licence.link {
+        let _ = writeln!(text, "license_link: {link}");
+    }
     if !provenance.licence.base_models.is_empty() {
         text += "base_model:\n";
         for base in &provenance.licence.base_models {
@@ -236,7 +239,8 @@ fn licence_words(provenance: &Provenance) -> String {
         true => String::new(),
         false => format!(" Terms and notices: {}.", licence.files.join(", ")),
     };
-    format!("{}.{files}", licence.described())
+    let link = licence.link.as_ref().map(|link| format!(" Its terms: {link}"));
+    format!("{}.{files}{}", licence.described(), link.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -232,7 +232,7 @@ impl Hub {
             fs::remove_dir_all(&waiting).map_err(io("removing", &waiting))?;
         }
         fs::rename(&partial, &waiting).map_err(io("renaming", &waiting))?;
-        let licence = Licence::of_directory(&waiting);
+        let licence = Licence::of_folder(&waiting);
         let (entry, was_there) = shelf.put(&folder, entries, (name, &origin, false, licence))?;
         Ok(Got { entry, was_there, left_out, by_size_alone, resumed_bytes })
     }

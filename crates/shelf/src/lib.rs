@@ -18,7 +18,7 @@ mod weight_file;
 pub use disk::check_space;
 pub use error::ShelfError;
 pub use foreign::{Content, Foreign, content_of};
-pub use licence::Licence;
+pub use licence::{GGUF_TERMS, Licence, terms_of_gguf};
 pub use listing::{HubFile, HubModel};
 pub use shelf::{
     Entry, Imported, Keep, PROVENANCE, RECORD, Record, Shelf, belongs, check_name, content_hash,

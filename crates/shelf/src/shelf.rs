@@ -186,7 +186,7 @@ impl Shelf {
             progress(done, total);
             entries.insert(file_name.clone(), entry);
         }
-        let licence = Licence::of_directory(&waiting);
+        let licence = Licence::of_folder(&waiting);
         let linked = keep == Keep::Links;
         self.put(&folder, entries, (name, origin, linked, licence))
             .map(|(entry, was_there)| Imported { entry, was_there, left_out })
@@ -201,20 +201,29 @@ impl Shelf {
     ) -> Result<(Entry, bool), ShelfError> {
         let waiting = unfinished(folder);
         let content = content_hash(&files);
-        if let Some(before) = self.find(name)? {
+        if let Some(mut before) = self.find(name)? {
             fs::remove_dir_all(&waiting).map_err(io("removing", &waiting))?;
             if before.record.content == content {
+                // Of files that this program did not find a licence in when it took them.
+                if before.record.licence != licence {
+                    before.record.licence = licence;
+                    write_record(folder, &before.record)?;
+                }
                 return Ok((before, true));
             }
             return Err(ShelfError::Taken { name: name.to_owned(), origin: before.record.origin });
         }
         let (name, origin) = (name.to_owned(), origin.to_owned());
         let record = Record { format: FORMAT, name, origin, linked, licence, files, content };
-        let text = serde_json::to_vec_pretty(&record).expect("plain records");
-        stoa_durable::write(&waiting.join(RECORD), &text)?;
+        write_record(&waiting, &record)?;
         replace_directory(folder)?;
         Ok((Entry { folder: folder.to_owned(), record }, false))
     }
+}
+
+fn write_record(folder: &Path, record: &Record) -> Result<(), ShelfError> {
+    let text = serde_json::to_vec_pretty(record).expect("plain records");
+    Ok(stoa_durable::write(&folder.join(RECORD), &text)?)
 }
 
 fn read(folder: PathBuf) -> Result<Entry, ShelfError> {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use stoa_gguf::{GgufWriter, Metadata};
 use stoa_shelf::{Keep, RECORD, Shelf, ShelfError, Source, check_name, locate};
 
 fn model(directory: &Path) -> Source {
@@ -23,6 +24,35 @@ fn model(directory: &Path) -> Source {
         fs::write(directory.join(name), bytes).unwrap();
     }
     Source::Directory(directory.to_owned())
+}
+
+#[test]
+fn of_a_gguf_file_the_licence_is_kept_that_its_keys_state() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("small.gguf");
+    let mut keys = Metadata::new(&file);
+    keys.set("general.license", "other");
+    keys.set("general.license.name", "lamps");
+    keys.set("general.license.link", "https://terms.example/lamps");
+    GgufWriter::create(&file, &keys, Vec::new()).unwrap().finish().unwrap();
+    // Of another model.
+    fs::write(root.path().join("README.md"), "---\nlicense: mit\n---\n").unwrap();
+    let shelf = Shelf::at(root.path().join("models"));
+    let import = || {
+        let source = Source::Gguf(file.clone());
+        shelf.import(&source, "small", Keep::Copies, "there", &mut |_, _| {}).unwrap()
+    };
+    let licence = import().entry.record.licence;
+    assert_eq!(licence.described(), "lamps");
+    assert_eq!(licence.link.as_deref(), Some("https://terms.example/lamps"));
+    // A record that was written without it gets it when the same file is imported again.
+    let path = shelf.folder("small").join(RECORD);
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["licence"] = serde_json::json!({});
+    fs::write(&path, record.to_string()).unwrap();
+    assert!(!shelf.list().unwrap()[0].record.licence.is_known());
+    assert!(import().was_there);
+    assert_eq!(shelf.list().unwrap()[0].record.licence, licence);
 }
 
 #[test]

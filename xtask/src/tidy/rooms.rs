@@ -68,7 +68,7 @@ const ROOMS: &[Room] = &[
         ],
         may_test_with: &["stoa-native"],
     },
-    Room { package: "stoa-shelf", may_know: &["stoa-remote"], may_test_with: &[] },
+    Room { package: "stoa-shelf", may_know: &["stoa-gguf", "stoa-remote"], may_test_with: &[] },
     Room { package: "stoa-tokens", may_know: &[], may_test_with: &[] },
     Room { package: "stoa-graph", may_know: &[], may_test_with: &[] },
     // Reads the costs of programs.

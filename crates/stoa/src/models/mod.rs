@@ -137,6 +137,9 @@ fn text_of(facts: &ModelFacts) -> String {
         ("template", facts.template.clone()),
         ("licence", facts.licence.described()),
     ];
+    if let Some(link) = &facts.licence.link {
+        rows.push(("terms", link.clone()));
+    }
     if !facts.licence.base_models.is_empty() {
         rows.push(("base", facts.licence.base_models.join(", ")));
     }

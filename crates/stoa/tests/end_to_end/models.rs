@@ -140,6 +140,22 @@ fn a_gguf_file_does_what_its_source_does_and_carries_what_it_knew() {
     models(here.path(), &line("q6_k", "x.gguf")).refused(&["q6_k", "q4_k_m"]);
     models(here.path(), "models export --model f32.gguf --type q4_k_m --out x").refused(&["bf16"]);
     assert!(!here.path().join("x.gguf").exists());
+    // A licence goes from a card into the keys of a file, and from there into the record and the card.
+    let head = "license: other\nlicense_name: lamps\nlicense_link: https://terms.example/lamps";
+    fs::write(here.path().join("back/README.md"), format!("---\n{head}\n---\n")).unwrap();
+    let line = "models export --model back --to gguf --type f32 --out stated.gguf";
+    models(here.path(), line).succeeded();
+    let imported = models(here.path(), "models import stated.gguf --name stated").succeeded();
+    assert!(imported.out.contains("licence lamps"), "{imported:#?}");
+    let licence = json!({"name": "lamps", "link": "https://terms.example/lamps"});
+    let listed = models(here.path(), "models list --json").succeeded().json();
+    let shown = models(here.path(), "models show stated --json").succeeded().json();
+    for key in ["name", "link"] {
+        assert_eq!(listed["models"][0]["licence"][key], licence[key], "{listed}");
+        assert_eq!(shown["licence"][key], licence[key], "{shown}");
+    }
+    let card = models(here.path(), "models card stated").succeeded().out;
+    assert!(card.contains("license: lamps\nlicense_link: https://terms.example/lamps"), "{card}");
 }
 
 #[test]
