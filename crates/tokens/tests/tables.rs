@@ -207,3 +207,39 @@ fn merges_of_spaces_become_scores() {
         assert!(refused.contains("model.merges["), "{refused}");
     }
 }
+
+/// As in Gemma: the ways to runs of one character alternate, longest parts first.
+#[test]
+fn runs_of_one_character_may_share_a_score() {
+    let names = ["<unk>", "a", "b", "aa", "bb", "aaa", "bbb", "ab", "aba", "bab", "ba"];
+    let tables = TokenTables {
+        model: "llama".to_owned(),
+        tokens: names.map(str::to_owned).to_vec(),
+        token_types: vec![2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        scores: vec![0.0, -9.0, -9.0, -1.0, -1.0, -1.0, -1.0, -2.0, -4.0, -5.0, -3.0],
+        unknown: Some(0),
+        add_space_prefix: Some(false),
+        ..TokenTables::default()
+    };
+    let mut file: Value =
+        serde_json::from_str(&Tokenizer::from_tables(&tables).unwrap().to_hugging_face_json())
+            .unwrap();
+    let mut of_merges = |merges: &[[&str; 2]]| {
+        file["model"]["merges"] = json!(merges);
+        Tokenizer::from_hugging_face_json(file.to_string().as_bytes()).unwrap()
+    };
+    let runs = [["aa", "a"], ["bb", "b"], ["a", "aa"], ["b", "bb"], ["a", "a"], ["b", "b"]];
+    let others = [["a", "b"], ["b", "a"], ["ab", "a"], ["a", "ba"], ["ba", "b"], ["b", "ab"]];
+    let tokenizer = of_merges(&[runs, others].concat());
+    let WrittenTables { tables: written, notes } = tokenizer.to_tables(names.len()).unwrap();
+    assert_eq!(&written.scores[3..], [-2.0, -3.0, -1.0, -1.0, -4.0, -6.0, -7.0, -5.0]);
+    assert!(notes.len() == 1 && notes[0].contains("runs of one character"), "{notes:?}");
+    let again = Tokenizer::from_tables(&written).unwrap();
+    for text in ["a", "aa", "aaa", "bbb", "abab", "aabbba", "babaabb"] {
+        assert_eq!(tokenizer.encode(text), again.encode(text), "{text}");
+    }
+    // Of other tokens no score says that their ways alternate.
+    let apart = [["a", "b"], ["b", "a"], ["ab", "a"], ["ba", "b"], ["a", "ba"], ["b", "ab"]];
+    let refused = of_merges(&[runs, apart].concat()).to_tables(names.len()).unwrap_err();
+    assert!(refused.to_string().contains("model.merges["), "{refused}");
+}

@@ -2,7 +2,8 @@
 //! and compared part by part: what would change the ids of ordinary text is refused by the name of the
 //! part, what changes those of some texts is noted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::pre_names::PreName;
 use super::tables::{TokenTables, kind, of_spaces};
@@ -189,20 +190,55 @@ impl Tokenizer {
         self.ordinary_merges(rows).map(text).collect()
     }
 
-    /// A score for each token by the place of its first merge; whatever is not merged has the lowest.
+    /// A score for each token by the stretch of its first merge; whatever is not merged has the lowest.
     fn scores(&self, rows: usize) -> Vec<f32> {
         let mut scores = vec![f32::NAN; rows];
         let mut place = 0.0;
-        for merge in self.ordinary_merges(rows) {
-            let score = &mut scores[merge.merged as usize];
-            if score.is_nan() {
-                place -= 1.0;
-                *score = place;
+        let merges: Vec<Merge> = self.ordinary_merges(rows).collect();
+        for stretch in self.stretches(&merges) {
+            place -= 1.0;
+            for merge in &merges[stretch] {
+                let score = &mut scores[merge.merged as usize];
+                *score = if score.is_nan() { place } else { *score };
             }
         }
         place -= 1.0;
         scores.iter_mut().filter(|score| score.is_nan()).for_each(|score| *score = place);
         scores
+    }
+
+    /// Stretches of merges that one score stands for: the ways to one token, or to several that are each a
+    /// run of one character, where these ways alternate. In Gemma's vocabulary runs of spaces, tabs and
+    /// new lines have one score, and its `tokenizer.json` has their ways by the lengths of the parts.
+    fn stretches(&self, merges: &[Merge]) -> Vec<Range<usize>> {
+        let mut last = HashMap::new();
+        last.extend(merges.iter().enumerate().map(|(at, merge)| (merge.merged, at)));
+        let (mut stretches, mut from) = (Vec::new(), 0);
+        while from < merges.len() {
+            let (mut end, mut at) = (from, from);
+            while at <= end {
+                end = end.max(last[&merges[at].merged]);
+                at += 1;
+            }
+            let stretch = &merges[from..at];
+            if stretch.iter().all(|merge| self.is_run(merge.merged)) {
+                stretches.push(from..at);
+            } else {
+                for ways in stretch.chunk_by(|a, b| a.merged == b.merged) {
+                    stretches.push(from..from + ways.len());
+                    from += ways.len();
+                }
+            }
+            from = at;
+        }
+        stretches
+    }
+
+    /// Whether a token is one character, once or more often.
+    fn is_run(&self, id: u32) -> bool {
+        let spelling = self.vocabulary.spelling(id).unwrap_or_default();
+        let mut characters = spelling.chars();
+        characters.next().is_some_and(|first| characters.all(|other| other == first))
     }
 
     /// The merges of tokens that text can give: special tokens are cut out before anything is merged.
@@ -233,19 +269,21 @@ impl Tokenizer {
         match form {
             Form::Named(_) => check_merges(self, &merges, &found)?,
             Form::Spaces { .. } => {
+                let stretches = self.stretches(&merges);
                 let reordered = |merges: &[Merge]| {
                     let mut merges = merges.to_vec();
-                    let same = |a: &Merge, b: &Merge| a.merged == b.merged;
-                    for group in merges.chunk_by_mut(same) {
-                        group.sort_by_key(|merge| (merge.left, merge.right));
+                    for stretch in &stretches {
+                        if let Some(ways) = merges.get_mut(stretch.clone()) {
+                            ways.sort_by_key(|merge| (merge.merged, merge.left, merge.right));
+                        }
                     }
                     merges
                 };
                 check_merges(self, &reordered(&merges), &reordered(&found))?;
                 if merges != found {
                     notes.push(
-                        "model.merges has the ways to one token in another order, which a \
-                                text of overlapping ways may show"
+                        "model.merges has the ways to one token, or to runs of one character, in another \
+                         order, which a text of overlapping ways may show"
                             .to_owned(),
                     );
                 }
