@@ -150,10 +150,9 @@ const SYSTEM: [&str; 9] = [
     "session",
 ];
 
-/// What stands before a declaration of code, and what declares.
+/// What stands before a declaration of code.
 const MODIFIERS: [&str; 8] =
     ["private", "public", "protected", "internal", "fileprivate", "static", "final", "override"];
-const KEYWORDS: [&str; 9] = ["var", "let", "val", "func", "fun", "fn", "class", "struct", "void"];
 
 /// What stands after `u/` in units.
 const UNITS: [&str; 2] = ["min", "sec"];
@@ -219,19 +218,27 @@ fn mention(text: &str, at: usize) -> Option<Account> {
         .then(|| Account { range: at..end, name: text[name..end].to_string() })
 }
 
-/// Whether code is declared after a name, which annotates it: `@State private var n`, `@Tiny fun a()`.
+/// Whether code is declared after a name, which annotates it: `@State private var n`, `@Tiny fun a()`. Keywords that
+/// are words of a sentence too need the sign that code puts there (`@ann fun (really)`).
 fn declares(rest: &str) -> bool {
     if !rest.starts_with([' ', '\n']) {
         return false;
     }
-    let mut words = rest.split_whitespace().take(3);
+    let mut words = rest.split_whitespace().peekable();
+    let mut modifiers = 0;
+    while words.next_if(|word| MODIFIERS.contains(word)).is_some() {
+        modifiers += 1;
+    }
     let mut next = || words.next().unwrap_or_default();
-    let (first, second, third) = (next(), next(), next());
-    let modified =
-        MODIFIERS.contains(&first) && (MODIFIERS.contains(&second) || KEYWORDS.contains(&second));
-    let declared =
-        KEYWORDS.contains(&first) && (second.contains('(') || matches!(third, "=" | "{"));
-    modified || declared
+    let (keyword, name, then) = (next(), next(), next());
+    let named = name.starts_with(char::is_alphabetic);
+    let called = named && name.contains('(');
+    match keyword {
+        "var" | "let" | "val" => named && (modifiers > 0 || then == "="),
+        "func" | "fun" | "fn" | "void" => called,
+        "class" | "struct" => named && (then.starts_with('{') || name.ends_with('{')),
+        _ => modifiers > 1,
+    }
 }
 
 /// Letters of a name in Han: four to thirty units, of which such a letter is two (Weibo's limits).

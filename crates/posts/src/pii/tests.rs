@@ -97,6 +97,10 @@ fn finds_what_identifies_a_person() {
         ("6759-4991-0290-4111 или 6037 1439 6780 5419", "[card] или [card]"),
         ("6217 0068 3327 5834 796", "[card]"),
         ("622848 2217006833279 或 6228482217006833279", "[card] 或 [card]"),
+        (
+            "@ann fun (really), @bea public class today",
+            "[handle] fun (really), [handle] public class today",
+        ),
         // Words for `@` in more languages, brackets of East Asia.
         ("lin(эт)example.cz, jiwoo(골뱅이)example.kr", "[email], [email]"),
         ("anong【アット】example.jp anong (แอท) example (จุด) com", "[email] [email]"),
@@ -162,6 +166,7 @@ fn leaves_alone_what_only_looks_like_it() {
         "@_@ (＠_＠;) >:@ @__",
         "SELECT @@VERSION, @@ROWCOUNT",
         "@State private var n = 0 and @Tiny fun a() {",
+        "@Entity public class Foo { and @Cold public static void a()",
         "@include flex @foreach ($a as $b) @tailwind base",
         "https://stackoverflow.com/questions/11227809/why https://qiita.com/tags/rope",
         "@NotNull @BeforeEach void _@example.org std::vector::",

@@ -1,7 +1,8 @@
-//! Sentences that are held out: by script, with a place for something at `{}`.
+//! Sentences that were held out: by script, with a place for something at `{}`.
 //!
-//! They were written from what docs/posts-rules.md promises, without the rules, and are asked once. Things and
-//! look-alikes in forms that are as new stand in `held_out_forms`.
+//! They were written from what docs/posts-rules.md promises, without the rules, and were asked once; what they showed
+//! was mended after, so that new ones are needed for a figure of sentences that no rule has seen. Things and
+//! look-alikes in forms that were as new stand in `held_out_forms`.
 
 use super::contexts::{Contexts, Script};
 
