@@ -137,15 +137,17 @@ fn is_iban(text: &str) -> bool {
     remainder == 1
 }
 
-/// Payment cards among spans. Runs of 17 digits and more without spaces are identifiers of posts.
+/// Payment cards among spans. Runs of 17 digits and more without spaces are identifiers of posts, but for those of
+/// China's issuer, with which no identifier begins; its cards have 19 digits, in groups of six and thirteen too.
 pub(super) fn cards(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for span in spans.iter().filter(|span| !span.plus) {
         for window in span.windows(text) {
             let groups = window.len();
             let digits = span.digits(text, &window);
-            let card = (groups == 1 && digits.len() <= 16 || (3..=5).contains(&groups))
-                && is_card(&digits);
+            let together = groups == 1 && (digits.len() <= 16 || digits.starts_with("62"));
+            let grouped = (3..=5).contains(&groups) || span.lengths(&window) == [6, 13];
+            let card = (together || grouped) && is_card(&digits);
             let range = span.bytes(text, &window);
             if card && found.last().is_none_or(|last| last.end <= range.start) {
                 found.push(range);
@@ -185,18 +187,33 @@ fn is_card(digits: &str) -> bool {
     let prefix =
         |length: usize| digits.get(..length).and_then(|p| p.parse::<u32>().ok()).unwrap_or(0);
     let known = match digits.len() {
-        19 => prefix(1) == 4,
+        17 | 18 => is_maestro(prefix(2)) || prefix(2) == 62,
+        19 => prefix(1) == 4 || is_maestro(prefix(2)) || is_mir(prefix(4)) || prefix(2) == 62,
         14 => matches!(prefix(3), 300..=305) || matches!(prefix(2), 36 | 38 | 39),
         15 => matches!(prefix(2), 34 | 37),
         16 => {
             prefix(1) == 4
-                || matches!(prefix(2), 35 | 51..=55 | 62 | 65)
-                || matches!(prefix(4), 2221..=2720 | 6011)
+                || is_maestro(prefix(2))
+                || is_mir(prefix(4))
+                // JCB, Mastercard; RuPay, Discover and Iran's banks, which UnionPay and Maestro share.
+                || matches!(prefix(2), 35 | 51..=55 | 60..=62 | 65 | 81 | 82)
+                // Mastercard; national schemes of Uzbekistan, Vietnam, Turkey.
+                || matches!(prefix(4), 2221..=2720 | 8600 | 9704 | 9792 | 9860)
                 || matches!(prefix(3), 644..=649)
         }
         _ => false,
     };
     known && luhn(digits) && digits.bytes().any(|byte| byte != digits.as_bytes()[0])
+}
+
+/// Maestro and the national schemes in its ranges.
+fn is_maestro(prefix: u32) -> bool {
+    matches!(prefix, 50 | 56..=59 | 63 | 67)
+}
+
+/// Russia's scheme, and Bulgaria's next to it.
+fn is_mir(prefix: u32) -> bool {
+    matches!(prefix, 2200..=2205)
 }
 
 fn luhn(digits: &str) -> bool {

@@ -4,7 +4,7 @@
 //! and after them decide; without a word, how large they are does: versions are made of small numbers,
 //! addresses drawn from all are not.
 
-use super::borders::{is_currency, joins};
+use super::borders::{is_currency, is_keyed, joins};
 use super::words::{MACHINE, VERSION};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -26,10 +26,18 @@ pub(super) fn ip_addresses(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let end = at + run;
-        found.extend(v6(text, at..end).or_else(|| v4(text, at..end)));
+        let start = at + label_bytes(&text[..at], &text[at..end]);
+        found.extend(v6(text, start..end).or_else(|| v4(text, start..end)));
         at = end;
     }
     found
+}
+
+/// Bytes at the start of a run that end a word before an address, and their colon: `IPv6:`, `eth0:`.
+fn label_bytes(before: &str, run: &str) -> usize {
+    let label = run.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(0);
+    let colon = run[label..].starts_with(':') && !run[label..].starts_with("::");
+    if label > 0 && colon && before.ends_with(joins) { label + 1 } else { 0 }
 }
 
 /// The address of version 4 in a run, port or length of prefix included.
@@ -54,7 +62,7 @@ fn v4(text: &str, run: Range<usize>) -> Option<Range<usize>> {
         (Some(version), Some(machine)) => named || machine < version,
         (Some(_), None) => named,
         (None, Some(_)) => true,
-        (None, None) => named || !is_small(address),
+        (None, None) => named || !is_small(address) && !is_enzyme(before, address),
     };
     is_address.then_some(whole)
 }
@@ -83,7 +91,8 @@ fn touches_before(before: &str) -> bool {
         '/' => !rest.ends_with('/'),
         '-' => rest.ends_with(joins),
         '.' | ',' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
-        '\\' | '#' | '=' => true,
+        '#' | '=' => !is_keyed(before),
+        '\\' => true,
         // A word for a machine may stand next to its address: `IP8.8.4.4`.
         other => joins(other) && MACHINE.before(before) != Some(0) || is_currency(other),
     }
@@ -124,6 +133,13 @@ fn is_small(address: Ipv4Addr) -> bool {
         || first < 32 && (second == 0 || third == 0)
         || second == 0 && third == 0;
     small && !RESOLVERS.contains(&octets)
+}
+
+/// Whether a number of the classes of enzymes, the first of which is 1 to 7, stands after the letters for it.
+fn is_enzyme(before: &str, address: Ipv4Addr) -> bool {
+    let before = before.trim_end_matches([' ', '.', ':']);
+    let letters = ["EC", "E.C", "КФ"].iter().find_map(|letters| before.strip_suffix(letters));
+    (1..=7).contains(&address.octets()[0]) && letters.is_some_and(|rest| !rest.ends_with(joins))
 }
 
 /// The address of version 6 that a run is: global unicast, 2000::/3 (RFC 4291, section 2.4), but for

@@ -27,6 +27,12 @@ pub(super) fn is_currency(letter: char) -> bool {
     matches!(letter, '$' | '£' | '¥' | '¢' | '฿' | '\u{20a0}'..='\u{20cf}')
 }
 
+/// Whether what stands before a number names it: a key and its sign (`SSN#`, `tel=`, `src=`). Without a key such
+/// signs make the number a part of something else: a tag, an equation, the version of a package (`a==1.2`).
+pub(super) fn is_keyed(before: &str) -> bool {
+    before.strip_suffix(['=', '#']).is_some_and(|key| key.ends_with(char::is_alphabetic))
+}
+
 /// Scripts that put no space between words.
 pub(super) fn is_unspaced(script: Script) -> bool {
     matches!(

@@ -42,16 +42,98 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Words for `@`, and for the dot, in the languages of posts.
-const AT: [&str; 9] =
-    ["at", "@", "ät", "arroba", "arobase", "chiocciola", "małpa", "собака", "собачка"];
-const DOT: [&str; 10] =
-    ["dot", ".", "punkt", "punto", "point", "ponto", "kropka", "точка", "крапка", "nokta"];
-const BRACKETS: [(char, char); 4] = [('[', ']'), ('(', ')'), ('{', '}'), ('<', '>')];
+const AT: &[&str] = &[
+    "at",
+    "@",
+    "ät",
+    "æt",
+    "et",
+    "arroba",
+    "arobase",
+    "arobas",
+    "chez",
+    "chiocciola",
+    "małpa",
+    "małpka",
+    "zavináč",
+    "zavinac",
+    "kukac",
+    "snabel-a",
+    "snabela",
+    "krøllalfa",
+    "apenstaartje",
+    "klammeraffe",
+    "собака",
+    "собачка",
+    "эт",
+    "ет",
+    "ат",
+    "равлик",
+    "кльомба",
+    "آت",
+    "أت",
+    "ات",
+    "ایٹ",
+    "שטרודל",
+    "כרוכית",
+    "ऐट",
+    "एट",
+    "अॅट",
+    "แอท",
+    "แอ็ท",
+    "แอต",
+    "艾特",
+    "小老鼠",
+    "アット",
+    "アットマーク",
+    "あっと",
+    "골뱅이",
+    "앳",
+    "엣",
+];
+const DOT: &[&str] = &[
+    "dot",
+    ".",
+    "punkt",
+    "punto",
+    "point",
+    "ponto",
+    "kropka",
+    "tečka",
+    "tecka",
+    "bodka",
+    "pont",
+    "prikk",
+    "piste",
+    "titik",
+    "точка",
+    "крапка",
+    "кропка",
+    "дот",
+    "nokta",
+    "نقطة",
+    "نقطه",
+    "دوت",
+    "ڈاٹ",
+    "נקודה",
+    "डॉट",
+    "จุด",
+    "ดอท",
+    "点",
+    "點",
+    "ドット",
+    "どっと",
+    "점",
+    "닷",
+];
+/// Brackets around such words.
+pub(super) const BRACKETS: [(char, char); 5] =
+    [('[', ']'), ('(', ')'), ('{', '}'), ('<', '>'), ('【', '】')];
 
 /// Addresses whose signs are spelled out, under existing or reserved top-level domains.
 pub(super) fn spelled(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    let signs = text.match_indices(['[', '(', '{', '<']).map(|(at, _)| at);
+    let signs = text.match_indices(BRACKETS.map(|(open, _)| open)).map(|(at, _)| at);
     let capitals = text.match_indices(" AT ").map(|(at, _)| at + 1);
     let mut places: Vec<usize> = signs.chain(capitals).collect();
     places.sort_unstable();
@@ -60,7 +142,7 @@ pub(super) fn spelled(text: &str) -> Vec<Range<usize>> {
         if at < from {
             continue;
         }
-        let Some((host, in_brackets)) = sign_end(&text[at..], &AT, &["AT"]) else { continue };
+        let Some((host, in_brackets)) = sign_end(&text[at..], AT, &["AT"]) else { continue };
         let local = text[from..at].trim_end_matches(' ');
         let start = from + local_start(local);
         let Some(end) = spelled_domain(text, at + host, !in_brackets) else { continue };
@@ -79,7 +161,8 @@ fn sign_end(text: &str, words: &[&str], bare: &[&str]) -> Option<(usize, bool)> 
         let inner = &text[first.len_utf8()..];
         let end = inner.find(*close)?;
         let word = inner[..end].trim().to_lowercase();
-        return words.contains(&word.as_str()).then_some((2 + end, true));
+        let bytes = first.len_utf8() + end + close.len_utf8();
+        return words.contains(&word.as_str()).then_some((bytes, true));
     }
     let spaced = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| rest.starts_with(' '));
     bare.iter().find(spaced).map(|word| (word.len(), false))
@@ -88,7 +171,7 @@ fn sign_end(text: &str, words: &[&str], bare: &[&str]) -> Option<(usize, bool)> 
 /// Where the domain ends that stands at `start`, its dots spelled out or not. After an `AT` in capitals
 /// every one is a `DOT`.
 fn spelled_domain(text: &str, start: usize, capitals: bool) -> Option<usize> {
-    let bare: &[&str] = if capitals { &["DOT"] } else { &DOT };
+    let bare: &[&str] = if capitals { &["DOT"] } else { DOT };
     let mut domain = String::new();
     let mut ends = Vec::new();
     let mut at = start;
@@ -108,7 +191,7 @@ fn spelled_domain(text: &str, start: usize, capitals: bool) -> Option<usize> {
         let dot = match text[at + space..].starts_with('.') {
             true if space == 0 && !capitals => Some(1),
             true => None,
-            false => sign_end(&text[at + space..], &DOT, bare).map(|(bytes, _)| bytes),
+            false => sign_end(&text[at + space..], DOT, bare).map(|(bytes, _)| bytes),
         };
         let Some(dot) = dot else { break };
         domain.push('.');
@@ -169,6 +252,12 @@ fn local_start(text: &str) -> usize {
         start = at;
     }
     let local = &text[start..];
+    // A hyphen joins a prefix of one or two letters to what stands after it in digits or other letters.
+    let prefixed = |(prefix, rest): &(&str, &str)| {
+        let of_prefix = |letter: char| matches!(letter.script(), Script::Hebrew | Script::Arabic);
+        prefix.chars().count() <= 2 && prefix.chars().all(of_prefix) && !rest.contains(of_prefix)
+    };
+    let local = local.split_once('-').filter(prefixed).map_or(local, |(_, rest)| rest);
     let sign = |sign: char| !sign.is_alphanumeric() && sign != '_';
     let local = local.trim_start_matches(sign);
     let named = local.contains(char::is_alphanumeric);

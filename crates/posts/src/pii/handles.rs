@@ -19,14 +19,16 @@ const CODE: &[&str] = &[
     "angular",
     "apollo",
     "app",
+    "apply",
+    "appstorage",
     "author",
-    "aws-sdk",
     "autowired",
+    "aws-sdk",
     "azure",
     "babel",
+    "bean",
     "before",
     "beforeeach",
-    "bean",
     "binding",
     "builtin",
     "cached_property",
@@ -34,77 +36,123 @@ const CODE: &[&str] = &[
     "classmethod",
     "click",
     "component",
+    "composable",
     "contextmanager",
     "controller",
+    "counter-style",
     "dataclass",
+    "deletemapping",
     "deprecated",
+    "directive",
+    "discardableresult",
     "dynamicMemberLookup",
+    "elseif",
     "emotion",
+    "endforeach",
+    "endif",
     "environmentobject",
     "escaping",
     "eslint",
+    "extend",
     "fixture",
     "font-face",
+    "foreach",
+    "forelse",
     "functionalinterface",
     "functools",
     "generatedvalue",
     "getmapping",
     "google-cloud",
     "import",
+    "include",
     "injectable",
+    "inlinable",
     "interface",
     "jest",
     "jsonproperty",
+    "jvmstatic",
     "keyframes",
     "layer",
     "lru_cache",
     "main",
+    "mainactor",
     "media",
+    "mixin",
     "mui",
     "namespace",
     "nestjs",
+    "ngmodule",
     "nonnull",
     "notnull",
-    "nuxt",
     "nullable",
+    "nuxt",
     "objc",
+    "objcmembers",
+    "observedobject",
     "octokit",
     "override",
     "page",
     "param",
-    "property",
-    "prisma",
+    "pathvariable",
     "postmapping",
-    "pytest",
+    "prisma",
+    "property",
     "published",
+    "putmapping",
+    "pytest",
     "react",
     "reduxjs",
+    "requestbody",
     "requestmapping",
     "restcontroller",
     "return",
     "returns",
     "rollup",
+    "safevarargs",
     "see",
     "since",
+    "springbootapplication",
+    "starting-style",
+    "stateobject",
     "staticmethod",
     "storybook",
-    "suppresswarnings",
     "supports",
+    "suppresswarnings",
     "sveltejs",
     "swc",
+    "tailwind",
     "tanstack",
     "test",
     "testing-library",
-    "transactional",
     "throws",
+    "transactional",
     "types",
     "typescript-eslint",
     "value",
     "vercel",
+    "viewbuilder",
+    "viewchild",
     "vite",
     "vitest",
     "vue",
 ];
+
+/// What stands after `@@` in queries.
+const SYSTEM: [&str; 9] = [
+    "version",
+    "rowcount",
+    "identity",
+    "error",
+    "servername",
+    "trancount",
+    "fetch_status",
+    "global",
+    "session",
+];
+
+/// What stands before a declaration of code.
+const MODIFIERS: [&str; 8] =
+    ["private", "public", "protected", "internal", "fileprivate", "static", "final", "override"];
 
 /// What stands after `u/` in units.
 const UNITS: [&str; 2] = ["min", "sec"];
@@ -145,7 +193,8 @@ fn mention(text: &str, at: usize) -> Option<Account> {
     while let Some(next) = continues(text, end) {
         end = next;
     }
-    if end == name {
+    // Faces are made of signs alone: `@_@`.
+    if !text[name..end].contains(char::is_alphanumeric) {
         return None;
     }
     let rest = &text[end..];
@@ -162,8 +211,34 @@ fn mention(text: &str, at: usize) -> Option<Account> {
     let host = text[name..end].matches('.').count() > 1 && domain_bytes(&text[name..]).is_some();
     let is_code = code(&text[name..first])
         || end > first && (code(&text[name..end]) || rest.starts_with('(') && !host);
+    let is_code = is_code
+        || text[..at].ends_with('@') && SYSTEM.contains(&&*text[name..end].to_ascii_lowercase())
+        || declares(rest);
     (!is_code && !is_figure(&text[name..end]))
         .then(|| Account { range: at..end, name: text[name..end].to_string() })
+}
+
+/// Whether code is declared after a name, which annotates it: `@State private var n`, `@Tiny fun a()`. Keywords that
+/// are words of a sentence too need the sign that code puts there (`@ann fun (really)`).
+fn declares(rest: &str) -> bool {
+    if !rest.starts_with([' ', '\n']) {
+        return false;
+    }
+    let mut words = rest.split_whitespace().peekable();
+    let mut modifiers = 0;
+    while words.next_if(|word| MODIFIERS.contains(word)).is_some() {
+        modifiers += 1;
+    }
+    let mut next = || words.next().unwrap_or_default();
+    let (keyword, name, then) = (next(), next(), next());
+    let named = name.starts_with(char::is_alphabetic);
+    let called = named && name.contains('(');
+    match keyword {
+        "var" | "let" | "val" => named && (modifiers > 0 || then == "="),
+        "func" | "fun" | "fn" | "void" => called,
+        "class" | "struct" => named && (then.starts_with('{') || name.ends_with('{')),
+        _ => modifiers > 1,
+    }
 }
 
 /// Letters of a name in Han: four to thirty units, of which such a letter is two (Weibo's limits).

@@ -7,44 +7,66 @@ use super::Account;
 /// Networks by host (without `www.` and `m.`), and what stands before the user in the path.
 const NETWORKS: &[(&str, &[&str])] = &[
     ("ameblo.jp", &["/"]),
+    ("ask.fm", &["/"]),
     ("behance.net", &["/"]),
+    ("bitbucket.org", &["/"]),
+    ("blog.csdn.net", &["/"]),
     ("blog.naver.com", &["/"]),
     ("bsky.app", &["/profile/"]),
     ("buymeacoffee.com", &["/"]),
     ("cash.app", &["/$"]),
+    ("codeberg.org", &["/"]),
     ("discord.com", &["/users/"]),
+    ("douban.com", &["/people/"]),
     ("douyin.com", &["/user/"]),
+    ("dribbble.com", &["/"]),
     ("facebook.com", &["/profile.php?id=", "/people/", "/"]),
     ("fb.com", &["/"]),
     ("fb.me", &["/"]),
     ("flickr.com", &["/people/", "/photos/"]),
     ("github.com", &["/"]),
     ("gitlab.com", &["/"]),
+    ("goodreads.com", &["/user/show/", "/author/show/"]),
+    ("habr.com", &["/users/", "/ru/users/", "/en/users/"]),
     ("instagram.com", &["/stories/", "/"]),
+    ("jianshu.com", &["/u/"]),
+    ("juejin.cn", &["/user/"]),
     ("keybase.io", &["/"]),
     ("ko-fi.com", &["/"]),
+    ("kuaishou.com", &["/profile/"]),
     ("last.fm", &["/user/"]),
     ("letterboxd.com", &["/"]),
-    ("line.me", &["/ti/p/"]),
+    ("line.me", &["/ti/p/~", "/ti/p/"]),
     ("linkedin.com", &["/in/", "/pub/"]),
     ("linktr.ee", &["/"]),
+    ("myanimelist.net", &["/profile/"]),
+    ("news.ycombinator.com", &["/user?id="]),
+    ("ngl.link", &["/"]),
     ("note.com", &["/"]),
     ("ok.ru", &["/profile/"]),
     ("old.reddit.com", &["/user/", "/u/"]),
     ("onlyfans.com", &["/"]),
     ("open.spotify.com", &["/user/"]),
+    ("pantip.com", &["/profile/"]),
     ("patreon.com", &["/"]),
     ("paypal.me", &["/"]),
     ("pinterest.com", &["/"]),
     ("pixiv.net", &["/users/"]),
+    ("plurk.com", &["/"]),
+    ("qiita.com", &["/"]),
     ("quora.com", &["/profile/"]),
     ("reddit.com", &["/user/", "/u/"]),
+    ("sharechat.com", &["/profile/"]),
     ("snapchat.com", &["/add/"]),
     ("soundcloud.com", &["/"]),
     ("space.bilibili.com", &["/"]),
+    ("stackoverflow.com", &["/users/"]),
     ("steamcommunity.com", &["/id/", "/profiles/"]),
+    ("story.kakao.com", &["/"]),
+    ("strava.com", &["/athletes/"]),
     ("t.me", &["/"]),
     ("telegram.me", &["/"]),
+    ("tellonym.me", &["/"]),
     ("threads.com", &["/@"]),
     ("threads.net", &["/@"]),
     ("tiktok.com", &["/@"]),
@@ -53,23 +75,38 @@ const NETWORKS: &[(&str, &[&str])] = &[
     ("viber.me", &["/"]),
     ("vk.com", &["/"]),
     ("wa.me", &["/"]),
+    ("wattpad.com", &["/user/"]),
     ("weibo.com", &["/u/", "/n/", "/"]),
     ("x.com", &["/"]),
+    ("xiaohongshu.com", &["/user/profile/"]),
+    ("xing.com", &["/profile/"]),
     ("youtube.com", &["/@", "/user/", "/c/"]),
+    ("zenn.dev", &["/"]),
     ("zhihu.com", &["/people/"]),
 ];
 
 /// Networks whose addresses with more than a user name something else: a program, a song.
-const USER_ALONE: [&str; 6] =
-    ["fb.me", "github.com", "gitlab.com", "pinterest.com", "soundcloud.com", "vk.com"];
+const USER_ALONE: [&str; 8] = [
+    "bitbucket.org",
+    "codeberg.org",
+    "fb.me",
+    "github.com",
+    "gitlab.com",
+    "pinterest.com",
+    "soundcloud.com",
+    "vk.com",
+];
 
 /// Domains whose subdomains are users.
-const USER_HOSTS: [&str; 7] = [
+const USER_HOSTS: [&str; 10] = [
     ".blogspot.com",
     ".bsky.social",
     ".deviantart.com",
+    ".hatenablog.com",
+    ".hatenablog.jp",
     ".livejournal.com",
     ".substack.com",
+    ".tistory.com",
     ".tumblr.com",
     ".wordpress.com",
 ];
@@ -265,7 +302,9 @@ fn user_of<'t>(host: &str, path: &'t str) -> Option<&'t str> {
     NETWORKS[row].1.iter().find_map(|prefix| {
         let (user, rest) = segment(path.strip_prefix(prefix)?)?;
         let place = *prefix == "/" && PLACES.contains(&user.to_ascii_lowercase().as_str());
-        let more = rest.strip_prefix('/').is_some_and(|rest| rest.starts_with(is_user));
+        // A sign behind the slash ends the sentence.
+        let more = rest.strip_prefix('/').map(|rest| rest.trim_start_matches(['.', ':']));
+        let more = more.is_some_and(|rest| rest.starts_with(is_user));
         let other = USER_ALONE.contains(&host) && more;
         // Of a post only the user is named; of a file nothing.
         (!place && !other && !user.ends_with(".html")).then_some(user)

@@ -147,7 +147,7 @@ fn find_in(plain: &Plain<'_>) -> Vec<Finding> {
     if text.contains('@') {
         found.take(PiiKind::Email, emails::emails(text));
     }
-    if text.contains(['[', '(', '{', '<']) || text.contains(" AT ") {
+    if text.contains(emails::BRACKETS.map(|(open, _)| open)) || text.contains(" AT ") {
         found.take(PiiKind::Email, emails::spelled(text));
     }
     if text.contains('@') || text.contains("u/") {

@@ -1,6 +1,6 @@
 //! Numbers as people write them: groups of digits joined by single signs.
 
-use super::borders::{is_currency, joins};
+use super::borders::{is_currency, is_keyed, joins};
 use super::words::PHONE;
 use std::ops::Range;
 
@@ -86,7 +86,8 @@ fn touches_before(before: &str) -> bool {
     let Some(last) = before.chars().next_back() else { return false };
     let rest = &before[..before.len() - last.len_utf8()];
     match last {
-        '#' | '@' | '=' | '/' | '\\' | '^' | '*' => true,
+        '#' | '=' => !is_keyed(before),
+        '@' | '/' | '\\' | '^' | '*' => true,
         '.' | ',' | ':' => rest.ends_with(|letter: char| letter.is_ascii_digit()),
         '-' => rest.ends_with(joins),
         other => joins(other) || is_currency(other),

@@ -87,6 +87,37 @@ fn finds_what_identifies_a_person() {
         ("טל' 0541871023 אחרי שש", "טל' [phone] אחרי שש"),
         ("मो. 9708424832; でんわ：08096767824", "मो. [phone]; でんわ：[phone]"),
         ("发短信到15904436789，رابطہ 0501197407", "发短信到[phone]，رابطہ [phone]"),
+        // Keys before numbers, and a word that ends before an address.
+        ("SSN#219-18-4574, SSN=078-05-1120", "SSN#[id], SSN=[id]"),
+        ("tel=202-555-0123 src=139.184.13.187", "tel=[phone] src=[ip]"),
+        ("IPv6:2607:f8b0:4005:805::200e IPv4:8.8.8.8", "IPv6:[ip] IPv4:[ip]"),
+        ("eth0:185.199.108.153 up", "eth0:[ip] up"),
+        // Cards of countries, with up to 19 digits.
+        ("2200 7459 1226 5927, 9792 4395 6929 0359", "[card], [card]"),
+        ("6759-4991-0290-4111 или 6037 1439 6780 5419", "[card] или [card]"),
+        ("6217 0068 3327 5834 796", "[card]"),
+        ("622848 2217006833279 或 6228482217006833279", "[card] 或 [card]"),
+        (
+            "@ann fun (really), @bea public class today",
+            "[handle] fun (really), [handle] public class today",
+        ),
+        // Words for `@` in more languages, brackets of East Asia.
+        ("lin(эт)example.cz, jiwoo(골뱅이)example.kr", "[email], [email]"),
+        ("anong【アット】example.jp anong (แอท) example (จุด) com", "[email] [email]"),
+        ("זה ש-1080868766@example.cn עובד", "זה ש-[email] עובד"),
+        // Words for a phone behind the number, and in more languages.
+        ("612 34 61 12 is my cell", "[phone] is my cell"),
+        ("شماره همراه من ۰۵۰۱۱۸۷۱۰۶ هست", "شماره همراه من [phone] هست"),
+        ("संपर्क नंबर: 09871804483", "संपर्क नंबर: [phone]"),
+        ("連絡先：09046804706（大森）", "連絡先：[phone]（大森）"),
+        // Links of networks, and the end of a sentence behind a slash.
+        ("https://www.pinterest.com/ann_b/. ok", "[link]. ok"),
+        ("https://line.me/ti/p/~annb https://ann.tistory.com/12", "[link] [link]"),
+        ("https://habr.com/ru/users/annb/", "[link]"),
+        (
+            "https://stackoverflow.com/users/6343900/annb と https://qiita.com/annb",
+            "[link] と [link]",
+        ),
         // Names in Han, as Weibo reads them.
         ("回复@张三丰: 好的 //@李四_2号：看", "回复[handle]: 好的 //[handle]：看"),
         ("@王小明 @面包店 早", "[handle] [handle] 早"),
@@ -128,6 +159,16 @@ fn leaves_alone_what_only_looks_like_it() {
         "call about 1914-1918",
         "1588-2277 and 22 33 44 55 pieces",
         "4823 0038 0382 9779",
+        "a==185.199.108.153 f(x)=3 x==202-555-0123 #202-555-0123",
+        "std::add::1:2:3 dead:beef",
+        "9792 4395 6929 0358 and 6217006833275834797",
+        "EC 1.1.1.1, КФ 1.1.1.1",
+        "@_@ (＠_＠;) >:@ @__",
+        "SELECT @@VERSION, @@ROWCOUNT",
+        "@State private var n = 0 and @Tiny fun a() {",
+        "@Entity public class Foo { and @Cold public static void a()",
+        "@include flex @foreach ($a as $b) @tailwind base",
+        "https://stackoverflow.com/questions/11227809/why https://qiita.com/tags/rope",
         "@NotNull @BeforeEach void _@example.org std::vector::",
         "",
     ] {

@@ -9,13 +9,14 @@ pub(super) struct Words {
     cased: &'static [&'static str],
     /// In scripts without.
     uncased: &'static [&'static str],
+    /// How many words with case after a number are looked at.
+    after: usize,
 }
 
 /// The farthest that a word of a script without case may stand from a number, in letters.
 const NEAR_LETTERS: usize = 16;
-/// How many words with case before and after a number are looked at.
+/// How many words with case before a number are looked at.
 const WORDS_BEFORE: usize = 4;
-const WORDS_AFTER: usize = 2;
 
 impl Words {
     /// How many letters before the end of `before` the last of the words ends.
@@ -39,7 +40,7 @@ impl Words {
         let end = after.char_indices().nth(NEAR_LETTERS).map_or(after.len(), |(at, _)| at);
         let window = after[..end].to_lowercase();
         let letters_before = |start: usize| window[..start].chars().count();
-        let cased = cased_words(&window).take(WORDS_AFTER);
+        let cased = cased_words(&window).take(self.after);
         let cased = cased.filter(|(_, word)| self.has(word));
         let cased = cased.map(|(at, _)| letters_before(at));
         let uncased = self.uncased.iter().filter(|_| !window.is_ascii());
@@ -121,6 +122,12 @@ pub(super) const PHONE: Words = Words {
         "ara",
         "cep",
         "gsm",
+        "telp",
+        "hubungi",
+        "joignable",
+        "chiama*",
+        "zavol*",
+        "iletişim",
         "gọi",
         "thoại",
         "тел",
@@ -141,6 +148,9 @@ pub(super) const PHONE: Words = Words {
         "факс",
         "смс",
         "номер*",
+        "тэл",
+        "тэлефон*",
+        "зовит*",
     ],
     uncased: &[
         "هاتف",
@@ -153,6 +163,12 @@ pub(super) const PHONE: Words = Words {
         "تماس",
         "فون",
         "رابطہ",
+        "همراه",
+        "زنگ",
+        "محمول",
+        "تليفون",
+        "تلفون",
+        "کال کر",
         "טלפון",
         "טל'",
         "טל׳",
@@ -163,12 +179,18 @@ pub(super) const PHONE: Words = Words {
         "ווטסאפ",
         "וואטסאפ",
         "חייג",
+        "לסמס",
+        "סמס",
         "התקשר",
         "תתקשר",
         "फ़ोन",
         "फोन",
         "मोबाइल",
         "व्हाट्स",
+        "व्हॉट्स",
+        "मोबाईल",
+        "संपर्क",
+        "सम्पर्क",
         "वॉट्स",
         "कॉल",
         "दूरभाष",
@@ -179,6 +201,7 @@ pub(super) const PHONE: Words = Words {
         "เบอร์",
         "มือถือ",
         "วอทส์แอป",
+        "ติดต่อ",
         "电话",
         "電話",
         "手机",
@@ -192,7 +215,12 @@ pub(super) const PHONE: Words = Words {
         "短信",
         "簡訊",
         "短訊",
-        "聯絡電話",
+        "聯絡",
+        "联系",
+        "聯繫",
+        "来电",
+        "來電",
+        "連絡先",
         "携帯",
         "ケータイ",
         "スマホ",
@@ -208,6 +236,8 @@ pub(super) const PHONE: Words = Words {
         "လေး",
         "ဖုန်း",
     ],
+    // `… is my cell`.
+    after: 3,
 };
 
 /// A version of a program, or a part of a text.
@@ -326,6 +356,7 @@ pub(super) const VERSION: Words = Words {
         "패치",
         "제",
     ],
+    after: 2,
 };
 
 /// A machine on a network.
@@ -396,8 +427,11 @@ pub(super) const MACHINE: Words = Words {
         "주소",
         "아이피",
     ],
+    after: 2,
 };
 
 /// A social security number.
 pub(super) const NATIONAL_ID: Words =
-    Words { cased: &["ssn", "ssns", "social"], uncased: &["社会保障", "社會安全"] };
+    Words {
+        cased: &["ssn", "ssns", "social"], uncased: &["社会保障", "社會安全"], after: 2
+    };

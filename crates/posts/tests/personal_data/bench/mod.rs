@@ -2,6 +2,8 @@
 //! they are masked. A pure function of a seed; rules are written with some sentences, others are held out.
 
 mod asked;
+mod asked_forms;
+mod asked_third;
 pub mod contexts;
 mod digits;
 pub mod formats;
@@ -60,12 +62,13 @@ pub struct Example {
 
 /// Every class of look-alikes, as the figures name it.
 pub fn classes() -> impl Iterator<Item = &'static str> {
-    look_alikes::CLASSES.into_iter().chain(held_out_forms::CLASSES)
+    let asked = look_alikes::CLASSES.into_iter().chain(asked_forms::CLASSES);
+    asked.chain(held_out_forms::CLASSES)
 }
 
 /// The development sentences of a script.
 pub fn development(script: Script) -> Vec<&'static Contexts> {
-    contexts(script).iter().chain([asked::asked(script)]).collect()
+    contexts(script).iter().chain([asked::asked(script), asked_third::asked(script)]).collect()
 }
 
 /// Sentences of each kind, and of each class of look-alikes, for each script and half.
@@ -83,9 +86,10 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
         let mut draws = Draws::new(seed, &format!("{script:?} {}", half.name()));
         for kind in Kind::ALL {
             for _ in 0..OF_A_KIND {
-                let item = match half == Half::HeldOut && draws.chance(1, 2) {
-                    true => held_out_forms::item(kind, script, &mut draws),
-                    false => formats::item(kind, script, &mut draws),
+                let item = match (half, draws.below(4)) {
+                    (Half::HeldOut, 2..) => held_out_forms::item(kind, script, &mut draws),
+                    (_, 1 | 3) => asked_forms::item(kind, script, &mut draws),
+                    _ => formats::item(kind, script, &mut draws),
                 };
                 let (start, end) = around(&sentences, item.place, &mut draws);
                 let before = format!("{start}{}", item.before);
@@ -96,12 +100,14 @@ pub fn examples(seed: u64, half: Half) -> Vec<Example> {
                 found.push(Example { script, text, holds });
             }
         }
+        let asked = |class: &&str| asked_forms::CLASSES.contains(class);
         let held_out = |class: &&str| held_out_forms::CLASSES.contains(class);
         for class in classes().filter(|class| half == Half::HeldOut || !held_out(class)) {
             for _ in 0..OF_A_CLASS {
-                let (text, place) = match held_out(&class) {
-                    true => (held_out_forms::look_alike(class, &mut draws), Place::Any),
-                    false => look_alikes::look_alike(class, script, &mut draws),
+                let (text, place) = match (asked(&class), held_out(&class)) {
+                    (true, _) => (asked_forms::look_alike(class, &mut draws), Place::Any),
+                    (_, true) => (held_out_forms::look_alike(class, &mut draws), Place::Any),
+                    _ => look_alikes::look_alike(class, script, &mut draws),
                 };
                 let (start, end) = around(&sentences, place, &mut draws);
                 let text = format!("{start}{text}{end}");
