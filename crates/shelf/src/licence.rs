@@ -52,7 +52,7 @@ impl Licence {
         }
     }
 
-    /// The licence that a GGUF file states, else the one that the files beside it state: what the file
+    /// The licence that a GGUF file states, else the one that other files of its folder state: what the file
     /// itself says counts, since others in its directory may belong to other models.
     pub fn of_gguf(path: &Path) -> Self {
         let own = GgufFile::open(path).map(|file| Self::of_keys(file.metadata()));

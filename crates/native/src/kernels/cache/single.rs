@@ -43,6 +43,7 @@ fn prefetch<S: Simd, T: Entry>(s: S, units: *const T, row: usize, head_dim: usiz
 }
 
 /// The first numbers of the rows of some entries of a sequence.
+#[derive(Clone, Copy)]
 struct Rows {
     begins: [usize; KEYS],
     count: usize,
@@ -105,7 +106,7 @@ impl<T: Entry> Kernel for Single<'_, T> {
             for of_group in 0..kv_heads.len() {
                 let mut running = Group::of(group, d, &mut scratch[of_group * floats..][..floats]);
                 let is_last = of_group + 1 == kv_heads.len();
-                let next = if is_last { of_next.moved(0) } else { rows.moved(next_head) };
+                let next = if is_last { of_next } else { rows.moved(next_head) };
                 running.score(s, &cached, rows.begins(), next.begins());
                 running.bound(s, heads.score_cap, rows.count);
                 for head in 0..group {
