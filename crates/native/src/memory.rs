@@ -90,6 +90,7 @@ impl Drop for Mapped {
 /// Memory of several blocks, given out from its begin on; free when all of them are dropped.
 struct Chunk {
     memory: Mapped,
+    bytes: usize,
     used: Mutex<Used>,
 }
 
@@ -102,6 +103,11 @@ struct Used {
 }
 
 impl Chunk {
+    fn new(bytes: usize) -> Option<Arc<Chunk>> {
+        let memory = Mapped::new(bytes)?;
+        Some(Arc::new(Chunk { memory, bytes, used: Mutex::default() }))
+    }
+
     fn used(&self) -> MutexGuard<'_, Used> {
         // No code that may panic runs under the lock.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,7 +118,7 @@ impl Chunk {
         let mut used = self.used();
         let at = used.end;
         let end = at + bytes;
-        if end > CHUNK {
+        if end > self.bytes {
             return None;
         }
         // SAFETY: inside the chunk.
@@ -122,7 +128,7 @@ impl Chunk {
         unsafe { start.as_ptr().write_bytes(0, dirty) };
         used.end = end;
         used.dirty = used.dirty.max(end);
-        Some(Block { start, bytes, memory: BlockMemory::Shared(Arc::clone(self), at) })
+        Some(Block { start, bytes, chunk: Arc::clone(self), at })
     }
 }
 
@@ -141,35 +147,27 @@ impl Chunks {
     pub fn block(&self, bytes: usize, what: &str) -> Result<Block, EngineError> {
         let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
         if bytes >= LARGE {
-            let memory = Mapped::new(bytes).ok_or_else(refused)?;
-            return Ok(Block { start: memory.start, bytes, memory: BlockMemory::Own(memory) });
+            return Chunk::new(bytes).and_then(|chunk| chunk.block(bytes)).ok_or_else(refused);
         }
         let bytes = bytes.max(1).next_multiple_of(ALIGNMENT);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(block) = current.as_ref().and_then(|chunk| chunk.block(bytes)) {
             return Ok(block);
         }
-        let memory = Mapped::new(CHUNK).ok_or_else(refused)?;
-        let chunk = Arc::new(Chunk { memory, used: Mutex::default() });
+        let chunk = Chunk::new(CHUNK).ok_or_else(refused)?;
         let block = chunk.block(bytes).ok_or_else(refused)?;
         *current = Some(chunk);
         Ok(block)
     }
 }
 
-/// Whose memory a block is in.
-enum BlockMemory {
-    /// Its own.
-    Own(Mapped),
-    /// That of a chunk, so many bytes from its begin.
-    Shared(Arc<Chunk>, usize),
-}
-
 /// A block of zeroed bytes at a [`ALIGNMENT`]-byte boundary.
 pub(crate) struct Block {
     start: NonNull<u8>,
     bytes: usize,
-    memory: BlockMemory,
+    /// What it is a part of, so many bytes from its begin: of one chunk with others, or alone.
+    chunk: Arc<Chunk>,
+    at: usize,
 }
 
 // SAFETY: the block owns its bytes, which are plain data.
@@ -184,8 +182,8 @@ impl Block {
     /// [`EngineError::OutOfMemory`] when the system refuses.
     pub fn zeroed(bytes: usize, what: &str) -> Result<Block, EngineError> {
         let refused = || EngineError::OutOfMemory { bytes, what: what.to_owned() };
-        let memory = Mapped::new(bytes).ok_or_else(refused)?;
-        let mut block = Block { start: memory.start, bytes, memory: BlockMemory::Own(memory) };
+        let chunk = Chunk::new(bytes).ok_or_else(refused)?;
+        let mut block = chunk.block(bytes).ok_or_else(refused)?;
         block.bytes_mut().fill(0);
         Ok(block)
     }
@@ -204,15 +202,10 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        match &self.memory {
-            BlockMemory::Own(memory) => debug_assert_eq!(memory.start, self.start),
-            BlockMemory::Shared(chunk, at) => {
-                // The last one given out makes room again: copies come and go.
-                let mut used = chunk.used();
-                if used.end == at + self.bytes {
-                    used.end = *at;
-                }
-            }
+        // The last one given out makes room again: copies come and go.
+        let mut used = self.chunk.used();
+        if used.end == self.at + self.bytes {
+            used.end = self.at;
         }
     }
 }
